@@ -1,0 +1,79 @@
+"""quorate: many model answers in, one better answer out.
+
+    from quorate import Endpoint, MajorityVote, sample
+
+    qwen = Endpoint("Qwen/Qwen3-8B", base_url="http://localhost:8000/v1")
+    vote = sample(qwen, n=16) | MajorityVote()
+    answer = vote.answer_sync("What is 17 * 24?")
+
+The public names load when they are first used, so `import quorate` is quick and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agents import VLLM as VLLM
+    from .agents import Agent as Agent
+    from .agents import Embedded as Embedded
+    from .agents import Endpoint as Endpoint
+    from .agents import Recorded as Recorded
+    from .aggregators import AdaptiveConsistency as AdaptiveConsistency
+    from .aggregators import MajorityVote as MajorityVote
+    from .aggregators import SelfMoA as SelfMoA
+    from .orchestrator.checkpoints import Checkpoints as Checkpoints
+    from .orchestrator.config import load_config as load_config
+    from .orchestrator.errors import QuorateError as QuorateError
+    from .orchestrator.pipeline import Pipeline as Pipeline
+    from .orchestrator.run import Budget as Budget
+    from .orchestrator.sampling import Sample as Sample
+    from .orchestrator.sampling import sample as sample
+    from .orchestrator.types import Answer as Answer
+    from .orchestrator.types import Candidate as Candidate
+    from .orchestrator.types import Message as Message
+    from .orchestrator.types import Question as Question
+    from .orchestrator.types import Sampling as Sampling
+    from .orchestrator.types import Usage as Usage
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AdaptiveConsistency": "aggregators",
+    "Agent": "agents",
+    "Answer": "orchestrator.types",
+    "Budget": "orchestrator.run",
+    "Candidate": "orchestrator.types",
+    "Checkpoints": "orchestrator.checkpoints",
+    "Embedded": "agents",
+    "Endpoint": "agents",
+    "MajorityVote": "aggregators",
+    "Message": "orchestrator.types",
+    "Pipeline": "orchestrator.pipeline",
+    "Question": "orchestrator.types",
+    "QuorateError": "orchestrator.errors",
+    "Recorded": "agents",
+    "Sample": "orchestrator.sampling",
+    "Sampling": "orchestrator.types",
+    "SelfMoA": "aggregators",
+    "Usage": "orchestrator.types",
+    "VLLM": "agents",
+    "load_config": "orchestrator.config",
+    "sample": "orchestrator.sampling",
+}
+"""Where each public name lives, relative to this package."""
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

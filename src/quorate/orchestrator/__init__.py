@@ -1,0 +1,1 @@
+"""The contract (types, events, protocols, errors), pipelines, and at the edge config and commands."""

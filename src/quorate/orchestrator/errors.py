@@ -1,0 +1,173 @@
+"""Everything that quorate raises, in one tree.
+
+    QuorateError
+    ├── BadInput                  the caller's fault: what, where and the fix (HTTP 400, exit code 2)
+    │   ├── ConfigError           quorate.yaml: file, line and field
+    │   ├── DataError             a JSONL or data file: file, line and field
+    │   ├── UnknownName           no such model or pipeline, with those that exist (HTTP 404)
+    │   └── MissingExtra          an optional dependency is not installed
+    ├── UpstreamError             a model's server failed; its status code survives
+    │   ├── Unreachable           no connection (HTTP 502)
+    │   ├── RateLimited           429, with the server's Retry-After
+    │   ├── TimedOut              no reply in time (HTTP 504)
+    │   ├── Rejected              another 4xx: the request or the key was refused
+    │   └── BadReply              a 5xx, or a reply that is not what the protocol says
+    └── NoAnswer                  every candidate failed, or the budget ran out before the first one
+
+One agent's failure travels as a value (`Failure` on a `Candidate`); these are raised only where no
+answer can be given at all. Every error knows its HTTP status, so that the server and the command
+line translate by reading, never by matching messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BadInput",
+    "BadReply",
+    "ConfigError",
+    "DataError",
+    "MissingExtra",
+    "NoAnswer",
+    "QuorateError",
+    "RateLimited",
+    "Rejected",
+    "TimedOut",
+    "UnknownName",
+    "Unreachable",
+    "UpstreamError",
+]
+
+
+class QuorateError(Exception):
+    """Root of the tree."""
+
+    status: int = 500
+    """HTTP status that a server gives this error."""
+    code: str = "internal_error"
+    """Machine-readable name, stable across releases."""
+    retry_after: float | None = None
+    """Seconds after which trying again makes sense, where the cause said so."""
+
+
+class BadInput(QuorateError):
+    """The caller's fault; the message names what, where and the fix."""
+
+    status = 400
+    code = "bad_input"
+
+
+class _InFile(BadInput):
+    def __init__(
+        self, message: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None
+    ) -> None:
+        place = "".join([str(file or ""), f":{line}" if line else "", f": {field}" if field else ""])
+        super().__init__(f"{place}: {message}" if place else message)
+        self.file, self.line, self.field = file, line, field
+
+
+class ConfigError(_InFile):
+    """A configuration that cannot be used; names file, line and field."""
+
+    code = "bad_config"
+
+
+class DataError(_InFile):
+    """A data file that cannot be read; names file, line and field."""
+
+    code = "bad_data"
+
+
+class UnknownName(BadInput):
+    """No model, pipeline, task or aggregator has this name; lists those that exist."""
+
+    status = 404
+    code = "not_found"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        listed = ", ".join(self.known) or "none"
+        super().__init__(f"no {kind} named {name!r}; there is: {listed}")
+
+
+class MissingExtra(BadInput):
+    """An optional dependency is not installed; names the extra that brings it."""
+
+    code = "missing_extra"
+    status = 501
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.extra = extra
+        super().__init__(f"{purpose} needs an optional dependency: pip install 'quorate[{extra}]'")
+
+
+class UpstreamError(QuorateError):
+    """A model's server failed.
+
+    Args:
+        message: one line, free of secrets.
+        status: what the upstream said, else the class's own.
+        retry_after: the upstream's Retry-After, in seconds.
+    """
+
+    status = 502
+    code = "upstream_error"
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+        self.retry_after = retry_after
+
+
+class Unreachable(UpstreamError):
+    """No connection to the upstream."""
+
+    code = "upstream_unreachable"
+
+
+class RateLimited(UpstreamError):
+    """The upstream asked us to slow down (429)."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class TimedOut(UpstreamError):
+    """The upstream did not reply in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class Rejected(UpstreamError):
+    """The upstream refused the request itself (a 4xx other than 429); trying again cannot help."""
+
+    status = 400
+    code = "upstream_rejected"
+
+
+class BadReply(UpstreamError):
+    """The upstream failed (5xx) or its reply does not follow the protocol."""
+
+    code = "upstream_bad_reply"
+
+
+class NoAnswer(QuorateError):
+    """Nothing to answer with: every candidate failed, or the budget ended before the first.
+
+    Takes the status and Retry-After of the first cause, so that a 429 stays a 429.
+    """
+
+    status = 502
+    code = "no_answer"
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status or type(self).status
+        self.code = code or type(self).code
+        self.retry_after = retry_after

@@ -1,0 +1,69 @@
+"""Several event streams as one, with nothing left running behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+__all__ = ["merge", "until"]
+
+T = TypeVar("T")
+
+
+class _End:
+    """Marks that one stream is through, with the error that ended it, if one did."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+
+async def merge(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """Items of all streams as they come; closing it cancels every stream and waits for their clean-up."""
+    queue: asyncio.Queue[T | _End] = asyncio.Queue()
+
+    async def pump(stream: AsyncGenerator[T, None]) -> None:
+        end = _End()
+        try:
+            async with aclosing(stream):
+                async for item in stream:
+                    queue.put_nowait(item)
+        except Exception as error:
+            end = _End(error)
+        queue.put_nowait(end)
+
+    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
+    try:
+        running = len(tasks)
+        while running:
+            item = await queue.get()
+            if not isinstance(item, _End):
+                yield item
+            elif item.error is not None:
+                raise item.error
+            else:
+                running -= 1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(deadline: float | None, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The items of a stream up to a time of the loop's clock.
+
+    Raises:
+        TimeoutError: the deadline passed first; the stream has been closed.
+    """
+    async with aclosing(stream):
+        while True:
+            try:
+                if deadline is None:
+                    item = await anext(stream)
+                else:
+                    async with asyncio.timeout_at(deadline):
+                        item = await anext(stream)
+            except StopAsyncIteration:
+                return
+            yield item

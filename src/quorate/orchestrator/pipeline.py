@@ -1,0 +1,99 @@
+"""A pipeline: a sampling stage and an aggregator, which together are a model again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .events import Done, Event
+from .model import Answering
+from .protocols import Aggregator, Tallier
+from .run import Ledger, Run
+from .sampling import Sample
+from .types import Answer, Candidate, Degradation, Question
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(Answering):
+    """`sample(...) | aggregate`.
+
+    Runs as a LangGraph graph of its stages, which is built at the first question.
+
+    Args:
+        sampler: draws the candidates.
+        aggregator: makes one answer of them.
+        name: how it is called in answers, configuration and on the wire.
+    """
+
+    def __init__(self, sampler: Sample, aggregator: Aggregator, *, name: str | None = None) -> None:
+        self.sampler = sampler
+        self.aggregator = aggregator
+        models = "+".join(model.name for model in sampler.models)
+        self.name = name or f"{aggregator.name}@{sampler.n}/{models}"
+
+    def named(self, name: str) -> Pipeline:
+        """The same pipeline under another name."""
+        return Pipeline(self.sampler, self.aggregator, name=name)
+
+    def sized(self, n: int) -> Pipeline:
+        """The same pipeline drawing n candidates."""
+        return Pipeline(replace(self.sampler, n=n), self.aggregator, name=self.name)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The compiled graph; `graph.mermaid()` draws it."""
+        from .graph import Graph
+
+        return Graph(self)
+
+    async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Model`; the answer carries all candidates, what was degraded and what it cost."""
+        run = replace(run, ledger=Ledger(run.ledger))
+        async with aclosing(self.graph.stream(question, run)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    event = Done(answer=event.answer.with_(model=self.name))
+                yield event
+
+    def sampling_events(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+        tallier = self.aggregator if isinstance(self.aggregator, Tallier) else None
+        live = run.live or self.sampler.stop is not None or run.budget.tokens is not None
+        return self.sampler.stream(question, run.at("sample", live=live), tallier)
+
+    def aggregation_events(
+        self, question: Question, candidates: Sequence[Candidate], run: Run
+    ) -> AsyncGenerator[Event, None]:
+        return self.aggregator.aggregate(question, candidates, run.at("aggregate"))
+
+    async def aclose(self) -> None:
+        for owner in (*self.sampler.models, self.aggregator):
+            close = getattr(owner, "aclose", None)
+            if close is not None:
+                await close()
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name}>"
+
+
+def completed(answer: Answer, candidates: Sequence[Candidate], stopped: str, run: Run) -> Answer:
+    """The aggregator's answer with all that the pipeline knows of how it came about."""
+    failed = [
+        Degradation(code="candidate_failed", where=f"sample: {c.agent or c.model} #{c.index}", detail=c.error.message)
+        for c in candidates
+        if c.error is not None
+    ]
+    cut = [Degradation(code="budget_exhausted", where="sample", detail=stopped)] if stopped.startswith("budget") else []
+    return answer.with_(
+        candidates=tuple(candidates),
+        stopped=stopped,
+        degraded=(*failed, *cut, *answer.degraded),
+        usage=run.ledger.usage,
+        stages=run.ledger.stages,
+    )

@@ -1,0 +1,98 @@
+"""Any model as a proposer: agents draw their samples themselves, pipelines are asked once a sample."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from .errors import QuorateError
+from .events import (
+    CandidateFailed,
+    CandidateFinished,
+    CandidateStarted,
+    CandidateToken,
+    Done,
+    Event,
+    SynthesisToken,
+)
+from .merging import merge
+from .protocols import Model, Sampler
+from .run import Run
+from .types import Answer, Candidate, Failure, Question
+
+__all__ = ["failure_of", "proposals"]
+
+log = logging.getLogger("quorate")
+
+
+def failure_of(error: Exception) -> Failure:
+    """An error as a value; what is not ours is named by its type and logged with its traceback."""
+    if isinstance(error, QuorateError):
+        return Failure(code=error.code, message=str(error), status=error.status, retry_after=error.retry_after)
+    log.error("a model raised %s", type(error).__name__, exc_info=error)
+    return Failure(code="model_crashed", message=f"{type(error).__name__}: {error}", status=500)
+
+
+async def proposals(model: Model, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    """Candidates of one model for these indices; whatever it raises fails the ones still missing."""
+    missing = set(indices)
+    streams = (
+        model.sample(question, indices, run) if isinstance(model, Sampler) else _nested(model, question, indices, run)
+    )
+    try:
+        async with aclosing(streams):
+            async for event in streams:
+                if isinstance(event, CandidateFinished | CandidateFailed):
+                    missing.discard(event.candidate.index)
+                yield event
+    except Exception as error:
+        failure = failure_of(error)
+    else:
+        failure = Failure(code="model_silent", message=f"{model.name} ended without this candidate", status=502)
+    for index in sorted(missing):
+        yield CandidateFailed(candidate=Candidate(index=index, model=model.name, agent=model.name, error=failure))
+
+
+def _nested(model: Model, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    return merge([_answered(model, question, index, run) for index in indices])
+
+
+async def _answered(model: Model, question: Question, index: int, run: Run) -> AsyncGenerator[Event, None]:
+    """One answer of a pipeline as one candidate; its inner events stay inside, but for its tokens."""
+    inner = run.nested(index)
+    start, text = time.monotonic(), ""
+    yield CandidateStarted(index=index, model=model.name)
+    blank = Candidate(index=index, model=model.name, agent=model.name, seed=inner.seed)
+    try:
+        async with aclosing(model.stream(question.sampled(seed=inner.seed), inner)) as events:
+            async for event in events:
+                if isinstance(event, SynthesisToken):
+                    text += "" if event.reasoning else event.text
+                    yield CandidateToken(index=index, text=event.text, reasoning=event.reasoning)
+                elif isinstance(event, Done):
+                    yield CandidateFinished(candidate=_as_candidate(blank, event.answer, time.monotonic() - start))
+    except (asyncio.CancelledError, GeneratorExit):
+        run.cut.append(
+            blank.model_copy(update={"text": text, "finish_reason": "cancelled", "usage": inner.ledger.usage})
+        )
+        raise
+    except Exception as error:
+        usage = inner.ledger.usage
+        yield CandidateFailed(candidate=blank.model_copy(update={"error": failure_of(error), "usage": usage}))
+
+
+def _as_candidate(blank: Candidate, answer: Answer, latency: float) -> Candidate:
+    return blank.model_copy(
+        update={
+            "text": answer.text,
+            "reasoning": answer.reasoning,
+            "answer": answer.answer,
+            "tool_calls": answer.tool_calls,
+            "finish_reason": answer.finish_reason,
+            "usage": answer.usage,
+            "latency": latency,
+        }
+    )

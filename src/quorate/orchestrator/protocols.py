@@ -1,0 +1,123 @@
+"""Every seam of the system. A new variant is a new class behind one of these.
+
+All are structural: a class of yours needs no base class, only the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from .events import Event
+from .run import Run
+from .types import Candidate, Cluster, Question
+
+__all__ = [
+    "Aggregator",
+    "Equivalence",
+    "Extractor",
+    "Model",
+    "Sampler",
+    "StoppingRule",
+    "Tallier",
+    "TokenModel",
+    "Verifier",
+]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Answers a question: a single model and a whole pipeline alike."""
+
+    @property
+    def name(self) -> str: ...
+
+    def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+        """Events ending in one `Done`.
+
+        Raises:
+            QuorateError: no answer can be given.
+        """
+        ...
+
+
+@runtime_checkable
+class Sampler(Model, Protocol):
+    """A model that draws several independent candidates itself, in one request or one batch."""
+
+    def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        """One `CandidateFinished` or `CandidateFailed` for every index; never raises for an upstream's fault.
+
+        The candidate of index i uses `run.sample_seed(i)` where the backend takes a seed a sample.
+        Every upstream token goes to `run.record` once. When cancelled, the part of each unfinished
+        candidate goes to `run.cut`.
+        """
+        ...
+
+
+@runtime_checkable
+class Aggregator(Protocol):
+    """Makes one answer out of candidates."""
+
+    @property
+    def name(self) -> str: ...
+
+    def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
+        """Events ending in one `Done`; `candidates` holds at least one that is ok, failed ones included."""
+        ...
+
+
+@runtime_checkable
+class Tallier(Protocol):
+    """An aggregator that can say how the votes stand at any time."""
+
+    def extract(self, candidate: Candidate) -> str | None:
+        """The answer that this candidate votes for; None abstains."""
+        ...
+
+    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
+        """Clusters by falling weight."""
+        ...
+
+
+class Extractor(Protocol):
+    def extract(self, text: str) -> str | None:
+        """The answer that a text gives, or None."""
+        ...
+
+
+class Equivalence(Protocol):
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        """For each answer the number of its class, from 0; equal numbers mean equivalent answers.
+
+        The partition does not depend on the order of the answers.
+        """
+        ...
+
+
+@runtime_checkable
+class StoppingRule(Protocol):
+    def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
+        """Why sampling may stop now, in words; None to go on."""
+        ...
+
+
+class Verifier(Protocol):
+    async def score(self, question: Question, candidate: Candidate) -> float:
+        """Higher is better; comparable within one question."""
+        ...
+
+
+class TokenModel(Protocol):
+    """Next-token distributions with roll-back: what token-level ensembling needs."""
+
+    @property
+    def name(self) -> str: ...
+
+    def extend(self, tokens: Sequence[int]) -> Any:
+        """Appends tokens; logits of shape (len(tokens), vocabulary) after each of them."""
+        ...
+
+    def roll_back(self, length: int) -> None:
+        """Keeps the first `length` tokens of the context."""
+        ...

@@ -1,0 +1,136 @@
+"""What travels with a call: its budget, its ledger of tokens, its seed and its place in the pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .types import Candidate, Frozen, StageUsage, Usage
+
+if TYPE_CHECKING:
+    from .checkpoints import Checkpoints
+
+__all__ = ["Budget", "Ledger", "Run", "derive_seed"]
+
+
+class Budget(Frozen):
+    """Hard limits of one call; out of budget means the best answer so far, marked as such."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and generated tokens of all stages together."""
+    money: float | None = Field(default=None, gt=0)
+    """In the currency of the configured prices; models without a price count as free."""
+    seconds: float | None = Field(default=None, gt=0)
+    samples: int | None = Field(default=None, ge=1)
+    """Candidates drawn by each sampling stage."""
+
+
+class Ledger:
+    """Counts every upstream token once: finished, failed, retried, cancelled and judge calls alike.
+
+    A nested pipeline gets a ledger of its own whose entries also reach its parent's.
+    """
+
+    def __init__(self, parent: Ledger | None = None) -> None:
+        self._parent = parent
+        self._entries: dict[tuple[str, str], Usage] = {}
+
+    def record(self, stage: str, model: str, usage: Usage) -> None:
+        self._entries[stage, model] = self._entries.get((stage, model), Usage()) + usage
+        if self._parent is not None:
+            self._parent.record(stage, model, usage)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage.total(self._entries.values())
+
+    @property
+    def stages(self) -> tuple[StageUsage, ...]:
+        return tuple(StageUsage(stage=s, model=m, usage=u) for (s, m), u in self._entries.items())
+
+    @property
+    def root(self) -> Ledger:
+        return self if self._parent is None else self._parent.root
+
+
+def derive_seed(seed: int | None, *path: str | int) -> int | None:
+    """A 31-bit seed for one part of a run; None stays None (the backend draws its own)."""
+    if seed is None:
+        return None
+    return int.from_bytes(hashlib.sha256(repr((seed, *path)).encode()).digest()[:4]) >> 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """The context of one call. Made by `answer` and `events`; stages receive narrowed copies."""
+
+    seed: int | None = None
+    budget: Budget = Budget()
+    ledger: Ledger = field(default_factory=Ledger)
+    stage: str = "answer"
+    live: bool = True
+    """Somebody reads tokens as they come, so upstream calls must stream."""
+    started: float = field(default_factory=time.monotonic)
+    checkpoints: Checkpoints | None = None
+    thread: str = ""
+    """Name under which checkpoints of this run are kept."""
+    cut: list[Candidate] = field(default_factory=list)
+    """Where an agent leaves the part of a candidate that it had when it was cancelled."""
+
+    def at(self, stage: str, *, live: bool | None = None) -> Run:
+        """The same run inside one stage, with a fresh list of cut candidates."""
+        return replace(self, stage=stage, live=self.live if live is None else live, cut=[])
+
+    def nested(self, index: int) -> Run:
+        """The run of a pipeline that serves as proposer: its own ledger page, seed and thread."""
+        return replace(
+            self,
+            seed=derive_seed(self.seed, "nested", index),
+            ledger=Ledger(self.ledger),
+            thread=f"{self.thread}/{self.stage}.{index}",
+            cut=[],
+        )
+
+    def sample_seed(self, index: int) -> int | None:
+        """Seed of one sample: the first has the caller's own, so a vote's first sample is the plain answer."""
+        return self.seed if index == 0 else derive_seed(self.seed, "sample", index)
+
+    def rng(self, purpose: str) -> random.Random:
+        """The seeded generator for one purpose; without a seed it is the same every time."""
+        return random.Random(repr((self.seed, self.stage, purpose)))
+
+    def record(self, model: str, usage: Usage) -> None:
+        self.ledger.record(self.stage, model, usage)
+
+    @property
+    def deadline(self) -> float | None:
+        """On the monotonic clock."""
+        return None if self.budget.seconds is None else self.started + self.budget.seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def tokens_left(self, unrecorded: int = 0) -> int | None:
+        """Tokens still allowed when `unrecorded` have arrived that no ledger entry holds yet."""
+        if self.budget.tokens is None:
+            return None
+        return max(0, self.budget.tokens - self.ledger.root.usage.total_tokens - unrecorded)
+
+    def exhausted(self, unrecorded: int = 0) -> str | None:
+        """Which limit of the budget is used up, in words; None while none is."""
+        return next(self._exhausted(unrecorded), None)
+
+    def _exhausted(self, unrecorded: int) -> Iterator[str]:
+        if self.tokens_left(unrecorded) == 0:
+            yield f"budget: {self.budget.tokens} tokens used"
+        if self.budget.money is not None and (self.ledger.root.usage.cost or 0.0) >= self.budget.money:
+            yield f"budget: {self.budget.money} of money spent"
+        if self.seconds_left == 0:
+            yield f"budget: {self.budget.seconds} seconds passed"

@@ -1,0 +1,219 @@
+"""The first stage of most pipelines: draw candidates until there are enough.
+
+sample(qwen, n=16)                                   one wave of sixteen
+sample(qwen, n=16, stop=AdaptiveConsistency(0.95))   waves, until the rule is sure
+sample([qwen, llama], n=16)                          dealt round-robin: eight each
+sample(vote, n=3)                                    a pipeline is a model, so it can propose
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING
+
+from .errors import BadInput, NoAnswer
+from .events import (
+    CandidateCancelled,
+    CandidateFailed,
+    CandidateFinished,
+    CandidateStarted,
+    CandidateToken,
+    Event,
+    StoppedEarly,
+    TallyChanged,
+)
+from .merging import merge, until
+from .proposers import proposals
+from .protocols import Aggregator, Model, StoppingRule, Tallier
+from .run import Run
+from .types import Candidate, Cluster, Question, Sampling
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+__all__ = ["Sample", "sample"]
+
+DEFAULT_WAVE = 4
+"""Samples in flight at once where a stopping rule may make further ones needless."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draws `n` candidates from its models, fewer if the stopping rule or the budget says so."""
+
+    models: tuple[Model, ...]
+    _: KW_ONLY
+    n: int = 1
+    stop: StoppingRule | None = None
+    wave: int | None = None
+    """Samples in flight at once: 1 spends fewest tokens, n has least latency."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Defaults where the caller sets nothing."""
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise BadInput("sample() needs at least one model")
+        if self.n < 1:
+            raise BadInput(f"sample(n={self.n}): n must be at least 1")
+        if self.wave is not None and self.wave < 1:
+            raise BadInput(f"sample(wave={self.wave}): a wave holds at least 1 sample")
+
+    def __or__(self, aggregator: Aggregator) -> Pipeline:
+        """`sample(...) | aggregate`: the pipeline of both."""
+        from .pipeline import Pipeline
+
+        return Pipeline(self, aggregator)
+
+    def stream(self, question: Question, run: Run, tallier: Tallier | None = None) -> AsyncGenerator[Event, None]:
+        """Events of all candidates, with the votes as they change; ends without `Done`."""
+        question = question.model_copy(update={"sampling": question.sampling.over(self.sampling)})
+        return _Draw(self, question, run, tallier).events()
+
+    def waves(self, n: int) -> Iterator[range]:
+        """The indices drawn together, wave after wave."""
+        size = self.wave or (n if self.stop is None else DEFAULT_WAVE)
+        return (range(start, min(start + size, n)) for start in range(0, n, size))
+
+    def shares(self, indices: Sequence[int]) -> Iterator[tuple[Model, list[int]]]:
+        """Who draws which index; a model's index never depends on the wave it falls into."""
+        for position, model in enumerate(self.models):
+            mine = [i for i in indices if i % len(self.models) == position]
+            if mine:
+                yield model, mine
+
+
+def sample(
+    models: Model | Sequence[Model],
+    *,
+    n: int = 1,
+    stop: StoppingRule | None = None,
+    wave: int | None = None,
+    sampling: Sampling | None = None,
+) -> Sample:
+    """A stage that draws `n` candidates from one or several models; compose it with `|`.
+
+    Raises:
+        BadInput: there is no model, or n or wave is below 1.
+    """
+    chosen = tuple(models) if isinstance(models, Sequence) else (models,)
+    return Sample(chosen, n=n, stop=stop, wave=wave, sampling=sampling or Sampling())
+
+
+@dataclass
+class _Draw:
+    """One run of a sampling stage: the candidates so far and what they amount to."""
+
+    stage: Sample
+    question: Question
+    run: Run
+    tallier: Tallier | None
+    candidates: list[Candidate] = field(default_factory=list)
+    tally: tuple[Cluster, ...] = ()
+    arriving: dict[int, int] = field(default_factory=dict)
+    """Tokens seen of candidates that have not ended, by index."""
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        limit = self.run.budget.samples
+        n = self.stage.n if limit is None else min(self.stage.n, limit)
+        for indices in self.stage.waves(n):
+            reason = None
+            async with aclosing(self._wave(indices)) as wave:
+                async for event in wave:
+                    yield event
+                    if isinstance(event, StoppedEarly):
+                        reason = event.reason
+            if reason is not None:
+                break
+        else:
+            if n < self.stage.n:
+                yield StoppedEarly(reason=f"budget: {n} samples")
+        self._check()
+
+    async def _wave(self, indices: range) -> AsyncGenerator[Event, None]:
+        """One wave; ends with `StoppedEarly` if it shall be the last."""
+        if (reason := self.run.exhausted()) is not None:
+            yield StoppedEarly(reason=reason)
+            return
+        reason = None
+        async with aclosing(self._draws(indices)) as draws:
+            try:
+                async for event in draws:
+                    async for out in self._noted(event):
+                        yield out
+                    if (reason := self._enough(last=self._ended(indices))) is not None:
+                        break
+            except TimeoutError:
+                reason = self.run.exhausted() or "budget: out of time"
+        for candidate in self._unfinished():
+            self.candidates.append(candidate)
+            yield CandidateCancelled(candidate=candidate)
+        if reason is not None:
+            yield StoppedEarly(reason=reason)
+
+    def _draws(self, indices: range) -> AsyncGenerator[Event, None]:
+        question = self.question
+        left = self.run.tokens_left()
+        if left is not None:
+            limit = question.sampling.max_tokens
+            question = question.sampled(max_tokens=left if limit is None else min(limit, left))
+        shares = self.stage.shares(indices)
+        return until(self.run.deadline, merge([proposals(m, question, mine, self.run) for m, mine in shares]))
+
+    async def _noted(self, event: Event) -> AsyncGenerator[Event, None]:
+        """The event as the pipeline tells it on, after taking note of it."""
+        match event:
+            case CandidateStarted(index=index):
+                self.arriving[index] = 0
+                yield event
+            case CandidateToken(index=index):
+                self.arriving[index] = self.arriving.get(index, 0) + 1
+                yield event
+            case CandidateFinished(candidate=candidate):
+                candidate = self._voting(candidate)
+                self._end(candidate)
+                yield CandidateFinished(candidate=candidate)
+                if self.tallier is not None:
+                    self.tally = await self.tallier.tally(self.candidates)
+                    yield TallyChanged(tally=self.tally)
+            case CandidateFailed(candidate=candidate):
+                self._end(candidate)
+                yield event
+            case _:
+                pass
+
+    def _voting(self, candidate: Candidate) -> Candidate:
+        if self.tallier is None or candidate.answer is not None:
+            return candidate
+        return candidate.model_copy(update={"answer": self.tallier.extract(candidate)})
+
+    def _end(self, candidate: Candidate) -> None:
+        self.arriving.pop(candidate.index, None)
+        self.candidates.append(candidate)
+
+    def _ended(self, indices: range) -> bool:
+        return sum(c.index in indices for c in self.candidates) == len(indices)
+
+    def _enough(self, *, last: bool) -> str | None:
+        """Why to stop; a budget that ends just with the wave has cut nothing off."""
+        rule = self.stage.stop
+        if rule is not None and (reason := rule.stop(self.candidates, self.tally)) is not None:
+            return reason
+        return None if last else self.run.exhausted(sum(self.arriving.values()))
+
+    def _unfinished(self) -> list[Candidate]:
+        """What agents left of the candidates that were cut off."""
+        ended = {c.index for c in self.candidates}
+        return sorted((c for c in self.run.cut if c.index not in ended), key=lambda c: c.index)
+
+    def _check(self) -> None:
+        if any(c.ok for c in self.candidates):
+            return
+        failure = next((c.error for c in self.candidates if c.error is not None), None)
+        if failure is None:
+            raise NoAnswer(f"no candidate before the end ({self.run.exhausted() or 'cut off'})", status=504)
+        count = f"all {len(self.candidates)} candidates failed; the first: " if len(self.candidates) > 1 else ""
+        raise NoAnswer(
+            f"{count}{failure.message}", status=failure.status, code=failure.code, retry_after=failure.retry_after
+        )

@@ -1,0 +1,263 @@
+"""The contract's values: what goes in, what comes out, and nothing else.
+
+All are frozen and validated when built. A field that a backend does not report is None, never a
+guess; what we had to guess is marked `estimated`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .errors import BadInput
+
+__all__ = [
+    "Answer",
+    "Candidate",
+    "Cluster",
+    "Degradation",
+    "Failure",
+    "FinishReason",
+    "Frozen",
+    "Message",
+    "Question",
+    "Sampling",
+    "StageUsage",
+    "TokenLogprob",
+    "Usage",
+]
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "error"]
+
+
+class Frozen(BaseModel):
+    """Base of every value: immutable, compared by content, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Message(Frozen):
+    """One chat message; fields beyond these (name, tool_calls, ...) pass through unread."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    role: str
+    content: str | tuple[Mapping[str, Any], ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """The message's text; image and other parts are left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content or () if part.get("type") == "text")
+
+
+class Sampling(Frozen):
+    """The caller's sampling settings; None leaves the choice to the model's own default."""
+
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    top_logprobs: int | None = Field(default=None, ge=0)
+    """How many alternatives a token to report; 0 reports the chosen token alone, None nothing."""
+    extra: Mapping[str, Any] = Field(default_factory=dict)
+    """Further fields of the request body, passed to the endpoint as they are."""
+
+    def over(self, default: Sampling) -> Sampling:
+        """These settings where they are set, `default`'s elsewhere."""
+        extra = {**default.extra, **self.extra}
+        return default.model_copy(update={**self.model_dump(exclude_unset=True, exclude={"extra"}), "extra": extra})
+
+
+class Question(Frozen):
+    """What is asked: the conversation so far, its tools and format, and how to sample."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    response_format: Mapping[str, Any] | None = None
+    sampling: Sampling = Sampling()
+
+    @classmethod
+    def of(cls, question: Question | str | Sequence[Message | Mapping[str, Any]]) -> Question:
+        """A question from plain text or chat messages.
+
+        Raises:
+            BadInput: there is no message, or the last one is empty.
+        """
+        if isinstance(question, Question):
+            return question
+        if isinstance(question, str):
+            question = [Message(role="user", content=question)]
+        messages = tuple(m if isinstance(m, Message) else Message.model_validate(m) for m in question)
+        if not messages or not any(m.content for m in messages if m.role != "system"):
+            raise BadInput("the question is empty: give some text, or messages of which one has content")
+        return cls(messages=messages)
+
+    @property
+    def text(self) -> str:
+        """The last user message, which prompts of later stages quote."""
+        return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
+
+    @property
+    def key(self) -> str:
+        """Content hash of all but the seed: equal questions have equal keys in every process."""
+        content = self.model_dump(mode="json", exclude={"sampling": {"seed"}})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+    def sampled(self, **changes: Any) -> Question:
+        """This question with some sampling settings changed."""
+        return self.model_copy(update={"sampling": self.sampling.model_copy(update=changes)})
+
+    def asking(self, *messages: Message) -> Question:
+        """These messages in place of the conversation, with the same settings and format."""
+        return self.model_copy(update={"messages": messages})
+
+
+class Usage(Frozen):
+    """Tokens that an upstream counted.
+
+    A prompt shared by several samples of one request is counted once, as the upstream does, on the
+    first of its candidates; so the usage of candidates sums to that of the request.
+    """
+
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+    reasoning_tokens: int = Field(default=0, ge=0)
+    """The part of `completion_tokens` spent on thinking, where the upstream tells."""
+    requests: int = Field(default=0, ge=0)
+    cost: float | None = None
+    """Money, in the currency of the configured prices; None where no price is known."""
+    estimated: bool = False
+    """True where some of it is our own count because the upstream's never came."""
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [c for c in (self.cost, other.cost) if c is not None]
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            requests=self.requests + other.requests,
+            cost=sum(costs) if costs else None,
+            estimated=self.estimated or other.estimated,
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[Usage]) -> Usage:
+        return sum(parts, cls())
+
+
+class StageUsage(Frozen):
+    """What one model spent in one stage of a pipeline."""
+
+    stage: str
+    model: str
+    usage: Usage
+
+
+class Failure(Frozen):
+    """Why a candidate is missing: an error as a value."""
+
+    code: str
+    message: str
+    status: int = 502
+    retry_after: float | None = None
+
+
+class TokenLogprob(Frozen):
+    """One generated token with its natural-log probability and, where asked, the alternatives."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class Candidate(Frozen):
+    """One sampled answer, or the failure that took its place."""
+
+    index: int = Field(ge=0)
+    """Position among the candidates of its stage; tallies refer to it."""
+    model: str
+    """The model as its server names it."""
+    agent: str = ""
+    """The agent that asked it: its name in the configuration, else the model's."""
+    text: str = ""
+    reasoning: str | None = None
+    """Thinking that the backend kept apart from the text."""
+    answer: str | None = None
+    """What the extractor found in the text; None abstains."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    finish_reason: FinishReason | None = None
+    seed: int | None = None
+    prompt_version: str | None = None
+    """Name and content hash of the prompt template used, None for the caller's own words."""
+    usage: Usage = Usage()
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    latency: float | None = None
+    """Seconds from asking to the last token."""
+    error: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None and self.finish_reason != "cancelled"
+
+
+class Cluster(Frozen):
+    """One equivalence class of answers and who voted for it."""
+
+    answer: str
+    """The spelling that most of its voters used."""
+    votes: int
+    weight: float
+    voters: tuple[int, ...]
+    """Indices of the candidates that voted for it."""
+
+
+class Degradation(Frozen):
+    """Something that did not go as configured although an answer was given."""
+
+    code: str
+    """`candidate_failed`, `budget_exhausted`, `aggregator_failed`, ..."""
+    where: str
+    """The stage and model concerned."""
+    detail: str
+
+
+class Answer(Frozen):
+    """What a model or a pipeline answered, and everything that led to it."""
+
+    text: str
+    model: str
+    """Name of the model or pipeline that answered."""
+    answer: str | None = None
+    """The extracted answer; None where nothing could be extracted."""
+    reasoning: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    finish_reason: FinishReason = "stop"
+    candidates: tuple[Candidate, ...] = ()
+    tally: tuple[Cluster, ...] = ()
+    """Clusters by falling weight; candidates in none of them abstained."""
+    stopped: str = "complete"
+    """Why sampling stopped: `complete`, a stopping rule's words, or the budget that ran out."""
+    degraded: tuple[Degradation, ...] = ()
+    usage: Usage = Usage()
+    stages: tuple[StageUsage, ...] = ()
+
+    @property
+    def winner(self) -> Candidate | None:
+        """The candidate whose text this is, if it is one's."""
+        return next((c for c in self.candidates if c.ok and c.text == self.text), None)
+
+    def with_(self, **changes: Any) -> Self:
+        return self.model_copy(update=changes)
