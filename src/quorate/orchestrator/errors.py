@@ -65,7 +65,7 @@ class _InFile(BadInput):
     ) -> None:
         place = "".join([str(file or ""), f":{line}" if line else "", f": {field}" if field else ""])
         super().__init__(f"{place}: {message}" if place else message)
-        self.file, self.line, self.field = file, line, field
+        self.message, self.file, self.line, self.field = message, file, line, field
 
 
 class ConfigError(_InFile):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -60,7 +60,8 @@ class Graph:
         if run.checkpoints is not None:
             graph = self._builder.compile(checkpointer=run.checkpoints.saver)
             config, state = await self._resumed(graph, question, run)
-        async with aclosing(graph.astream(state, config, context=run, stream_mode="custom")) as events:
+        stream = cast(AsyncGenerator[Event, None], graph.astream(state, config, context=run, stream_mode="custom"))
+        async with aclosing(stream) as events:
             async for event in events:
                 yield event
 
@@ -93,6 +94,7 @@ class Graph:
             async for event in events:
                 if isinstance(event, Done):
                     answer = completed(event.answer, candidates, state["stopped"], run)
-                    event = Done(answer=answer)
+                    runtime.stream_writer(Done(answer=answer))
+                    return State(answer=answer)
                 runtime.stream_writer(event)
-        return State(answer=answer)
+        raise AssertionError(f"{self._pipeline.aggregator.name} ended without Done")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .events import Done, Event
 from .model import Answering
-from .protocols import Aggregator, Tallier
+from .protocols import Aggregator, Model, Tallier
 from .run import Ledger, Run
 from .sampling import Sample
 from .types import Answer, Candidate, Degradation, Question
@@ -46,6 +46,11 @@ class Pipeline(Answering):
         """The same pipeline drawing n candidates."""
         return Pipeline(replace(self.sampler, n=n), self.aggregator, name=self.name)
 
+    def over(self, wrap: Callable[[Model], Model]) -> Pipeline:
+        """The same pipeline over other proposers."""
+        models = tuple(wrap(model) for model in self.sampler.models)
+        return Pipeline(replace(self.sampler, models=models), self.aggregator, name=self.name)
+
     @cached_property
     def graph(self) -> Graph:
         """The compiled graph; `graph.mermaid()` draws it."""
@@ -58,9 +63,7 @@ class Pipeline(Answering):
         run = replace(run, ledger=Ledger(run.ledger))
         async with aclosing(self.graph.stream(question, run)) as events:
             async for event in events:
-                if isinstance(event, Done):
-                    event = Done(answer=event.answer.with_(model=self.name))
-                yield event
+                yield Done(answer=event.answer.with_(model=self.name)) if isinstance(event, Done) else event
 
     def sampling_events(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
         tallier = self.aggregator if isinstance(self.aggregator, Tallier) else None

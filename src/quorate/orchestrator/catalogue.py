@@ -1,0 +1,206 @@
+"""Names to models: what the command line, the server and the evals can be asked for.
+
+A name is read thus: a model's or a configured pipeline's exact name first; else the part before the
+first `/` is `PIPELINE[@N]` and the rest is read the same way again, or is several models joined by
+`+`. So `majority@16/qwen`, `majority@4/self-moa@6/qwen`, `majority@16/qwen+llama`. A pipeline
+without a model takes the first one there is.
+
+Edge of the room: it may import everything, and does so when a pipeline is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .errors import BadInput, UnknownName
+from .pipeline import Pipeline
+from .protocols import Model
+from .sampling import sample
+
+__all__ = ["BUILT_IN", "BuiltIn", "Catalogue", "ModelInfo"]
+
+MAX_SAMPLES = 1024
+"""Default bound on the candidates of one stage."""
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A pipeline that exists over any model."""
+
+    name: str
+    summary: str
+    n: int
+    """Candidates where the name gives no `@N`."""
+    build: Callable[[tuple[Model, ...], int], Pipeline]
+
+
+def _majority(models: tuple[Model, ...], n: int) -> Pipeline:
+    from quorate.aggregators import MajorityVote
+
+    return sample(models, n=n) | MajorityVote()
+
+
+def _adaptive_consistency(models: tuple[Model, ...], n: int) -> Pipeline:
+    from quorate.aggregators import AdaptiveConsistency, MajorityVote
+
+    return sample(models, n=n, stop=AdaptiveConsistency()) | MajorityVote()
+
+
+def _self_moa(models: tuple[Model, ...], n: int) -> Pipeline:
+    from quorate.aggregators import SelfMoA
+
+    return sample(models, n=n) | SelfMoA(aggregator=models[0])
+
+
+BUILT_IN: Mapping[str, BuiltIn] = {
+    built_in.name: built_in
+    for built_in in (
+        BuiltIn("majority", "the most frequent answer of N samples (self-consistency)", 16, _majority),
+        BuiltIn(
+            "adaptive-consistency",
+            "a majority vote that stops once 95 % sure, after at most N samples",
+            16,
+            _adaptive_consistency,
+        ),
+        BuiltIn("self-moa", "N samples synthesized by the first of the models into a new answer", 6, _self_moa),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model or configured pipeline as listings show it."""
+
+    id: str
+    kind: str
+    """`embedded`, `endpoint`, `vllm`, `recorded`, `pipeline`, or the class of a model of your own."""
+    pipelines: tuple[str, ...] = ()
+    """Names of the built-in pipelines over it."""
+
+
+Discover = Callable[[], Awaitable[Iterable[Model]]]
+
+
+@dataclass
+class Catalogue:
+    """Every model and configured pipeline by name, in listing order; the first model is the default.
+
+    Args:
+        models: single models.
+        pipelines: configured pipelines and other composed models.
+        discover: finds further models, of a server that may be down now and up later.
+        max_samples: bound on N.
+    """
+
+    models: dict[str, Model] = field(default_factory=dict)
+    pipelines: dict[str, Model] = field(default_factory=dict)
+    discover: Discover | None = None
+    max_samples: int = MAX_SAMPLES
+
+    def resolve(self, name: str, *, n: int | None = None) -> Model:
+        """The model of this name, its sampling stage drawing n candidates if given.
+
+        Raises:
+            UnknownName: with the names that exist.
+            BadInput: n is impossible, or the model draws no samples.
+        """
+        model = self._resolve(name.strip())
+        if n is None:
+            return model
+        if not isinstance(model, Pipeline):
+            raise BadInput(f"n={n} samples need a pipeline, and {name!r} is a single model: try majority@{n}/{name}")
+        return model.sized(self._checked(n, name))
+
+    def names(self) -> tuple[str, ...]:
+        """Every name worth listing."""
+        built_in = [name for info in self.listing() for name in info.pipelines]
+        return (*self.models, *self.pipelines, *built_in)
+
+    def listing(self) -> list[ModelInfo]:
+        """The models, then the configured pipelines."""
+        models = [ModelInfo(name, _kind(m), self._pipelines_over(name)) for name, m in self.models.items()]
+        return [*models, *(ModelInfo(name, "pipeline") for name in self.pipelines)]
+
+    async def refresh(self) -> None:
+        """Looks again for models of a server.
+
+        Raises:
+            UpstreamError: the server does not tell.
+        """
+        if self.discover is not None:
+            for model in await self.discover():
+                self.models.setdefault(model.name, model)
+
+    def wrapped(self, wrap: Callable[[Model], Model]) -> Catalogue:
+        """The same names over other models: `wrap` is applied to every single model, once each."""
+        models = {name: wrap(model) for name, model in self.models.items()}
+        known = {id(self.models[name]): wrapper for name, wrapper in models.items()}
+
+        def over(model: Model) -> Model:
+            if isinstance(model, Pipeline):
+                return model.over(over)
+            return known.setdefault(id(model), wrap(model)) if id(model) not in known else known[id(model)]
+
+        pipelines = {name: over(model) for name, model in self.pipelines.items()}
+        return Catalogue(models, pipelines, self.discover, self.max_samples)
+
+    async def aclose(self) -> None:
+        for model in (*self.models.values(), *self.pipelines.values()):
+            close = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _resolve(self, name: str) -> Model:
+        if (exact := self._exact(name)) is not None:
+            return exact
+        head, _, rest = name.partition("/")
+        built_in, n = self._stage(head)
+        if built_in is None:
+            raise UnknownName("model or pipeline", name, self.names())
+        models = self._proposers(rest) if rest else (self._default(name),)
+        return built_in.build(models, self._checked(n or built_in.n, name)).named(name)
+
+    def _exact(self, name: str) -> Model | None:
+        """A configured name, or a configured pipeline's with another N."""
+        found = self.models.get(name) or self.pipelines.get(name)
+        if found is None and (match := re.fullmatch(r"(.+)@(\d+)", name)):
+            configured = self.pipelines.get(match[1])
+            if isinstance(configured, Pipeline):
+                found = configured.sized(self._checked(int(match[2]), name)).named(name)
+        return found
+
+    def _proposers(self, rest: str) -> tuple[Model, ...]:
+        head = rest.partition("/")[0]
+        if self._exact(rest) is not None or self._stage(head)[0] is not None:
+            return (self._resolve(rest),)
+        return tuple(self._resolve(part) for part in rest.split("+"))
+
+    def _default(self, name: str) -> Model:
+        if not self.models:
+            raise UnknownName("model for pipeline", name, ())
+        return next(iter(self.models.values()))
+
+    def _stage(self, head: str) -> tuple[BuiltIn | None, int | None]:
+        """`PIPELINE[@N]` in parts."""
+        pipeline, at, count = head.partition("@")
+        built_in = BUILT_IN.get(pipeline)
+        if built_in is None or not at:
+            return built_in, None
+        if not count.isdecimal() or int(count) < 1:
+            raise BadInput(f"{head!r}: after @ comes a number of samples from 1 on, for example {pipeline}@16")
+        return built_in, int(count)
+
+    def _checked(self, n: int, name: str) -> int:
+        if not 1 <= n <= self.max_samples:
+            raise BadInput(f"{name!r}: n={n} samples, but this allows 1 to {self.max_samples}")
+        return n
+
+    @staticmethod
+    def _pipelines_over(name: str) -> tuple[str, ...]:
+        return tuple(f"{b.name}@{b.n}/{name}" for b in BUILT_IN.values())
+
+
+def _kind(model: Model) -> str:
+    return str(getattr(model, "kind", type(model).__name__.lower()))

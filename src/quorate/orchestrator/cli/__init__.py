@@ -1,0 +1,60 @@
+"""The command line: `quorate ask | serve | eval | models | graph`.
+
+Results go to standard output and nothing else does; progress and errors go to standard error.
+Errors are one line and exit code 2; Ctrl-C keeps what is done and exits with 130.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import QuorateError
+from . import ask, evaluate, inspect, serve
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="quorate",
+    help="Many language-model answers in, one better answer out.",
+    epilog="Without --upstream or --config, the embedded models answer: no GPU, network or key needed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
+app.add_typer(evaluate.app, name="eval")
+app.command("models")(inspect.models)
+app.command("graph")(inspect.graph)
+app.command("config-schema")(inspect.config_schema)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from quorate import __version__
+
+        typer.echo(f"quorate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Many language-model answers in, one better answer out."""
+
+
+def main() -> None:
+    """Entry point: every error of ours is one line on standard error."""
+    try:
+        app()
+    except QuorateError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,87 @@
+"""What several commands share: where models come from, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..catalogue import Catalogue
+from ..errors import BadInput
+from ..protocols import Model
+
+__all__ = ["ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "catalogue_of", "print_json"]
+
+Upstream = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="An OpenAI-compatible server (with or without /v1) whose models are used; its key is read from "
+        "QUORATE_UPSTREAM_KEY or OPENAI_API_KEY.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A quorate.yaml with models and pipelines.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the run reproducible.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", "-p", metavar="NAME", help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; "
+        "see `quorate models`."
+    ),
+]
+
+
+async def catalogue_of(upstream: str | None, config: Path | None, *, tolerant: bool = False) -> Catalogue:
+    """The models to work with: an upstream's, a file's, or the embedded ones.
+
+    Args:
+        tolerant: go on with no models while the upstream cannot be reached; `refresh` finds them later.
+
+    Raises:
+        BadInput: both an upstream and a file were given.
+        UpstreamError: the upstream does not tell its models.
+    """
+    if upstream and config:
+        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
+    if config:
+        from ..config import load_config
+
+        return load_config(config).catalogue()
+    return await _discovered(upstream, tolerant) if upstream else _embedded()
+
+
+async def _discovered(upstream: str, tolerant: bool) -> Catalogue:
+    from quorate.agents.endpoint import discover
+
+    from ..errors import UpstreamError
+
+    key = os.environ.get("QUORATE_UPSTREAM_KEY") or os.environ.get("OPENAI_API_KEY")
+
+    async def found() -> list[Model]:
+        return list(await discover(upstream, api_key=key))
+
+    catalogue = Catalogue(discover=found)
+    try:
+        await catalogue.refresh()
+    except UpstreamError as error:
+        if not tolerant:
+            raise
+        typer.echo(f"warning: {error}; looking again when asked", err=True)
+    return catalogue
+
+
+def _embedded() -> Catalogue:
+    from quorate.agents.embedded import Embedded, embedded_models
+
+    return Catalogue({name: Embedded(name) for name in embedded_models()})
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,51 @@
+"""`quorate serve`: the OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import ConfigFile, Upstream, catalogue_of
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless told otherwise.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    upstream: Upstream = None,
+    config: ConfigFile = None,
+) -> None:
+    """Serve models and pipelines under /v1, as OpenAI's API does."""
+    asyncio.run(_serve({"host": host, "port": port}, upstream, config))
+
+
+async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
+    from quorate import server
+
+    catalogue = await catalogue_of(upstream, config, tolerant=True)
+    configured: dict[str, Any] = {}
+    if config:
+        from ..config import load_config
+
+        configured = load_config(config).server.model_dump(exclude_none=True)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = server.ServerSettings.model_validate({**configured, **chosen})
+
+    def ready(url: str) -> None:
+        names = catalogue.names()
+        model = next((name for name in names if name.startswith("majority@")), "majority@16/MODEL")
+        typer.echo(
+            f"quorate serves {len(catalogue.models)} models at {url}/v1 (Ctrl-C stops it)\n"
+            f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
+            f"'{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is 17 * 24?\"}}]}}'",
+            err=True,
+        )
+
+    try:
+        await server.serve(catalogue, settings, on_ready=ready)
+    finally:
+        await catalogue.aclose()

@@ -1,0 +1,311 @@
+"""`quorate.yaml`: models, pipelines and the server's limits, checked before anything runs.
+
+    models:
+      qwen: {base_url: http://localhost:8000/v1, model: Qwen/Qwen3-8B, key_env: QWEN_KEY}
+      tiny: {type: embedded, model: quorate-tiny-base}
+    pipelines:
+      team: {pipeline: majority, models: [qwen, tiny], n: 16}
+      fused: {pipeline: self-moa, models: [qwen], n: 6, aggregator: qwen}
+    server: {port: 8000}
+
+A wrong field is reported with file, line and name. Edge of the room: it may import everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from .catalogue import BUILT_IN, MAX_SAMPLES, Catalogue
+from .errors import ConfigError
+from .pipeline import Pipeline
+from .protocols import Aggregator, Model, StoppingRule
+from .sampling import Sample
+from .types import Frozen, Sampling
+
+__all__ = ["Config", "load_config", "schema"]
+
+
+class RateConfig(Frozen):
+    """At most so many requests in so many seconds; further ones wait."""
+
+    requests: int = Field(ge=1)
+    seconds: float = Field(default=1.0, gt=0)
+
+
+class PriceConfig(Frozen):
+    """Money for a million tokens."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class EndpointConfig(Frozen):
+    """Any OpenAI-compatible server."""
+
+    type: Literal["endpoint"] = "endpoint"
+    base_url: str
+    model: str | None = None
+    """As the server names it; the key in `models` if not given."""
+    key_env: str | None = None
+    """Environment variable that holds the API key; keys themselves never stand in the file."""
+    sampling: Sampling = Sampling()
+    concurrency: int = Field(default=64, ge=1)
+    rate: RateConfig | None = None
+    price: PriceConfig | None = None
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds for one request, from sending to the last token."""
+    retries: int = Field(default=3, ge=0)
+
+    def build(self, name: str) -> Model:
+        from quorate.agents.endpoint import Endpoint, Price, Rate, Retries, Timeouts
+
+        key = os.environ.get(self.key_env) if self.key_env else None
+        if self.key_env and not key:
+            raise ConfigError(f"the environment variable {self.key_env} is not set", field=f"models.{name}.key_env")
+        return Endpoint(
+            self.model or name,
+            base_url=self.base_url,
+            api_key=key,
+            name=name,
+            sampling=self.sampling,
+            concurrency=self.concurrency,
+            rate=Rate(**self.rate.model_dump()) if self.rate else None,
+            price=Price(**self.price.model_dump()) if self.price else None,
+            timeouts=Timeouts(total=self.timeout),
+            retries=Retries(attempts=self.retries + 1),
+        )
+
+
+class EmbeddedConfig(Frozen):
+    """A shipped model, or any folder with a causal language model, through transformers."""
+
+    type: Literal["embedded"]
+    model: str = "quorate-tiny-base"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    sampling: Sampling = Sampling()
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import Embedded
+
+        return Embedded(self.model, name=name, dtype=self.dtype, sampling=self.sampling)
+
+
+class VLLMConfig(Frozen):
+    """A model in vLLM's engine, in this process."""
+
+    type: Literal["vllm"]
+    model: str
+    sampling: Sampling = Sampling()
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """vLLM's engine arguments, such as max_model_len or tensor_parallel_size."""
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import VLLM
+
+        return VLLM(self.model, name=name, sampling=self.sampling, **self.engine)
+
+
+class RecordedConfig(Frozen):
+    """Answers from a JSONL file."""
+
+    type: Literal["recorded"]
+    file: Path
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import Recorded
+
+        return Recorded(self.file, name=name)
+
+
+def _endpoint_by_default(value: Any) -> Any:
+    return {"type": "endpoint", **value} if isinstance(value, dict) else value
+
+
+ModelConfig = Annotated[
+    EndpointConfig | EmbeddedConfig | VLLMConfig | RecordedConfig,
+    Field(discriminator="type"),
+]
+
+
+class StopConfig(Frozen):
+    """When to stop sampling before n."""
+
+    rule: Literal["adaptive-consistency"]
+    threshold: float = Field(default=0.95, gt=0.5, lt=1)
+
+    def build(self) -> StoppingRule:
+        from quorate.aggregators import AdaptiveConsistency
+
+        return AdaptiveConsistency(self.threshold)
+
+
+class PipelineConfig(Frozen):
+    """A sampling stage and how its candidates become one answer."""
+
+    pipeline: Literal["majority", "self-moa"]
+    models: tuple[str, ...] = Field(min_length=1)
+    """Names of models or of other pipelines."""
+    n: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
+    wave: int | None = Field(default=None, ge=1)
+    stop: StopConfig | None = None
+    sampling: Sampling = Sampling()
+    aggregator: str | None = None
+    """The model that synthesizes (self-moa); the first of `models` if not given."""
+
+    def build(self, name: str, models: Sequence[Model], aggregator: Model) -> Pipeline:
+        stage = Sample(
+            tuple(models),
+            n=self.n or BUILT_IN[self.pipeline].n,
+            stop=self.stop.build() if self.stop else None,
+            wave=self.wave,
+            sampling=self.sampling,
+        )
+        return (stage | self._aggregator(aggregator)).named(name)
+
+    def _aggregator(self, model: Model) -> Aggregator:
+        from quorate.aggregators import MajorityVote, SelfMoA
+
+        return MajorityVote() if self.pipeline == "majority" else SelfMoA(aggregator=model)
+
+
+class ServerConfig(Frozen):
+    """Where and how much `quorate serve` serves; see `quorate.server.ServerSettings`."""
+
+    host: str | None = None
+    port: int | None = Field(default=None, ge=0, le=65535)
+    max_n: int | None = Field(default=None, ge=1)
+    """Choices of one request (OpenAI's n)."""
+    max_samples: int | None = Field(default=None, ge=1)
+    """Candidates of one sampling stage."""
+    progress: bool | None = None
+    """Whether streams tell of a vote's progress in `reasoning_content`."""
+
+
+class Config(Frozen):
+    """The whole file."""
+
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    pipelines: dict[str, PipelineConfig] = Field(default_factory=dict)
+    server: ServerConfig = ServerConfig()
+
+    _source: tuple[Path, yaml.Node] | None = PrivateAttr(default=None)
+    """The file this was read from, for errors that show only when models are built."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_types(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("models"), dict):
+            return {**value, "models": {k: _endpoint_by_default(v) for k, v in value["models"].items()}}
+        return value
+
+    def catalogue(self) -> Catalogue:
+        """The models and pipelines, built in the order of the file.
+
+        Raises:
+            ConfigError: a pipeline names something that does not exist (yet), or a key is missing.
+        """
+        try:
+            return self._catalogue()
+        except ConfigError as error:
+            raise self._placed(error) from error
+
+    def _placed(self, error: ConfigError) -> ConfigError:
+        if self._source is None or error.field is None or error.file is not None:
+            return error
+        path, node = self._source
+        return ConfigError(error.message, file=path, line=_line(node, error.field.split(".")), field=error.field)
+
+    def _catalogue(self) -> Catalogue:
+        built: dict[str, Model] = {name: config.build(name) for name, config in self.models.items()}
+        catalogue = Catalogue(dict(built), max_samples=self.server.max_samples or MAX_SAMPLES)
+        for name, config in self.pipelines.items():
+            if name in built:
+                raise ConfigError("a model has this name already", field=f"pipelines.{name}")
+            models = [_named(built, used, f"pipelines.{name}.models") for used in config.models]
+            aggregator = _named(built, config.aggregator, f"pipelines.{name}.aggregator") if config.aggregator else None
+            built[name] = catalogue.pipelines[name] = config.build(name, models, aggregator or models[0])
+        return catalogue
+
+
+def _named(built: dict[str, Model], name: str, field: str) -> Model:
+    if name not in built:
+        raise ConfigError(f"no model or earlier pipeline named {name!r}; there is: {', '.join(built)}", field=field)
+    return built[name]
+
+
+def load_config(path: str | Path) -> Config:
+    """Reads and checks a configuration file.
+
+    Raises:
+        ConfigError: naming file, line and field.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=path) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise ConfigError(f"is not YAML: {error.problem or error.context}", file=path, line=line) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"is not YAML: {error}", file=path) from error
+    if node is None:
+        raise ConfigError("is empty; it needs at least 'models:'", file=path)
+    _refuse_duplicates(node, path)
+    try:
+        config = Config.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        raise _first(error, node, path) from None
+    config._source = (path, node)
+    return config
+
+
+def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    loc = [str(part) for part in first["loc"] if part not in ("endpoint", "embedded", "vllm", "recorded")]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return ConfigError(first["msg"] + more, file=path, line=_line(node, loc), field=".".join(loc) or None)
+
+
+def _line(node: yaml.Node, loc: list[str]) -> int:
+    """Line of the deepest node on the way to a field."""
+    line = node.start_mark.line + 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
+    """YAML's later duplicate silently wins; here it is an error."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ConfigError("stands twice", file=path, line=key.start_mark.line + 1, field=str(key.value))
+            seen.add(key.value)
+            _refuse_duplicates(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicates(item, path)
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the file, for editors (`quorate config-schema`)."""
+    described = Config.model_json_schema()
+    models = described["properties"]["models"]["additionalProperties"]
+    models.pop("discriminator", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "quorate.yaml", **described}
