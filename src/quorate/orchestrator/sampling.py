@@ -71,9 +71,9 @@ class Sample:
         question = question.model_copy(update={"sampling": question.sampling.over(self.sampling)})
         return _Draw(self, question, run, tallier).events()
 
-    def waves(self, n: int) -> Iterator[range]:
-        """The indices drawn together, wave after wave."""
-        size = self.wave or (n if self.stop is None else DEFAULT_WAVE)
+    def waves(self, n: int, *, frugal: bool = False) -> Iterator[range]:
+        """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
+        size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else n)
         return (range(start, min(start + size, n)) for start in range(0, n, size))
 
     def shares(self, indices: Sequence[int]) -> Iterator[tuple[Model, list[int]]]:
@@ -113,11 +113,14 @@ class _Draw:
     tally: tuple[Cluster, ...] = ()
     arriving: dict[int, int] = field(default_factory=dict)
     """Tokens seen of candidates that have not ended, by index."""
+    ended: dict[int, Candidate] = field(default_factory=dict)
+    """Candidates that ended, among them those whose event nobody has read yet."""
 
     async def events(self) -> AsyncGenerator[Event, None]:
         limit = self.run.budget.samples
         n = self.stage.n if limit is None else min(self.stage.n, limit)
-        for indices in self.stage.waves(n):
+        frugal = self.run.budget.tokens is not None or self.run.budget.money is not None
+        for indices in self.stage.waves(n, frugal=frugal):
             reason = None
             async with aclosing(self._wave(indices)) as wave:
                 async for event in wave:
@@ -146,9 +149,9 @@ class _Draw:
                         break
             except TimeoutError:
                 reason = self.run.exhausted() or "budget: out of time"
-        for candidate in self._unfinished():
-            self.candidates.append(candidate)
-            yield CandidateCancelled(candidate=candidate)
+        for event in self._unread():
+            async for out in self._noted(event):
+                yield out
         if reason is not None:
             yield StoppedEarly(reason=reason)
 
@@ -158,27 +161,35 @@ class _Draw:
         if left is not None:
             limit = question.sampling.max_tokens
             question = question.sampled(max_tokens=left if limit is None else min(limit, left))
-        shares = self.stage.shares(indices)
-        return until(self.run.deadline, merge([proposals(m, question, mine, self.run) for m, mine in shares]))
+        streams = [self._watched(proposals(m, question, mine, self.run)) for m, mine in self.stage.shares(indices)]
+        return until(self.run.deadline, merge(streams))
+
+    async def _watched(self, stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Counts where the ledger counts, before the event waits in the queue to be read."""
+        async with aclosing(stream):
+            async for event in stream:
+                match event:
+                    case CandidateToken(index=index):
+                        self.arriving[index] = self.arriving.get(index, 0) + 1
+                    case CandidateFinished(candidate=candidate) | CandidateFailed(candidate=candidate):
+                        self.arriving.pop(candidate.index, None)
+                        self.ended[candidate.index] = candidate
+                yield event
 
     async def _noted(self, event: Event) -> AsyncGenerator[Event, None]:
         """The event as the pipeline tells it on, after taking note of it."""
         match event:
-            case CandidateStarted(index=index):
-                self.arriving[index] = 0
-                yield event
-            case CandidateToken(index=index):
-                self.arriving[index] = self.arriving.get(index, 0) + 1
-                yield event
             case CandidateFinished(candidate=candidate):
                 candidate = self._voting(candidate)
-                self._end(candidate)
+                self.candidates.append(candidate)
                 yield CandidateFinished(candidate=candidate)
                 if self.tallier is not None:
                     self.tally = await self.tallier.tally(self.candidates)
                     yield TallyChanged(tally=self.tally)
-            case CandidateFailed(candidate=candidate):
-                self._end(candidate)
+            case CandidateFailed(candidate=candidate) | CandidateCancelled(candidate=candidate):
+                self.candidates.append(candidate)
+                yield event
+            case CandidateStarted() | CandidateToken():
                 yield event
             case _:
                 pass
@@ -187,10 +198,6 @@ class _Draw:
         if self.tallier is None or candidate.answer is not None:
             return candidate
         return candidate.model_copy(update={"answer": self.tallier.extract(candidate)})
-
-    def _end(self, candidate: Candidate) -> None:
-        self.arriving.pop(candidate.index, None)
-        self.candidates.append(candidate)
 
     def _ended(self, indices: range) -> bool:
         return sum(c.index in indices for c in self.candidates) == len(indices)
@@ -202,10 +209,24 @@ class _Draw:
             return reason
         return None if last else self.run.exhausted(sum(self.arriving.values()))
 
-    def _unfinished(self) -> list[Candidate]:
-        """What agents left of the candidates that were cut off."""
-        ended = {c.index for c in self.candidates}
-        return sorted((c for c in self.run.cut if c.index not in ended), key=lambda c: c.index)
+    def _unread(self) -> list[Event]:
+        """What had come when sampling stopped: no finished sample is lost, a partial one counts as cancelled.
+
+        Where nothing has finished, partial texts stand as cut by their length: the best answer so far.
+        """
+        read = {c.index for c in self.candidates}
+        ended: dict[int, Event] = {
+            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c) for i, c in self.ended.items()
+        }
+        best = not any(c.ok for c in self.ended.values())
+        late = {c.index: self._partial(c, promoted=best and bool(c.text)) for c in self.run.cut}
+        return [event for index, event in sorted({**late, **ended}.items()) if index not in read]
+
+    @staticmethod
+    def _partial(candidate: Candidate, *, promoted: bool) -> Event:
+        if not promoted:
+            return CandidateCancelled(candidate=candidate)
+        return CandidateFinished(candidate=candidate.model_copy(update={"finish_reason": "length"}))
 
     def _check(self) -> None:
         if any(c.ok for c in self.candidates):

@@ -31,8 +31,10 @@ Seed = Annotated[int | None, typer.Option(help="Makes the run reproducible.")]
 Pipeline = Annotated[
     str | None,
     typer.Option(
-        "--pipeline", "-p", metavar="NAME", help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; "
-        "see `quorate models`."
+        "--pipeline",
+        "-p",
+        metavar="NAME",
+        help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; see `quorate models`.",
     ),
 ]
 

@@ -41,7 +41,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
         typer.echo(
             f"quorate serves {len(catalogue.models)} models at {url}/v1 (Ctrl-C stops it)\n"
             f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
-            f"'{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is 17 * 24?\"}}]}}'",
+            f'\'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
             err=True,
         )
 

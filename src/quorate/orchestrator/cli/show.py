@@ -41,7 +41,9 @@ class Watcher:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def note(self, event: Event) -> None:
@@ -119,7 +121,9 @@ def print_answer(answer: Answer) -> None:
         markup=False,
         style="dim",
     )
-    console.print(f"answer: {answer.text.strip() if answer.answer is None else answer.answer}", markup=False, style="bold")
+    console.print(
+        f"answer: {answer.text.strip() if answer.answer is None else answer.answer}", markup=False, style="bold"
+    )
 
 
 def _tally_table(answer: Answer) -> Table:

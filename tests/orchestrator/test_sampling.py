@@ -1,0 +1,223 @@
+"""The sampling stage: how many candidates, when it stops, what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate import Budget, sample
+from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.events import (
+    CandidateCancelled,
+    CandidateFailed,
+    CandidateFinished,
+    Event,
+    StoppedEarly,
+    TallyChanged,
+)
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import Sample
+from quorate.orchestrator.types import Candidate, Cluster, Question, Sampling
+
+from .fakes import First, Hangs, Plurality, Texts
+
+QUESTION = Question.of("how many?")
+
+
+class After:
+    """Stops after so many candidates."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
+        return f"after {self.n}" if len(candidates) >= self.n else None
+
+
+async def drawn(stage: Sample, run: Run | None = None) -> list[Event]:
+    async with aclosing(stage.stream(QUESTION, run or Run(seed=1), Plurality())) as events:
+        return [event async for event in events]
+
+
+def finished(events: list[Event]) -> list[Candidate]:
+    return [event.candidate for event in events if isinstance(event, CandidateFinished)]
+
+
+async def test_draws_n_candidates_with_seeds_of_their_own() -> None:
+    """Sample 0 has the caller's seed, the others derived ones, all different and the same every time."""
+    model, again = Texts("a", "b"), Texts("a", "b")
+    candidates = finished(await drawn(sample(model, n=5)))
+    await drawn(sample(again, n=5))
+    assert [c.index for c in candidates] == [0, 1, 2, 3, 4]
+    assert model.asked[0] == (0, 1)
+    assert len({seed for _, seed in model.asked}) == 5
+    assert model.asked == again.asked
+
+
+async def test_several_models_are_dealt_round_robin() -> None:
+    """Of five samples over two models, the first model draws three; an index never changes hands."""
+    a, b = Texts("a", name="a"), Texts("b", name="b")
+    await drawn(sample([a, b], n=5, wave=2))
+    assert [i for i, _ in a.asked] == [0, 2, 4]
+    assert [i for i, _ in b.asked] == [1, 3]
+
+
+async def test_the_tally_follows_every_candidate() -> None:
+    """After each finished candidate the votes are told anew, and they add up."""
+    events = await drawn(sample(Texts("x", "y", "x"), n=3))
+    counts = [sum(c.votes for c in event.tally) for event in events if isinstance(event, TallyChanged)]
+    assert counts == [1, 2, 3]
+
+
+async def test_a_stopping_rule_saves_the_remaining_waves() -> None:
+    """With waves of two, a rule that is sure after two candidates leaves the other eight undrawn."""
+    model = Texts("x")
+    events = await drawn(sample(model, n=10, wave=2, stop=After(2)))
+    assert len(model.asked) == 2
+    assert isinstance(events[-1], StoppedEarly)
+    assert events[-1].reason == "after 2"
+
+
+async def test_a_rule_that_is_sure_within_a_wave_cancels_its_rest() -> None:
+    """The sample still running is cancelled upstream, and shows as cancelled with what it had said."""
+    quick, slow = Texts("x", name="quick"), Hangs("so", "far", name="slow")
+    events = await drawn(sample([quick, slow], n=2, wave=2, stop=After(1)))
+    cancelled = [event.candidate for event in events if isinstance(event, CandidateCancelled)]
+    assert slow.cancelled == 1
+    assert [(c.index, c.text, c.ok) for c in cancelled] == [(1, "so far", False)]
+
+
+async def test_one_failure_leaves_the_siblings_alone() -> None:
+    """A rate-limited sample is a failed candidate with its status; the others finish."""
+    events = await drawn(sample(Texts("x", "!", "x"), n=3))
+    failed = [event.candidate.error for event in events if isinstance(event, CandidateFailed)]
+    assert len(finished(events)) == 2
+    assert failed[0] is not None
+    assert (failed[0].status, failed[0].retry_after) == (429, 7)
+
+
+async def test_when_all_fail_the_first_status_survives() -> None:
+    """Nothing to answer with: the 429 stays a 429 with its Retry-After."""
+    with pytest.raises(NoAnswer, match="all 3 candidates failed") as caught:
+        await drawn(sample(Texts("!"), n=3))
+    assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "rate_limited", 7)
+
+
+async def test_a_model_that_raises_fails_only_its_own_candidates(caplog: pytest.LogCaptureFixture) -> None:
+    """Any exception of a model becomes failures of what it had not delivered, and is logged."""
+
+    class Raises(Texts):
+        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def]
+            async for event in super().sample(question, indices[:1], run):
+                yield event
+            raise ZeroDivisionError("oops")
+
+    events = await drawn(sample([Raises("x"), Texts("y")], n=4))
+    failed = [event.candidate for event in events if isinstance(event, CandidateFailed)]
+    assert [c.index for c in failed] == [2]
+    assert failed[0].error is not None
+    assert failed[0].error.message == "ZeroDivisionError: oops"
+    assert len(finished(events)) == 3
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_model_that_ends_silently_fails_what_is_missing() -> None:
+    """A model that forgets an index does not make the stage wait or lose count."""
+
+    class Forgets(Texts):
+        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def]
+            async for event in super().sample(question, indices[:1], run):
+                yield event
+
+    events = await drawn(sample(Forgets("x"), n=2))
+    assert [e.candidate.error.code for e in events if isinstance(e, CandidateFailed) and e.candidate.error] == [
+        "model_silent"
+    ]
+
+
+async def test_the_budget_of_tokens_ends_sampling() -> None:
+    """Once the tokens are used up no further wave starts, and the reason says so."""
+    model = Texts("one two three")
+    events = await drawn(sample(model, n=8, wave=1), Run(budget=Budget(tokens=30)))
+    assert len(finished(events)) == 3
+    assert isinstance(events[-1], StoppedEarly)
+    assert events[-1].reason == "budget: 30 tokens used"
+
+
+async def test_the_budget_of_tokens_caps_what_a_sample_may_say() -> None:
+    """A call gets no more max_tokens than the budget has left."""
+    model = Texts("x")
+    await drawn(sample(model, n=1), Run(budget=Budget(tokens=50)))
+    assert model.questions[0].sampling.max_tokens == 50
+
+
+async def test_the_budget_of_samples_is_a_ceiling() -> None:
+    """Four of sixteen samples allowed: four drawn, and said."""
+    events = await drawn(sample(Texts("x"), n=16), Run(budget=Budget(samples=4)))
+    assert len(finished(events)) == 4
+    assert events[-1] == StoppedEarly(reason="budget: 4 samples")
+
+
+async def test_the_deadline_keeps_what_there_is() -> None:
+    """A sample that hangs is cut at the deadline; the one that came counts."""
+    stage = sample([Texts("x"), Hangs("never")], n=2)
+    events = await drawn(stage, Run(budget=Budget(seconds=0.05)))
+    assert len(finished(events)) == 1
+    assert [e.candidate.text for e in events if isinstance(e, CandidateCancelled)] == ["never"]
+    assert events[-1] == StoppedEarly(reason="budget: 0.05 seconds passed")
+
+
+async def test_when_nothing_finished_the_partial_texts_are_the_best_so_far() -> None:
+    """Two samples cut by the deadline stand as cut by their length, and can still be voted on."""
+    events = await drawn(sample(Hangs("so", "far"), n=1), Run(budget=Budget(seconds=0.05)))
+    assert [(c.text, c.finish_reason, c.ok) for c in finished(events)] == [("so far", "length", True)]
+
+
+async def test_a_deadline_before_the_first_candidate_is_an_error() -> None:
+    """Nothing came in time: a 504, not an empty answer."""
+    with pytest.raises(NoAnswer, match="no candidate before the end") as caught:
+        await drawn(sample(Hangs(), n=2), Run(budget=Budget(seconds=0.02)))
+    assert caught.value.status == 504
+
+
+async def test_closing_the_stream_cancels_everything() -> None:
+    """A reader that leaves stops all upstream work before `aclose` returns."""
+    model = Hangs("a")
+    events = sample([model, model, model], n=3).stream(QUESTION, Run(), None)
+    await anext(events)
+    await events.aclose()
+    assert model.cancelled == 3
+
+
+async def test_stage_settings_are_defaults_for_the_callers() -> None:
+    """The caller's temperature wins over the stage's; what it leaves open the stage sets."""
+    model = Texts("x")
+    stage = sample(model, n=1, sampling=Sampling(temperature=0.2, top_p=0.9))
+    question = QUESTION.sampled(temperature=1.5)
+    await (stage | First()).answer(question)
+    assert (model.questions[0].sampling.temperature, model.questions[0].sampling.top_p) == (1.5, 0.9)
+
+
+@pytest.mark.parametrize(("n", "wave"), [(0, None), (-1, None), (1, 0)])
+def test_impossible_settings_are_refused(n: int, wave: int | None) -> None:
+    """n and wave start at 1."""
+    with pytest.raises(BadInput, match="at least 1"):
+        sample(Texts("x"), n=n, wave=wave)
+
+
+def test_no_model_is_refused() -> None:
+    """There must be somebody to ask."""
+    with pytest.raises(BadInput, match="at least one model"):
+        sample([], n=1)
+
+
+@given(n=st.integers(1, 60), wave=st.integers(1, 70), models=st.integers(1, 5))
+def test_waves_and_shares_deal_every_index_once(n: int, wave: int, models: int) -> None:
+    """However waves and models are cut, every index is drawn exactly once, by the same model."""
+    stage = sample([Texts("x", name=str(i)) for i in range(models)], n=n, wave=wave)
+    dealt = [(i, m.name) for indices in stage.waves(n) for m, mine in stage.shares(indices) for i in mine]
+    assert sorted(dealt) == [(i, str(i % models)) for i in range(n)]
