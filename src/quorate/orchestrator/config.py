@@ -255,7 +255,7 @@ def load_config(path: str | Path) -> Config:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ConfigError(f"is not YAML: {error.problem or error.context}", file=path, line=line) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"is not YAML: {error}", file=path) from error
+        raise ConfigError(f"is not YAML: {' '.join(str(error).split())}", file=path) from error
     if node is None:
         raise ConfigError("is empty; it needs at least 'models:'", file=path)
     _refuse_duplicates(node, path)

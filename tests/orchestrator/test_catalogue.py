@@ -1,0 +1,131 @@
+"""Names on the wire and the command line, read as the design says."""
+
+from __future__ import annotations
+
+import pytest
+
+from quorate import Pipeline, sample
+from quorate.orchestrator.catalogue import BUILT_IN, Catalogue
+from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.protocols import Model
+
+from .fakes import First, Plurality, Texts
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    names = ("tiny", "Qwen/Qwen3-8B", "a+b")
+    configured: dict[str, Model] = {"team": (sample(Texts("x"), n=4) | Plurality()).named("team")}
+    return Catalogue({name: Texts("x", name=name) for name in names}, configured, max_samples=64)
+
+
+def pipeline(catalogue: Catalogue, name: str) -> Pipeline:
+    model = catalogue.resolve(name)
+    assert isinstance(model, Pipeline)
+    return model
+
+
+@pytest.mark.parametrize("name", ["tiny", "Qwen/Qwen3-8B", "a+b", "team"])
+def test_an_exact_name_comes_first(catalogue: Catalogue, name: str) -> None:
+    """Slashes and plus signs in a model's own name mean nothing."""
+    assert catalogue.resolve(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "models"),
+    [
+        ("majority@8/tiny", 8, ["tiny"]),
+        ("majority/tiny", 16, ["tiny"]),
+        ("majority@8/Qwen/Qwen3-8B", 8, ["Qwen/Qwen3-8B"]),
+        ("majority@8/tiny+Qwen/Qwen3-8B", 8, ["tiny", "Qwen/Qwen3-8B"]),
+        ("majority@8/a+b", 8, ["a+b"]),
+        ("majority@4/self-moa@6/tiny", 4, ["self-moa@6/tiny"]),
+        ("majority@4/self-moa@6/tiny+Qwen/Qwen3-8B", 4, ["self-moa@6/tiny+Qwen/Qwen3-8B"]),
+        ("majority@2/team", 2, ["team"]),
+        ("majority@2/team@8", 2, ["team@8"]),
+        ("majority@8", 8, ["tiny"]),
+        ("team@9", 9, ["texts"]),
+        (" majority@8/tiny ", 8, ["tiny"]),
+    ],
+)
+def test_pipelines_are_read_from_the_left(catalogue: Catalogue, name: str, n: int, models: list[str]) -> None:
+    """PIPELINE[@N], then the rest the same way again, then models joined by +."""
+    found = pipeline(catalogue, name)
+    assert found.sampler.n == n
+    assert [model.name for model in found.sampler.models] == models
+    assert found.name == name.strip()
+
+
+@pytest.mark.parametrize("name", ["nope", "nope/tiny", "majority@4/nope", "majority@4/tiny+nope", "tiny/x", ""])
+def test_unknown_names_say_what_exists(catalogue: Catalogue, name: str) -> None:
+    """A 404 with the models, the configured pipelines and the built-in ones."""
+    with pytest.raises(UnknownName) as caught:
+        catalogue.resolve(name)
+    assert caught.value.status == 404
+    for known in ("tiny", "team", "majority@16/tiny"):
+        assert known in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["majority@0/tiny", "majority@x/tiny", "majority@/tiny", "majority@-1/tiny", "majority@65/tiny"]
+)
+def test_impossible_counts_are_refused(catalogue: Catalogue, name: str) -> None:
+    """Not a number, below one, or above the limit."""
+    with pytest.raises(BadInput):
+        catalogue.resolve(name)
+
+
+def test_a_request_may_set_n(catalogue: Catalogue) -> None:
+    """For pipelines; a single model draws one sample and says what to ask for instead."""
+    found = catalogue.resolve("majority@4/tiny", n=7)
+    assert isinstance(found, Pipeline)
+    assert found.sampler.n == 7
+    with pytest.raises(BadInput, match="majority@7/tiny"):
+        catalogue.resolve("tiny", n=7)
+    with pytest.raises(BadInput, match="1 to 64"):
+        catalogue.resolve("team", n=65)
+
+
+def test_listings_name_every_pipeline_over_every_model(catalogue: Catalogue) -> None:
+    """Models first, in their order, each with the built-in pipelines; every listed name resolves."""
+    listing = catalogue.listing()
+    assert [info.id for info in listing] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
+    assert len(listing[0].pipelines) == len(BUILT_IN)
+    assert [info.kind for info in listing] == ["fake", "fake", "fake", "pipeline"]
+    for name in catalogue.names():
+        assert catalogue.resolve(name).name == name
+
+
+def test_an_empty_catalogue_says_so() -> None:
+    """No models yet, as while an upstream is down."""
+    with pytest.raises(UnknownName, match="none"):
+        Catalogue().resolve("majority@4")
+
+
+async def test_refresh_finds_models_that_came_up_later() -> None:
+    """Discovery adds what is new and keeps what is known."""
+    found = [Texts("x", name="new"), Texts("x", name="old")]
+
+    async def discover() -> list[Model]:
+        return list(found)
+
+    old = Texts("x", name="old")
+    catalogue = Catalogue({"old": old}, discover=discover)
+    await catalogue.refresh()
+    assert list(catalogue.models) == ["old", "new"]
+    assert catalogue.resolve("old") is old
+
+
+def test_wrapping_reaches_every_single_model_once() -> None:
+    """Pipelines that share a model share its wrapper, nested ones too."""
+    shared, inner = Texts("x", name="shared"), Texts("x", name="inner")
+    nested = sample([sample(inner, n=2) | First(), shared], n=2) | First()
+    wrapped: list[str] = []
+
+    def wrap(model: Model) -> Model:
+        wrapped.append(model.name)
+        return Texts("wrapped", name=model.name)
+
+    catalogue = Catalogue({"shared": shared}, {"nested": nested, "again": nested}).wrapped(wrap)
+    assert sorted(wrapped) == ["inner", "shared"]
+    assert pipeline(catalogue, "nested").sampler.models[1] is catalogue.resolve("shared")

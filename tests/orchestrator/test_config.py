@@ -1,0 +1,131 @@
+"""quorate.yaml: what it builds, and how it says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from quorate import Pipeline, load_config
+from quorate.orchestrator.config import schema
+from quorate.orchestrator.errors import ConfigError, MissingExtra, UnknownName
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "quorate.yaml"
+
+GOOD = """
+models:
+  qwen:
+    base_url: http://localhost:8000/v1
+    model: Qwen/Qwen3-8B
+    rate: {requests: 10, seconds: 1}
+    price: {prompt: 0.1, completion: 0.4}
+pipelines:
+  vote: {pipeline: majority, models: [qwen], n: 8, wave: 2, stop: {rule: adaptive-consistency}}
+  fused: {pipeline: self-moa, models: [qwen, vote], n: 4, aggregator: qwen}
+server: {port: 9000, max_samples: 32}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "quorate.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_becomes_a_catalogue(tmp_path: Path) -> None:
+    """Models, pipelines over models and over earlier pipelines, and the limit on n."""
+    config = load_config(written(tmp_path, GOOD))
+    catalogue = config.catalogue()
+    assert list(catalogue.models) == ["qwen"]
+    assert config.server.port == 9000
+    vote, fused = catalogue.resolve("vote"), catalogue.resolve("fused")
+    assert isinstance(vote, Pipeline)
+    assert isinstance(fused, Pipeline)
+    assert (vote.sampler.n, vote.sampler.wave) == (8, 2)
+    assert [m.name for m in fused.sampler.models] == ["qwen", "vote"]
+    assert catalogue.max_samples == 32
+
+
+def test_the_example_file_loads_and_follows_the_schema() -> None:
+    """What the documentation shows is what the schema and the loader accept."""
+    catalogue = load_config(EXAMPLE).catalogue()
+    assert {"tiny", "vote", "sure", "panel"} <= set(catalogue.names())
+    jsonschema.validate(yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")), schema())
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    """An editor marks a misspelt field."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    bad: dict[str, Any] = {"models": {"m": {"base_url": "http://x", "modle": "y"}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("", None, "is empty"),
+        ("models: [", 1, "not YAML"),
+        ("models: {m: {base_url: http://x}}\nmodles: {}", 2, "modles"),
+        ("models:\n  m:\n    base_url: http://x\n    modle: y\n", 4, "models.m.modle"),
+        ("models:\n  m:\n    concurrency: 2\n", 2, "models.m.base_url"),
+        ("models:\n  m: {type: magic}\n", 2, "magic"),
+        ("models:\n  m:\n    base_url: http://x\n    sampling:\n      temperature: -1\n", 5, "sampling.temperature"),
+        (
+            "models: {m: {base_url: http://x}}\npipelines:\n  p:\n    pipeline: majorty\n    models: [m]\n",
+            4,
+            "pipelines.p.pipeline",
+        ),
+        (
+            "models: {m: {base_url: http://x}}\npipelines:\n  p:\n    pipeline: majority\n    models: [nope]\n",
+            5,
+            "'nope'",
+        ),
+        (
+            "models: {m: {base_url: http://x}}\npipelines:\n  p:\n    pipeline: majority\n    models: [m]\n    n: 0\n",
+            6,
+            "pipelines.p.n",
+        ),
+        (
+            "models: {m: {base_url: http://x}}\npipelines:\n  m: {pipeline: majority, models: [m]}\n",
+            3,
+            "has this name already",
+        ),
+        ("models:\n  m: {base_url: http://x}\n  m: {base_url: http://y}\n", 3, "stands twice"),
+        ("models:\n  m: {base_url: http://x, key_env: QUORATE_NO_SUCH_KEY}\n", 2, "QUORATE_NO_SUCH_KEY is not set"),
+        ("- a\n- b\n", 1, "dictionary"),
+        ("models: {}\n", 1, "models"),
+        ("models: {m: \x00}\n", None, "not YAML"),
+    ],
+)
+def test_mistakes_name_file_line_and_field(tmp_path: Path, text: str, line: int | None, says: str) -> None:
+    """One line that names what, where and, by its words, the fix."""
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path).catalogue()
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}:" if line else f"{path}:")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    """Named, without a traceback's worth of words."""
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_keys_come_from_the_environment_and_stay_out_of_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file names a variable; neither the configuration nor the model shows its value."""
+    monkeypatch.setenv("QUORATE_TEST_KEY", "sk-secret")
+    config = load_config(written(tmp_path, "models: {m: {base_url: http://x, key_env: QUORATE_TEST_KEY}}"))
+    assert "sk-secret" not in repr(config) + repr(config.catalogue().models)
+
+
+def test_unknown_embedded_models_and_missing_extras_say_so(tmp_path: Path) -> None:
+    """Built lazily or not, the message names the fix."""
+    with pytest.raises((UnknownName, MissingExtra)):
+        load_config(written(tmp_path, "models: {m: {type: embedded, model: no-such}}")).catalogue()
