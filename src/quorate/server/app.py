@@ -1,0 +1,112 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+
+from quorate import __version__
+from quorate.orchestrator.catalogue import Catalogue
+
+from . import errors
+from .asking import understood
+from .auth import guard
+from .chunks import chunks
+from .documented import document
+from .errors import TooLarge, json_response
+from .names import Names
+from .replies import completion
+from .schema import ChatRequest, parsed
+from .settings import ServerSettings
+from .sse import EventStream
+from .wire import RequestIds, read_body, while_connected
+
+__all__ = ["create_app"]
+
+
+def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> FastAPI:
+    """The server as an ASGI application; it closes the catalogue's models when it shuts down."""
+    settings = settings or ServerSettings()
+    names = Names(catalogue)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await catalogue.aclose()
+
+    app = FastAPI(title="quorate", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(RequestIds)
+    errors.install(app)
+    app.include_router(_health())
+    guarded = [Depends(guard(settings.api_keys))]
+    app.include_router(_models(names), prefix="/v1", dependencies=guarded)
+    app.include_router(_chat(names, settings), prefix="/v1", dependencies=guarded)
+    document(app, {"/v1/chat/completions": ChatRequest})
+    return app
+
+
+def _health() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> Response:
+        """This process is up; says nothing about the upstreams."""
+        return json_response({"status": "ok"})
+
+    return router
+
+
+def _chat(names: Names, settings: ServerSettings) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/chat/completions")
+    async def chat_completions(http: Request) -> Response:
+        """OpenAI's chat completions, from a model or a pipeline."""
+        body = await read_body(http.receive, settings.max_body_bytes)
+        if body is None:
+            raise TooLarge(f"the body is larger than the {settings.max_body_bytes} bytes that this server allows")
+        request = parsed(body)
+        asking = await while_connected(http.receive, understood(request, names, settings))
+        if request.stream:
+            return EventStream(chunks(asking), keep_alive=settings.keep_alive_seconds)
+        outcomes = await while_connected(http.receive, asking.outcomes())
+        return json_response(completion(asking, outcomes))
+
+    return router
+
+
+def _models(names: Names) -> APIRouter:
+    router = APIRouter()
+    started = int(time.time())
+
+    def listed(name: str, known: dict[str, str]) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": started,
+            "owned_by": "quorate",
+            "kind": known.get(name, "pipeline"),
+        }
+
+    def kinds() -> dict[str, str]:
+        return {info.id: info.kind for info in names.catalogue.listing()}
+
+    @router.get("/models")
+    async def list_models() -> Response:
+        """Every model and configured pipeline, and the built-in pipelines over each model."""
+        known = kinds()
+        return json_response({"object": "list", "data": [listed(name, known) for name in await names.all()]})
+
+    @router.get("/models/{name:path}")
+    async def retrieve_model(name: str) -> Response:
+        """One of them, or any other name that can be asked for."""
+        await names.resolve(name)
+        return json_response(listed(name, kinds()))
+
+    return router

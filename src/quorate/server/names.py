@@ -1,0 +1,62 @@
+"""The catalogue as a server sees it: an upstream that was down when it started may be up by now."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import UnknownName, UpstreamError
+from quorate.orchestrator.protocols import Model
+
+__all__ = ["Names"]
+
+
+class Names:
+    """Resolves and lists names, looking again at the upstream when something is missing."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._looking = asyncio.Lock()
+        self._looks = 0
+        self._failure: UpstreamError | None = None
+
+    async def resolve(self, name: str, *, n: int | None = None) -> Model:
+        """The model of this name.
+
+        Raises:
+            UnknownName: with the names that exist.
+            BadInput: an impossible n.
+            UpstreamError: no model is known, because the upstream does not tell.
+        """
+        try:
+            return self.catalogue.resolve(name, n=n)
+        except UnknownName:
+            await self._look_again()
+            return self.catalogue.resolve(name, n=n)
+
+    async def all(self) -> tuple[str, ...]:
+        """Every name worth listing.
+
+        Raises:
+            UpstreamError: there is none, because the upstream does not tell.
+        """
+        if not self.catalogue.names():
+            await self._look_again()
+        return self.catalogue.names()
+
+    async def _look_again(self) -> None:
+        """Asks the upstream once, however many requests wait for it."""
+        looks = self._looks
+        async with self._looking:
+            if self._looks == looks:
+                await self._look()
+        if self._failure is not None and not self.catalogue.names():
+            raise self._failure
+
+    async def _look(self) -> None:
+        try:
+            await self.catalogue.refresh()
+            self._failure = None
+        except UpstreamError as error:
+            self._failure = error
+        self._looks += 1

@@ -1,0 +1,123 @@
+"""Runs the server with uvicorn, on a socket that we bind ourselves so that its errors and its port are ours to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import BadInput, QuorateError
+
+from .app import create_app
+from .settings import ServerSettings
+
+__all__ = ["running", "serve"]
+
+BACKLOG = 2048
+
+
+async def serve(
+    catalogue: Catalogue,
+    settings: ServerSettings | None = None,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM; requests in flight get `shutdown_seconds` to end.
+
+    Args:
+        on_ready: is told the server's URL once it answers.
+
+    Raises:
+        BadInput: the address cannot be listened on, such as a port in use.
+    """
+    settings = settings or ServerSettings()
+    with _listening(settings) as listener:
+
+        def ready() -> None:
+            if on_ready is not None:
+                on_ready(_url(listener))
+
+        await _Server(catalogue, settings, ready).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def running(catalogue: Catalogue, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
+    """The same inside a program or a test: yields the URL, stops at the end; a free port unless told otherwise.
+
+    Raises:
+        BadInput: the address cannot be listened on.
+    """
+    settings = settings or ServerSettings(port=0)
+    ready = asyncio.Event()
+    with _listening(settings) as listener:
+        server = _Embedded(catalogue, settings, ready.set)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        waiting = asyncio.create_task(ready.wait())
+        try:
+            await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.is_set():
+                raise QuorateError("the server ended before it was ready")
+            yield _url(listener)
+        finally:
+            waiting.cancel()
+            server.should_exit = True
+            await serving
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, catalogue: Catalogue, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(catalogue, settings),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="on",
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+                backlog=BACKLOG,
+            )
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_ready()
+
+
+class _Embedded(_Server):
+    """Leaves signals to the program around it."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@contextmanager
+def _listening(settings: ServerSettings) -> Generator[socket.socket, None, None]:
+    host, port = settings.host, settings.port
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BadInput(
+                f"port {port} of {host} is in use: choose another one (--port; 0 takes a free one)"
+            ) from None
+        raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    """Where a client on this machine finds the server."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,40 @@
+"""Where the server listens and what it allows."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import Field, SecretStr
+
+from quorate.orchestrator.types import Frozen
+
+__all__ = ["ServerSettings"]
+
+KEYS_VARIABLE = "QUORATE_API_KEYS"
+
+
+def _keys_of_environment() -> tuple[SecretStr, ...]:
+    """The keys in QUORATE_API_KEYS, separated by commas."""
+    return tuple(SecretStr(key.strip()) for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip())
+
+
+class ServerSettings(Frozen):
+    """Limits and manners of one server; all have defaults."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    """0 takes a free one."""
+    max_n: int = Field(default=16, ge=1)
+    """Choices of one request (OpenAI's `n`)."""
+    max_samples: int = Field(default=256, ge=1)
+    """Candidates that one request may draw: choices times samples, through nested pipelines."""
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1)
+    """Bytes of one request's body; images in messages need some."""
+    keep_alive_seconds: float = Field(default=15.0, gt=0)
+    """A silent stream sends a comment this often, so that proxies keep it open."""
+    shutdown_seconds: float = Field(default=10.0, ge=0)
+    """How long requests may go on after the server was asked to stop."""
+    progress: bool = True
+    """Whether streams tell of a vote's progress in `reasoning_content`, where the request does not say."""
+    api_keys: tuple[SecretStr, ...] = Field(default_factory=_keys_of_environment)
+    """Keys that open `/v1`; from QUORATE_API_KEYS if not given. Without any, every Authorization is accepted."""

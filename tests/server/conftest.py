@@ -1,0 +1,56 @@
+"""A server on a real socket, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from openai import AsyncOpenAI
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.protocols import Model
+from quorate.server import ServerSettings, running
+
+__all__ = ["Serving", "asked"]
+
+
+class Serving:
+    """A running server with a client of each kind."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient, openai: AsyncOpenAI) -> None:
+        self.url = url
+        self.http = http
+        self.openai = openai
+
+    async def post(self, **body: Any) -> httpx.Response:
+        return await self.http.post("/v1/chat/completions", json={**asked(), **body})
+
+
+def asked(text: str = "hello there") -> dict[str, Any]:
+    """The smallest body."""
+    return {"model": "echo", "messages": [{"role": "user", "content": text}]}
+
+
+Start = Callable[..., AbstractAsyncContextManager[Serving]]
+
+
+@pytest.fixture
+def start() -> Start:
+    """`async with start(model, pipelines={...}, max_n=2) as served:`"""
+
+    @asynccontextmanager
+    async def started(
+        *models: Model, pipelines: dict[str, Model] | None = None, catalogue: Catalogue | None = None, **settings: Any
+    ) -> AsyncGenerator[Serving, None]:
+        catalogue = catalogue or Catalogue({model.name: model for model in models}, pipelines or {})
+        async with (
+            running(catalogue, ServerSettings(port=0, **settings)) as url,
+            httpx.AsyncClient(base_url=url, timeout=30) as http,
+            AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as openai,
+        ):
+            yield Serving(url, http, openai)
+
+    return started
