@@ -1,0 +1,135 @@
+"""An agent that takes from the bank what is there, and draws into the bank what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from quorate.agents.agent import Agent
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
+from quorate.orchestrator.protocols import Sampler
+from quorate.orchestrator.run import Ledger, Run
+from quorate.orchestrator.types import Candidate, Question, Sampling
+
+from .bank import Bank, Drawn, Request
+
+__all__ = ["Account", "Banked"]
+
+IDENTITY = ("kind", "model", "fingerprint")
+"""What of an agent determines its samples, where it has it, beside its name and sampling settings."""
+
+
+class Account(Ledger):
+    """What one question would have cost a pipeline that ran alone, and what it really cost.
+
+    Args:
+        total: the ledger of everything really generated.
+    """
+
+    def __init__(self, total: Ledger | None = None) -> None:
+        super().__init__()
+        self.spent = Ledger(total)
+        """What was really generated for this pipeline, because nobody had drawn it before."""
+        self.saved_seconds = 0.0
+        """How much longer samples from the bank took when they were drawn."""
+
+
+class Banked(Agent):
+    """Serves recorded candidates and draws only the missing ones.
+
+    All candidates of a call are drawn to the end before the first is passed on, in the order of their
+    indices; so a stopping rule sees the same in every run, and a sample that it would have cut off is
+    in the bank for the next pipeline.
+
+    The run's ledger is charged as if there were no bank, for all candidates of a call; what is really
+    drawn goes to `spent` of the run's `Account`, or of the bank where the root ledger is another.
+    Failures are not kept: the next call tries again.
+    """
+
+    def __init__(self, agent: Sampler, bank: Bank) -> None:
+        self.name = agent.name
+        self.kind = getattr(agent, "kind", type(agent).__name__.lower())
+        self._agent, self._bank = agent, bank
+
+    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Sampler`."""
+        start = time.monotonic()
+        request = self._request(question, run)
+        for index in indices:
+            yield CandidateStarted(index=index, model=self.name)
+        async with self._bank.lock(request):
+            failed = await self._fill(question, request, indices, run)
+        candidates = self._as_if_alone(request, indices, failed)
+        for candidate in candidates:
+            run.record(candidate.model, candidate.usage)
+        if isinstance(account := run.ledger.root, Account):
+            longest = max((c.latency or 0.0 for c in candidates), default=0.0)
+            account.saved_seconds += max(0.0, longest - (time.monotonic() - start))
+        for candidate in candidates:
+            yield CandidateFinished(candidate=candidate) if candidate.ok else CandidateFailed(candidate=candidate)
+
+    async def aclose(self) -> None:
+        close = getattr(self._agent, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _request(self, question: Question, run: Run) -> Request:
+        """What determines the samples beside their indices, the agent's own defaults included."""
+        default = getattr(self._agent, "sampling", None)
+        if isinstance(default, Sampling):
+            question = question.model_copy(update={"sampling": question.sampling.over(default)})
+        identity = {name: str(getattr(self._agent, name, None)) for name in IDENTITY}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return Request(f"{self.name}~{digest}", question.key, run.seed)
+
+    async def _fill(
+        self, question: Question, request: Request, indices: Sequence[int], run: Run
+    ) -> dict[int, Candidate]:
+        """Draws what is missing into the bank; returns the candidates that failed, by index."""
+        missing = [index for index in indices if self._bank.get(request, index) is None]
+        failed: dict[int, Candidate] = {}
+        if not missing:
+            return failed
+        root = run.ledger.root
+        spent = root.spent if isinstance(root, Account) else self._bank.spent
+        each_pays, arrived = True, 0
+        drawing = self._agent.sample(question, missing, replace(run, ledger=spent, live=False, cut=[]))
+        async with aclosing(drawing) as events:
+            async for event in events:
+                if not isinstance(event, CandidateFinished | CandidateFailed):
+                    continue
+                candidate = event.candidate
+                each_pays, arrived = each_pays and candidate.usage.prompt_tokens > 0, arrived + 1
+                self._bank.saw_prompt(request, candidate.usage.prompt_tokens)
+                if candidate.ok:
+                    self._bank.add(_row(request, candidate, own_prompt=each_pays and arrived > 1))
+                else:
+                    failed[candidate.index] = candidate
+        return failed
+
+    def _as_if_alone(self, request: Request, indices: Sequence[int], failed: dict[int, Candidate]) -> list[Candidate]:
+        """The candidates of one call, the prompt counted once or for each, as the agent does it."""
+        found = {index: drawn for index in indices if (drawn := self._bank.get(request, index)) is not None}
+        own = sum(drawn.own_prompt for drawn in found.values())
+        # The first of a call has no mark, and one that was drawn alone tells nothing.
+        each = own > 0 and 2 * own >= len(found) - 1
+        prompt = self._bank.prompt_tokens(request)
+        candidates = {index: drawn.candidate for index, drawn in found.items()} | failed
+        return [
+            _paying(candidates[index], prompt, pays=each or position == 0)
+            for position, index in enumerate(sorted(candidates))
+        ]
+
+
+def _row(request: Request, candidate: Candidate, *, own_prompt: bool) -> Drawn:
+    return Drawn(**request._asdict(), index=candidate.index, own_prompt=own_prompt, candidate=candidate)
+
+
+def _paying(candidate: Candidate, prompt_tokens: int, *, pays: bool) -> Candidate:
+    """The candidate as the first of its request, which counts the prompt, or as one of the others."""
+    share = {"prompt_tokens": prompt_tokens, "requests": 1} if pays else {"prompt_tokens": 0, "requests": 0}
+    return candidate.model_copy(update={"usage": candidate.usage.model_copy(update=share)})

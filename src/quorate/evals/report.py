@@ -1,0 +1,182 @@
+"""What an evaluation found, as values, as JSON and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from pydantic import Field
+
+from quorate.orchestrator.types import Frozen
+
+from .runner import Outcome
+from .statistics import Estimate, PairedDifference, mean_interval, paired_difference, pass_at_k
+
+__all__ = ["Comparison", "EvalResult", "PipelineResult", "markdown", "summarize", "tables"]
+
+
+class PipelineResult(Frozen):
+    """One pipeline over all questions; tokens, money and seconds are means per question."""
+
+    name: str
+    accuracy: Estimate
+    """Share of right final answers; a question without an answer counts as wrong."""
+    pass_1: Estimate = Field(serialization_alias="pass@1")
+    """Chance that one of its candidates, taken at random, is right."""
+    pass_k: Estimate = Field(serialization_alias="pass@k")
+    """Chance that any of its candidates is right: the ceiling of every way to choose among them."""
+    k: int
+    """Candidates of the question that had most; fewer where sampling stopped early."""
+    samples: float
+    """Candidates, mean per question."""
+    tokens: float
+    """Generated tokens, as if the pipeline ran alone."""
+    prompt_tokens: float
+    """Prompt tokens, as if the pipeline ran alone."""
+    spent: float
+    """Generated tokens that this run really drew for the pipeline: less than `tokens` where samples were in the
+    bank or an earlier pipeline of the run had drawn them."""
+    cost: float | None
+    """Money as if the pipeline ran alone, None without prices."""
+    seconds: float
+    """From asking to the answer under the load of the run; samples from the bank count as long as they took."""
+    errors: int
+    """Questions without an answer."""
+    degraded: int
+    """Questions where something did not go as configured although there was an answer."""
+    error: str | None = None
+    """Why the first of the failed questions has no answer."""
+
+
+class Comparison(PairedDifference):
+    """Accuracy of a minus that of b, over the same questions."""
+
+    a: str
+    b: str
+
+
+class EvalResult(Frozen):
+    """Everything that one evaluation found."""
+
+    task: str
+    tier: str | None
+    questions: int
+    """Questions that every pipeline was asked."""
+    seed: int
+    complete: bool
+    """False where the run ended before its last question."""
+    pipelines: tuple[PipelineResult, ...]
+    comparisons: tuple[Comparison, ...]
+    """All pairs, in the given order."""
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """What `quorate eval run --json` prints; numbers to six significant digits."""
+        rounded: dict[str, Any] = _rounded(self.model_dump(mode="json", by_alias=True))
+        return rounded
+
+
+def summarize(
+    outcomes: Sequence[Outcome],
+    pipelines: Sequence[str],
+    *,
+    task: str,
+    tier: str | None,
+    seed: int,
+    expected: int,
+    notes: Sequence[str] = (),
+) -> EvalResult:
+    """The result of the questions that every pipeline was asked; there must be one at least."""
+    asked: dict[str, dict[str, Outcome]] = {}
+    for outcome in outcomes:
+        asked.setdefault(outcome.item, {})[outcome.pipeline] = outcome
+    done = [by_pipeline for by_pipeline in asked.values() if len(by_pipeline) == len(pipelines)]
+    right = {name: [q[name].correct for q in done] for name in pipelines}
+    return EvalResult(
+        task=task,
+        tier=tier,
+        questions=len(done),
+        seed=seed,
+        complete=len(done) == expected,
+        pipelines=tuple(_summary(name, [q[name] for q in done]) for name in pipelines),
+        comparisons=tuple(
+            Comparison(a=a, b=b, **paired_difference(right[a], right[b]).model_dump())
+            for a, b in combinations(pipelines, 2)
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _summary(name: str, outcomes: Sequence[Outcome]) -> PipelineResult:
+    samples = [o.samples or (o.correct,) for o in outcomes]
+    costs = [o.cost for o in outcomes if o.cost is not None]
+    failures = [o.error for o in outcomes if o.error is not None]
+    drawn = sum(map(len, samples))
+    return PipelineResult(
+        name=name,
+        accuracy=mean_interval([float(o.correct) for o in outcomes]),
+        pass_1=mean_interval([pass_at_k(len(s), sum(s), 1) for s in samples], drawn),
+        pass_k=mean_interval([pass_at_k(len(s), sum(s), len(s)) for s in samples]),
+        k=max(map(len, samples)),
+        samples=fmean(len(o.samples) for o in outcomes),
+        tokens=fmean(o.tokens for o in outcomes),
+        prompt_tokens=fmean(o.prompt_tokens for o in outcomes),
+        spent=fmean(o.spent for o in outcomes),
+        cost=sum(costs) / len(outcomes) if costs else None,
+        seconds=fmean(o.seconds for o in outcomes),
+        errors=len(failures),
+        degraded=sum(bool(o.degraded) for o in outcomes),
+        error=failures[0].message if failures else None,
+    )
+
+
+def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
+    """The result for people: heads and rows of one table of pipelines and, for several, one of pairs."""
+    head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", "tokens", "spent", "seconds", "errors"]
+    rows = [
+        [
+            p.name,
+            f"{p.accuracy.value:.3f}",
+            f"{p.accuracy.low:.3f} to {p.accuracy.high:.3f}",
+            f"{p.pass_1.value:.3f}",
+            f"{p.pass_k.value:.3f} (k={p.k})",
+            f"{p.tokens:,.0f}",
+            f"{p.spent:,.0f}",
+            f"{p.seconds:.2f}",
+            str(p.errors),
+        ]
+        for p in result.pipelines
+    ]
+    pairs = [
+        [f"{c.a} - {c.b}", f"{c.difference:+.3f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.2g}"]
+        for c in result.comparisons
+    ]
+    both = [(head, rows), (["difference", "accuracy", "95 % interval", "p"], pairs)]
+    return both if pairs else both[:1]
+
+
+def markdown(result: EvalResult) -> str:
+    """The tables as a Markdown page."""
+    tier = f", tier {result.tier}" if result.tier else ""
+    cut = "" if result.complete else " (ended before the last question)"
+    lines = [f"# {result.task}{tier}: {result.questions} questions, seed {result.seed}{cut}", ""]
+    for head, rows in tables(result):
+        ruled = [head, ["---"] * len(head), *rows]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in ruled] + [""]
+    lines.append(
+        "Tokens are generated ones, mean per question, as if each pipeline ran alone; spent is what was drawn."
+    )
+    return "\n".join([*lines, *(f"\n{note}" for note in result.notes)]) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list():
+            return [_rounded(item) for item in value]
+    return value

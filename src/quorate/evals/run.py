@@ -1,0 +1,168 @@
+"""`quorate eval run`: some pipelines, some questions, one sample bank, one report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.errors import BadInput, DataError, QuorateError
+from quorate.orchestrator.protocols import Model, Sampler
+from quorate.orchestrator.types import Sampling
+
+from . import statistics
+from .banked import Banked
+from .folder import Folder
+from .registry import find_task
+from .report import EvalResult, summarize
+from .runner import Outcome, Runner
+from .task import Item, Selection
+
+if TYPE_CHECKING:
+    from quorate.orchestrator.catalogue import Catalogue
+
+    from .bank import Bank
+
+__all__ = ["Answered", "Opened", "Progress", "run_eval"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Everything is checked and the first question is about to be asked."""
+
+    questions: int
+    pipelines: tuple[str, ...]
+    recorded: int
+    """Samples that the bank holds already."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One pipeline is through with one question."""
+
+    done: int
+    total: int
+    """Questions times pipelines."""
+    outcome: Outcome
+
+
+Progress = Opened | Answered
+
+
+async def run_eval(
+    catalogue: Catalogue,
+    *,
+    task: str | None,
+    pipelines: Sequence[str],
+    limit: int,
+    seed: int = 0,
+    tier: str | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    sampling: Sampling | None = None,
+    concurrency: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> EvalResult:
+    """Evaluates pipelines on the same questions, with shared samples.
+
+    Stopped before its end, it leaves in `out` the results of the questions that are done.
+
+    Args:
+        catalogue: where the pipelines' names lead; closing it stays the caller's.
+        task: a task's name; not needed with `data`.
+        pipelines: names as the command line knows them, in the order of the report.
+        limit: how many questions; fewer where the task has fewer.
+        seed: chooses the questions and the sampling.
+        tier: the task's default if not given.
+        data: a JSONL file of questions.
+        out: folder for the bank, which a later run goes on with, the answers and the results; without
+            one nothing is kept.
+        sampling: settings that the questions are asked with.
+        concurrency: questions in flight.
+        on_progress: told of the beginning and of every answer.
+
+    Raises:
+        BadInput: something asked for is impossible; nothing has been sampled.
+        NoAnswer: no question could be answered, or a server is gone.
+    """
+    statistics.require()
+    chosen = find_task(task, data)
+    names = _checked(catalogue, pipelines)
+    items = _distinct(chosen.items(Selection(limit, seed, tier, data)), data)
+    outcomes: list[Outcome] = []
+    with Folder(out) as folder:
+
+        def tell(progress: Progress) -> None:
+            if on_progress is not None:
+                on_progress(progress)
+
+        def note(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            folder.keep(outcome)
+            tell(Answered(len(outcomes), len(items) * len(names), outcome))
+
+        def result() -> EvalResult:
+            found = summarize(
+                outcomes,
+                names,
+                task=chosen.name,
+                tier=chosen.tier(tier),
+                seed=seed,
+                expected=len(items),
+                notes=folder.bank.notes,
+            )
+            folder.finish(found)
+            return found
+
+        models = _banked(catalogue, names, folder.bank)
+        runner = Runner(
+            chosen,
+            models,
+            seed=seed,
+            sampling=sampling,
+            spent=folder.bank.spent,
+            concurrency=concurrency,
+            on_outcome=note,
+        )
+        tell(Opened(len(items), tuple(names), len(folder.bank), folder.bank.notes))
+        try:
+            await runner.run(items)
+        except (asyncio.CancelledError, QuorateError):
+            if outcomes:
+                result()
+            raise
+        return result()
+
+
+def _checked(catalogue: Catalogue, pipelines: Sequence[str]) -> list[str]:
+    """The pipelines' names, each of which leads somewhere."""
+    names = [name.strip() for name in pipelines]
+    if not names:
+        raise BadInput("choose at least one --pipeline to evaluate, for example majority@16/MODEL")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"--pipeline {twice[0]} is given twice: name each pipeline once")
+    for name in names:
+        catalogue.resolve(name)
+    return names
+
+
+def _banked(catalogue: Catalogue, names: Sequence[str], bank: Bank) -> dict[str, Model]:
+    """The pipelines over the same models, which draw through the bank where they draw samples."""
+    over = catalogue.wrapped(lambda model: Banked(model, bank) if isinstance(model, Sampler) else model)
+    return {name: over.resolve(name) for name in names}
+
+
+def _distinct(items: list[Item], data: Path | None) -> list[Item]:
+    """The items, which must differ by id, since their seeds and their answers go by it."""
+    if not items:
+        raise DataError("the task has no questions", file=data)
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise DataError(f"two questions have the id {item.id!r}", file=data, field="id")
+        seen.add(item.id)
+    return items

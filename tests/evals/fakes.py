@@ -1,0 +1,108 @@
+"""An agent whose answers follow from the question, the seed and the index alone, and a task of sums."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+
+from quorate.agents.agent import Agent
+from quorate.evals.task import Item, Selection, Task
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
+from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Candidate, Question, Sampling, Usage
+
+__all__ = ["Guesser", "Sums", "catalogue", "ledger_of"]
+
+PROMPT = 7
+"""Tokens of every prompt."""
+
+
+class Guesser(Agent):
+    """Answers `What is n + n?` rightly in about two samples of three, the rest off by one.
+
+    Args:
+        shares_prompt: counts the prompt once a call, else for every sample.
+        fails: raises an error for some samples, by index, or returns None.
+        log: a file that gets a line for every sample drawn.
+        pause: seconds between two samples.
+    """
+
+    kind = "fake"
+
+    def __init__(
+        self,
+        name: str = "m",
+        *,
+        shares_prompt: bool = True,
+        fails: Callable[[Question, int], QuorateError | None] | None = None,
+        log: Path | None = None,
+        pause: float = 0.0,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.name = self.model = name
+        self.sampling = sampling or Sampling()
+        self.drawn: Counter[tuple[str, int | None]] = Counter()
+        """How often each sample was drawn, by question text and seed."""
+        self.calls: list[list[int]] = []
+        self._shares_prompt, self._fails, self._log, self._pause = shares_prompt, fails, log, pause
+
+    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        self.calls.append(list(indices))
+        for position, index in enumerate(indices):
+            yield CandidateStarted(index=index, model=self.name)
+            await asyncio.sleep(self._pause)
+            candidate = self._candidate(question, index, run, pays=position == 0 or not self._shares_prompt)
+            run.record(self.name, candidate.usage)
+            error = self._fails(question, index) if self._fails else None
+            if error is not None:
+                yield CandidateFailed(candidate=candidate.model_copy(update={"error": failure_of(error), "text": ""}))
+            else:
+                yield CandidateFinished(candidate=candidate)
+
+    def _candidate(self, question: Question, index: int, run: Run, *, pays: bool) -> Candidate:
+        seed = run.sample_seed(index)
+        self.drawn[question.text, seed] += 1
+        if self._log is not None:
+            with self._log.open("a") as log:
+                log.write(f"{question.text}|{seed}\n")
+        chance = hashlib.sha256(f"{self.name} {question.key} {seed}".encode()).digest()
+        n = int(question.text.split()[2])
+        usage = Usage(prompt_tokens=PROMPT * pays, completion_tokens=5 + chance[1] % 7, requests=int(pays))
+        return Candidate(
+            index=index,
+            model=self.name,
+            agent=self.name,
+            text=f"Answer: {2 * n + (chance[0] % 3 == 0)}",
+            finish_reason="stop",
+            seed=seed,
+            usage=usage,
+            latency=0.25,
+        )
+
+
+class Sums(Task):
+    """`What is n + n?`, for as many n as asked for."""
+
+    name = "sums"
+    tiers = ("small", "large")
+
+    def items(self, selection: Selection) -> list[Item]:
+        start = 1 if self.tier(selection.tier) == "small" else 1001
+        numbers = range(start, start + selection.limit)
+        return [Item(f"sum-{n}", Question.of(f"What is {n} + {n}?"), str(2 * n), f"mod {n % 3}") for n in numbers]
+
+
+def catalogue(*models: Model) -> Catalogue:
+    return Catalogue({model.name: model for model in models})
+
+
+def ledger_of(run: Run) -> tuple[int, int]:
+    """Prompt and generated tokens that a run was charged."""
+    return run.ledger.usage.prompt_tokens, run.ledger.usage.completion_tokens
