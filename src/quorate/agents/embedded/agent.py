@@ -1,0 +1,208 @@
+"""The agent that runs a small model in this process: no server, no key, no network."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from quorate.agents.agent import Agent
+from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Candidate, Failure, Question, Sampling, Usage
+
+from .text import Text
+from .weights import Dtype, Loaded, load, locate
+
+if TYPE_CHECKING:
+    from .choosing import Rule
+    from .worker import Draft, Job, Update, Worker
+
+__all__ = ["Embedded"]
+
+
+class Embedded(Agent):
+    """A model that ships inside the package, or any folder of a causal language model, run by transformers.
+
+    All questions asked of one agent at once are drawn in one batch, which they join and leave at
+    any step. Each sample has a random stream of its own, from the run's seed and its index, so in
+    float32 it does not depend on what else is in the batch (up to rounding at near-ties).
+    Nothing is loaded before the first question. Agents of the same model share its weights.
+
+    What the caller and the agent leave open comes from the model's `generation_config.json`, then
+    temperature 1 and as many tokens as the context holds. Of `Sampling.extra` only
+    `chat_template_kwargs` is read.
+
+    Args:
+        model: the name of a shipped model, see `embedded_models`, or a folder.
+        name: what it is called in answers and pipelines; the model's name if not given.
+        dtype: what it computes in; bfloat16 takes half the memory and makes samples depend on the batch.
+        sampling: defaults where the caller sets nothing.
+        max_batch: samples drawn at once; more wait.
+        threads: torch's threads, for the whole process; torch's own choice if not given.
+        device: as torch names it; a GPU where there is one, if not given.
+
+    Raises:
+        UnknownName: no such model.
+        BadInput: a setting is impossible.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "quorate-tiny-base",
+        *,
+        name: str | None = None,
+        dtype: Dtype = "float32",
+        sampling: Sampling | None = None,
+        max_batch: int = 256,
+        threads: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        if dtype not in get_args(Dtype):
+            raise BadInput(f"Embedded(dtype={dtype!r}): choose one of {', '.join(get_args(Dtype))}")
+        if max_batch < 1 or (threads is not None and threads < 1):
+            raise BadInput(f"Embedded(max_batch={max_batch}, threads={threads}): each must be at least 1")
+        self.model = locate(model).name
+        self.name = name or self.model
+        self.sampling = sampling or Sampling()
+        self._load: Callable[[], Loaded] = lambda: load(model, dtype, device)
+        self._max_batch, self._threads = max_batch, threads
+        self._worker: Worker | None = None
+        self._opening = threading.Lock()
+
+    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Sampler`.
+
+        Raises:
+            MissingExtra: torch or transformers is not installed.
+        """
+        start = time.monotonic()
+        for index in indices:
+            yield CandidateStarted(index=index, model=self.model)
+        news: asyncio.Queue[list[Update]] = asyncio.Queue()
+        deliver = _into(news, asyncio.get_running_loop())
+        try:
+            worker, job = await asyncio.to_thread(self._prepare, question, indices, run, deliver)
+        except MissingExtra:
+            raise
+        except BadInput as error:
+            failure = Failure(code=error.code, message=str(error), status=error.status)
+            for index in indices:
+                yield CandidateFailed(candidate=self._blank(index, run).model_copy(update={"error": failure}))
+            return
+        left = dict.fromkeys(job.drafts)
+        worker.submit(job)
+        try:
+            while left:
+                for update in await news.get():
+                    if update.piece and run.live:
+                        yield CandidateToken(index=update.draft.index, text=update.piece)
+                    if update.ended:
+                        del left[update.draft]
+                        yield self._ended(job, update.draft, run, start)
+        finally:
+            if left:
+                worker.cancel(job)
+            for draft in left:
+                candidate = self._candidate(job, draft, run, start)
+                run.cut.append(candidate.model_copy(update={"finish_reason": "cancelled"}))
+
+    async def aclose(self) -> None:
+        """Ends the worker, failing what it still draws; the next question starts another."""
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.close)
+
+    def _prepare(
+        self, question: Question, indices: Sequence[int], run: Run, deliver: Callable[[list[Update]], bool]
+    ) -> tuple[Worker, Job]:
+        """The worker, and what it shall draw."""
+        with self._opening:
+            loaded = self._load()
+            from .engine import Row
+            from .worker import Draft, Job, Worker
+
+            if self._worker is None:
+                self._worker = Worker(loaded, max_batch=self._max_batch, threads=self._threads)
+        if question.response_format and question.response_format.get("type") != "text":
+            raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
+        sampling = question.sampling.over(self.sampling)
+        tokens = loaded.prompt(question)
+        limit, rule = self._limit(loaded, len(tokens), sampling), _rule(loaded, sampling)
+        drafts = [
+            Draft(index, Row(rule, run.sample_seed(index)), Text(loaded.decode, sampling.stop), limit)
+            for index in indices
+        ]
+        return self._worker, Job(tokens, drafts, deliver, live=run.live)
+
+    def _limit(self, loaded: Loaded, prompt: int, sampling: Sampling) -> int:
+        """Tokens that an answer may have."""
+        room = loaded.context - prompt
+        if room < 1:
+            raise ContextExceeded(
+                f"the prompt has {prompt} tokens and {self.name} takes {loaded.context} with its answer: shorten it"
+            )
+        return min(sampling.max_tokens or loaded.defaults.get("max_new_tokens") or room, room)
+
+    def _blank(self, index: int, run: Run) -> Candidate:
+        return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
+
+    def _ended(self, job: Job, draft: Draft, run: Run, start: float) -> Event:
+        candidate = self._candidate(job, draft, run, start)
+        if draft.error is None:
+            return CandidateFinished(candidate=candidate)
+        failure = Failure(code="model_crashed", message=f"{type(draft.error).__name__}: {draft.error}", status=500)
+        return CandidateFailed(candidate=candidate.model_copy(update={"error": failure}))
+
+    def _candidate(self, job: Job, draft: Draft, run: Run, start: float) -> Candidate:
+        """The draft as a candidate; what it cost goes to the ledger, the prompt with the question's first."""
+        first = draft is job.drafts[0]
+        usage = Usage(
+            prompt_tokens=len(job.tokens) if first and job.read else 0,
+            completion_tokens=len(draft.tokens),
+            requests=int(first),
+        )
+        run.record(self.model, usage)
+        return self._blank(draft.index, run).model_copy(
+            update={
+                "text": draft.text.whole,
+                "finish_reason": draft.finish_reason,
+                "usage": usage,
+                "logprobs": None if draft.row.rule.top_logprobs is None else tuple(draft.logprobs),
+                "latency": (draft.ended or time.monotonic()) - start,
+            }
+        )
+
+
+class ContextExceeded(BadInput):
+    """The prompt leaves no room for an answer."""
+
+    code = "context_length_exceeded"
+
+
+def _rule(loaded: Loaded, sampling: Sampling) -> Rule:
+    from .choosing import Rule
+
+    temperature = loaded.defaults.get("temperature", 1.0) if sampling.temperature is None else sampling.temperature
+    return Rule(
+        temperature=temperature,
+        top_p=sampling.top_p or loaded.defaults.get("top_p") or 1.0,
+        top_k=loaded.defaults.get("top_k") or 0 if sampling.top_k is None else sampling.top_k,
+        top_logprobs=sampling.top_logprobs,
+    )
+
+
+def _into(queue: asyncio.Queue[list[Update]], loop: asyncio.AbstractEventLoop) -> Callable[[list[Update]], bool]:
+    """Puts updates into a queue from another thread; False if its loop has been closed."""
+
+    def deliver(updates: list[Update]) -> bool:
+        try:
+            loop.call_soon_threadsafe(queue.put_nowait, updates)
+        except RuntimeError:
+            return False
+        return True
+
+    return deliver

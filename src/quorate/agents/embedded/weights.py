@@ -1,0 +1,172 @@
+"""Where models are, and how they are loaded: once in a process for each (folder, dtype, device)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
+from quorate.orchestrator.types import Message, Question
+
+__all__ = ["Dtype", "Loaded", "embedded_models", "load", "locate"]
+
+Dtype = Literal["float32", "bfloat16"]
+
+FIRST = ("quorate-tiny-base", "quorate-tiny-sum", "quorate-tiny-product")
+"""The default, then the two specialists; what else ships follows by name."""
+
+
+def _weights() -> Path:
+    return Path(str(files(__package__))) / "weights"
+
+
+def embedded_models() -> tuple[str, ...]:
+    """Names of the models that ship inside the package, the default first."""
+    shipped = {folder.parent.name for folder in _weights().glob("*/config.json")}
+    return (*(name for name in FIRST if name in shipped), *sorted(shipped.difference(FIRST)))
+
+
+def locate(model: str | Path) -> Path:
+    """The folder of a shipped model, or a folder of one's own.
+
+    Raises:
+        UnknownName: neither a shipped model nor a folder with a `config.json`.
+    """
+    if str(model) in embedded_models():
+        return _weights() / str(model)
+    folder = Path(model).expanduser()
+    if not (folder / "config.json").is_file():
+        raise UnknownName("embedded model", str(model), embedded_models())
+    return folder.resolve()
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model with its tokenizer, ready to run.
+
+    The tokenizer is used under a lock, since fast tokenizers refuse concurrent changes of their
+    truncation and padding.
+    """
+
+    folder: Path
+    model: Any
+    """A transformers causal language model in eval mode."""
+    tokenizer: Any
+    context: int
+    """Tokens that prompt and answer may have together."""
+    ends: frozenset[int]
+    """Tokens that end an answer."""
+    defaults: Mapping[str, Any]
+    """What the model's `generation_config.json` sets: temperature, top_p, top_k, max_new_tokens."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prompt(self, question: Question) -> list[int]:
+        """The conversation as token ids, by the model's own chat template.
+
+        `chat_template_kwargs` of the question's extra settings go to the template, as vLLM does it.
+
+        Raises:
+            BadInput: the model has no chat template, or the template refuses the messages.
+        """
+        if not self.tokenizer.chat_template:
+            raise BadInput(f"{self.folder.name} has no chat template: add chat_template.jinja to its folder")
+        messages = [_plain(message) for message in question.messages]
+        settings = question.sampling.extra.get("chat_template_kwargs", {})
+        tools = [dict(tool) for tool in question.tools] or None
+        with self.lock:
+            try:
+                text = self.tokenizer.apply_chat_template(
+                    messages, tools=tools, add_generation_prompt=True, tokenize=False, **settings
+                )
+            except Exception as error:
+                raise BadInput(f"the chat template of {self.folder.name} refused the messages: {error}") from error
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens, without special ones."""
+        return str(self._decoder.decode(tokens, skip_special_tokens=True))
+
+    def spelling(self, token: int) -> str:
+        """One token as text, special ones by their name."""
+        return str(self._decoder.decode([token], skip_special_tokens=False))
+
+    @property
+    def _decoder(self) -> Any:
+        """The tokenizer itself where it is one in Rust: its wrapper takes ten times as long for one token."""
+        return getattr(self.tokenizer, "backend_tokenizer", self.tokenizer)
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return {**message.model_dump(exclude_none=True), "content": message.text}
+
+
+_loading = threading.Lock()
+_loaded: dict[tuple[Path, str, str], Loaded] = {}
+
+
+def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None) -> Loaded:
+    """The model, loaded at the first call and kept; never asks the network.
+
+    Args:
+        model: the name of a shipped model, or a folder that transformers can load.
+        dtype: what it computes in.
+        device: as torch names it; a GPU where there is one, if not given.
+
+    Raises:
+        UnknownName: no such model.
+        MissingExtra: torch or transformers is not installed.
+        BadInput: the folder holds no causal language model that transformers can load.
+    """
+    folder = locate(model)
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra("local", f"the model {folder.name}") from error
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    key = (folder, dtype, device)
+    with _loading:
+        if key not in _loaded:
+            with _quiet(transformers):
+                _loaded[key] = _load(folder, getattr(torch, dtype), device)
+        return _loaded[key]
+
+
+def _load(folder: Path, dtype: Any, device: str) -> Loaded:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, attn_implementation="eager"
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{folder} cannot be loaded as a causal language model: {error}") from error
+    ends = model.generation_config.eos_token_id
+    ends = tokenizer.eos_token_id if ends is None else ends
+    return Loaded(
+        folder=folder,
+        model=model.to(device).eval().requires_grad_(False),
+        tokenizer=tokenizer,
+        context=model.config.max_position_embeddings,
+        ends=frozenset([ends] if isinstance(ends, int) else ends or ()),
+        defaults=model.generation_config.to_diff_dict(),
+    )
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No progress bar for a file of a few megabytes."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,79 @@
+"""The law that tokens are drawn by."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from quorate.agents.embedded.choosing import Rule, Rules  # noqa: E402  torch first
+
+LOGITS = [2.0, -1.0, 0.5, 1.5, 0.0, -3.0, 1.0, 0.2]
+DRAWS = 20_000
+
+
+def frequencies(rule: Rule, *, beside: Rule | None = None) -> list[int]:
+    """How often each token is chosen in many rows with seeded uniforms."""
+    rules = [rule] * DRAWS + ([beside] if beside else [])
+    random = Random(11)
+    logits = torch.tensor([LOGITS]).expand(len(rules), -1)
+    tokens = Rules(rules).choose(logits, [random.random() for _ in rules])[:DRAWS]
+    return [int(count) for count in torch.bincount(tokens, minlength=len(LOGITS))]
+
+
+def expected(temperature: float, kept: list[int]) -> list[float]:
+    """The softmax over the kept tokens."""
+    mass = [math.exp(logit / temperature) if i in kept else 0.0 for i, logit in enumerate(LOGITS)]
+    return [value / sum(mass) for value in mass]
+
+
+def chi_square(counts: list[int], law: list[float]) -> float:
+    """Pearson's statistic; impossible tokens must not occur at all."""
+    assert all(count == 0 for count, p in zip(counts, law, strict=True) if p == 0)
+    return sum((count - DRAWS * p) ** 2 / (DRAWS * p) for count, p in zip(counts, law, strict=True) if p > 0)
+
+
+ALL = list(range(len(LOGITS)))
+TOP_P = [0, 3, 6]
+"""The smallest set with 0.75 of the mass at temperature 1: 0.36, 0.22 and 0.13 make 0.72, so one more."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "law"),
+    [
+        (Rule(), expected(1.0, ALL)),
+        (Rule(temperature=0.6), expected(0.6, ALL)),
+        (Rule(temperature=2.0), expected(2.0, ALL)),
+        (Rule(top_k=3), expected(1.0, [0, 3, 6])),
+        (Rule(top_k=-1), expected(1.0, ALL)),
+        (Rule(top_p=0.7), expected(1.0, TOP_P)),
+        (Rule(temperature=0.7, top_k=4, top_p=0.99), expected(0.7, [0, 3, 6, 2])),
+        (Rule(top_k=1), expected(1.0, [0])),
+        (Rule(top_p=1e-6), expected(1.0, [0])),
+    ],
+)
+def test_tokens_follow_the_law(rule: Rule, law: list[float]) -> None:
+    """Frequencies fit temperature, top-k and top-p (chi-square below the 0.999 quantile of 7 degrees)."""
+    assert chi_square(frequencies(rule), law) < 24.3
+
+
+def test_rows_do_not_meddle() -> None:
+    """A row with filters changes nothing for rows without."""
+    assert frequencies(Rule(temperature=1.3)) == pytest.approx(
+        frequencies(Rule(temperature=1.3), beside=Rule(top_p=0.5, top_k=2)), rel=0.1, abs=150
+    )
+
+
+def test_temperature_zero_is_greedy() -> None:
+    """Temperature 0 takes the likeliest token whatever the uniform, also beside sampling rows."""
+    assert frequencies(Rule(temperature=0), beside=Rule(top_p=0.5))[0] == DRAWS
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
+def test_impossible_tokens_never_come(uniform: float) -> None:
+    """The ends of the unit interval give possible tokens."""
+    logits = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf]])
+    assert Rules([Rule()]).choose(logits, [uniform]).item() in (1, 2)

@@ -1,0 +1,401 @@
+"""The embedded agent on a random model: what it draws, what it counts, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import socket
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from quorate.agents.embedded import Embedded, embedded_models, load
+from quorate.agents.embedded import weights as weights_module
+from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.types import Candidate, Message, Question, Sampling
+from tests.orchestrator.fakes import First
+
+from .tiny import CONTEXT, build
+
+torch = pytest.importorskip("torch")
+
+TOM = Question.of("Tom has 3 apples.").sampled(max_tokens=40)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model's folder."""
+    torch.set_num_threads(1)
+    return build(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest_asyncio.fixture
+async def model(tiny: Path) -> AsyncGenerator[Embedded, None]:
+    """An agent of the random model, closed after the test."""
+    async with Embedded(tiny) as agent:
+        yield agent
+
+
+async def drawn(
+    agent: Embedded, question: Question, indices: Sequence[int] = (0,), run: Run | None = None
+) -> list[Candidate]:
+    """The candidates of these indices, by index."""
+    events = [event async for event in agent.sample(question, indices, run or Run(seed=7, live=False))]
+    ended = [event.candidate for event in events if isinstance(event, CandidateFinished | CandidateFailed)]
+    return sorted(ended, key=lambda candidate: candidate.index)
+
+
+def reference(tiny: Path, question: Question, tokens: int) -> list[int]:
+    """What transformers' own `generate` writes greedily."""
+    loaded = load(tiny)
+    prompt = torch.tensor([loaded.prompt(question)])
+    out = loaded.model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=tokens, do_sample=False, temperature=None
+    )
+    return [int(token) for token in out[0, prompt.shape[1] :]]
+
+
+async def test_greedy_equals_generate(model: Embedded, tiny: Path) -> None:
+    """At temperature 0 the text is that of transformers, whatever else is in the batch."""
+    questions = [
+        Question.of(text).sampled(temperature=0, max_tokens=30) for text in ("Tom", "3 apples and 14", "a" * 90)
+    ]
+    alone = [(await drawn(model, question))[0] for question in questions]
+    together = await asyncio.gather(*(drawn(model, question) for question in questions))
+    for question, one, (other,) in zip(questions, alone, together, strict=True):
+        tokens = reference(tiny, question, 30)
+        assert one.text == load(tiny).decode(tokens)
+        assert one.usage.completion_tokens == len(tokens)
+        assert other.text == one.text
+
+
+async def test_bfloat16_draws(tiny: Path) -> None:
+    """The same interface computes in bfloat16."""
+    async with Embedded(tiny, dtype="bfloat16") as agent:
+        (candidate,) = await drawn(agent, TOM)
+    assert candidate.ok
+    assert load(tiny, "bfloat16").model.dtype == torch.bfloat16
+
+
+async def test_seed_decides_each_sample(model: Embedded) -> None:
+    """A sample follows from the run's seed and its index: not from its batch, nor from the others."""
+    first = await drawn(model, TOM, range(8))
+    again = await drawn(model, TOM, range(8))
+    assert [c.text for c in again] == [c.text for c in first]
+    assert [c.seed for c in first] == [Run(seed=7).sample_seed(i) for i in range(8)]
+    assert len({c.text for c in first}) == 8
+    (third,) = await drawn(model, TOM, [3])
+    assert third.text == first[3].text
+    other = await drawn(model, TOM, range(8), Run(seed=8, live=False))
+    assert not {c.text for c in other} & {c.text for c in first}
+
+
+async def test_batch_does_not_change_samples(model: Embedded, tiny: Path) -> None:
+    """In float32 samples are the same alone, beside longer and shorter questions, and in a small batch."""
+    questions = [Question.of("Tom " * size).sampled(max_tokens=5 + 7 * size) for size in range(1, 8)]
+    alone = [[c.text for c in await drawn(model, question, range(3))] for question in questions]
+    together = await asyncio.gather(*(drawn(model, question, range(3)) for question in questions))
+    assert [[c.text for c in candidates] for candidates in together] == alone
+    async with Embedded(tiny, max_batch=2) as narrow:
+        split = await asyncio.gather(*(drawn(narrow, question, range(3)) for question in questions))
+    assert [[c.text for c in candidates] for candidates in split] == alone
+
+
+async def test_no_seed_is_random(model: Embedded) -> None:
+    """Without a seed two runs differ."""
+    one, two = [await drawn(model, TOM, run=Run(live=False)) for _ in range(2)]
+    assert one[0].seed is None
+    assert one[0].text != two[0].text
+
+
+async def test_usage_counts_every_token_once(model: Embedded, tiny: Path) -> None:
+    """The prompt is counted once a question, answers with their end token, and the ledger agrees."""
+    run = Run(seed=1, live=False)
+    candidates = await drawn(model, TOM.sampled(max_tokens=200), range(12), run)
+    prompt = len(load(tiny).prompt(TOM))
+    assert [c.usage.prompt_tokens for c in candidates] == [prompt] + [0] * 11
+    assert [c.usage.requests for c in candidates] == [1] + [0] * 11
+    assert run.ledger.usage.prompt_tokens == prompt
+    assert run.ledger.usage.completion_tokens == sum(c.usage.completion_tokens for c in candidates)
+    ended = [c for c in candidates if c.finish_reason == "stop"]
+    assert ended, "the random model ends some answers"
+    assert all(c.usage.completion_tokens == 200 for c in candidates if c.finish_reason == "length")
+
+
+async def test_end_token_is_counted(model: Embedded, tiny: Path) -> None:
+    """An answer that ends by itself has one log-probability for every token, the last the end token's."""
+    candidates = await drawn(model, TOM.sampled(max_tokens=200, top_logprobs=0), range(12))
+    ended = next(c for c in candidates if c.finish_reason == "stop")
+    assert ended.logprobs is not None
+    assert len(ended.logprobs) == ended.usage.completion_tokens
+    assert ended.logprobs[-1].token == "<|end|>"
+    assert "<|end|>" not in ended.text
+
+
+async def test_live_text_equals_final_text(model: Embedded) -> None:
+    """The pieces join to the text, hold no half characters but broken ones, and do not change it."""
+    run = Run(seed=3)
+    pieces: dict[int, str] = {}
+    texts: dict[int, str] = {}
+    question = TOM.sampled(max_tokens=120)
+    async for event in model.sample(question, range(6), run):
+        if isinstance(event, CandidateToken):
+            pieces[event.index] = pieces.get(event.index, "") + event.text
+        elif isinstance(event, CandidateFinished):
+            texts[event.candidate.index] = event.candidate.text
+    quiet = await drawn(model, question, range(6), Run(seed=3, live=False))
+    assert pieces == texts == {c.index: c.text for c in quiet}
+
+
+async def test_stop_strings_end_the_text(model: Embedded) -> None:
+    """The text ends before the first stop string; pieces never show any of it; its tokens are counted."""
+    (whole,) = await drawn(model, TOM.sampled(max_tokens=120))
+    stop = whole.text[20:23]
+    at = whole.text.index(stop)
+    run, pieces = Run(seed=7), ""
+    async for event in model.sample(TOM.sampled(max_tokens=120, stop=("never seen", stop)), [0], run):
+        if isinstance(event, CandidateToken):
+            pieces += event.text
+        elif isinstance(event, CandidateFinished):
+            cut = event.candidate
+    assert cut.text == pieces == whole.text[:at]
+    assert cut.finish_reason == "stop"
+    assert 0 < cut.usage.completion_tokens < whole.usage.completion_tokens
+
+
+async def test_logprobs_are_the_models_own(model: Embedded, tiny: Path) -> None:
+    """Log-probabilities are those of the model before temperature, with the asked number of alternatives."""
+    question = TOM.sampled(max_tokens=1, temperature=0.5, top_logprobs=3)
+    (candidate,) = await drawn(model, question)
+    loaded = load(tiny)
+    with torch.inference_mode():
+        logits = loaded.model(torch.tensor([loaded.prompt(question)])).logits[0, -1]
+    expected = torch.log_softmax(logits, -1)
+    assert candidate.logprobs is not None
+    (token,) = candidate.logprobs
+    values, tokens = expected.topk(3)
+    assert [lp for _, lp in token.top] == pytest.approx(values.tolist(), abs=1e-4)
+    assert [text for text, _ in token.top] == [loaded.spelling(int(t)) for t in tokens]
+    assert any(token.logprob == pytest.approx(float(lp), abs=1e-4) for lp in expected)
+    assert (await drawn(model, TOM))[0].logprobs is None
+
+
+async def test_closing_drops_the_rest(model: Embedded) -> None:
+    """A closed stream leaves its unfinished samples in `cut`, each token counted, and the agent serves on."""
+    run = Run(seed=5)
+    seen = 0
+    async with aclosing(model.sample(TOM.sampled(max_tokens=200), range(4), run)) as events:
+        async for event in events:
+            seen += isinstance(event, CandidateToken)
+            if seen == 12:
+                break
+    assert run.cut
+    assert {c.finish_reason for c in run.cut} == {"cancelled"}
+    counted = run.ledger.usage
+    assert counted.completion_tokens >= 12
+    assert counted.completion_tokens < 800
+    assert counted.requests == 1
+    assert sum(c.usage.completion_tokens for c in run.cut) <= counted.completion_tokens
+    whole = await drawn(model, TOM.sampled(max_tokens=200), range(4), Run(seed=5, live=False))
+    for part in run.cut:
+        assert whole[part.index].text.startswith(part.text.rstrip("\ufffd"))
+        assert run.ledger.usage == counted
+
+
+async def test_cancelled_task_counts(model: Embedded) -> None:
+    """Cancelling the asking task does the same as closing the stream."""
+    run, started = Run(seed=5), asyncio.Event()
+
+    async def ask() -> None:
+        async with aclosing(model.sample(TOM.sampled(max_tokens=240), [0, 1], run)) as events:
+            async for event in events:
+                if isinstance(event, CandidateToken):
+                    started.set()
+
+    task = asyncio.create_task(ask())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.cut
+    assert run.ledger.usage.completion_tokens > 0
+
+
+async def test_prompt_too_long_is_a_failure(model: Embedded) -> None:
+    """A prompt that leaves no room fails as a value that names both lengths; a tight one is cut off."""
+    (failed, _) = await drawn(model, Question.of("y" * 2 * CONTEXT), [0, 1])
+    assert failed.error is not None
+    assert failed.error.code == "context_length_exceeded"
+    assert failed.error.status == 400
+    assert str(CONTEXT) in failed.error.message
+    (tight,) = await drawn(model, Question.of("y" * (CONTEXT - 5)).sampled(max_tokens=50, stop=()))
+    assert tight.usage.prompt_tokens + tight.usage.completion_tokens <= CONTEXT
+
+
+async def test_unplain_format_is_a_failure(model: Embedded) -> None:
+    """A format that cannot be kept is refused, not ignored."""
+    question = TOM.model_copy(update={"response_format": {"type": "json_object"}})
+    (failed,) = await drawn(model, question)
+    assert failed.error is not None
+    assert "response_format" in failed.error.message
+
+
+async def test_conversations_use_the_template(model: Embedded, tiny: Path) -> None:
+    """System and earlier messages reach the model; parts of text are joined."""
+    parts = ({"type": "text", "text": "To"}, {"type": "text", "text": "m"})
+    question = Question.of([Message(role="system", content="Count."), Message(role="user", content=parts)])
+    loaded = load(tiny)
+    text = loaded.tokenizer.decode(loaded.prompt(question))
+    assert text == "<|system|>Count.<|end|><|user|>Tom<|end|><|assistant|>"
+
+
+async def test_crash_fails_candidates_only(model: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error inside the model becomes the failure of what was drawn; the next question works."""
+    from quorate.agents.embedded.engine import Engine
+
+    def broken(self: Engine) -> None:
+        raise RuntimeError("no such kernel")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "advance", broken)
+        failed = await drawn(model, TOM, [0, 1])
+    assert [c.error.message for c in failed if c.error] == ["RuntimeError: no such kernel"] * 2
+    assert failed[0].usage.completion_tokens == 1
+    assert (await drawn(model, TOM))[0].ok
+
+
+async def test_close_fails_what_runs_and_restarts(tiny: Path) -> None:
+    """`aclose` ends running samples as failures; the agent can be used again."""
+    agent = Embedded(tiny)
+    events = agent.sample(TOM.sampled(max_tokens=240), range(2), Run(seed=1))
+    seen: list[Event] = [await anext(events) for _ in range(4)]
+    assert isinstance(seen[0], CandidateStarted)
+    await agent.aclose()
+    ends = [event async for event in events if isinstance(event, CandidateFailed | CandidateFinished)]
+    assert len(ends) == 2
+    assert (await drawn(agent, TOM))[0].ok
+    await agent.aclose()
+
+
+def test_several_loops(tiny: Path) -> None:
+    """One agent serves loops of several threads and after one another."""
+    agent = Embedded(tiny)
+    texts = [asyncio.run(drawn(agent, TOM))[0].text for _ in range(2)]
+
+    async def from_threads() -> list[str]:
+        return await asyncio.gather(
+            *(asyncio.to_thread(lambda: asyncio.run(drawn(agent, TOM))[0].text) for _ in range(3))
+        )
+
+    assert set(asyncio.run(from_threads())) == set(texts)
+    assert agent.answer_sync(TOM, seed=7).text == texts[0]
+    asyncio.run(agent.aclose())
+
+
+async def test_pipeline_of_the_agent(model: Embedded) -> None:
+    """An agent proposes in a pipeline; a stage's settings are defaults below the caller's."""
+    pipeline = Pipeline(sample(model, n=5, sampling=Sampling(max_tokens=6)), First())
+    answer = await pipeline.answer("Tom has 3 apples.", seed=7)
+    assert len(answer.candidates) == 5
+    assert all(c.usage.completion_tokens <= 6 for c in answer.candidates)
+    assert answer.candidates[0].agent == model.name
+
+
+async def test_agent_and_model_defaults(tiny: Path, tmp_path: Path) -> None:
+    """What the caller leaves open comes from the agent, then from generation_config.json."""
+    own = build(tmp_path / "own")
+    config = (own / "generation_config.json").read_text()
+    (own / "generation_config.json").write_text(config.replace("{", '{"max_new_tokens": 3, "top_k": 1,', 1))
+    question = Question.of("Tom has 3 apples.")
+    async with Embedded(own) as agent, Embedded(own, sampling=Sampling(max_tokens=5)) as other:
+        (short,), (longer,) = await drawn(agent, question), await drawn(other, question)
+        greedy = await drawn(agent, question.sampled(temperature=0))
+    assert short.usage.completion_tokens == 3
+    assert longer.usage.completion_tokens == 5
+    assert greedy[0].text == short.text, "top_k 1 is greedy"
+
+
+async def test_weights_are_shared(tiny: Path) -> None:
+    """A folder is loaded once for a dtype and device, also when asked for at once."""
+    loads = await asyncio.gather(*(asyncio.to_thread(load, tiny) for _ in range(4)))
+    assert len(set(map(id, loads))) == 1
+
+
+def test_loading_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a folder opens no connection."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("loading asked the network")
+
+    folder = build(tmp_path / "offline")
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert load(folder).context == CONTEXT
+
+
+def test_unknown_name() -> None:
+    """A name that is neither shipped nor a folder is refused at once, with those that exist."""
+    with pytest.raises(UnknownName, match="no embedded model named 'no-such'"):
+        Embedded("no-such")
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "int4"}, {"max_batch": 0}, {"threads": 0}])
+def test_impossible_settings(tiny: Path, wrong: dict[str, Any]) -> None:
+    """An impossible setting is named with its value."""
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        Embedded(tiny, **wrong)
+
+
+def test_shipped_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default comes first, then the specialists, then the others by name; half a folder is none."""
+    for name in ("zebra", "quorate-tiny-sum", "quorate-tiny-agg", "quorate-tiny-base", "quorate-tiny-product"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "unfinished").mkdir()
+    monkeypatch.setattr(weights_module, "_weights", lambda: tmp_path)
+    names = ["quorate-tiny-base", "quorate-tiny-sum", "quorate-tiny-product", "quorate-tiny-agg", "zebra"]
+    assert list(embedded_models()) == names
+    assert Embedded().name == "quorate-tiny-base"
+
+
+async def test_missing_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch the first question says what to install."""
+    real = builtins.__import__
+
+    def without_torch(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "torch":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    agent = Embedded(tiny)
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    with pytest.raises(MissingExtra, match=r"pip install 'quorate\[local\]'"):
+        await drawn(agent, TOM)
+
+
+async def test_not_a_model(tmp_path: Path) -> None:
+    """A folder that transformers cannot load fails with one clear line."""
+    (tmp_path / "config.json").write_text("{}")
+    async with Embedded(tmp_path) as agent:
+        (failed,) = await drawn(agent, TOM)
+    assert failed.error is not None
+    assert "cannot be loaded" in failed.error.message
+
+
+async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
+    """More samples than the batch holds are all drawn, and counted once."""
+    async with Embedded(tiny, max_batch=4) as narrow:
+        runs = [Run(seed=i, live=False) for i in range(5)]
+        results = await asyncio.gather(*(drawn(narrow, TOM, range(6), run) for run in runs))
+    assert Counter(c.index for candidates in results for c in candidates) == Counter(list(range(6)) * 5)
+    for run, candidates in zip(runs, results, strict=True):
+        assert run.ledger.usage.completion_tokens == sum(c.usage.completion_tokens for c in candidates)
