@@ -1,0 +1,138 @@
+"""What can go wrong with a server, as errors of ours that hold no secret."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx
+
+from quorate.orchestrator.errors import BadReply, RateLimited, Rejected, TimedOut, Unreachable, UpstreamError
+
+from .reply import sound
+
+__all__ = ["Faults", "retry_after"]
+
+LONGEST = 400
+"""Characters of a server's own words that go into a message."""
+SHORTEST_SECRET = 4
+"""Shorter keys are placeholders; hiding them would garble the message."""
+
+
+class Faults:
+    """Makes the errors of one server.
+
+    Args:
+        where: how messages call the server.
+        secrets: what must never be read in a message, even if the server sends it back.
+    """
+
+    def __init__(self, where: str, secrets: Iterable[str]) -> None:
+        self.where = where
+        self._secrets = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
+
+    def bad_reply(self, text: str) -> BadReply:
+        return BadReply(self._line(text))
+
+    def timed_out(self, text: str) -> TimedOut:
+        return TimedOut(self._line(text))
+
+    def broken_off(self, error: Exception) -> UpstreamError:
+        """The connection failed while the reply was read."""
+        if isinstance(_cause(error), TimeoutError) or isinstance(error, httpx.TimeoutException):
+            return self.timed_out("the reply stopped coming")
+        if isinstance(error, httpx.DecodingError):
+            return self.bad_reply("the reply's compression is broken")
+        return self.bad_reply("the connection broke off in the middle of the reply")
+
+    def not_sent(self, error: Exception) -> UpstreamError:
+        """The request failed before a reply began."""
+        cause = _cause(error)
+        if isinstance(cause, aiohttp.ConnectionTimeoutError):
+            return Unreachable(self._line("no connection in time"))
+        if isinstance(cause, TimeoutError):
+            return self.timed_out("no reply in time")
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            return Unreachable(self._line(f"no connection ({cause.os_error.strerror or cause.os_error})"))
+        if isinstance(cause, aiohttp.ClientConnectionError):
+            return Unreachable(self._line("the connection was closed before a reply"))
+        return self.bad_reply(f"not an HTTP reply ({type(cause).__name__})")
+
+    def refused(self, response: httpx.Response, body: bytes) -> UpstreamError:
+        """A reply whose status is not a success."""
+        return self.status(response.status_code, _words(body), retry_after(response.headers))
+
+    def reported(self, error: object) -> UpstreamError:
+        """An error that the server sent in place of an answer, under a status of 200."""
+        code = error.get("code") if isinstance(error, Mapping) else None
+        code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 502
+        return self.status(code if 400 <= code <= 599 else 502, _message(error))
+
+    def status(self, code: int, words: str, wait: float | None = None) -> UpstreamError:
+        text = self._line(f"HTTP {code}" + (f": {words}" if words else ""))
+        if code == 429:
+            return RateLimited(text, retry_after=wait)
+        if code in (408, 504):
+            return TimedOut(text, status=code, retry_after=wait)
+        if 400 <= code < 500:
+            return Rejected(text, status=code, retry_after=wait)
+        return BadReply(text, status=code if code >= 500 else None, retry_after=wait)
+
+    def _line(self, text: str) -> str:
+        """One line without secrets; they go before the text is cut, lest half of one stays."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = " ".join(text.split())
+        return f"{self.where}: {text if len(text) <= LONGEST else text[:LONGEST] + '...'}"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, given as seconds, milliseconds or a date."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    if value is None or (seconds := _number(value)) is not None:
+        return seconds if value is not None else None
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _cause(error: Exception) -> BaseException:
+    """What aiohttp said: its httpx transport reports every lost connection as a connect timeout."""
+    cause = error.__cause__
+    return cause if isinstance(cause, aiohttp.ClientError | TimeoutError) else error
+
+
+def _words(body: bytes) -> str:
+    """The message in an error's body, whichever way the server wraps it."""
+    try:
+        return _message(json.loads(body))
+    except (ValueError, RecursionError):
+        return sound(body.decode(errors="replace"))
+
+
+def _message(value: Any) -> str:
+    """`{"error": {"message", "param"}}`, `{"error": text}`, `{"detail": ...}`, `{"message": text}` or anything."""
+    if isinstance(value, Mapping):
+        for name in ("error", "message", "detail"):
+            if value.get(name):
+                param = value.get("param") if name == "message" else None
+                text = _message(value[name])
+                return f"{text} (param: {param})" if isinstance(param, str) and param not in text else sound(text)
+    return sound(value if isinstance(value, str) else json.dumps(value))

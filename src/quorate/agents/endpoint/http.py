@@ -1,0 +1,258 @@
+"""One server over HTTP: its connections, how many requests at once, how fast, and when to try again.
+
+httpx over aiohttp's connection pool; docs/http-clients.md has the measurements behind that choice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from ssl import SSLContext
+from typing import Any, Protocol
+
+import aiohttp
+import httpx
+from asyncio_throttle import Throttler
+from httpx_aiohttp import AiohttpTransport
+
+from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
+from quorate.orchestrator.merging import until
+
+from .faults import Faults
+from .settings import Rate, Retries, Timeouts
+
+__all__ = ["Http", "Request", "api_root"]
+
+LARGEST_REPLY = 64 * 2**20
+"""Bytes after which a reply is cut off as broken."""
+LARGEST_ERROR = 2**16
+IDLE = 4.0
+"""Seconds to keep an unused connection: less than the five after which uvicorn (so vLLM) closes it."""
+AGAIN = {408, 409, 429}
+
+log = logging.getLogger("quorate.agents")
+
+
+class Request(Protocol):
+    """What is sent; told how it goes, so that it can count its tries and adapt to refusals."""
+
+    def content(self) -> bytes | None:
+        """The body for the next try."""
+        ...
+
+    def sent(self) -> None:
+        """A try begins."""
+        ...
+
+    def refused(self, error: UpstreamError) -> bool:
+        """A try failed before its reply began; True if another body may do better."""
+        ...
+
+
+@dataclass
+class _Lane:
+    """What belongs to one event loop."""
+
+    client: httpx.AsyncClient
+    slots: asyncio.Semaphore
+    keeper: AsyncGenerator[None, None]
+
+
+class Http:
+    """A server at one address, used from any number of event loops."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        name: str,
+        api_key: str | None,
+        headers: Mapping[str, str] | None,
+        concurrency: int,
+        rate: Rate | None,
+        timeouts: Timeouts,
+        retries: Retries,
+    ) -> None:
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
+        self.root = api_root(base_url)
+        self._headers = _headers(api_key, headers)
+        secrets = [part for value in (*(headers or {}).values(), api_key or "") for part in (value, *value.split()[1:])]
+        self.faults = Faults(f"{name} at {self.root.copy_with(query=None)}", secrets)
+        self.timeouts = timeouts
+        self._retries = retries
+        self._concurrency = concurrency
+        self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[float]:
+        """A free place among the concurrent requests; yields the time by which its request must be through."""
+        async with (await self._lane()).slots:
+            yield asyncio.get_running_loop().time() + self.timeouts.total
+
+    async def open(
+        self, method: str, path: str, request: Request, rng: random.Random, *, deadline: float, live: bool = False
+    ) -> httpx.Response:
+        """The reply, its body still to come; tries again as the settings say. Close it.
+
+        Raises:
+            UpstreamError: no success.
+        """
+        for tried in count(1):
+            try:
+                response = await self._sent(method, path, request, deadline, live)
+                if response.is_success:
+                    return response
+                again = response.status_code in AGAIN or response.status_code >= 500
+                error = await self._refusal(response, deadline)
+            except Unreachable as lost:
+                error, again = lost, True
+            if request.refused(error):
+                continue
+            pause = self._retries.pause(error, tried, rng) if again else None
+            if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
+                raise error
+            log.info("%s; trying again in %.1f s", error, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("endless")
+
+    async def body(self, response: httpx.Response, deadline: float) -> AsyncGenerator[bytes, None]:
+        """The reply's body as it comes.
+
+        Raises:
+            TimedOut: the deadline passed or nothing came for too long.
+            BadReply: the connection broke, or the body is larger than any answer.
+        """
+        size = 0
+        try:
+            async with aclosing(until(deadline, _pieces(response))) as pieces:
+                async for piece in pieces:
+                    size += len(piece)
+                    if size > LARGEST_REPLY:
+                        raise self.faults.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
+                    yield piece
+        except TimeoutError:
+            raise self.faults.timed_out(f"no complete reply within {self.timeouts.total:g} s") from None
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise self.faults.broken_off(error) from None
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop."""
+        lane = self._lanes.get(asyncio.get_running_loop())
+        if lane is not None:
+            await lane.keeper.aclose()
+
+    async def _sent(self, method: str, path: str, request: Request, deadline: float, live: bool) -> httpx.Response:
+        """One try."""
+        lane = await self._lane()
+        silence = self.timeouts.first_byte if live else self.timeouts.total
+        http = lane.client.build_request(
+            method,
+            self.root.copy_with(path=self.root.path + path),
+            content=request.content(),
+            timeout=httpx.Timeout(None, connect=self.timeouts.connect, read=silence),
+        )
+        if self._throttle is not None:
+            await self._throttle.acquire()
+        request.sent()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await lane.client.send(http, stream=True)
+        except TimeoutError:
+            raise self.faults.timed_out(f"no reply within {self.timeouts.total:g} s") from None
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise self.faults.not_sent(error) from None
+
+    async def _refusal(self, response: httpx.Response, deadline: float) -> UpstreamError:
+        """The error in a reply, which may itself be broken or endless."""
+        words = b""
+        try:
+            async with aclosing(self.body(response, deadline)) as pieces:
+                async for piece in pieces:
+                    words += piece
+                    if len(words) >= LARGEST_ERROR:
+                        break
+        except UpstreamError:
+            words = words or b"(no reason given)"
+        finally:
+            await response.aclose()
+        return self.faults.refused(response, words[:LARGEST_ERROR])
+
+    async def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            self._lanes = {other: kept for other, kept in self._lanes.items() if not other.is_closed()}
+            client = _client(self._headers)
+            lane = _Lane(client, asyncio.Semaphore(self._concurrency), self._kept(loop, client))
+            self._lanes[loop] = lane
+            await anext(lane.keeper)
+        return lane
+
+    async def _kept(self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+        """Holds the client open. A generator, because `asyncio.run` closes those that are left at its end."""
+        try:
+            yield
+        finally:
+            self._lanes.pop(loop, None)
+            await client.aclose()
+
+
+async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    async for piece in response.aiter_bytes():
+        yield piece
+
+
+def api_root(base_url: str) -> httpx.URL:
+    """The address below which the API lies, with its version: `/v1` unless the path names one.
+
+    Raises:
+        BadInput: not an http(s) URL, or one that holds a password.
+    """
+    try:
+        url = httpx.URL(base_url.strip())
+    except (httpx.InvalidURL, AttributeError, TypeError):
+        url = httpx.URL("")
+    if url.userinfo:
+        raise BadInput("base_url holds a user name or password: give the key as api_key, or in headers")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise BadInput(f"base_url {base_url!r} is not the URL of a server, such as 'http://localhost:8000/v1'")
+    path = url.path.rstrip("/")
+    return url.copy_with(path=path if re.search(r"/v\d", path) else f"{path}/v1", fragment=None)
+
+
+def _headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers of every request, checked here because HTTP libraries quote a bad one, key and all."""
+    given = {"Content-Type": "application/json"}
+    if api_key:
+        given["Authorization"] = f"Bearer {api_key}"
+    given |= headers or {}
+    for name, value in given.items():
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or value != value.strip():
+            where = "api_key" if name == "Authorization" and api_key else f"header {name}"
+            raise BadInput(f"{where} must be plain ASCII text without line breaks or spaces around it")
+    return given
+
+
+@cache
+def _ssl() -> SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _client(headers: Mapping[str, str]) -> httpx.AsyncClient:
+    """An httpx client on aiohttp's pool; the number of connections is left to the endpoint's concurrency."""
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl())
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
+
+    options: dict[str, Any] = {"verify": _ssl(), "client": session}
+    return httpx.AsyncClient(transport=AiohttpTransport(**options), headers=dict(headers))

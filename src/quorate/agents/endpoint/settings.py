@@ -1,0 +1,87 @@
+"""How an endpoint behaves towards its server, as small values with named defaults."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+from quorate.orchestrator.errors import BadInput, UpstreamError
+
+__all__ = ["Price", "Rate", "Retries", "Timeouts"]
+
+
+def _check(value: float, what: str, *, above: float = 0.0, whole: bool = False) -> None:
+    """Raises BadInput unless the value is a finite number above a limit."""
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= above:
+        raise BadInput(f"{what} must be a {'whole ' if whole else ''}number above {above:g}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """At most `requests` sent in any `seconds`; further ones wait for their turn."""
+
+    requests: int
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.requests, "Rate(requests)", whole=True)
+        _check(self.seconds, "Rate(seconds)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds."""
+
+    connect: float = 10.0
+    """For a connection."""
+    first_byte: float = 120.0
+    """For a streamed reply to begin, and then for each further piece of it."""
+    total: float = 600.0
+    """For one request with its retries; waiting for a free place or for the rate is not counted."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "first_byte", "total"):
+            _check(getattr(self, name), f"Timeouts({name})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """When to send a request again: no connection, or a status of 408, 409, 429 or 5xx."""
+
+    attempts: int = 3
+    """Tries in all; 1 never tries again."""
+    backoff: float = 0.5
+    """Seconds before the second try, doubled before each further one, less a jitter of up to half."""
+    longest: float = 60.0
+    """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
+
+    def __post_init__(self) -> None:
+        _check(self.attempts, "Retries(attempts)", whole=True)
+        _check(self.backoff, "Retries(backoff)")
+        _check(self.longest, "Retries(longest)")
+
+    def pause(self, error: UpstreamError, tried: int, rng: random.Random) -> float | None:
+        """Seconds to wait after `tried` tries; None to give up."""
+        if tried >= self.attempts:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= self.longest else None
+        return min(self.longest, self.backoff * 2.0 ** (tried - 1)) * rng.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """Money for a million tokens."""
+
+    prompt: float
+    completion: float
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "completion"):
+            _check(getattr(self, name), f"Price({name})", above=-1e-12)
+
+    def of(self, prompt: int, completion: int) -> float:
+        """The price of so many tokens."""
+        return (self.prompt * prompt + self.completion * completion) / 1e6

@@ -1,0 +1,55 @@
+"""Server-sent events, decoded from bytes as they come (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+
+__all__ = ["DONE", "Decoder", "messages"]
+
+DONE = b"[DONE]"
+"""What the last event of a chat stream holds."""
+
+
+class Decoder:
+    """Bytes in, the data of complete events out.
+
+    Lines end in LF, CRLF or CR, wherever the chunks are cut; several `data` lines of one event are
+    joined; comments (keep-alives) and other fields are skipped. The data stays bytes, so that a
+    character cut in two by a chunk is whole again.
+    """
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self._rest.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk:
+            return
+        lines = b"".join(self._rest).splitlines(keepends=True)
+        # An LF may follow a CR at the very end, so the line waits with what is not yet a line.
+        self._rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        for line in lines:
+            yield from self._line(line.rstrip(b"\r\n"))
+
+    def end(self) -> Iterator[bytes]:
+        """What is left when the stream is over; some servers leave out the last blank line."""
+        yield from self._line(b"".join(self._rest).rstrip(b"\r\n"))
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        if not line and self._data:
+            yield b"\n".join(self._data)
+            self._data = []
+        elif line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+
+
+async def messages(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """The data of each event."""
+    decoder = Decoder()
+    async for chunk in chunks:
+        for data in decoder.feed(chunk):
+            yield data
+    for data in decoder.end():
+        yield data
