@@ -50,7 +50,7 @@ class Sampler(Model, Protocol):
 
         The candidate of index i uses `run.sample_seed(i)` where the backend takes a seed a sample.
         Every upstream token goes to `run.record` once. When cancelled, the part of each unfinished
-        candidate goes to `run.cut`.
+        candidate goes to `run.cut`, and so does each ended one whose event has not been read.
         """
         ...
 

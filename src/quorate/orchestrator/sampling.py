@@ -215,10 +215,11 @@ class _Draw:
         Where nothing has finished, partial texts stand as cut by their length: the best answer so far.
         """
         read = {c.index for c in self.candidates}
+        whole = {c.index: c for c in self.run.cut if c.ok or c.error is not None} | self.ended
         ended: dict[int, Event] = {
-            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c) for i, c in self.ended.items()
+            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c) for i, c in whole.items()
         }
-        best = not any(c.ok for c in self.ended.values())
+        best = not any(c.ok for c in whole.values())
         late = {c.index: self._partial(c, promoted=best and bool(c.text)) for c in self.run.cut}
         return [event for index, event in sorted({**late, **ended}.items()) if index not in read]
 
