@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletion
 
 from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.sampling import sample
@@ -43,7 +44,8 @@ async def test_the_synchronous_client_works_too(start: Start) -> None:
 
         def ask() -> str | None:
             with OpenAI(base_url=f"{served.url}/v1", api_key="any") as client:
-                return client.chat.completions.create(**asked("hi")).choices[0].message.content
+                reply: ChatCompletion = client.chat.completions.create(**asked("hi"))
+                return reply.choices[0].message.content
 
         assert await asyncio.to_thread(ask) == "hi"
 
@@ -233,7 +235,8 @@ async def test_requests_at_the_same_time_do_not_mix(start: Start) -> None:
 
         async def ask(client: AsyncOpenAI, i: int) -> str | None:
             body = asked(f"question {i}") | {"model": ("echo", "vote")[i % 2], "temperature": i / 40}
-            return (await client.chat.completions.create(**body)).choices[0].message.content
+            reply: ChatCompletion = await client.chat.completions.create(**body)
+            return reply.choices[0].message.content
 
         answers = await asyncio.gather(*(ask(served.openai, i) for i in range(40)))
     assert answers == [f"question {i} {i / 40}" for i in range(40)]

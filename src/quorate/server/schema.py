@@ -28,6 +28,9 @@ Name = Annotated[str, Field(min_length=1, max_length=512)]
 Seed = Annotated[Whole, Field(ge=-(2**63), lt=2**63)]
 Stop = Annotated[str, Field(min_length=1)]
 
+TOLD = 10
+"""Mistakes that one error tells of at most; a list's first wrong item stands for all of them."""
+
 ABOUT_THE_CALLER = frozenset({"metadata", "store", "user"})
 """OpenAI's fields that say nothing about sampling; they stay here."""
 
@@ -56,11 +59,11 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     model: Name
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
     n: Count | None = None
     """Independent answers of the model or pipeline; not the samples of a vote (`quorate.n`)."""
     seed: Seed | None = None
-    stop: Stop | list[Stop] | None = None
+    stop: Stop | Annotated[list[Stop], Field(fail_fast=True)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     """The newer name; wins over `max_tokens`."""
@@ -69,7 +72,7 @@ class ChatRequest(BaseModel):
     top_k: Annotated[Whole, Field(ge=-1)] | None = None
     logprobs: Flag | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
-    tools: list[Mapping[str, Any]] | None = None
+    tools: Annotated[list[Mapping[str, Any]], Field(fail_fast=True)] | None = None
     tool_choice: str | Mapping[str, Any] | None = None
     response_format: Mapping[str, Any] | None = None
     stream: Flag | None = None
@@ -119,14 +122,15 @@ def parsed(body: bytes) -> ChatRequest:
 
 
 def _explained(error: ValidationError, data: dict[str, Any]) -> BadField:
-    """All fields that are wrong, each once, in one line."""
+    """The fields that are wrong, each once, in one line."""
     wrong: dict[str, list[str]] = {}
-    for detail in error.errors(include_url=False, include_context=False):
+    for detail in error.errors(include_url=False, include_context=False)[:TOLD]:
         wrong.setdefault(_path(detail, data), []).append(_message(detail))
-    first = next(iter(wrong))
-    told = [" or ".join(dict.fromkeys(messages)) for messages in wrong.values()]
-    others = [f"{path}: {message}" for path, message in zip(wrong, told, strict=True)][1:6]
-    return BadField("; ".join([told[0], *others]), first)
+    # Of a union that could be read in several ways, the way that got furthest was meant.
+    meant = [path for path in wrong if not any(other.startswith((f"{path}.", f"{path}[")) for other in wrong)]
+    told = [" or ".join(dict.fromkeys(wrong[path])) for path in meant]
+    others = [f"{path}: {message}" for path, message in zip(meant, told, strict=True)][1:]
+    return BadField("; ".join([told[0], *others]), meant[0])
 
 
 def _path(detail: ErrorDetails, data: Any) -> str:

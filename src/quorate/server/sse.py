@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from quorate.orchestrator.errors import QuorateError
 
 from .errors import envelope
-from .wire import request_id, while_connected
+from .wire import ClientGone, request_id, while_connected
 
 __all__ = ["EventStream"]
 
@@ -36,7 +36,12 @@ class EventStream(StreamingResponse):
         self._keep_alive = keep_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await while_connected(receive, self._send(_Frames(self, send), request_id(scope)))
+        frames = _Frames(self, send)
+        try:
+            await while_connected(receive, self._send(frames, request_id(scope)))
+        except ClientGone:
+            if not frames.started:
+                raise
 
     async def _send(self, frames: _Frames, request: str) -> None:
         beat = asyncio.create_task(frames.beat(self._keep_alive))

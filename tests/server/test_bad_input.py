@@ -1,0 +1,222 @@
+"""Requests that cannot be answered: one clear error in OpenAI's envelope, with the right status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.types import Failure
+from quorate.server import create_app
+
+from .conftest import Start, asked
+from .scripted import Echo, Plurality
+
+
+def error_of(reply: httpx.Response) -> dict[str, Any]:
+    """The envelope's content, after checking its form."""
+    body = reply.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"messages": []}, "messages", "at least 1 item"),
+    ({"messages": "hi"}, "messages", "array"),
+    ({"messages": [{"role": "user", "content": ""}]}, "messages", "empty"),
+    ({"messages": [{"role": "system", "content": "be nice"}]}, "messages", "empty"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "string or "),
+    ({"messages": [{"content": "hi"}]}, "messages[0].role", "is missing"),
+    ({"model": None}, "model", "string"),
+    ({"model": ""}, "model", "at least 1 character"),
+    ({"n": 0}, "n", "greater than or equal to 1"),
+    ({"n": 17}, "n", "17 choices, but this server allows 1 to 16"),
+    ({"n": "2"}, "n", "integer"),
+    ({"n": True}, "n", "integer"),
+    ({"stream": "yes"}, "stream", "boolean"),
+    ({"temperature": -1}, "temperature", "greater than or equal to 0"),
+    ({"temperature": "hot"}, "temperature", "number"),
+    ({"top_p": 1.5}, "top_p", "less than or equal to 1"),
+    ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
+    ({"seed": 2**80}, "seed", "less than"),
+    ({"stop": [1]}, "stop[0]", "string"),
+    ({"tools": {}}, "tools", "array"),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}, 5]}]}, "messages[0].content[1]", "object"),
+    ({"messages": [5] * 100_000}, "messages[0]", "object"),
+    ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
+    ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "boolean"),
+    ({"quorate": []}, "quorate", "object"),
+    ({"quorate": {"stop": "x"}}, "quorate.stop", "unknown field; there is: budget, n, pipeline, progress, trace"),
+    ({"quorate": {"budget": {"time": 3}}}, "quorate.budget.time", "there is: money, samples, seconds, tokens"),
+    ({"quorate": {"budget": {"tokens": 0}}}, "quorate.budget.tokens", "greater than or equal to 1"),
+    ({"quorate": {"n": 0}}, "quorate.n", "greater than or equal to 1"),
+    ({"quorate": {"n": 300, "pipeline": "vote"}}, "quorate.n", "300 samples in all, but this server allows 256"),
+    ({"n": 16, "quorate": {"n": 17, "pipeline": "vote"}}, "quorate.n", "272 samples in all"),
+]
+
+
+async def test_wrong_fields_are_named(start: Start) -> None:
+    """Every wrong field gives a 400 with its path and what it must be, and no model is asked."""
+    model = Echo()
+    async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
+        for body, param, words in WRONG:
+            reply = await served.post(**body)
+            error = error_of(reply)
+            assert reply.status_code == 400, body
+            assert (error["param"], error["type"]) == (param, "invalid_request_error"), body
+            assert words in error["message"], body
+    assert model.questions == []
+
+
+async def test_several_wrong_fields_come_in_one_error(start: Start) -> None:
+    """The message names each of them."""
+    async with start(Echo()) as served:
+        error = error_of(await served.post(n="x", temperature="y"))
+    assert error["message"].count("n: ") == 1
+    assert "temperature: " in error["message"]
+
+
+async def test_missing_fields_are_named(start: Start) -> None:
+    """A body without a model or messages says which is missing."""
+    async with start(Echo()) as served:
+        error = error_of(await served.http.post("/v1/chat/completions", json={}))
+    assert error["message"] == "model: is missing; messages: is missing"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "line 1 column 0"),
+        (b'{"model": "echo",\n "messages": [}', "line 2 column 15"),
+        (b"not json", "line 1 column"),
+        (b"[1]", "must be a JSON object, not an array"),
+        (b"null", "not null"),
+        (b'{"a": NaN}', "line 1 column 7"),
+        (b'{"a": 1e999}', "not valid JSON"),
+        (b'{"a": "\\ud800"}', "line 1"),
+        (b'{"a": "\xff"}', "line 1"),
+        (b"[" * 100_000, "recursion limit"),
+        (b"1" * 100_000, "number out of range"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, bytes) else None,
+)
+async def test_a_body_that_is_not_json_says_where(start: Start, body: bytes, words: str) -> None:
+    """A 400 with line and column, whatever the bytes are."""
+    async with start(Echo()) as served:
+        reply = await served.http.post("/v1/chat/completions", content=body)
+    assert reply.status_code == 400
+    assert words in error_of(reply)["message"]
+
+
+async def test_an_oversize_body_is_refused(start: Start) -> None:
+    """413, announced or in pieces, and just over the limit or far; the server goes on."""
+    model = Echo()
+    async with start(model, max_body_bytes=1000) as served:
+
+        async def pieces() -> Any:
+            for _ in range(20):
+                yield b" " * 100
+
+        for content in (b" " * 1001, b" " * 1_000_000, pieces()):
+            reply = await served.http.post("/v1/chat/completions", content=content)
+            assert reply.status_code == 413
+            assert error_of(reply)["code"] == "body_too_large"
+        assert (await served.post()).status_code == 200
+        assert (await served.post(messages=[{"role": "user", "content": "x" * 1000}])).status_code == 413
+
+
+async def test_unknown_names_list_those_that_exist(start: Start) -> None:
+    """404 as the official client's NotFoundError, for models, pipelines and pipelines over unknown models."""
+    model = Echo()
+    async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
+        for name in ("nope", "nope@3/echo", "majority@4/nope", "majority/" * 50 + "nope"):
+            with pytest.raises(openai.NotFoundError, match=r"there is: .*echo.*vote") as caught:
+                await served.openai.chat.completions.create(**(asked() | {"model": name}))
+            assert caught.value.param == "model"
+        with pytest.raises(openai.BadRequestError, match="number of samples"):
+            await served.openai.chat.completions.create(**(asked() | {"model": "majority@0/echo"}))
+        with pytest.raises(openai.BadRequestError, match="single model"):
+            await served.openai.chat.completions.create(**asked(), extra_body={"quorate": {"n": 3}})
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Failure(code="rate_limited", message="slow down", status=429, retry_after=1.2), openai.RateLimitError),
+        (Failure(code="upstream_rejected", message="bad tool", status=400), openai.BadRequestError),
+        (Failure(code="upstream_timeout", message="too slow", status=504), openai.InternalServerError),
+        (Failure(code="odd", message="no status at all", status=200), openai.InternalServerError),
+    ],
+)
+async def test_upstream_errors_keep_their_status(
+    start: Start, failure: Failure, kind: type[openai.APIStatusError]
+) -> None:
+    """An upstream's failure is an error of the same status and code, for a model, n choices and a vote."""
+    model = Echo(say=lambda *_: failure)
+    async with start(model, pipelines={"vote": sample(model, n=3) | Plurality()}) as served:
+        for extra in ({}, {"n": 2}, {"model": "vote"}):
+            with pytest.raises(kind, match=failure.message) as caught:
+                await served.openai.chat.completions.create(**(asked() | extra))
+            assert caught.value.code == failure.code
+            assert caught.value.status_code == (failure.status if failure.status >= 400 else 502)
+            assert caught.value.response.headers.get("retry-after") == ("2" if failure.retry_after else None)
+
+
+async def test_other_routes_are_errors_in_the_same_form(start: Start) -> None:
+    """404 and 405 have the envelope too, with the methods that are allowed."""
+    async with start(Echo()) as served:
+        missing = await served.http.get("/v1/nothing")
+        wrong = await served.http.get("/v1/chat/completions")
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "unknown_url")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert "GET /v1/chat/completions" in error_of(wrong)["message"]
+
+
+async def test_a_crash_tells_nothing_but_its_request() -> None:
+    """An exception that is not ours is a 500 whose message names the request, not the cause."""
+
+    class Crashing(Echo):
+        async def stream(self, question: Any, run: Any) -> Any:
+            raise RuntimeError("secret detail")
+            yield
+
+    app = create_app(Catalogue({"echo": Crashing()}))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for extra in ({}, {"n": 2}, {"stream": True}):
+            reply = await client.post("/v1/chat/completions", json=asked() | extra, headers={"x-request-id": "r1"})
+            assert reply.status_code == 500
+            assert error_of(reply)["message"] == "the server failed; its log has the cause (request r1)"
+
+
+FIELDS = ["model", "messages", "n", "seed", "stop", "temperature", "stream", "tools", "logprobs", "quorate", "x"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.sampled_from(["echo"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "n", "budget", "pipeline", "tokens"]) | st.text(), inner)
+    ),
+    max_leaves=8,
+)
+BODIES = st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda wrong: json.dumps({**asked(), **wrong}).encode())
+
+
+@given(body=BODIES | st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_no_body_breaks_the_server(body: bytes) -> None:
+    """Whatever is posted: an answer, or an error that is the caller's fault."""
+    transport = httpx.ASGITransport(create_app(Catalogue({"echo": Echo()})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        reply = await client.post("/v1/chat/completions", content=body)
+    if reply.status_code != 200:
+        assert reply.status_code in {400, 404}
+        error_of(reply)

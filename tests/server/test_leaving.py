@@ -1,0 +1,97 @@
+"""A client that leaves, and a server that stops: no work goes on behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.sampling import sample
+from quorate.server import ServerSettings, running
+
+from .conftest import Start, asked
+from .scripted import Echo, Plurality, Stuck
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"stream": True},
+        {"n": 3},
+        {"n": 3, "stream": True},
+        {"model": "vote"},
+        {"model": "vote", "stream": True, "n": 2},
+    ],
+    ids=str,
+)
+async def test_leaving_cancels_all_work(start: Start, extra: dict[str, Any]) -> None:
+    """Whatever was asked for, the model's generators are closed when the connection is."""
+    model = Stuck(first="so")
+    vote = sample([model, model], n=4) | Plurality()
+    async with start(model, pipelines={"vote": vote}) as served:
+        leaving = asyncio.create_task(served.post(**{"model": "stuck", **extra}))
+        await model.asked.wait()
+        assert not model.cancelled.is_set()
+        leaving.cancel()
+        await asyncio.wait_for(model.cancelled.wait(), 30)
+        assert model.running == 0
+        assert (await served.http.get("/health")).status_code == 200
+
+
+async def test_leaving_does_not_touch_others(start: Start) -> None:
+    """One client leaves; the request of another one goes on to its answer."""
+    stuck, echo = Stuck(), Echo()
+    echo.hold = asyncio.Event()
+    async with start(stuck, echo) as served:
+        leaving = asyncio.create_task(served.post(model="stuck"))
+        staying = asyncio.create_task(served.post(stream=True))
+        await stuck.asked.wait()
+        leaving.cancel()
+        await asyncio.wait_for(stuck.cancelled.wait(), 30)
+        echo.hold.set()
+        assert "data: [DONE]" in (await staying).text
+
+
+async def test_leaving_in_the_middle_of_the_body_is_harmless(start: Start) -> None:
+    """A connection that ends before its body did costs nothing but itself."""
+    model = Echo()
+    async with start(model) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert (await served.post()).status_code == 200
+    assert len(model.questions) == 1
+
+
+async def test_stopping_lets_requests_end() -> None:
+    """A request in flight when the server is asked to stop still gets its answer."""
+    model = Echo()
+    model.hold = asyncio.Event()
+    async with httpx.AsyncClient(timeout=30) as client:
+        async with running(Catalogue({"echo": model})) as url:
+            request = client.build_request("POST", f"{url}/v1/chat/completions", json=asked() | {"stream": True})
+            reply = await client.send(request, stream=True)
+            asyncio.get_running_loop().call_later(0.05, model.hold.set)
+        assert "data: [DONE]" in [line async for line in reply.aiter_lines()]
+
+
+async def test_stopping_does_not_wait_for_ever() -> None:
+    """A request that never ends is cancelled after `shutdown_seconds`, and its work with it."""
+    model = Stuck()
+    settings = ServerSettings(port=0, shutdown_seconds=1)
+    async with running(Catalogue({"stuck": model}), settings) as url:
+        host, port = url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        body = str(asked() | {"model": "stuck"}).replace("'", '"').encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await model.asked.wait()
+    await asyncio.wait_for(model.cancelled.wait(), 30)
+    writer.close()

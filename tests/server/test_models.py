@@ -1,0 +1,126 @@
+"""Listing, health, keys, and upstreams that are down."""
+
+from __future__ import annotations
+
+import asyncio
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import Unreachable
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.sampling import sample
+
+from .conftest import Start, asked
+from .scripted import Echo, Plurality
+
+
+async def test_every_name_is_listed(start: Start) -> None:
+    """Models, configured pipelines, and built-in pipelines over each model."""
+    model = Echo("some/model")
+    async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
+        names = [m.id async for m in served.openai.models.list()]
+        raw = (await served.http.get("/v1/models")).json()
+    assert names[:2] == ["some/model", "vote"]
+    assert "majority@16/some/model" in names
+    assert raw["object"] == "list"
+    assert {m["object"] for m in raw["data"]} == {"model"}
+    assert [m["kind"] for m in raw["data"]][1:] == ["pipeline"] * (len(names) - 1)
+
+
+async def test_one_model_can_be_retrieved(start: Start) -> None:
+    """By a name with slashes too; an unknown one is a 404."""
+    async with start(Echo("some/model")) as served:
+        assert (await served.openai.models.retrieve("some/model")).id == "some/model"
+        with pytest.raises(openai.NotFoundError, match="some/model"):
+            await served.openai.models.retrieve("other")
+
+
+class Upstream:
+    """A server that can be down."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.asked = 0
+
+    async def discover(self) -> list[Model]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if not self.up:
+            raise Unreachable("no connection to http://upstream")
+        return [Echo()]
+
+
+async def test_an_upstream_may_come_up_later(start: Start) -> None:
+    """While it is down: healthy, and a 502 that says so for everything else; once it is up, it answers."""
+    upstream = Upstream()
+    async with start(catalogue=Catalogue(discover=upstream.discover)) as served:
+        assert (await served.http.get("/health")).json() == {"status": "ok"}
+        for reply in (await served.post(), await served.http.get("/v1/models")):
+            assert reply.status_code == 502
+            assert reply.json()["error"]["message"] == "no connection to http://upstream"
+        upstream.up = True
+        assert (await served.post()).status_code == 200
+        assert (await served.http.get("/v1/models")).json()["data"][0]["id"] == "echo"
+
+
+async def test_a_known_model_hides_no_unknown_one(start: Start) -> None:
+    """With the upstream down but some model known, an unknown name is a 404 with what is known."""
+    upstream = Upstream()
+    async with start(catalogue=Catalogue({"here": Echo("here")}, discover=upstream.discover)) as served:
+        reply = await served.post()
+    assert reply.status_code == 404
+    assert "here" in reply.json()["error"]["message"]
+
+
+async def test_an_upstream_is_asked_once_for_all_that_wait(start: Start) -> None:
+    """Many requests for unknown names at the same time do not become as many requests to the upstream."""
+    upstream = Upstream()
+    gate = asyncio.Event()
+
+    async def discover() -> list[Model]:
+        await gate.wait()
+        return await upstream.discover()
+
+    async with start(catalogue=Catalogue(discover=discover)) as served:
+        posts = [asyncio.create_task(served.post()) for _ in range(8)]
+        asyncio.get_running_loop().call_later(0.3, gate.set)
+        statuses = {(await post).status_code for post in posts}
+    assert statuses == {502}
+    assert upstream.asked < 8
+
+
+async def test_without_keys_any_authorization_is_accepted(start: Start) -> None:
+    """None, or whatever a client sends."""
+    async with start(Echo()) as served:
+        assert (await served.post()).status_code == 200
+        assert (await served.openai.chat.completions.create(**asked())).choices
+
+
+async def test_configured_keys_are_needed(start: Start) -> None:
+    """Each of them opens /v1, nothing else does, health stays open, and no reply shows a key."""
+    async with start(Echo(), api_keys=("first-key", "sécond")) as served:
+        for key in ("first-key",):
+            async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=key) as client:
+                assert (await client.chat.completions.create(**asked())).choices
+        with pytest.raises(openai.AuthenticationError, match="Authorization: Bearer KEY") as caught:
+            await served.openai.models.list()
+        assert caught.value.response.headers["www-authenticate"] == "Bearer"
+        assert "first-key" not in caught.value.response.text
+        assert (await served.post()).status_code == 401
+        assert (await served.http.get("/health")).status_code == 200
+
+
+async def test_the_openapi_document_describes_the_body(start: Start) -> None:
+    """`/openapi.json` has the request's schema, and every reference in it leads somewhere."""
+    async with start(Echo()) as served:
+        reply = await served.http.get("/openapi.json")
+    document = reply.json()
+    body = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/ChatRequest"}
+    schemas = document["components"]["schemas"]
+    assert "Control" in schemas
+    references = {part.split('"')[0] for part in reply.text.split('"#/components/schemas/')[1:]}
+    assert references <= set(schemas)
