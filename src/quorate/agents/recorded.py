@@ -1,0 +1,194 @@
+"""Answers from a file: the same samples again, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from quorate.orchestrator.errors import DataError
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import (
+    Candidate,
+    Failure,
+    FinishReason,
+    Message,
+    Question,
+    TokenLogprob,
+    Usage,
+)
+
+from .agent import Agent
+
+__all__ = ["Recorded"]
+
+
+class _Sample(BaseModel):
+    """One recorded sample; a dumped `Candidate` is one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str = ""
+    reasoning: str | None = None
+    answer: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    finish_reason: FinishReason | None = "stop"
+    usage: Usage = Usage()
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    latency: float | None = None
+    seed: int | None = None
+    error: Failure | None = None
+
+
+def _as_sample(value: object) -> object:
+    return {"text": value} if isinstance(value, str) else value
+
+
+class _Row(BaseModel):
+    """One line of the file."""
+
+    question: str | None = None
+    messages: tuple[Message, ...] | None = None
+    key: str | None = None
+    model: str | None = None
+    answers: tuple[Annotated[_Sample, BeforeValidator(_as_sample)], ...] = Field(
+        min_length=1, validation_alias=AliasChoices("answers", "samples")
+    )
+
+
+class Recorded(Agent):
+    """A model that answers from recorded samples.
+
+    The file holds one JSON object a line:
+
+        {"question": "What is 2 + 2?", "answers": ["4", {"text": "5", "usage": {"completion_tokens": 1}}]}
+
+    `question` is matched with the text of the last user message; `messages` (a list of chat
+    messages) with the whole conversation; `key` with `Question.key`. The first that is recorded of
+    key, messages and question counts. `answers` (or `samples`) are texts, or objects with `text` and any of
+    `reasoning`, `answer`, `finish_reason`, `usage`, `logprobs`, `tool_calls`, `latency`, `seed` and
+    `error`, as a dumped `Candidate` has them. `model` names who gave them. Lines about the same
+    question add up; other fields are not read.
+
+    Sample i is the i-th answer, so the same run draws the same samples. One that is not recorded
+    fails with the code `not_recorded`. Recorded usage goes to the ledger as if it were spent now.
+
+    Args:
+        source: a JSONL file, or the rows themselves.
+        name: of the model; the file's name without its ending if not given.
+        model: reads only rows of this `model`.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not as above; names file, line and field.
+    """
+
+    def __init__(
+        self, source: str | Path | Sequence[Mapping[str, Any]], *, name: str | None = None, model: str | None = None
+    ) -> None:
+        path = Path(source) if isinstance(source, str | Path) else None
+        self.name = name or model or (path.stem if path else "recorded")
+        self._where = path or f"recorded answers of {self.name}"
+        self._samples: dict[str, list[Candidate]] = {}
+        rows = _lines(path) if path is not None else enumerate(source, start=1)  # type: ignore[arg-type]
+        for line, row in rows:
+            self._add(_validated(row, path, line), model)
+        if not self._samples:
+            raise DataError("no recorded answers" + (f" of model {model!r}" if model else ""), file=self._where)
+
+    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Sampler`."""
+        for index in indices:
+            yield CandidateStarted(index=index, model=self.name)
+        samples = self._of(question)
+        for index in indices:
+            candidate = self._candidate(question, samples, index)
+            if run.live and candidate.error is None:
+                async for token in _told(candidate):
+                    yield token
+            if candidate.usage != Usage():
+                run.record(candidate.model, candidate.usage)
+            yield CandidateFinished(candidate=candidate) if candidate.ok else CandidateFailed(candidate=candidate)
+
+    def _add(self, row: _Row, model: str | None) -> None:
+        if model is not None and row.model not in (None, model):
+            return
+        place = _by_key(row.key) if row.key else _by_messages(row.messages) if row.messages else _by_text(row.question)
+        samples = self._samples.setdefault(place, [])
+        for sample in row.answers:
+            fields = {name: getattr(sample, name) for name in _Sample.model_fields}
+            samples.append(Candidate(index=len(samples), model=row.model or self.name, agent=self.name, **fields))
+
+    def _of(self, question: Question) -> list[Candidate] | None:
+        places = (_by_key(question.key), _by_messages(question.messages), _by_text(question.text))
+        return next((self._samples[place] for place in places if place in self._samples), None)
+
+    def _candidate(self, question: Question, samples: list[Candidate] | None, index: int) -> Candidate:
+        if samples is not None and index < len(samples):
+            recorded = samples[index]
+            spoiled = recorded.error is None and recorded.finish_reason in ("cancelled", "error")
+            return recorded.model_copy(update={"error": _missing("this sample had no end")}) if spoiled else recorded
+        asked = question.text if len(question.text) <= 80 else question.text[:80] + "..."
+        if samples is None:
+            failure = _missing(f"{self._where} has no answers to {asked!r}")
+        else:
+            failure = _missing(f"{self._where} has {len(samples)} answers to {asked!r}, not a sample {index}")
+        return Candidate(index=index, model=self.name, agent=self.name, finish_reason="error", error=failure)
+
+
+def _missing(message: str) -> Failure:
+    return Failure(code="not_recorded", message=message, status=404)
+
+
+async def _told(candidate: Candidate) -> AsyncGenerator[Event, None]:
+    """The text a word at a time, with a chance for others to run in between."""
+    for text, reasoning in ((candidate.reasoning or "", True), (candidate.text, False)):
+        for piece in re.findall(r"\S+\s*|\s+", text):
+            yield CandidateToken(index=candidate.index, text=piece, reasoning=reasoning)
+            await asyncio.sleep(0)
+
+
+def _by_key(key: str) -> str:
+    return f"key:{key}"
+
+
+def _by_text(text: str | None) -> str:
+    return f"text:{(text or '').strip()}"
+
+
+def _by_messages(messages: Sequence[Message]) -> str:
+    return "messages:" + json.dumps([[message.role, message.text.strip()] for message in messages])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, object]]:
+    """The objects in a JSONL file with their line numbers; blank lines are skipped."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"the file cannot be read: {reason}", file=path) from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"not JSON: {error}", file=path, line=number) from None
+
+
+def _validated(row: object, path: Path | None, line: int) -> _Row:
+    if not isinstance(row, Mapping):
+        raise DataError("an object is expected, as in {'question': ..., 'answers': [...]}", file=path, line=line)
+    try:
+        valid = _Row.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(first["msg"], file=path, line=line, field=".".join(str(at) for at in first["loc"])) from None
+    if not (valid.key or valid.messages or (valid.question or "").strip()):
+        raise DataError("empty: give the question, its messages or its key", file=path, line=line, field="question")
+    return valid

@@ -1,0 +1,253 @@
+"""A chat server on a loopback socket that answers, fails, hangs or lies as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+from .script import Fault, Raw, Reply, Step
+from .wire import error_body, models_body, plain_body, sse, stream_chunks
+
+__all__ = ["Received", "ScriptedUpstream"]
+
+
+@dataclass
+class Received:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: dict[str, Any]
+    disconnected: bool = False
+    """The client went away before its reply was complete."""
+
+
+OK = Reply("ok")
+
+
+class ScriptedUpstream:
+    """An OpenAI-compatible server for tests: `/v1/chat/completions` (plain and streamed) and `/v1/models`.
+
+    Use it with `async with` in the running event loop, or with `with` from code that has none.
+
+    Args:
+        script: what to do with each chat request in turn, the last step for all further ones; or a
+            function from the request to a step.
+        models: what `/v1/models` lists.
+        refuses: fields of the body (`n`, `max_tokens`, `stream_options.continuous_usage_stats`, ...)
+            that are answered with a 400 that names them; such requests use up no step. `n=1` is fine.
+        ignores: fields that have no effect, such as `n`, `stream` or `stream_options`.
+        api_key: where given, requests without it get a 401.
+    """
+
+    def __init__(
+        self,
+        script: Step | Sequence[Step] | Callable[[Received], Step] = OK,
+        *,
+        models: Sequence[str] = ("scripted",),
+        refuses: Collection[str] = (),
+        ignores: Collection[str] = (),
+        api_key: str | None = None,
+    ) -> None:
+        self._script = script if callable(script) else [script] if isinstance(script, Step) else list(script)
+        self._models = tuple(models)
+        self._refuses = refuses
+        self._ignores = ignores
+        self._key = api_key
+        self._steps = 0
+        self._change = asyncio.Event()
+        self._closing = False
+        self.requests: list[Received] = []
+        """All chat requests, in the order in which they came."""
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.connections = 0
+        """Chat requests that came over a connection of their own, not one used before."""
+        self.url = ""
+        """Where it listens, with `/v1`."""
+
+    async def wait_until(self, condition: Callable[[Self], bool]) -> None:
+        """Waits until something holds of this server: `await up.wait_until(lambda up: up.in_flight == 0)`."""
+        while not condition(self):
+            await self._change.wait()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=2**27)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._list)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = "http://{}:{}/v1".format(*self._runner.addresses[0][:2])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        await self._runner.cleanup()
+
+    def __enter__(self) -> Self:
+        ready = threading.Event()
+
+        async def serve() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            async with self:
+                ready.set()
+                await self._stop.wait()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), name="scripted-upstream", daemon=True)
+        self._thread.start()
+        ready.wait(timeout=10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=10)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        if not self._admits(request):
+            return _json(401, error_body(401, "Incorrect API key provided"))
+        return _json(200, models_body(self._models))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = json.loads(await request.read())
+        except ValueError as error:
+            return _json(400, error_body(400, f"the body is not JSON: {error}"))
+        received = Received(request.path, {name.lower(): value for name, value in request.headers.items()}, body)
+        self._arrived(received, request)
+        try:
+            return await self._answer(request, received)
+        except (asyncio.CancelledError, ConnectionError):
+            received.disconnected = not self._closing
+            raise
+        finally:
+            self.in_flight -= 1
+            self._tell()
+
+    def _arrived(self, received: Received, request: web.Request) -> None:
+        self.requests.append(received)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if not getattr(request.protocol, "_quorate_seen", False):
+            self.connections += 1
+            request.protocol._quorate_seen = True  # type: ignore[attr-defined]
+        self._tell()
+
+    async def _answer(self, request: web.Request, received: Received) -> web.StreamResponse:
+        if not self._admits(request):
+            return _json(401, error_body(401, f"Incorrect API key provided: {request.headers.get('Authorization')}"))
+        for field in self._refuses:
+            if _holds(received.body, field):
+                return _json(400, error_body(400, _refusal(field), param=field))
+        body = received.body
+        for field in self._ignores:
+            body = _without(body, field)
+        step = self._next(received)
+        if isinstance(step, Raw):
+            return await _raw(request, step)
+        if isinstance(step, Reply):
+            await asyncio.sleep(step.delay)
+            return await self._good(request, step, body)
+        return await self._fault(request, step, body)
+
+    def _next(self, received: Received) -> Step:
+        if callable(self._script):
+            return self._script(received)
+        self._steps += 1
+        return self._script[min(self._steps, len(self._script)) - 1]
+
+    async def _good(self, request: web.Request, reply: Reply, body: dict[str, Any]) -> web.StreamResponse:
+        if not body.get("stream"):
+            return _json(200, plain_body(reply, body))
+        response = await _stream(request)
+        for chunk in stream_chunks(reply, body):
+            await response.write(sse(chunk))
+            await asyncio.sleep(reply.gap)
+        await response.write(sse("[DONE]"))
+        return response
+
+    async def _fault(self, request: web.Request, fault: Fault, body: dict[str, Any]) -> web.StreamResponse:
+        response: web.StreamResponse | None = None
+        if fault.after is not None and body.get("stream"):
+            response = await _stream(request)
+            left = fault.after
+            for chunk in stream_chunks(fault.reply, body):
+                left -= any("content" in c["delta"] and c["delta"]["content"] for c in chunk["choices"])
+                if left < 0:
+                    break
+                await response.write(sse(chunk))
+        elif fault.after is not None and fault.then == "close":
+            data = plain_body(fault.reply, body)
+            response = web.StreamResponse(
+                headers={"Content-Type": "application/json", "Content-Length": str(len(data))}
+            )
+            await response.prepare(request)
+            await response.write(data[: len(data) // 2])
+        if fault.then == "hang":
+            await asyncio.Event().wait()
+        if fault.then == "error":
+            if response is None:
+                return _json(500, error_body(500, "scripted failure"))
+            await response.write(sse(json.loads(error_body(500, "scripted failure"))) + sse("[DONE]"))
+        elif request.transport is not None:
+            request.transport.close()
+        return response or web.Response()
+
+    def _admits(self, request: web.Request) -> bool:
+        return self._key is None or request.headers.get("Authorization") == f"Bearer {self._key}"
+
+    def _tell(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+
+def _json(status: int, data: bytes) -> web.Response:
+    return web.Response(status=status, body=data, content_type="application/json")
+
+
+async def _stream(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    await response.prepare(request)
+    return response
+
+
+async def _raw(request: web.Request, raw: Raw) -> web.StreamResponse:
+    headers = {"Content-Type": raw.content_type, **raw.headers}
+    response = web.StreamResponse(status=raw.status, headers=headers)
+    await response.prepare(request)
+    for chunk in raw.chunks:
+        await response.write(chunk)
+        # Lets the client read this chunk before the next one joins it on the way.
+        await asyncio.sleep(0.005)
+    return response
+
+
+def _refusal(field: str) -> str:
+    if field == "max_tokens":
+        return (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+    return f"Unsupported parameter: '{field}' is not supported."
+
+
+def _holds(body: dict[str, Any], field: str) -> bool:
+    first, _, rest = field.partition(".")
+    value = body.get(first)
+    if rest:
+        return isinstance(value, dict) and _holds(value, rest)
+    return value is not None and (field, value) != ("n", 1)
+
+
+def _without(body: dict[str, Any], field: str) -> dict[str, Any]:
+    first, _, rest = field.partition(".")
+    kept = {name: value for name, value in body.items() if name != first}
+    value = body.get(first)
+    return kept | {first: _without(value, rest)} if rest and isinstance(value, dict) else kept
