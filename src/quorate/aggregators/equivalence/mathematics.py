@@ -1,0 +1,126 @@
+"""Which answers say the same: canonical keys first, algebra where keys leave it open.
+
+Policies, where people differ:
+
+- Units. `18`, `$18` and `18 dollars` are one answer, unless answers of the same number name
+  different units (`18 cm`, `18 m`): then each unit is a class, and the bare number another.
+  Words that are no known unit (`18 apples`) are decoration.
+- Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
+- Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
+  never one class.
+- Rounding. A decimal of six or more significant digits equals the endless fraction or root that it
+  rounds; `0.33` is not `1/3`.
+- Order. It counts in brackets, not in a bare list or a set. `(1, 2)` is not `1, 2`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, islice
+
+from .algebra import Algebra, shared_algebra
+from .keys import MAX_LENGTH, Key, key_of
+from .partition import Partition
+from .rationals import agrees
+
+__all__ = ["MathEquivalence"]
+
+log = logging.getLogger("quorate")
+
+MAX_PAIRS = 500
+"""Pairs of different expressions, in sorted order, that are compared by algebra for one partition."""
+
+Group = tuple[str, str, str]
+
+
+class MathEquivalence:
+    """Equivalence of short answers: numbers, fractions, percentages, units, intervals, letters, words, TeX.
+
+    The classes are the connected components over sorted distinct keys, so they do not depend on the
+    order of the answers. Equal keys and different numbers cost microseconds; only where an expression
+    must be compared is math-verify asked, in a worker process of its own, for at most a second a pair.
+    A pair that takes longer is not equivalent.
+
+    Args:
+        algebra: what decides on expressions; by default one that the whole process shares.
+    """
+
+    def __init__(self, algebra: Algebra | None = None) -> None:
+        self._algebra = algebra
+
+    @property
+    def algebra(self) -> Algebra:
+        return self._algebra or shared_algebra()
+
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        """See `protocols.Equivalence`; numbered by first appearance."""
+        keys = [key_of(answer) for answer in answers]
+        group_of = await self._groups(sorted(set(keys)))
+        numbers: dict[Group, int] = {}
+        return [numbers.setdefault(group_of[key], len(numbers)) for key in keys]
+
+    async def same(self, a: str, b: str) -> bool:
+        """Whether two answers are equivalent with no others around."""
+        return len(set(await self.classes([a, b]))) == 1
+
+    async def aclose(self) -> None:
+        """Ends the worker process; the next question that needs it starts it again."""
+        await self.algebra.aclose()
+
+    async def _groups(self, keys: Sequence[Key]) -> dict[Key, Group]:
+        values: dict[str, Key] = {}
+        for key in keys:
+            values.setdefault(key.value, key)
+        partition = Partition(values)
+        for a, b in _rounded_pairs(values.values()):
+            partition.join(a.value, b.value)
+        pairs = [pair for pair in combinations(values.values(), 2) if _open_question(*pair)]
+        if len(pairs) > MAX_PAIRS:
+            log.debug("%d pairs of expressions: comparing the first %d", len(pairs), MAX_PAIRS)
+        for a, b in islice(pairs, MAX_PAIRS):
+            if not partition.joined(a.value, b.value) and await self.algebra.same(a.latex, b.latex):
+                partition.join(a.value, b.value)
+        return _with_percentages(_told_apart(keys, partition))
+
+
+def _rounded_pairs(keys: Iterable[Key]) -> Iterator[tuple[Key, Key]]:
+    numbers = [(key, number) for key in keys if (number := key.number) is not None]
+    endless = [(key, number) for key, number in numbers if number.denominator not in (1, 2, 5)]
+    return ((a, b) for a, exact in endless for b, rounded in numbers if agrees(exact, rounded))
+
+
+def _open_question(a: Key, b: Key) -> bool:
+    """Whether two different values could still be the same, and may be asked about."""
+    if "words" in (a.kind, b.kind) or a.kind == b.kind == "exact":
+        return False
+    return 0 < len(a.latex) <= MAX_LENGTH and 0 < len(b.latex) <= MAX_LENGTH
+
+
+def _told_apart(keys: Sequence[Key], partition: Partition) -> dict[Key, Group]:
+    """Equal values, split where they name different units or different variables."""
+    units: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        root = partition.root(key.value)
+        units[root] |= {key.unit} - {""}
+        names[root] |= {key.name} - {""}
+
+    def group(key: Key) -> Group:
+        root = partition.root(key.value)
+        return root, key.unit if len(units[root]) > 1 else "", key.name if len(names[root]) > 1 else ""
+
+    return {key: group(key) for key in keys}
+
+
+def _with_percentages(groups: dict[Key, Group]) -> dict[Key, Group]:
+    """`p%` joins p/100 where nobody answered p alone."""
+    bare = {key.value: group for key, group in groups.items() if not key.unit}
+    percentages = {key: key.number / 100 for key in groups if key.unit == "%" and key.number is not None}
+    moved = {
+        groups[key]: bare[str(share)]
+        for key, share in percentages.items()
+        if key.value not in bare and str(share) in bare
+    }
+    return {key: moved.get(group, group) for key, group in groups.items()}

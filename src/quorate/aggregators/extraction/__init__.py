@@ -1,0 +1,35 @@
+r"""From a text to the answer that it gives, or to none, which abstains.
+
+    AnswerExtractor()                       the default: all of the general ones, in order
+    FirstOf(Boxed(), Choices("ABCD"))       a chain of one's own
+
+| extractor | finds |
+|---|---|
+| `Boxed` | the last `\boxed{x}` or `\fbox{x}`, braces matched |
+| `Hashes` | GSM8K's `#### x` |
+| `Phrase` | "the answer is x", `**Answer:** x`, a heading "Final answer" |
+| `LoneLetter` | a last line that is one capital letter |
+| `LastNumber` | the last number |
+| `Choices` | a letter of multiple choice |
+
+All skip what a model thinks aloud (up to the last `</think>`), and all take time linear in the text.
+"""
+
+from __future__ import annotations
+
+from .base import Finder, FirstOf
+from .choices import Choices, LoneLetter
+from .marked import Boxed, Hashes, Phrase
+from .numbers import LastNumber
+
+__all__ = ["AnswerExtractor", "Boxed", "Choices", "Finder", "FirstOf", "Hashes", "LastNumber", "LoneLetter", "Phrase"]
+
+
+class AnswerExtractor(FirstOf):
+    """The default: a box, else `####`, else "the answer is", else a letter alone, else the last number."""
+
+    def __init__(self) -> None:
+        super().__init__(Boxed(), Hashes(), Phrase(), LoneLetter(), LastNumber())
+
+    def __repr__(self) -> str:
+        return "AnswerExtractor()"
