@@ -102,7 +102,7 @@ class Plurality:
     name = "plurality"
 
     def extract(self, candidate: Candidate) -> str | None:
-        return candidate.text
+        return candidate.text or "nothing"
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
         votes = Counter(c.answer for c in candidates if c.ok and c.answer)

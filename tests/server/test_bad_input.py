@@ -200,7 +200,12 @@ async def test_a_crash_tells_nothing_but_its_request() -> None:
 
 FIELDS = ["model", "messages", "n", "seed", "stop", "temperature", "stream", "tools", "logprobs", "quorate", "x"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.sampled_from(["echo"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from(["echo", "vote", "vote@3"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["role", "content", "n", "budget", "pipeline", "tokens"]) | st.text(), inner)
@@ -214,7 +219,9 @@ BODIES = st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda wrong: json.d
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_body_breaks_the_server(body: bytes) -> None:
     """Whatever is posted: an answer, or an error that is the caller's fault."""
-    transport = httpx.ASGITransport(create_app(Catalogue({"echo": Echo()})))
+    model = Echo()
+    app = create_app(Catalogue({"echo": model}, {"vote": sample(model, n=2) | Plurality()}))
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         reply = await client.post("/v1/chat/completions", content=body)
     if reply.status_code != 200:

@@ -56,6 +56,25 @@ async def test_leaving_does_not_touch_others(start: Start) -> None:
         assert "data: [DONE]" in (await staying).text
 
 
+async def test_nothing_is_left_running(start: Start) -> None:
+    """After answers, streams, errors and clients that left, the loop has the tasks that it had before."""
+    echo, stuck = Echo(), Stuck(first="so")
+    async with start(echo, stuck, pipelines={"vote": sample(echo, n=3) | Plurality()}) as served:
+        await served.post()
+        before = len(asyncio.all_tasks())
+        for extra in ({}, {"stream": True}, {"n": 3}, {"n": 3, "stream": True}, {"n": 0}, {"model": "nope"}) * 5:
+            for name in ("echo", "vote"):
+                await served.post(**{"model": name, **extra})
+            stuck.asked.clear()
+            leaving = asyncio.create_task(served.post(**{**extra, "model": "stuck", "n": 1}))
+            await stuck.asked.wait()
+            leaving.cancel()
+        await asyncio.wait_for(stuck.cancelled.wait(), 30)
+        async with asyncio.timeout(30):
+            while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110  nothing tells of a task's end but the list
+                await asyncio.sleep(0.01)
+
+
 async def test_leaving_in_the_middle_of_the_body_is_harmless(start: Start) -> None:
     """A connection that ends before its body did costs nothing but itself."""
     model = Echo()
