@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
@@ -120,16 +121,18 @@ class Banked(Agent):
         prompt = self._bank.prompt_tokens(request)
         candidates = {index: drawn.candidate for index, drawn in found.items()} | failed
         return [
-            _paying(candidates[index], prompt, pays=each or position == 0)
+            self._paying(candidates[index], prompt if each or position == 0 else None)
             for position, index in enumerate(sorted(candidates))
         ]
+
+    def _paying(self, candidate: Candidate, prompt_tokens: int | None) -> Candidate:
+        """The candidate as the first of its request, which counts the prompt, or (None) as one of the others."""
+        prompt, price = prompt_tokens or 0, getattr(self._agent, "price", None)
+        share: dict[str, Any] = {"prompt_tokens": prompt, "requests": int(prompt_tokens is not None)}
+        if price is not None:
+            share["cost"] = price.of(prompt, candidate.usage.completion_tokens)
+        return candidate.model_copy(update={"usage": candidate.usage.model_copy(update=share)})
 
 
 def _row(request: Request, candidate: Candidate, *, own_prompt: bool) -> Drawn:
     return Drawn(**request._asdict(), index=candidate.index, own_prompt=own_prompt, candidate=candidate)
-
-
-def _paying(candidate: Candidate, prompt_tokens: int, *, pays: bool) -> Candidate:
-    """The candidate as the first of its request, which counts the prompt, or as one of the others."""
-    share = {"prompt_tokens": prompt_tokens, "requests": 1} if pays else {"prompt_tokens": 0, "requests": 0}
-    return candidate.model_copy(update={"usage": candidate.usage.model_copy(update=share)})

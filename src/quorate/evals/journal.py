@@ -68,6 +68,7 @@ class Journal(Generic[Row]):
                 position += len(line)
                 if not whole:
                     self._write(b"\n")
+                    return
 
     def append(self, row: Row) -> None:
         """Adds one line; a write that fails leaves no part of it.

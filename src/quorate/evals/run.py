@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ async def run_eval(
         try:
             await runner.run(items)
         except (asyncio.CancelledError, QuorateError):
-            if outcomes:
+            if len(names) in Counter(outcome.item for outcome in outcomes).values():
                 result()
             raise
         return result()

@@ -31,7 +31,7 @@ __all__ = ["CONCURRENCY", "PATIENCE", "Outcome", "Runner"]
 CONCURRENCY = 64
 """Questions in flight: enough to keep a batching server full, since each draws several samples."""
 PATIENCE = 16
-"""Failures of one kind in a row after which the rest is not tried."""
+"""Failures of one kind in a row after which a pipeline is given up; the run ends when all are."""
 _FATAL = frozenset({Unreachable.code, DataError.code})
 """What ends a run that went well before: the server is gone, or the bank cannot be written."""
 
@@ -94,9 +94,9 @@ class Runner:
         self._task, self._pipelines, self._seed = task, pipelines, seed
         self._sampling, self._spent, self._concurrency = sampling, spent, concurrency
         self._on_outcome = on_outcome
-        self._streak: list[Failure] = []
-        """The latest failures, of one kind, with no answer between them."""
-        self._answered = False
+        self._streaks: dict[str, list[Failure]] = {name: [] for name in pipelines}
+        """Of each pipeline the latest failures of one kind, with no answer between them."""
+        self._answered: set[str] = set()
 
     async def run(self, items: Sequence[Item]) -> None:
         """Every pipeline over every item.
@@ -106,13 +106,13 @@ class Runner:
                 answered before is gone; with the first cause's status. What is done has been told.
         """
         waiting = iter(items)
-        expected = len(items) * len(self._pipelines)
+        patience = min(PATIENCE, len(items))
 
         async def worker() -> None:
             for item in waiting:
                 for name, model in self._pipelines.items():
                     self._on_outcome(await self._outcome(name, model, item))
-                    self._give_up(expected)
+                    self._give_up(patience)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -130,9 +130,10 @@ class Runner:
             raise
         except Exception as error:
             failure = failure_of(error)
-            self._streak = [*(f for f in self._streak if f.code == failure.code), failure]
+            self._streaks[name] = [*(f for f in self._streaks[name] if f.code == failure.code), failure]
             return _charged(blank.model_copy(update={"error": failure}), account, start)
-        self._answered, self._streak = True, []
+        self._answered.add(name)
+        self._streaks[name] = []
         return _charged(await self._graded(blank, item, answer), account, start)
 
     def _asking(self, model: Model, item: Item, account: Account) -> AsyncGenerator[Event, None]:
@@ -158,17 +159,18 @@ class Runner:
             }
         )
 
-    def _give_up(self, expected: int) -> None:
-        """Raises the first failure of a streak that leaves no hope.
+    def _give_up(self, patience: int) -> None:
+        """Raises the first failure where no pipeline has any hope left.
 
-        Before the first answer that is any kind, after it only what will not mend: other failures may
-        be those of a hard stretch of questions.
+        Before a pipeline's first answer any kind of failure takes its hope, after it only what will not
+        mend: others may be those of a hard stretch of questions.
         """
-        if len(self._streak) < min(PATIENCE, expected):
-            return
-        first = self._streak[0]
-        if not self._answered or first.code in _FATAL:
+        if all(self._hopeless(name, streak, patience) for name, streak in self._streaks.items()):
+            first = next(iter(self._streaks.values()))[0]
             raise NoAnswer(first.message, status=first.status, code=first.code, retry_after=first.retry_after)
+
+    def _hopeless(self, name: str, streak: list[Failure], patience: int) -> bool:
+        return len(streak) >= patience and (name not in self._answered or streak[0].code in _FATAL)
 
 
 def _charged(outcome: Outcome, account: Account, start: float) -> Outcome:

@@ -83,9 +83,9 @@ class Task(ABC):
     @cached_property
     def equivalence(self) -> Equivalence:
         """When two answers are the same; the one that votes use by default."""
-        from quorate.aggregators import default_equivalence
+        from quorate.aggregators.equivalence import MathEquivalence
 
-        return default_equivalence()
+        return MathEquivalence()
 
     async def correct(self, answer: str | None, gold: str) -> bool:
         """Whether an extracted answer is right; none at all is wrong."""

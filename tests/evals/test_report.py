@@ -1,0 +1,73 @@
+"""The report's own arithmetic and its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.evals.report import EvalResult, markdown, summarize, tables
+from quorate.evals.runner import Outcome
+from quorate.orchestrator.types import Failure
+
+
+def outcome(pipeline: str, item: int, *samples: bool, correct: bool = True, **more: Any) -> Outcome:
+    return Outcome.model_validate(
+        {"pipeline": pipeline, "item": str(item), "gold": "1", "correct": correct, "samples": samples, **more}
+    )
+
+
+def result(*outcomes: Outcome, names: tuple[str, ...] = ("a", "b"), expected: int = 2) -> EvalResult:
+    return summarize(outcomes, names, task="sums", tier="small", seed=0, expected=expected)
+
+
+def test_only_questions_that_every_pipeline_was_asked_count() -> None:
+    """So that pairs are pairs; the rest makes the result incomplete."""
+    found = result(outcome("a", 1, True), outcome("b", 1, True), outcome("a", 2, True), outcome("a", 3, True))
+    assert (found.questions, found.complete) == (1, False)
+    assert result(outcome("a", 1, True), names=("a",), expected=1).complete
+
+
+def test_pass_at_k_is_the_ceiling_and_failed_questions_count_as_wrong() -> None:
+    """Means over questions, of what each question's samples say."""
+    failed = outcome("a", 3, correct=False, error=Failure(code="x", message="gone"))
+    found = result(
+        outcome("a", 1, True, False, False, False),
+        outcome("a", 2, True, True, correct=False),
+        failed,
+        names=("a",),
+        expected=3,
+    ).pipelines[0]
+    assert found.accuracy.value == pytest.approx(1 / 3)
+    assert found.pass_1.value == pytest.approx((0.25 + 1 + 0) / 3)
+    assert found.pass_k.value == pytest.approx(2 / 3)
+    assert (found.k, found.samples, found.errors, found.error) == (4, 2.0, 1, "gone")
+
+
+def test_means_are_per_question_and_money_is_told_only_where_known() -> None:
+    """Tokens, what was spent, seconds."""
+    one: dict[str, Any] = {"tokens": 30, "prompt_tokens": 4, "spent": 10, "seconds": 1.0}
+    found = result(outcome("a", 1, True, **one, cost=0.5), outcome("a", 2, True), names=("a",)).pipelines[0]
+    assert (found.tokens, found.prompt_tokens, found.spent, found.seconds, found.cost) == (15, 2, 5, 0.5, 0.25)
+    assert result(outcome("a", 1, True), names=("a",)).pipelines[0].cost is None
+
+
+def test_json_rounds_only_at_the_end() -> None:
+    """Six significant digits, small p values kept."""
+    outcomes = [o for n in range(40) for o in (outcome("a", n, True), outcome("b", n, False, correct=False))]
+    found = result(*outcomes, expected=40)
+    pair = found.as_json()["comparisons"][0]
+    assert (pair["a"], pair["b"], pair["difference"]) == ("a", "b", 1.0)
+    assert pair["p"] == pytest.approx(2 / 2**40, rel=1e-5)
+    assert found.comparisons[0].low != pair["low"] == pytest.approx(found.comparisons[0].low, rel=1e-5)
+
+
+def test_tables_have_a_cell_for_every_head_and_pairs_only_for_several() -> None:
+    """Rows of strings, for any front end."""
+    one = result(outcome("a|x", 1, True), names=("a|x",), expected=1)
+    two = result(outcome("a", 1, True), outcome("b", 1, True), expected=1)
+    assert (len(tables(one)), len(tables(two))) == (1, 2)
+    for head, rows in tables(two):
+        assert all(len(row) == len(head) for row in rows)
+    assert "| a\\|x |" in markdown(one)
+    assert "| a - b |" in markdown(two)
