@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ class Guesser(Agent):
             with self._log.open("a") as log:
                 log.write(f"{question.text}|{seed}\n")
         chance = hashlib.sha256(f"{self.name} {question.key} {seed}".encode()).digest()
-        n = int(question.text.split()[2])
+        n = int(re.findall(r"What is (\d+)", question.text)[-1])
         usage = Usage(prompt_tokens=PROMPT * pays, completion_tokens=5 + chance[1] % 7, requests=int(pays))
         return Candidate(
             index=index,

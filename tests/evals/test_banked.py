@@ -49,7 +49,7 @@ calls = st.lists(st.sets(st.integers(0, 11), min_size=1).map(sorted), min_size=1
 
 
 @given(calls, st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 async def test_any_calls_draw_each_sample_once_and_see_what_the_agent_alone_would_give(
     asked: list[list[int]], shared: bool
 ) -> None:

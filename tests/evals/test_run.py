@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from quorate.orchestrator.errors import (
     UnknownName,
     Unreachable,
 )
+from quorate.orchestrator.events import Done, Event
+from quorate.orchestrator.model import Answering
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.run import derive_seed
+from quorate.orchestrator.run import Run, derive_seed
 from quorate.orchestrator.sampling import sample
-from quorate.orchestrator.types import Question, Sampling
+from quorate.orchestrator.types import Answer, Question, Sampling, Usage
 
 from .fakes import PROMPT, Guesser, Sums, catalogue
 
@@ -335,3 +337,36 @@ async def test_a_configured_pipeline_and_a_nested_one_share_the_bank_too() -> No
     assert result["team"]["spent"] < result["team"]["tokens"]
     assert result["majority@3/majority@4/m"]["k"] == 3
     assert set(agent.drawn.values()) == {1}
+
+
+async def test_what_unbanked_models_generate_is_spent_in_full(tmp_path: Path) -> None:
+    """A model that draws no samples itself is asked again in every run."""
+
+    class Fixed(Answering):
+        name = "fixed"
+
+        async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+            run.record("fixed", Usage(prompt_tokens=3, completion_tokens=11, requests=1))
+            yield Done(answer=Answer(text="Answer: 2", model="fixed"))
+
+    for _ in range(2):
+        result = by_name(
+            await evaluated(catalogue(Guesser(), Fixed()), "m", "majority@2/m+fixed", "fixed", out=tmp_path)
+        )
+        assert result["fixed"]["spent"] == result["fixed"]["tokens"] == 11
+        assert result["majority@2/m+fixed"]["spent"] == 11
+        assert result["majority@2/m+fixed"]["tokens"] == pytest.approx(11 + result["m"]["tokens"], abs=1e-3)
+    assert result["m"]["spent"] == 0
+
+
+async def test_the_calls_of_an_aggregator_are_banked_like_samples(tmp_path: Path) -> None:
+    """So a synthesis is written once for the same candidates."""
+    agent, again = Guesser(), Guesser()
+    first = by_name(await evaluated(agent, "majority@3/m", "self-moa@3/m", limit=6, out=tmp_path))
+    assert len(agent.calls) == 12
+    second = by_name(await evaluated(again, "majority@3/m", "self-moa@3/m", limit=6, out=tmp_path))
+    assert not again.calls
+    moa = first["self-moa@3/m"]
+    assert moa["tokens"] > first["majority@3/m"]["tokens"] > moa["spent"] > 0
+    assert second["self-moa@3/m"]["accuracy"] == moa["accuracy"]
+    assert second["self-moa@3/m"]["spent"] == 0

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.evals.statistics import mean_interval, paired_difference, pass_at_k, require
@@ -52,6 +52,7 @@ def test_questions_that_happen_to_agree_do_not_make_the_mean_certain() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(1, 64))
+@settings(deadline=None)
 def test_an_interval_lies_in_0_to_1_around_its_mean(values: list[float], each: int) -> None:
     """Whatever the values."""
     found = mean_interval(values, len(values) * each)
@@ -104,6 +105,7 @@ def tango_by_quartic(only_a: int, only_b: int, n: int) -> tuple[float, float]:
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 200))
+@settings(deadline=None)
 def test_tangos_interval_agrees_with_its_closed_form(only_a: int, only_b: int, rest: int) -> None:
     """Two derivations by different people; within the precision of the roots of a quartic."""
     n = only_a + only_b + rest
@@ -117,6 +119,7 @@ def test_tangos_interval_agrees_with_its_closed_form(only_a: int, only_b: int, r
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 50))
+@settings(deadline=None)
 def test_swapping_the_systems_turns_the_comparison_around(only_a: int, only_b: int, rest: int) -> None:
     """Difference and limits change sign, p stays."""
     difference, low, high, p = paired(only_a, only_b, only_a + only_b + rest)
@@ -160,6 +163,7 @@ def test_pass_at_k_is_the_share_of_subsets_that_hold_a_right_sample() -> None:
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))))
+@settings(deadline=None)
 def test_pass_at_k_grows_with_k_between_the_share_and_any(drawn: tuple[int, int]) -> None:
     """pass@1 is the share of right samples, pass@n is whether there is one."""
     n, correct = drawn

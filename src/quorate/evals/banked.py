@@ -34,9 +34,16 @@ class Account(Ledger):
     def __init__(self, total: Ledger | None = None) -> None:
         super().__init__()
         self.spent = Ledger(total)
-        """What was really generated for this pipeline, because nobody had drawn it before."""
+        """What was drawn into the bank for this pipeline, because nobody had drawn it before."""
+        self.banked_tokens = 0
+        """Generated tokens charged for samples of the bank, drawn now or before."""
         self.saved_seconds = 0.0
         """How much longer samples from the bank took when they were drawn."""
+
+    @property
+    def spent_tokens(self) -> int:
+        """Generated now for this pipeline: into the bank, or by models that do not draw through it."""
+        return self.spent.usage.completion_tokens + self.usage.completion_tokens - self.banked_tokens
 
 
 class Banked(Agent):
@@ -68,6 +75,7 @@ class Banked(Agent):
         for candidate in candidates:
             run.record(candidate.model, candidate.usage)
         if isinstance(account := run.ledger.root, Account):
+            account.banked_tokens += sum(c.usage.completion_tokens for c in candidates)
             longest = max((c.latency or 0.0 for c in candidates), default=0.0)
             account.saved_seconds += max(0.0, longest - (time.monotonic() - start))
         for candidate in candidates:

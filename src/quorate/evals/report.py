@@ -12,7 +12,7 @@ from pydantic import Field
 from quorate.orchestrator.types import Frozen
 
 from .runner import Outcome
-from .statistics import Estimate, PairedDifference, mean_interval, paired_difference, pass_at_k
+from .statistics import Estimate, mean_interval, paired_difference, pass_at_k
 
 __all__ = ["Comparison", "EvalResult", "PipelineResult", "markdown", "summarize", "tables"]
 
@@ -50,11 +50,16 @@ class PipelineResult(Frozen):
     """Why the first of the failed questions has no answer."""
 
 
-class Comparison(PairedDifference):
+class Comparison(Frozen):
     """Accuracy of a minus that of b, over the same questions."""
 
     a: str
     b: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Two-sided, exact McNemar."""
 
 
 class EvalResult(Frozen):

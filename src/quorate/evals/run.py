@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,49 +93,68 @@ async def run_eval(
     chosen = find_task(task, data)
     names = _checked(catalogue, pipelines)
     items = _distinct(chosen.items(Selection(limit, seed, tier, data)), data)
-    outcomes: list[Outcome] = []
     with Folder(out) as folder:
-
-        def tell(progress: Progress) -> None:
-            if on_progress is not None:
-                on_progress(progress)
-
-        def note(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            folder.keep(outcome)
-            tell(Answered(len(outcomes), len(items) * len(names), outcome))
-
-        def result() -> EvalResult:
-            found = summarize(
-                outcomes,
-                names,
-                task=chosen.name,
-                tier=chosen.tier(tier),
-                seed=seed,
-                expected=len(items),
-                notes=folder.bank.notes,
-            )
-            folder.finish(found)
-            return found
-
-        models = _banked(catalogue, names, folder.bank)
+        report = _Report(chosen.name, chosen.tier(tier), tuple(names), len(items), seed, folder, on_progress)
         runner = Runner(
             chosen,
-            models,
+            _banked(catalogue, names, folder.bank),
             seed=seed,
             sampling=sampling,
             spent=folder.bank.spent,
             concurrency=concurrency,
-            on_outcome=note,
+            on_outcome=report.note,
         )
-        tell(Opened(len(items), tuple(names), len(folder.bank), folder.bank.notes))
+        report.open()
         try:
             await runner.run(items)
         except (asyncio.CancelledError, QuorateError):
-            if len(names) in Counter(outcome.item for outcome in outcomes).values():
-                result()
+            report.finish_early()
             raise
-        return result()
+        return report.finish()
+
+
+@dataclass
+class _Report:
+    """What has been found so far, told on and kept."""
+
+    task: str
+    tier: str | None
+    names: tuple[str, ...]
+    questions: int
+    seed: int
+    folder: Folder
+    on_progress: Callable[[Progress], None] | None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def open(self) -> None:
+        self._tell(Opened(self.questions, self.names, len(self.folder.bank), self.folder.bank.notes))
+
+    def note(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.folder.keep(outcome)
+        self._tell(Answered(len(self.outcomes), self.questions * len(self.names), outcome))
+
+    def finish(self) -> EvalResult:
+        result = summarize(
+            self.outcomes,
+            self.names,
+            task=self.task,
+            tier=self.tier,
+            seed=self.seed,
+            expected=self.questions,
+            notes=self.folder.bank.notes,
+        )
+        self.folder.finish(result)
+        return result
+
+    def finish_early(self) -> None:
+        """The results of the questions that every pipeline was asked, if there are any."""
+        if len(self.names) in Counter(outcome.item for outcome in self.outcomes).values():
+            self.finish()
+
+    def _tell(self, progress: Progress) -> None:
+        if self.on_progress is not None:
+            self.on_progress(progress)
 
 
 def _checked(catalogue: Catalogue, pipelines: Sequence[str]) -> list[str]:

@@ -174,12 +174,12 @@ class Runner:
 
 
 def _charged(outcome: Outcome, account: Account, start: float) -> Outcome:
-    alone, spent = account.usage, account.spent.usage
+    alone = account.usage
     return outcome.model_copy(
         update={
             "tokens": alone.completion_tokens,
             "prompt_tokens": alone.prompt_tokens,
-            "spent": spent.completion_tokens,
+            "spent": account.spent_tokens,
             "cost": alone.cost,
             "seconds": time.monotonic() - start + account.saved_seconds,
         }
