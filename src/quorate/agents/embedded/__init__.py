@@ -1,7 +1,8 @@
 """Models that run in this process with transformers, three of them shipped inside the package.
 
-`engine` draws tokens for rows, `worker` feeds it from a thread, `agent` is what pipelines see, and
-`weights` knows where models are. Importing this room needs no torch.
+`engine` draws tokens for rows (`cache` and `choosing` are its parts), `worker` feeds it from a thread,
+`agent` is what pipelines see; `weights` knows where models are, `chat` and `text` lead from messages to
+tokens and back. Importing this needs no torch.
 """
 
 from __future__ import annotations

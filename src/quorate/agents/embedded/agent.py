@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from quorate.agents.agent import Agent
-from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Failure, Question, Sampling, Usage
 
+from .chat import answer_room, refuse_formats
 from .text import Text
 from .weights import Dtype, Loaded, load, locate
 
@@ -90,7 +92,7 @@ class Embedded(Agent):
         except MissingExtra:
             raise
         except BadInput as error:
-            failure = Failure(code=error.code, message=str(error), status=error.status)
+            failure = failure_of(error)
             for index in indices:
                 yield CandidateFailed(candidate=self._blank(index, run).model_copy(update={"error": failure}))
             return
@@ -127,25 +129,16 @@ class Embedded(Agent):
 
             if self._worker is None:
                 self._worker = Worker(loaded, max_batch=self._max_batch, threads=self._threads)
-        if question.response_format and question.response_format.get("type") != "text":
-            raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
+        refuse_formats(question, self.name)
         sampling = question.sampling.over(self.sampling)
         tokens = loaded.prompt(question)
-        limit, rule = self._limit(loaded, len(tokens), sampling), _rule(loaded, sampling)
+        room, rule = answer_room(len(tokens), loaded.context, self.name), _rule(loaded, sampling)
+        limit = min(sampling.max_tokens or loaded.defaults.get("max_new_tokens") or room, room)
         drafts = [
             Draft(index, Row(rule, run.sample_seed(index)), Text(loaded.decode, sampling.stop), limit)
             for index in indices
         ]
         return self._worker, Job(tokens, drafts, deliver, live=run.live)
-
-    def _limit(self, loaded: Loaded, prompt: int, sampling: Sampling) -> int:
-        """Tokens that an answer may have."""
-        room = loaded.context - prompt
-        if room < 1:
-            raise ContextExceeded(
-                f"the prompt has {prompt} tokens and {self.name} takes {loaded.context} with its answer: shorten it"
-            )
-        return min(sampling.max_tokens or loaded.defaults.get("max_new_tokens") or room, room)
 
     def _blank(self, index: int, run: Run) -> Candidate:
         return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
@@ -154,7 +147,10 @@ class Embedded(Agent):
         candidate = self._candidate(job, draft, run, start)
         if draft.error is None:
             return CandidateFinished(candidate=candidate)
-        failure = Failure(code="model_crashed", message=f"{type(draft.error).__name__}: {draft.error}", status=500)
+        if isinstance(draft.error, QuorateError):
+            failure = failure_of(draft.error)
+        else:
+            failure = Failure(code="model_crashed", message=f"{type(draft.error).__name__}: {draft.error}", status=500)
         return CandidateFailed(candidate=candidate.model_copy(update={"error": failure}))
 
     def _candidate(self, job: Job, draft: Draft, run: Run, start: float) -> Candidate:
@@ -175,12 +171,6 @@ class Embedded(Agent):
                 "latency": (draft.ended or time.monotonic()) - start,
             }
         )
-
-
-class ContextExceeded(BadInput):
-    """The prompt leaves no room for an answer."""
-
-    code = "context_length_exceeded"
 
 
 def _rule(loaded: Loaded, sampling: Sampling) -> Rule:

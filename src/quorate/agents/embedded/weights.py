@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
-from quorate.orchestrator.types import Message, Question
+from quorate.orchestrator.types import Question
+
+from .chat import prompt_tokens
 
 __all__ = ["Dtype", "Loaded", "embedded_models", "load", "locate"]
 
@@ -66,26 +68,9 @@ class Loaded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prompt(self, question: Question) -> list[int]:
-        """The conversation as token ids, by the model's own chat template.
-
-        `chat_template_kwargs` of the question's extra settings go to the template, as vLLM does it.
-
-        Raises:
-            BadInput: the model has no chat template, or the template refuses the messages.
-        """
-        if not self.tokenizer.chat_template:
-            raise BadInput(f"{self.folder.name} has no chat template: add chat_template.jinja to its folder")
-        messages = [_plain(message) for message in question.messages]
-        settings = question.sampling.extra.get("chat_template_kwargs", {})
-        tools = [dict(tool) for tool in question.tools] or None
+        """The conversation as token ids; raises as `prompt_tokens` does."""
         with self.lock:
-            try:
-                text = self.tokenizer.apply_chat_template(
-                    messages, tools=tools, add_generation_prompt=True, tokenize=False, **settings
-                )
-            except Exception as error:
-                raise BadInput(f"the chat template of {self.folder.name} refused the messages: {error}") from error
-            return list(self.tokenizer.encode(text, add_special_tokens=False))
+            return prompt_tokens(self.tokenizer, question, self.folder.name)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, without special ones."""
@@ -99,10 +84,6 @@ class Loaded:
     def _decoder(self) -> Any:
         """The tokenizer itself where it is one in Rust: its wrapper takes ten times as long for one token."""
         return getattr(self.tokenizer, "backend_tokenizer", self.tokenizer)
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    return {**message.model_dump(exclude_none=True), "content": message.text}
 
 
 _loading = threading.Lock()

@@ -18,20 +18,17 @@ import torch
 
 from quorate.orchestrator.types import FinishReason, TokenLogprob
 
+from .chat import Closed
 from .engine import Drawn, Engine, Prompt, Row
 from .text import Text
 from .weights import Loaded
 
-__all__ = ["Closed", "Draft", "Job", "Update", "Worker"]
+__all__ = ["Draft", "Job", "Update", "Worker"]
 
 log = logging.getLogger("quorate")
 
 LINGER = 5.0
 """Seconds that an idle thread waits for more work."""
-
-
-class Closed(Exception):
-    """The agent was closed while this sample was drawn."""
 
 
 @dataclass(eq=False)

@@ -1,0 +1,70 @@
+"""A conversation as the token ids that a local model reads, and the room that they leave for an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.types import Message, Question
+
+__all__ = ["Closed", "ContextExceeded", "answer_room", "prompt_tokens", "refuse_formats"]
+
+
+class ContextExceeded(BadInput):
+    """The prompt leaves no room for an answer."""
+
+    code = "context_length_exceeded"
+
+
+class Closed(UpstreamError):
+    """The model was closed while it answered."""
+
+    status = 503
+    code = "model_closed"
+
+
+def prompt_tokens(tokenizer: Any, question: Question, name: str) -> list[int]:
+    """The conversation by the model's own chat template, ready for the assistant to speak.
+
+    `chat_template_kwargs` of the question's extra settings go to the template, as vLLM does it.
+
+    Raises:
+        BadInput: the model has no chat template, or the template refuses the messages.
+    """
+    if not tokenizer.chat_template:
+        raise BadInput(f"{name} has no chat template: add chat_template.jinja to its folder")
+    messages = [_plain(message) for message in question.messages]
+    settings = question.sampling.extra.get("chat_template_kwargs", {})
+    tools = [dict(tool) for tool in question.tools] or None
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, tools=tools, add_generation_prompt=True, tokenize=False, **settings
+        )
+    except Exception as error:
+        raise BadInput(f"the chat template of {name} refused the messages: {error}") from error
+    return list(tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return {**message.model_dump(exclude_none=True), "content": message.text}
+
+
+def answer_room(prompt: int, context: int, name: str) -> int:
+    """Tokens left for the answer.
+
+    Raises:
+        ContextExceeded: none.
+    """
+    if prompt >= context:
+        raise ContextExceeded(f"the prompt has {prompt} tokens and {name} takes {context} with its answer: shorten it")
+    return context - prompt
+
+
+def refuse_formats(question: Question, name: str) -> None:
+    """Refuses what the model could not keep, rather than ignoring it.
+
+    Raises:
+        BadInput: another response format than text is asked for.
+    """
+    if question.response_format and question.response_format.get("type") != "text":
+        raise BadInput(f"{name} cannot hold to a response_format: ask for plain text")

@@ -1,0 +1,103 @@
+"""Our `Endpoint` against a real vLLM server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+import pytest_asyncio
+
+from quorate.agents import Endpoint
+from quorate.aggregators import MajorityVote
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.events import CandidateToken
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.types import Question
+
+from .asking import PROBLEMS, TOM, drawn
+from .conftest import MODEL
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest_asyncio.fixture
+async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
+    """An agent of the server, closed after the test."""
+    async with Endpoint(MODEL, base_url=vllm_url) as agent:
+        yield agent
+
+
+async def test_samples_of_one_request(endpoint: Endpoint) -> None:
+    """Several samples come from one request; they differ, and the prompt is counted once."""
+    run = Run(seed=3, live=False)
+    candidates, _ = await drawn(endpoint, TOM.sampled(temperature=1.5), range(8), run)
+    assert [c.index for c in candidates] == list(range(8))
+    assert all(c.ok and c.text for c in candidates)
+    assert len({c.text for c in candidates}) > 1
+    usage = run.ledger.usage
+    assert usage.requests == 1
+    (alone,), _ = await drawn(endpoint, TOM, [0], Run(seed=3, live=False))
+    assert usage.prompt_tokens == alone.usage.prompt_tokens > 0
+
+
+async def test_seeds_repeat(endpoint: Endpoint) -> None:
+    """The same seed gives the same samples."""
+    hot = TOM.sampled(temperature=1.5)
+    one, two = [[c.text for c in (await drawn(endpoint, hot, range(4)))[0]] for _ in range(2)]
+    assert one == two
+
+
+async def test_streaming_with_usage(endpoint: Endpoint) -> None:
+    """Streamed pieces join to the texts, and usage is the server's exact count."""
+    live, quiet = Run(seed=5), Run(seed=5, live=False)
+    streamed, pieces = await drawn(endpoint, TOM, range(4), live)
+    plain, _ = await drawn(endpoint, TOM, range(4), quiet)
+    assert pieces == {c.index: c.text for c in streamed}
+    assert [c.text for c in streamed] == [c.text for c in plain]
+    assert live.ledger.usage == quiet.ledger.usage
+    assert not live.ledger.usage.estimated
+
+
+async def test_logprobs(endpoint: Endpoint) -> None:
+    """Log-probabilities come with the number of alternatives asked for."""
+    (candidate,), _ = await drawn(endpoint, TOM.sampled(top_logprobs=2))
+    assert candidate.logprobs
+    assert all(len(token.top) == 2 and token.logprob <= 0 for token in candidate.logprobs)
+
+
+async def test_cancellation(endpoint: Endpoint) -> None:
+    """A closed stream leaves what had come, at its cost, and the server answers the next question."""
+    run = Run(seed=5)
+    async with aclosing(endpoint.sample(TOM.sampled(extra={"ignore_eos": True}, max_tokens=800), [0], run)) as events:
+        async for event in events:
+            if isinstance(event, CandidateToken):
+                break
+    assert [c.finish_reason for c in run.cut] == ["cancelled"]
+    assert 0 < run.ledger.usage.completion_tokens < 800
+    assert (await drawn(endpoint, TOM))[0][0].ok
+
+
+async def test_unknown_model(vllm_url: str) -> None:
+    """A model that the server does not have is its 404, with the server's words."""
+    async with Endpoint("nope", base_url=vllm_url) as agent:
+        with pytest.raises(NoAnswer, match="nope") as raised:
+            await agent.answer("Tom has 3 apples.")
+    assert raised.value.status == 404
+
+
+async def test_prompt_too_long(endpoint: Endpoint) -> None:
+    """A prompt beyond the context is a failure of status 400."""
+    (candidate,), _ = await drawn(endpoint, Question.of("x " * 3000))
+    assert candidate.error is not None
+    assert candidate.error.status == 400
+
+
+async def test_majority_pipeline(endpoint: Endpoint) -> None:
+    """A vote over eight samples of the server gives an answer with its tally."""
+    answer = await (sample(endpoint, n=8) | MajorityVote()).answer(PROBLEMS[1], seed=1)
+    assert len(answer.candidates) == 8
+    assert answer.answer is not None
+    assert answer.tally[0].answer == answer.answer
+    assert sum(cluster.votes for cluster in answer.tally) <= 8
