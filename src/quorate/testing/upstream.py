@@ -68,8 +68,8 @@ class ScriptedUpstream:
         """All chat requests, in the order in which they came."""
         self.in_flight = 0
         self.most_in_flight = 0
-        self.connections = 0
-        """Chat requests that came over a connection of their own, not one used before."""
+        self.peers: set[tuple[str, int]] = set()
+        """Addresses at the other end of all connections that chat requests came over."""
         self.url = ""
         """Where it listens, with `/v1`."""
 
@@ -136,9 +136,8 @@ class ScriptedUpstream:
         self.requests.append(received)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        if not getattr(request.protocol, "_quorate_seen", False):
-            self.connections += 1
-            request.protocol._quorate_seen = True  # type: ignore[attr-defined]
+        if request.transport is not None:
+            self.peers.add(request.transport.get_extra_info("peername"))
         self._tell()
 
     async def _answer(self, request: web.Request, received: Received) -> web.StreamResponse:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import re
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class _Lane:
     client: httpx.AsyncClient
     slots: asyncio.Semaphore
     keeper: AsyncGenerator[None, None]
+    finalizer: weakref.finalize[..., Any]
 
 
 class Http:
@@ -190,20 +192,33 @@ class Http:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            self._lanes = {other: kept for other, kept in self._lanes.items() if not other.is_closed()}
             client = _client(self._headers)
-            lane = _Lane(client, asyncio.Semaphore(self._concurrency), self._kept(loop, client))
-            self._lanes[loop] = lane
-            await anext(lane.keeper)
+            keeper = _kept(self._lanes, loop, client)
+            # Whoever drops an endpoint without closing it leaves no open connection behind.
+            finalizer = weakref.finalize(self, _close_soon, loop, keeper)
+            finalizer.atexit = False
+            lane = self._lanes[loop] = _Lane(client, asyncio.Semaphore(self._concurrency), keeper, finalizer)
+            await anext(keeper)
         return lane
 
-    async def _kept(self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-        """Holds the client open. A generator, because `asyncio.run` closes those that are left at its end."""
-        try:
-            yield
-        finally:
-            self._lanes.pop(loop, None)
-            await client.aclose()
+
+async def _kept(
+    lanes: dict[asyncio.AbstractEventLoop, _Lane], loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
+) -> AsyncGenerator[None, None]:
+    """Holds a client open. A generator, because `asyncio.run` closes those that are left at its end."""
+    try:
+        yield
+    finally:
+        lanes.pop(loop).finalizer.detach()
+        await client.aclose()
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
+    async def close() -> None:
+        await keeper.aclose()
+
+    if not loop.is_closed():
+        asyncio.run_coroutine_threadsafe(close(), loop)
 
 
 async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:

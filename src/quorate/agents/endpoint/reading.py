@@ -131,11 +131,13 @@ class Reading:
     def _taken(self, choice: Choice, raw: Any, part: str) -> Iterator[Event]:
         """Adds to a choice; what is malformed breaks this one alone."""
         try:
+            if not isinstance(raw, dict):
+                raise Malformed("a choice is not an object")
             for text, reasoning in choice.take(raw, part):
                 if self._run.live:
                     yield CandidateToken(index=choice.index, text=text, reasoning=reasoning)
         except Malformed as error:
-            choice.broken = choice.broken or str(error)
+            choice.seen, choice.broken = True, choice.broken or str(error)
         if choice.finish is not None and choice.seconds is None:
             choice.seconds = time.monotonic() - self.begun
 
