@@ -111,7 +111,8 @@ class Catalogue:
             return model
         if not isinstance(model, Pipeline):
             raise BadInput(f"n={n} samples need a pipeline, and {name!r} is a single model: try majority@{n}/{name}")
-        return model.sized(self._checked(n, name))
+        head, slash, rest = name.strip().partition("/")
+        return model.sized(self._checked(n, name)).named(f"{head.partition('@')[0]}@{n}{slash}{rest}")
 
     def names(self) -> tuple[str, ...]:
         """Every name worth listing."""

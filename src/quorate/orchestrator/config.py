@@ -182,7 +182,12 @@ class ServerConfig(Frozen):
     max_n: int | None = Field(default=None, ge=1)
     """Choices of one request (OpenAI's n)."""
     max_samples: int | None = Field(default=None, ge=1)
-    """Candidates of one sampling stage."""
+    """Candidates that one request may draw, through nested pipelines."""
+    max_body_bytes: int | None = Field(default=None, ge=1)
+    keep_alive_seconds: float | None = Field(default=None, gt=0)
+    """A silent stream sends a comment this often."""
+    shutdown_seconds: float | None = Field(default=None, ge=0)
+    """How long requests may go on after the server was asked to stop."""
     progress: bool | None = None
     """Whether streams tell of a vote's progress in `reasoning_content`."""
 

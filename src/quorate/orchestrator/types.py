@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,7 +46,7 @@ class Message(Frozen):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     role: str
-    content: str | tuple[Mapping[str, Any], ...] | None = None
+    content: str | Annotated[tuple[Mapping[str, Any], ...], Field(fail_fast=True)] | None = None
 
     @property
     def text(self) -> str:
@@ -71,9 +71,11 @@ class Sampling(Frozen):
     """Further fields of the request body, passed to the endpoint as they are."""
 
     def over(self, default: Sampling) -> Sampling:
-        """These settings where they are set, `default`'s elsewhere."""
+        """These settings where they are set and not None, `default`'s elsewhere."""
         extra = {**default.extra, **self.extra}
-        return default.model_copy(update={**self.model_dump(exclude_unset=True, exclude={"extra"}), "extra": extra})
+        return default.model_copy(
+            update={**self.model_dump(exclude_unset=True, exclude_none=True, exclude={"extra"}), "extra": extra}
+        )
 
 
 class Question(Frozen):

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from quorate.aggregators.markup import tidy
+
 from .latex import normal, without_spaces
 from .rationals import rational
 from .units import CURRENCY, SCALES, unit_of
@@ -60,7 +61,9 @@ _LEADING_NUMBER = re.compile(
     r"[-+]?\s*(?:[0-9]+\s*\\frac\s*\{[0-9]+\}\s*\{[0-9]+\}|[0-9]+\s+[0-9]+/[0-9]+|\\frac\s*\{[-+]?[0-9.]+\}\s*\{[0-9.]+\}"
     r"|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+/[0-9]+|[0-9]*\.?[0-9]+)(?:\s*(?:\\times|\\cdot)\s*10\s*\^\s*(?:\{[-+]?[0-9]+\}|[-+]?[0-9]+))?"
 )
-_NOT_UNITS = {"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "and", "or", "to", "choose", "factorial"}
+_FUNCTIONS = {"sqrt", "sin", "cos", "tan", "sec", "csc", "cot", "log", "exp", "mod", "arcsin", "arccos", "arctan"}
+_NOT_UNITS = {"pi", "ln", "and", "or", "to", "choose", "factorial", *_FUNCTIONS}
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _SHORT_UNITS = {"m", "g", "s", "h", "l", "L"}
 _SEPARATOR = re.compile(r"\s*,\s*(?:and|or)\s+|\s*;\s*|\s+(?:and|or)\s+", re.IGNORECASE)
 
@@ -93,10 +96,16 @@ def _valued(text: str, latex: str = "") -> Key:
         key = _valued(tail[1])
         return Key(key.value, unit_of(tail[2] + (tail[3] or "")), key.name, key.kind, key.latex)
     plain = _TEXT.sub(r" \1 ", text)
-    if re.search(r"[0-9\\=+^_<>*/|{}]", plain):
+    if re.search(r"[0-9\\=+^_<>*/|{}]", plain) and not _is_prose(plain):
         value = without_spaces(tidy(plain)).removeprefix("+").replace(r"+\infty", r"\infty")
         return Key(value, latex=latex or text)
     return Key("".join(plain.split()).casefold(), kind="words", latex=latex or text)
+
+
+def _is_prose(text: str) -> bool:
+    """Two words or more that are no functions: no algebra will help, and math-verify would read a part."""
+    words = [word for word in _WORD.findall(text) if word.lower() not in _FUNCTIONS]
+    return len(words) > 1
 
 
 def _quantity(text: str) -> Key | None:

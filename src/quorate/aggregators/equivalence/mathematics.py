@@ -15,10 +15,9 @@ Policies, where people differ:
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, islice
+from itertools import combinations, product
 
 from .algebra import Algebra, shared_algebra
 from .keys import MAX_LENGTH, Key, key_of
@@ -27,10 +26,10 @@ from .rationals import agrees
 
 __all__ = ["MathEquivalence"]
 
-log = logging.getLogger("quorate")
-
 MAX_PAIRS = 500
 """Pairs of different expressions, in sorted order, that are compared by algebra for one partition."""
+MAX_CUT_OFF = 3
+"""Questions that take too long, after which algebra is asked no more for one partition."""
 
 Group = tuple[str, str, str]
 
@@ -76,26 +75,49 @@ class MathEquivalence:
         partition = Partition(values)
         for a, b in _rounded_pairs(values.values()):
             partition.join(a.value, b.value)
-        pairs = [pair for pair in combinations(values.values(), 2) if _open_question(*pair)]
-        if len(pairs) > MAX_PAIRS:
-            log.debug("%d pairs of expressions: comparing the first %d", len(pairs), MAX_PAIRS)
-        for a, b in islice(pairs, MAX_PAIRS):
-            if not partition.joined(a.value, b.value) and await self.algebra.same(a.latex, b.latex):
-                partition.join(a.value, b.value)
+        await self._join_expressions(values.values(), partition)
         return _with_percentages(_told_apart(keys, partition))
+
+    async def _join_expressions(self, keys: Iterable[Key], partition: Partition) -> None:
+        """Joins what algebra finds equivalent: expressions with each other and with exact values."""
+        short = [key for key in keys if len(key.latex) <= MAX_LENGTH]
+        maths = [key for key in short if key.kind == "maths"]
+        exact = [key for key in short if key.kind == "exact"]
+        if not maths or len(maths) + len(exact) < 2:
+            return
+        enquiry = _Enquiry(self.algebra)
+        maths = [key for key in maths if await enquiry.comparable(key)]
+        pairs = [*combinations(maths, 2), *product(maths, exact)]
+        for a, b in pairs[:MAX_PAIRS]:
+            if not partition.joined(a.value, b.value) and await enquiry.same(a, b):
+                partition.join(a.value, b.value)
+
+
+class _Enquiry:
+    """Questions to algebra for one partition; none are asked after too many were cut off."""
+
+    def __init__(self, algebra: Algebra) -> None:
+        self._algebra = algebra
+        self._cut_off = 0
+
+    async def comparable(self, key: Key) -> bool:
+        return self._open() and self._noted(await self._algebra.comparable(key.latex))
+
+    async def same(self, a: Key, b: Key) -> bool:
+        return self._open() and self._noted(await self._algebra.same(a.latex, b.latex))
+
+    def _open(self) -> bool:
+        return self._cut_off < MAX_CUT_OFF
+
+    def _noted(self, reply: bool | None) -> bool:
+        self._cut_off += reply is None
+        return bool(reply)
 
 
 def _rounded_pairs(keys: Iterable[Key]) -> Iterator[tuple[Key, Key]]:
     numbers = [(key, number) for key in keys if (number := key.number) is not None]
     endless = [(key, number) for key, number in numbers if number.denominator not in (1, 2, 5)]
     return ((a, b) for a, exact in endless for b, rounded in numbers if agrees(exact, rounded))
-
-
-def _open_question(a: Key, b: Key) -> bool:
-    """Whether two different values could still be the same, and may be asked about."""
-    if "words" in (a.kind, b.kind) or a.kind == b.kind == "exact":
-        return False
-    return 0 < len(a.latex) <= MAX_LENGTH and 0 < len(b.latex) <= MAX_LENGTH
 
 
 def _told_apart(keys: Sequence[Key], partition: Partition) -> dict[Key, Group]:

@@ -1,8 +1,8 @@
 """The process that asks math-verify, so that it can be killed.
 
 Run as a file by `pool.Worker`, never imported: it needs nothing of quorate. Each line on standard
-input is a JSON list of one answer (can it be read?) or two (are they equivalent?); each gets one line
-`true` or `false` back. It ends when its standard input does, and an alarm ends it should nobody be
+input is a JSON list of one answer (can it be compared at all?) or two (are they equivalent?); each
+gets one line `true` or `false` back. It ends when its standard input does, and an alarm ends it should nobody be
 there to kill it. It has the memory limit and the longest time for a request as its arguments.
 """
 
@@ -35,9 +35,14 @@ def main(memory: int, alarm: int) -> None:
 
 def reply(answers: list[str]) -> bool:
     try:
-        return same(*answers) if len(answers) == 2 else bool(parsed(*answers))
+        return same(*answers) if len(answers) == 2 else comparable(*answers)
     except (Exception, MemoryError, RecursionError):  # hostile input may raise anything; the caller counts a False
         return False
+
+
+def comparable(answer: str) -> bool:
+    """Whether it can be read and survives a comparison, which is what most bombs wait for."""
+    return bool(parsed(answer)) and same(answer, "1") in (True, False)
 
 
 @lru_cache(maxsize=512)

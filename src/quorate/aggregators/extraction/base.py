@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from quorate.aggregators.markup import tidy, visible
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Extractor
-
-from quorate.aggregators.markup import tidy, visible
 
 __all__ = ["Finder", "FirstOf"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from quorate.aggregators.markup import tidy
 from quorate.orchestrator.errors import BadInput
 
-from quorate.aggregators.markup import tidy
 from .base import Finder
 from .marked import Boxed, Phrase
 

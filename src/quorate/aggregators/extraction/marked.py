@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from quorate.aggregators.markup import tidy
+
 from .base import Finder
 from .numbers import NUMBER, plain
 

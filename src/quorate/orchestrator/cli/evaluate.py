@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ..types import Sampling
 from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .show import wide_console
 
 if TYPE_CHECKING:
     from quorate.evals.report import EvalResult
@@ -149,7 +150,7 @@ class _Bar:
 def _print(result: EvalResult) -> None:
     from quorate.evals.report import tables
 
-    console = Console(highlight=False)
+    console = wide_console()
     tier = f", tier {result.tier}" if result.tier else ""
     cut = "" if result.complete else " (ended before the last question)"
     console.print(
@@ -158,7 +159,7 @@ def _print(result: EvalResult) -> None:
     for head, rows in tables(result):
         table = Table(box=None, pad_edge=False, header_style="dim")
         for position, name in enumerate(head):
-            table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+            table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)

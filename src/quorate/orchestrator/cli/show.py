@@ -15,7 +15,10 @@ from ..events import CandidateCancelled, CandidateFailed, CandidateFinished, Can
 from ..events import TallyChanged
 from ..types import Answer, Candidate, Cluster, Usage
 
-__all__ = ["Watcher", "answer_json", "print_answer"]
+__all__ = ["Watcher", "answer_json", "print_answer", "wide_console"]
+
+WIDTH = 150
+"""Columns of a table that goes into a file or a pipe."""
 
 
 class Watcher:
@@ -106,9 +109,15 @@ def _candidate_json(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def wide_console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for a table where there is none."""
+    console = Console(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=WIDTH)
+
+
 def print_answer(answer: Answer) -> None:
     """The votes as a table, the winning text, and the answer on the last line."""
-    console = Console(file=sys.stdout, highlight=False)
+    console = wide_console()
     if answer.tally:
         console.print(_tally_table(answer))
     console.print(answer.text.strip(), markup=False)
