@@ -47,7 +47,7 @@ async def test_the_official_client_reads_a_stream() -> None:
     """The choices interleaved; usage a chunk where asked, and at the end."""
     upstream = ScriptedUpstream(Reply(["one two", "three"], reasoning="hm"))
     options = {"include_usage": True, "continuous_usage_stats": True}
-    texts, counts, total = ["", ""], [0, 0], None
+    texts, counts, total = ["", ""], [0, 0], None  # type: tuple[list[str], list[int], Any]
     async with client_of(upstream) as client:
         stream = await client.chat.completions.create(
             model="m",

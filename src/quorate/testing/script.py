@@ -15,8 +15,12 @@ def pieces_of(text: str) -> list[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
+class Step:
+    """What happens to one request: a `Reply`, a `Raw` or a `Fault`."""
+
+
 @dataclass(frozen=True)
-class Reply:
+class Reply(Step):
     """A good answer. Each piece of it counts as one token."""
 
     text: str | Sequence[str] = ""
@@ -44,7 +48,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Raw:
+class Raw(Step):
     """Bytes sent as they are, each of them a chunk of its own."""
 
     chunks: Sequence[bytes]
@@ -55,7 +59,7 @@ class Raw:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(Step):
     """A reply that goes wrong; made by the methods below."""
 
     reply: Reply = Reply("one two three four")
@@ -109,6 +113,3 @@ class Fault:
     def error_midway(*, after_chunks: int = 1, reply: Reply | None = None) -> Fault:
         """An error event in a stream that began well, as vLLM sends it; a plain reply is a 500."""
         return Fault(then="error", after=after_chunks, reply=reply or Fault.reply)
-
-
-Step = Reply | Raw | Fault

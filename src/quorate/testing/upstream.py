@@ -155,6 +155,7 @@ class ScriptedUpstream:
         if isinstance(step, Reply):
             await asyncio.sleep(step.delay)
             return await self._good(request, step, body)
+        assert isinstance(step, Fault)
         return await self._fault(request, step, body)
 
     def _next(self, received: Received) -> Step:
