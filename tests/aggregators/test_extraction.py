@@ -38,6 +38,7 @@ TABLE = [
     (r"\boxed{B.}", "B"),
     (r"\boxed{$18$}", "18"),
     (r"\boxed{\$18}", r"\$18"),
+    (r"\boxed{18\,}", r"18\,"),
     (r"First \boxed{1}, then \boxed{2}", "2"),
     (r"\boxed{x = \boxed{5}}", "5"),
     (r"\boxed{unclosed, but \boxed{6} is not", "6"),

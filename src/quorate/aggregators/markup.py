@@ -49,8 +49,9 @@ def tidy(answer: str) -> str:
     for _ in range(_PEELS):
         before = answer
         answer = answer.strip().strip("*`")
-        if not answer.endswith(r"\right."):
-            answer = answer.rstrip(".,;:")
+        stripped = answer.rstrip(".,;:")
+        if not stripped.endswith(("\\", r"\right")):
+            answer = stripped
         answer = _peeled(answer.strip())
         if answer == before:
             break
