@@ -64,7 +64,7 @@ _HOME = {
 }
 """Where each public name lives, relative to this package."""
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - all are strings
 
 
 def __getattr__(name: str) -> Any:

@@ -148,11 +148,12 @@ async def test_several_samples_travel_in_one_request(live: bool) -> None:
     ):
         result = await drawn(agent, 3, live=live, seed=8)
     [request] = up.requests
-    assert (request.body["n"], request.body["seed"]) == (3, 8)
+    seed = Run(seed=8).request_seed(range(3))
+    assert (request.body["n"], request.body["seed"]) == (3, seed)
     assert result.texts == ["a b", "c", "d e f"]
     assert [c.usage.prompt_tokens for c in result.candidates] == [10, 0, 0]
     assert (result.spent.total_tokens, result.spent.requests, result.spent.estimated) == (16, 1, False)
-    assert [c.seed for c in result.candidates] == [8, None, None]
+    assert [c.seed for c in result.candidates] == [seed, None, None]
 
 
 async def test_a_shared_count_is_marked() -> None:
@@ -194,7 +195,8 @@ async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
         assert len(up.requests) == 3
         again = await drawn(agent, 3, live=live, seed=1)
     run = Run(seed=1)
-    assert result.texts == [f"seed {run.sample_seed(i)}" for i in range(3)] == again.texts
+    assert result.texts == [f"seed {run.request_seed(range(3))}", *(f"seed {run.sample_seed(i)}" for i in (1, 2))]
+    assert again.texts == [f"seed {run.sample_seed(i)}" for i in range(3)]
     assert result.spent.requests == 3
     assert [r.body.get("n") for r in up.requests] == [3, None, None, None, None, None]
 

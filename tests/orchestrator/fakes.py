@@ -76,6 +76,8 @@ class Hangs(Texts):
 
     def __init__(self, *words: str, name: str = "hangs") -> None:
         super().__init__("?", name=name)
+        self.asking = asyncio.Event()
+        """Set once a sample runs."""
         self.words = words
         self.cancelled = 0
 
@@ -84,6 +86,7 @@ class Hangs(Texts):
         try:
             for word in self.words:
                 yield CandidateToken(index=index, text=word)
+            self.asking.set()
             await asyncio.sleep(3600)
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled += 1

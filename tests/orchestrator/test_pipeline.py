@@ -110,13 +110,11 @@ async def test_cancelling_an_answer_cancels_upstream_work() -> None:
     """A task that is cancelled leaves nothing running."""
     model = Hangs("a")
     task = asyncio.create_task((sample([model, model], n=2) | Plurality()).answer("which?"))
-    while not model.questions:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
+    await model.asking.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert model.cancelled == 2
+    assert model.cancelled == len(model.questions)
 
 
 async def test_a_finished_stage_is_not_repeated_after_a_crash(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Answering(ABC):
         _background.opened.add(self)
         return _background.call(self.answer(question, seed=seed, budget=budget))
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - most models have nothing to close
         """Closes connections and workers; the next call opens them again."""
 
     async def __aenter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ class Run:
     """The context of one call. Made by `answer` and `events`; stages receive narrowed copies."""
 
     seed: int | None = None
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     ledger: Ledger = field(default_factory=Ledger)
     stage: str = "answer"
     live: bool = True
@@ -100,6 +100,16 @@ class Run:
     def sample_seed(self, index: int) -> int | None:
         """Seed of one sample: the first has the caller's own, so a vote's first sample is the plain answer."""
         return self.seed if index == 0 else derive_seed(self.seed, "sample", index)
+
+    def request_seed(self, indices: Sequence[int]) -> int | None:
+        """Seed of one request for several samples.
+
+        Servers count on from it (vLLM: seed + i), so it lies on a path of its own: with the run's seed,
+        neighbouring runs would repeat each other's samples.
+        """
+        if len(indices) == 1:
+            return self.sample_seed(indices[0])
+        return derive_seed(self.seed, "request", indices[0], len(indices))
 
     def rng(self, purpose: str) -> random.Random:
         """The seeded generator for one purpose; without a seed it is the same every time."""

@@ -87,7 +87,7 @@ class Endpoint(Agent):
         )
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
-        """See `protocols.Sampler`. In one request for several samples, the seed is that of the first."""
+        """See `protocols.Sampler`. One request for several samples has one seed (`Run.request_seed`)."""
         settings = question.sampling.over(self.sampling)
         question = question.model_copy(update={"sampling": settings})
         if run.seed is None and settings.seed is not None:

@@ -159,7 +159,7 @@ class Call:
             self._question,
             self._endpoint.dialect,
             n=len(self._indices),
-            seed=self._run.sample_seed(self._indices[0]),
+            seed=self._run.request_seed(self._indices),
             live=self._run.live,
         )
 

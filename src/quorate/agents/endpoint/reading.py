@@ -162,7 +162,7 @@ class Reading:
                 "text": choice.text,
                 "reasoning": choice.reasoning or None,
                 "tool_calls": choice.tool_calls,
-                "seed": self._run.sample_seed(choice.index) if choice is self.choices[0] else None,
+                "seed": self._run.request_seed([c.index for c in self.choices]) if choice is self.choices[0] else None,
                 "usage": usage,
                 "logprobs": tuple(choice.logprobs) if choice.logprobs is not None else None,
                 "latency": choice.seconds if choice.seconds is not None else time.monotonic() - self.begun,

@@ -11,8 +11,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..events import CandidateCancelled, CandidateFailed, CandidateFinished, CandidateStarted, Event, StoppedEarly
-from ..events import TallyChanged
+from ..events import (
+    CandidateCancelled,
+    CandidateFailed,
+    CandidateFinished,
+    CandidateStarted,
+    Event,
+    StoppedEarly,
+    TallyChanged,
+)
 from ..types import Answer, Candidate, Cluster, Usage
 
 __all__ = ["Watcher", "answer_json", "print_answer", "wide_console"]
