@@ -1,0 +1,37 @@
+"""Serving pipelines inside a program, and asking them through the official openai client."""
+
+from __future__ import annotations
+
+import asyncio
+
+from openai import AsyncOpenAI
+
+from quorate import Embedded, MajorityVote, sample
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.server import running
+
+
+async def main() -> None:
+    tiny = Embedded("quorate-tiny-base")
+    vote = (sample(tiny, n=8) | MajorityVote()).named("careful")
+    catalogue = Catalogue({"tiny": tiny}, {"careful": vote})
+    async with running(catalogue) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+        print([model.id async for model in client.models.list()])
+        reply = await client.chat.completions.create(
+            model="careful",
+            messages=[{"role": "user", "content": "What is 17 * 24?"}],
+            seed=1,
+            extra_body={"quorate": {"n": 4, "budget": {"seconds": 60}}},
+        )
+        print(reply.choices[0].message.content)
+        print(reply.usage.total_tokens if reply.usage else 0, "tokens")
+        stream = await client.chat.completions.create(
+            model="careful", messages=[{"role": "user", "content": "What is 17 * 24?"}], seed=1, stream=True
+        )
+        async for chunk in stream:
+            print(chunk.choices[0].delta.content or "", end="")
+    await catalogue.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
