@@ -203,3 +203,40 @@ def test_a_worker_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     worker.kill()
     assert b"sk-secret" not in environment
     assert b"PATH=" in environment
+
+
+def test_a_script_ends_without_a_word() -> None:
+    """Workers started in `answer_sync` and in loops of one's own are gone at the end, and nothing is printed."""
+    script = """
+import asyncio, os
+from quorate.aggregators import MajorityVote
+from quorate.aggregators.equivalence.algebra import shared_algebra
+from quorate.orchestrator.model import _background
+
+vote = MajorityVote()
+
+class Model:
+    aclose = vote.aclose
+
+model = Model()
+_background.opened.add(model)
+print(_background.call(vote.equivalence.classes(["x+1", "1+x", "y"])))
+print(asyncio.run(vote.equivalence.classes(["x+2", "2+x", "y"])))
+print(shared_algebra().pool._workers[0]._process.pid)
+"""
+    command = [sys.executable, "-c", script]
+    path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=True)
+    first, second, worker = done.stdout.split("\n")[:3]
+    assert first == second == "[0, 0, 1]"
+    assert done.stderr == ""
+    assert not Path(f"/proc/{worker}").exists()
+
+
+async def test_closing_waits_for_the_present_request() -> None:
+    """A question that is being answered gets its answer; closing twice at once is closing."""
+    pool = WorkerPool(seconds=3.0)
+    reply, *_ = await asyncio.gather(pool.ask("x+1", "1+x"), pool.aclose(), pool.aclose())
+    assert reply is True
+    await pool.aclose()

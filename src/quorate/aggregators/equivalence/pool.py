@@ -14,6 +14,7 @@ import queue
 import select
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,7 @@ class WorkerPool:
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
+        self._closing = threading.Lock()
         weakref.finalize(self, _kill_all, self._workers)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="quorate-equivalence")
         self.timeouts = 0
@@ -138,14 +140,24 @@ class WorkerPool:
             self._idle.put(worker)
 
     async def aclose(self) -> None:
-        """Ends the processes when their present requests are through; the next request starts them again."""
-        await asyncio.get_running_loop().run_in_executor(None, self._close)
+        """Ends the processes when their present requests are through; the next request starts them again.
 
-    def _close(self) -> None:
-        workers = [self._idle.get() for _ in self._workers]
-        for worker in workers:
-            worker.kill()
-            self._idle.put(worker)
+        Needs no thread, for it also runs while the interpreter shuts down, when none can be started.
+        """
+        if not self._closing.acquire(blocking=False):
+            return
+        taken: list[Worker] = []
+        try:
+            while len(taken) < len(self._workers):
+                try:
+                    taken.append(self._idle.get_nowait())
+                except queue.Empty:
+                    await asyncio.sleep(0.01)
+            _kill_all(taken)
+        finally:
+            for worker in taken:
+                self._idle.put(worker)
+            self._closing.release()
 
 
 def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
