@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +15,7 @@ from quorate.agents import Rate, Timeouts
 from quorate.orchestrator.events import CandidateFinished, CandidateToken, Event
 from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Cluster, Question, Usage
-from quorate.testing import Fault, Reply, ScriptedUpstream
+from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
 from .asking import drawn
 
@@ -221,3 +223,26 @@ async def test_a_closed_endpoint_opens_again() -> None:
             await agent.aclose()
             await agent.aclose()
     assert len(up.peers) == 2
+
+
+async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As other HTTP clients do; the name is the proxy's to resolve."""
+    async with ScriptedUpstream() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        async with Endpoint("m", base_url="http://model.invalid") as agent:
+            assert (await drawn(agent)).texts == ["ok"]
+    assert proxy.requests[0].headers["host"] == "model.invalid"
+
+
+async def test_compressed_replies_are_read() -> None:
+    """And a broken one is a bad reply."""
+    body = gzip.compress(b'{"choices": [{"message": {"content": "small"}, "finish_reason": "stop"}]}')
+    packed = Raw([body], content_type="application/json", headers={"Content-Encoding": "gzip"})
+    async with (
+        ScriptedUpstream([packed, replace(packed, chunks=[body[:9] + b"junk"])]) as up,
+        Endpoint("m", base_url=up.url) as agent,
+    ):
+        assert (await drawn(agent)).texts == ["small"]
+        broken = (await drawn(agent)).one
+    assert broken.error is not None
+    assert broken.error.code == "upstream_bad_reply"

@@ -17,6 +17,7 @@ from functools import cache
 from itertools import count
 from ssl import SSLContext
 from typing import Any, Protocol
+from urllib.request import getproxies
 
 import aiohttp
 import httpx
@@ -61,7 +62,7 @@ class Request(Protocol):
 class _Lane:
     """What belongs to one event loop."""
 
-    client: httpx.AsyncClient
+    transport: AiohttpTransport
     slots: asyncio.Semaphore
     keeper: AsyncGenerator[None, None]
     finalizer: weakref.finalize[..., Any]
@@ -85,8 +86,10 @@ class Http:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
         self.root = api_root(base_url)
+        self._urls: dict[str, httpx.URL] = {}
         self._headers = _headers(api_key, headers)
-        secrets = [part for value in (*(headers or {}).values(), api_key or "") for part in (value, *value.split()[1:])]
+        hidden = (*(headers or {}).values(), *self.root.params.values(), api_key or "")
+        secrets = [part for value in hidden for part in (value, *value.split()[1:])]
         self.faults = Faults(f"{name} at {self.root.copy_with(query=None)}", secrets)
         self.timeouts = timeouts
         self._retries = retries
@@ -96,8 +99,9 @@ class Http:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
-        """A free place among the concurrent requests; yields the time by which its request must be through."""
+        """A free place among the concurrent requests, when the rate allows; yields the time its request has until."""
         async with (await self._lane()).slots:
+            await self._paced()
             yield asyncio.get_running_loop().time() + self.timeouts.total
 
     async def open(
@@ -109,6 +113,8 @@ class Http:
             UpstreamError: no success.
         """
         for tried in count(1):
+            if tried > 1:
+                await self._paced()
             try:
                 response = await self._sent(method, path, request, deadline, live)
                 if response.is_success:
@@ -156,22 +162,31 @@ class Http:
         """One try."""
         lane = await self._lane()
         silence = self.timeouts.first_byte if live else self.timeouts.total
-        http = lane.client.build_request(
+        http = httpx.Request(
             method,
-            self.root.copy_with(path=self.root.path + path),
+            self._url(path),
+            headers=self._headers,
             content=request.content(),
-            timeout=httpx.Timeout(None, connect=self.timeouts.connect, read=silence),
+            extensions={"timeout": {"connect": self.timeouts.connect, "read": silence}},
         )
-        if self._throttle is not None:
-            await self._throttle.acquire()
         request.sent()
         try:
             async with asyncio.timeout_at(deadline):
-                return await lane.client.send(http, stream=True)
+                return await lane.transport.handle_async_request(http)
         except TimeoutError:
             raise self.faults.timed_out(f"no reply within {self.timeouts.total:g} s") from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise self.faults.not_sent(error) from None
+
+    async def _paced(self) -> None:
+        """Waits until the rate allows another request."""
+        if self._throttle is not None:
+            await self._throttle.acquire()
+
+    def _url(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = self.root.copy_with(path=self.root.path + path)
+        return self._urls[path]
 
     async def _refusal(self, response: httpx.Response, deadline: float) -> UpstreamError:
         """The error in a reply, which may itself be broken or endless."""
@@ -192,25 +207,25 @@ class Http:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            client = _client(self._headers)
-            keeper = _kept(self._lanes, loop, client)
+            transport = _transport()
+            keeper = _kept(self._lanes, loop, transport)
             # Whoever drops an endpoint without closing it leaves no open connection behind.
             finalizer = weakref.finalize(self, _close_soon, loop, keeper)
             finalizer.atexit = False
-            lane = self._lanes[loop] = _Lane(client, asyncio.Semaphore(self._concurrency), keeper, finalizer)
+            lane = self._lanes[loop] = _Lane(transport, asyncio.Semaphore(self._concurrency), keeper, finalizer)
             await anext(keeper)
         return lane
 
 
 async def _kept(
-    lanes: dict[asyncio.AbstractEventLoop, _Lane], loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
+    lanes: dict[asyncio.AbstractEventLoop, _Lane], loop: asyncio.AbstractEventLoop, transport: AiohttpTransport
 ) -> AsyncGenerator[None, None]:
-    """Holds a client open. A generator, because `asyncio.run` closes those that are left at its end."""
+    """Holds connections open. A generator, because `asyncio.run` closes those that are left at its end."""
     try:
         yield
     finally:
         lanes.pop(loop).finalizer.detach()
-        await client.aclose()
+        await transport.aclose()
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
@@ -246,7 +261,7 @@ def api_root(base_url: str) -> httpx.URL:
 
 def _headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
     """The headers of every request, checked here because HTTP libraries quote a bad one, key and all."""
-    given = {"Content-Type": "application/json"}
+    given = {"Accept-Encoding": "gzip, deflate", "Content-Type": "application/json", "User-Agent": "quorate"}
     if api_key:
         given["Authorization"] = f"Bearer {api_key}"
     given |= headers or {}
@@ -262,12 +277,16 @@ def _ssl() -> SSLContext:
     return httpx.create_ssl_context()
 
 
-def _client(headers: Mapping[str, str]) -> httpx.AsyncClient:
-    """An httpx client on aiohttp's pool; the number of connections is left to the endpoint's concurrency."""
+def _transport() -> AiohttpTransport:
+    """aiohttp's pool; the number of connections is left to the endpoint's concurrency.
+
+    Used without an httpx client, which would only add cookies, redirects and time.
+    """
+    # Looking proxies up costs aiohttp two threads a request, so only where there are any.
+    proxies = bool(getproxies())
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl())
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)
 
-    options: dict[str, Any] = {"verify": _ssl(), "client": session}
-    return httpx.AsyncClient(transport=AiohttpTransport(**options), headers=dict(headers))
+    return AiohttpTransport(verify=_ssl(), client=session)
