@@ -1,12 +1,13 @@
 """Keys and values of a changing set of rows, all ending in the same column.
 
 Rows are padded on the left: the last token of each is in the last column, so a step writes one
-column for all of them, and rows join or leave by copying what stays into a new slab.
+column for all of them. A row leaves by another moving into its place; rows join by copying all into
+a new slab.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,15 @@ class Slab(DynamicLayer):  # type: ignore[misc]
     def get_seq_length(self) -> int:
         """Columns in use."""
         return self.length
+
+    def drop(self, moves: Mapping[int, int], rows: int, columns: int) -> None:
+        """Moves rows (from: to), then keeps the first `rows` of them and their last `columns`."""
+        if moves:
+            sources, targets = list(moves.keys()), list(moves.values())
+            self.keys[targets], self.values[targets] = self.keys[sources], self.values[sources]
+        skipped = self.length - columns
+        self.keys, self.values = self.keys[:rows, :, skipped:], self.values[:rows, :, skipped:]
+        self.length = columns
 
 
 def _empty_like(states: Any, columns: int) -> Any:

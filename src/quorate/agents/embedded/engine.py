@@ -21,8 +21,6 @@ __all__ = ["Drawn", "Engine", "Prompt", "Row"]
 
 PREFILL = 4096
 """Tokens of one prefill, padding included; longer lists of prompts go in several."""
-SPARSE = 8
-"""Rows are compacted when one in so many has ended; copying the cache for each would cost more."""
 
 
 @dataclass(eq=False)
@@ -105,8 +103,7 @@ class Engine:
 
     def advance(self) -> None:
         """The logits after the tokens just drawn, for the rows that are not done."""
-        ended = len(self._rows) - self.running
-        if ended * SPARSE >= len(self._rows):
+        if self.running < len(self._rows):
             self._compact()
         if self._rows:
             lengths = torch.tensor([row.length for row in self._rows], device=self._model.device)
@@ -122,11 +119,18 @@ class Engine:
         return [Part(self._cache, alive)], [self._logits[alive]], [(self._rows[n], self._rows[n].length) for n in alive]
 
     def _compact(self) -> None:
-        alive = [number for number, row in enumerate(self._rows) if not row.done]
-        rows, tokens = [self._rows[number] for number in alive], self._tokens[alive]
-        cache = assemble([Part(self._cache, alive)], max(row.length for row in rows)) if rows else None
-        self._settle(rows, cache, None)
-        self._tokens = tokens
+        """Drops the rows that are done: the last ones that go on move into their places."""
+        count = self.running
+        holes = [number for number, row in enumerate(self._rows[:count]) if row.done]
+        movers = [number for number in range(count, len(self._rows)) if not self._rows[number].done]
+        for mover, hole in zip(movers, holes, strict=True):
+            self._rows[hole] = self._rows[mover]
+        self._tokens[holes] = self._tokens[movers]
+        self._tokens = self._tokens[:count]
+        rows = self._rows[:count]
+        for slab in self._cache.layers:
+            slab.drop(dict(zip(movers, holes, strict=True)), count, max((row.length for row in rows), default=0))
+        self._settle(rows, self._cache if rows else None, None)
 
     def _settle(self, rows: list[Row], cache: Any, logits: Any) -> None:
         self._rows, self._cache, self._logits = rows, cache, logits

@@ -7,9 +7,11 @@ held while the model computes.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +115,7 @@ class Worker:
                 self._closing = False
                 self._thread = threading.Thread(target=self._run, name="quorate-embedded", daemon=True)
                 self._thread.start()
+                _workers.add(self)
 
     def cancel(self, job: Job) -> None:
         """Drops what has not ended of a job; no token is drawn for it once this returns."""
@@ -238,3 +241,13 @@ class Worker:
                     news.setdefault(job, []).append(Update(draft, draft.end(error=error), True))
         for job, updates in news.items():
             job.deliver(updates)
+
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """An interpreter that ends under a running thread of torch's would abort."""
+    for worker in list(_workers):
+        worker.close()
