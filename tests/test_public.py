@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "server": {"orchestrator", "agents", "aggregators", "prompts"},
     "testing": {"agents", *CONTRACT},
 }
-EDGE = {"catalogue.py", "config.py", "cli"}
+EDGE = {"catalogue.py", "config.py", "recipes", "cli"}
 """Parts of orchestrator/ that may import everything."""
 
 

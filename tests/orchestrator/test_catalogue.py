@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from quorate import Pipeline, sample
-from quorate.orchestrator.catalogue import BUILT_IN, Catalogue
+from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.recipes import RECIPES
 
 from .fakes import First, Plurality, Texts
 
@@ -90,7 +91,7 @@ def test_listings_name_every_pipeline_over_every_model(catalogue: Catalogue) -> 
     """Models first, in their order, each with the built-in pipelines; every listed name resolves."""
     listing = catalogue.listing()
     assert [info.id for info in listing] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
-    assert len(listing[0].pipelines) == len(BUILT_IN)
+    assert len(listing[0].pipelines) == len(RECIPES)
     assert [info.kind for info in listing] == ["fake", "fake", "fake", "pipeline"]
     for name in catalogue.names():
         assert catalogue.resolve(name).name == name

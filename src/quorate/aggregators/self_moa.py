@@ -130,6 +130,7 @@ class SelfMoA:
         """The model's answer, with the candidates and their votes in place of its own inner ones."""
         return answer.with_(
             answer=self.extractor.extract(answer.text),
+            prompt_version=self.prompt.version,
             candidates=tuple(candidates),
             tally=await self.tally(candidates),
             degraded=(*cut, *answer.degraded),

@@ -11,62 +11,18 @@ Edge of the room: it may import everything, and does so when a pipeline is built
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from .errors import BadInput, UnknownName
 from .pipeline import Pipeline
 from .protocols import Model
-from .sampling import sample
+from .recipes import RECIPES, Parts, Recipe
 
-__all__ = ["BUILT_IN", "BuiltIn", "Catalogue", "ModelInfo"]
+__all__ = ["MAX_SAMPLES", "Catalogue", "ModelInfo"]
 
 MAX_SAMPLES = 1024
 """Default bound on the candidates of one stage."""
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """A pipeline that exists over any model."""
-
-    name: str
-    summary: str
-    n: int
-    """Candidates where the name gives no `@N`."""
-    build: Callable[[tuple[Model, ...], int], Pipeline]
-
-
-def _majority(models: tuple[Model, ...], n: int) -> Pipeline:
-    from quorate.aggregators import MajorityVote
-
-    return sample(models, n=n) | MajorityVote()
-
-
-def _adaptive_consistency(models: tuple[Model, ...], n: int) -> Pipeline:
-    from quorate.aggregators import AdaptiveConsistency, MajorityVote
-
-    return sample(models, n=n, stop=AdaptiveConsistency()) | MajorityVote()
-
-
-def _self_moa(models: tuple[Model, ...], n: int) -> Pipeline:
-    from quorate.aggregators import SelfMoA
-
-    return sample(models, n=n) | SelfMoA(aggregator=models[0])
-
-
-BUILT_IN: Mapping[str, BuiltIn] = {
-    built_in.name: built_in
-    for built_in in (
-        BuiltIn("majority", "the most frequent answer of N samples (self-consistency)", 16, _majority),
-        BuiltIn(
-            "adaptive-consistency",
-            "a majority vote that stops once 95 % sure, after at most N samples",
-            16,
-            _adaptive_consistency,
-        ),
-        BuiltIn("self-moa", "N samples synthesized by the first of the models into a new answer", 6, _self_moa),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -157,11 +113,12 @@ class Catalogue:
         if (exact := self._exact(name)) is not None:
             return exact
         head, _, rest = name.partition("/")
-        built_in, n = self._stage(head)
-        if built_in is None:
+        recipe, n = self._stage(head)
+        if recipe is None:
             raise UnknownName("model or pipeline", name, self.names())
         models = self._proposers(rest) if rest else (self._default(name),)
-        return built_in.build(models, self._checked(n or built_in.n, name)).named(name)
+        parts = Parts(models, self._checked(n or recipe.n, name), recipe.options())
+        return recipe.build(parts).named(name)
 
     def _exact(self, name: str) -> Model | None:
         """A configured name, or a configured pipeline's with another N."""
@@ -183,15 +140,15 @@ class Catalogue:
             raise UnknownName("model for pipeline", name, ())
         return next(iter(self.models.values()))
 
-    def _stage(self, head: str) -> tuple[BuiltIn | None, int | None]:
+    def _stage(self, head: str) -> tuple[Recipe | None, int | None]:
         """`PIPELINE[@N]` in parts."""
         pipeline, at, count = head.partition("@")
-        built_in = BUILT_IN.get(pipeline)
-        if built_in is None or not at:
-            return built_in, None
+        recipe = RECIPES.get(pipeline)
+        if recipe is None or not at:
+            return recipe, None
         if not count.isdecimal() or int(count) < 1:
             raise BadInput(f"{head!r}: after @ comes a number of samples from 1 on, for example {pipeline}@16")
-        return built_in, int(count)
+        return recipe, int(count)
 
     def _checked(self, n: int, name: str) -> int:
         if not 1 <= n <= self.max_samples:
@@ -200,7 +157,7 @@ class Catalogue:
 
     @staticmethod
     def _pipelines_over(name: str) -> tuple[str, ...]:
-        return tuple(f"{b.name}@{b.n}/{name}" for b in BUILT_IN.values())
+        return tuple(f"{recipe.name}@{recipe.n}/{name}" for recipe in RECIPES.values())
 
 
 def _kind(model: Model) -> str:

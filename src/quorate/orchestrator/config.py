@@ -14,18 +14,19 @@ A wrong field is reported with file, line and name. Edge of the room: it may imp
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from .catalogue import BUILT_IN, MAX_SAMPLES, Catalogue
-from .errors import ConfigError
+from .catalogue import MAX_SAMPLES, Catalogue
+from .errors import BadInput, ConfigError, UnknownName
 from .pipeline import Pipeline
-from .protocols import Aggregator, Model, StoppingRule
-from .sampling import Sample
+from .protocols import Model, StoppingRule
+from .recipes import RECIPES, STOPPING, Parts
 from .types import Frozen, Sampling
 
 __all__ = ["Config", "load_config", "schema"]
@@ -133,22 +134,34 @@ ModelConfig = Annotated[
 ]
 
 
-class StopConfig(Frozen):
-    """When to stop sampling before n."""
+def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
+    """Lists the names in the JSON schema, so that editors know them."""
 
-    rule: Literal["adaptive-consistency"]
-    threshold: float = Field(default=0.95, gt=0.5, lt=1)
+    def enumerated(described: dict[str, Any]) -> None:
+        described["enum"] = sorted(names)
+
+    return enumerated
+
+
+class StopConfig(Frozen):
+    """When to stop sampling before n: a rule's name, and its options beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    rule: str = Field(json_schema_extra=_one_of(STOPPING))
 
     def build(self) -> StoppingRule:
-        from quorate.aggregators import AdaptiveConsistency
-
-        return AdaptiveConsistency(self.threshold)
+        if self.rule not in STOPPING:
+            raise UnknownName("stopping rule", self.rule, STOPPING)
+        recipe = STOPPING[self.rule]
+        return recipe.build(recipe.checked(self.model_extra or {}))
 
 
 class PipelineConfig(Frozen):
     """A sampling stage and how its candidates become one answer."""
 
-    pipeline: Literal["majority", "self-moa"]
+    pipeline: str = Field(json_schema_extra=_one_of(RECIPES))
+    """See `quorate aggregators`."""
     models: tuple[str, ...] = Field(min_length=1)
     """Names of models or of other pipelines."""
     n: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
@@ -156,22 +169,37 @@ class PipelineConfig(Frozen):
     stop: StopConfig | None = None
     sampling: Sampling = Sampling()
     aggregator: str | None = None
-    """The model that synthesizes (self-moa); the first of `models` if not given."""
+    """The model that judges or synthesizes; the first of `models` if not given."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the pipeline, as `quorate aggregators` lists them."""
 
-    def build(self, name: str, models: Sequence[Model], aggregator: Model) -> Pipeline:
-        stage = Sample(
-            tuple(models),
-            n=self.n or BUILT_IN[self.pipeline].n,
-            stop=self.stop.build() if self.stop else None,
-            wave=self.wave,
-            sampling=self.sampling,
-        )
-        return (stage | self._aggregator(aggregator)).named(name)
+    def build(self, name: str, models: Sequence[Model], aggregator: Model | None) -> Pipeline:
+        """The pipeline.
 
-    def _aggregator(self, model: Model) -> Aggregator:
-        from quorate.aggregators import MajorityVote, SelfMoA
+        Raises:
+            ConfigError: a pipeline, rule or option that does not exist or is impossible; names the field.
+        """
+        if self.pipeline not in RECIPES:
+            raise ConfigError(str(UnknownName("pipeline", self.pipeline, RECIPES)), field=f"pipelines.{name}.pipeline")
+        recipe = RECIPES[self.pipeline]
+        with _as_config_error(f"pipelines.{name}.options"):
+            options = recipe.checked(self.options)
+        with _as_config_error(f"pipelines.{name}.stop"):
+            stop = self.stop.build() if self.stop else None
+        n = self.n or recipe.n
+        parts = Parts(tuple(models), n, options, helper=aggregator, stop=stop, wave=self.wave, sampling=self.sampling)
+        with _as_config_error(f"pipelines.{name}"):
+            return recipe.build(parts).named(name)
 
-        return MajorityVote() if self.pipeline == "majority" else SelfMoA(aggregator=model)
+
+@contextmanager
+def _as_config_error(field: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError:
+        raise
+    except BadInput as error:
+        raise ConfigError(str(error), field=field) from error
 
 
 class ServerConfig(Frozen):
@@ -234,7 +262,7 @@ class Config(Frozen):
                 raise ConfigError("a model has this name already", field=f"pipelines.{name}")
             models = [_named(built, used, f"pipelines.{name}.models") for used in config.models]
             aggregator = _named(built, config.aggregator, f"pipelines.{name}.aggregator") if config.aggregator else None
-            built[name] = catalogue.pipelines[name] = config.build(name, models, aggregator or models[0])
+            built[name] = catalogue.pipelines[name] = config.build(name, models, aggregator)
         return catalogue
 
 

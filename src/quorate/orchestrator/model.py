@@ -117,14 +117,17 @@ class _Background:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="quorate-sync", daemon=True).start()
-                atexit.register(self._stop, self._loop)
+                thread = threading.Thread(target=self._loop.run_forever, name="quorate-sync", daemon=True)
+                thread.start()
+                atexit.register(self._stop, self._loop, thread)
             return self._loop
 
-    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _stop(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
         for model in list(self.opened):
             asyncio.run_coroutine_threadsafe(model.aclose(), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=10)
+        loop.close()
 
 
 _background = _Background()

@@ -246,6 +246,8 @@ class Answer(Frozen):
     """The extracted answer; None where nothing could be extracted."""
     reasoning: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    prompt_version: str | None = None
+    """Name and content hash of the prompt that synthesized it; None where no prompt of ours did."""
     finish_reason: FinishReason = "stop"
     candidates: tuple[Candidate, ...] = ()
     tally: tuple[Cluster, ...] = ()

@@ -29,6 +29,7 @@ app.command("ask")(ask.ask)
 app.command("serve")(serve.serve)
 app.add_typer(evaluate.app, name="eval")
 app.command("models")(inspect.models)
+app.command("aggregators")(inspect.aggregators)
 app.command("graph")(inspect.graph)
 app.command("config-schema")(inspect.config_schema)
 

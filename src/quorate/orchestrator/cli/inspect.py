@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..catalogue import BUILT_IN, ModelInfo
+from ..catalogue import ModelInfo
+from ..recipes import RECIPES, STOPPING
+from ..recipes.recipe import Recipe, StopRecipe
 from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .show import wide_console
 
-__all__ = ["config_schema", "graph", "models"]
+__all__ = ["aggregators", "config_schema", "graph", "models"]
 
 
 def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json = False) -> None:
@@ -28,8 +31,8 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
         table.add_row(escape(info.id), info.kind)
     console.print(table)
     console.print("\nover each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL:", style="dim")
-    for built_in in BUILT_IN.values():
-        console.print(f"  {built_in.name}@{built_in.n}: {built_in.summary}", markup=False)
+    for recipe in RECIPES.values():
+        console.print(f"  {recipe.name}@{recipe.n}: {recipe.summary}", markup=False)
 
 
 async def _listing(upstream: str | None, config: ConfigFile) -> list[ModelInfo]:
@@ -38,6 +41,36 @@ async def _listing(upstream: str | None, config: ConfigFile) -> list[ModelInfo]:
         return catalogue.listing()
     finally:
         await catalogue.aclose()
+
+
+def aggregators(as_json: Json = False) -> None:
+    """List the built-in pipelines and stopping rules with their options and sources."""
+    if as_json:
+        print_json(
+            {
+                "pipelines": [{**_described(r), "n": r.n} for r in RECIPES.values()],
+                "stopping": [_described(r) for r in STOPPING.values()],
+            }
+        )
+        return
+    console = wide_console()
+    table = Table("name", "what it does", "options", "source", box=None, pad_edge=False, header_style="dim")
+    for recipe in RECIPES.values():
+        table.add_row(f"{recipe.name}@{recipe.n}", escape(recipe.summary), _options(recipe), escape(recipe.source))
+    table.add_section()
+    for rule in STOPPING.values():
+        table.add_row(f"stop: {rule.name}", escape(rule.summary), _options(rule), escape(rule.source))
+    console.print(table)
+
+
+def _described(recipe: Recipe | StopRecipe) -> dict[str, Any]:
+    options = recipe.options.model_json_schema().get("properties", {})
+    return {"name": recipe.name, "summary": recipe.summary, "source": recipe.source, "options": options}
+
+
+def _options(recipe: Recipe | StopRecipe) -> str:
+    fields = recipe.options.model_fields.items()
+    return escape(", ".join(f"{name}={field.default!r}" for name, field in fields))
 
 
 def graph(

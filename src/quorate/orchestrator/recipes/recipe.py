@@ -1,0 +1,94 @@
+"""What a built-in pipeline is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import BadInput
+from ..pipeline import Pipeline
+from ..protocols import Model, StoppingRule
+from ..sampling import Sample
+from ..types import Frozen, Sampling
+
+__all__ = ["Options", "Parts", "Recipe", "StopRecipe"]
+
+
+class Options(Frozen):
+    """A recipe's parameters beyond the number of samples: all have defaults and are documented."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recipe has at hand."""
+
+    models: tuple[Model, ...]
+    """The proposers."""
+    n: int
+    """Candidates."""
+    options: Any = field(default_factory=Options)
+    """An instance of the recipe's own `options` class."""
+    helper: Model | None = None
+    """The model that judges or synthesizes; the first proposer if not given."""
+    stop: StoppingRule | None = None
+    wave: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def aggregator(self) -> Model:
+        return self.helper or self.models[0]
+
+    def sample(self, stop: StoppingRule | None = None) -> Sample:
+        """The sampling stage; a rule given in the configuration wins over the recipe's."""
+        return Sample(self.models, n=self.n, stop=self.stop or stop, wave=self.wave, sampling=self.sampling)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A pipeline that exists over any model."""
+
+    name: str
+    summary: str
+    source: str
+    """Paper, with section."""
+    n: int
+    """Candidates where nothing is said."""
+    build: Callable[[Parts], Pipeline]
+    options: type[Options] = Options
+
+    def checked(self, given: dict[str, Any]) -> Options:
+        """The options, validated.
+
+        Raises:
+            BadInput: an option is unknown or impossible; names it.
+        """
+        return _checked(self, given)
+
+
+@dataclass(frozen=True)
+class StopRecipe:
+    """A stopping rule by name."""
+
+    name: str
+    summary: str
+    source: str
+    build: Callable[[Any], StoppingRule]
+    """From an instance of `options`."""
+    options: type[Options] = Options
+
+    def checked(self, given: dict[str, Any]) -> Options:
+        """See `Recipe.checked`."""
+        return _checked(self, given)
+
+
+def _checked(recipe: Recipe | StopRecipe, given: dict[str, Any]) -> Options:
+    try:
+        return recipe.options.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        known = ", ".join(recipe.options.model_fields) or "none"
+        where = ".".join(map(str, first["loc"]))
+        raise BadInput(f"{recipe.name}: option {where!r}: {first['msg']}; its options: {known}") from None
