@@ -60,7 +60,9 @@ def test_an_address_with_another_version_is_left_alone(url: str) -> None:
         ({"base_url": ""}, "base_url"),
         ({"base_url": "http://me:pass-word@host"}, "api_key"),
         ({"api_key": "se\ncret"}, "api_key"),
-        ({"headers": {"X-Key": "sé"}}, "header X-Key"),
+        ({"base_url": "me:pass-word@host"}, "base_url is not"),
+        ({"headers": {"X-Key": "sécret"}}, "header X-Key"),
+        ({"headers": {"X Key": "secret"}}, "'X Key' is not the name"),
         ({"concurrency": 0}, "concurrency"),
     ],
 )
@@ -132,11 +134,12 @@ async def test_the_key_and_headers_are_sent() -> None:
     """The key as a bearer token."""
     async with (
         ScriptedUpstream(api_key="sk-1234") as up,
-        Endpoint("m", base_url=up.url, api_key="sk-1234", headers={"X-Team": "blue"}) as agent,
+        Endpoint("m", base_url=up.url, api_key="sk-1234", headers={"X-Team": "blue", "user-agent": "me"}) as agent,
     ):
         await agent.answer("?")
     assert up.requests[0].headers["authorization"] == "Bearer sk-1234"
     assert up.requests[0].headers["x-team"] == "blue"
+    assert up.requests[0].headers["user-agent"] == "me"
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -185,7 +185,7 @@ def test_an_endpoint_serves_several_event_loops() -> None:
             assert asyncio.run(drawn(agent)).texts == ["ok"]
         gc.collect()
         assert len(up.peers) == 3
-        assert not agent.http._lanes
+        assert not agent.http._connections._open
 
 
 def test_an_endpoint_answers_without_an_event_loop() -> None:
@@ -205,7 +205,7 @@ async def test_a_dropped_endpoint_leaves_nothing_open(caplog: pytest.LogCaptureF
             await drawn(agent)
             if cyclic:
                 agent.cycle = agent  # type: ignore[attr-defined]
-            lanes = agent.http._lanes
+            lanes = agent.http._connections._open
             del agent
             gc.collect()
             while lanes:  # noqa: ASYNC110 - nothing tells when aiohttp is through

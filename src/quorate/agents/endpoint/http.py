@@ -8,35 +8,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from functools import cache
 from itertools import count
-from ssl import SSLContext
-from typing import Any, Protocol
-from urllib.request import getproxies
+from typing import Protocol
 
 import aiohttp
 import httpx
 from asyncio_throttle import Throttler
-from httpx_aiohttp import AiohttpTransport
 
 from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
 from quorate.orchestrator.merging import until
 
+from .address import api_root, common_headers
+from .connections import Connections
 from .faults import Faults
 from .settings import Rate, Retries, Timeouts
 
-__all__ = ["Http", "Request", "api_root"]
+__all__ = ["Http", "Request"]
 
 LARGEST_REPLY = 64 * 2**20
 """Bytes after which a reply is cut off as broken."""
 LARGEST_ERROR = 2**16
-IDLE = 4.0
-"""Seconds to keep an unused connection: less than the five after which uvicorn (so vLLM) closes it."""
 AGAIN = {408, 409, 429}
 
 log = logging.getLogger("quorate.agents")
@@ -58,16 +51,6 @@ class Request(Protocol):
         ...
 
 
-@dataclass
-class _Lane:
-    """What belongs to one event loop."""
-
-    transport: AiohttpTransport
-    slots: asyncio.Semaphore
-    keeper: AsyncGenerator[None, None]
-    finalizer: weakref.finalize[..., Any]
-
-
 class Http:
     """A server at one address, used from any number of event loops."""
 
@@ -87,20 +70,19 @@ class Http:
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
         self.root = api_root(base_url)
         self._urls: dict[str, httpx.URL] = {}
-        self._headers = _headers(api_key, headers)
+        self._headers = common_headers(api_key, headers)
         hidden = (*(headers or {}).values(), *self.root.params.values(), api_key or "")
         secrets = [part for value in hidden for part in (value, *value.split()[1:])]
         self.faults = Faults(f"{name} at {self.root.copy_with(query=None)}", secrets)
         self.timeouts = timeouts
         self._retries = retries
-        self._concurrency = concurrency
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._connections = Connections(concurrency)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
         """A free place among the concurrent requests, when the rate allows; yields the time its request has until."""
-        async with (await self._lane()).slots:
+        async with (await self._connections.lane()).slots:
             await self._paced()
             yield asyncio.get_running_loop().time() + self.timeouts.total
 
@@ -154,13 +136,11 @@ class Http:
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
-        lane = self._lanes.get(asyncio.get_running_loop())
-        if lane is not None:
-            await lane.keeper.aclose()
+        await self._connections.aclose()
 
     async def _sent(self, method: str, path: str, request: Request, deadline: float, live: bool) -> httpx.Response:
         """One try."""
-        lane = await self._lane()
+        lane = await self._connections.lane()
         silence = self.timeouts.first_byte if live else self.timeouts.total
         http = httpx.Request(
             method,
@@ -203,90 +183,7 @@ class Http:
             await response.aclose()
         return self.faults.refused(response, words[:LARGEST_ERROR])
 
-    async def _lane(self) -> _Lane:
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            transport = _transport()
-            keeper = _kept(self._lanes, loop, transport)
-            # Whoever drops an endpoint without closing it leaves no open connection behind.
-            finalizer = weakref.finalize(self, _close_soon, loop, keeper)
-            finalizer.atexit = False
-            lane = self._lanes[loop] = _Lane(transport, asyncio.Semaphore(self._concurrency), keeper, finalizer)
-            await anext(keeper)
-        return lane
-
-
-async def _kept(
-    lanes: dict[asyncio.AbstractEventLoop, _Lane], loop: asyncio.AbstractEventLoop, transport: AiohttpTransport
-) -> AsyncGenerator[None, None]:
-    """Holds connections open. A generator, because `asyncio.run` closes those that are left at its end."""
-    try:
-        yield
-    finally:
-        lanes.pop(loop).finalizer.detach()
-        await transport.aclose()
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
-    async def close() -> None:
-        await keeper.aclose()
-
-    if not loop.is_closed():
-        asyncio.run_coroutine_threadsafe(close(), loop)
-
 
 async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     async for piece in response.aiter_bytes():
         yield piece
-
-
-def api_root(base_url: str) -> httpx.URL:
-    """The address below which the API lies, with its version: `/v1` unless the path names one.
-
-    Raises:
-        BadInput: not an http(s) URL, or one that holds a password.
-    """
-    try:
-        url = httpx.URL(base_url.strip())
-    except (httpx.InvalidURL, AttributeError, TypeError):
-        url = httpx.URL("")
-    if url.userinfo:
-        raise BadInput("base_url holds a user name or password: give the key as api_key, or in headers")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise BadInput(f"base_url {base_url!r} is not the URL of a server, such as 'http://localhost:8000/v1'")
-    path = url.path.rstrip("/")
-    return url.copy_with(path=path if re.search(r"/v\d", path) else f"{path}/v1", fragment=None)
-
-
-def _headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of every request, checked here because HTTP libraries quote a bad one, key and all."""
-    given = {"Accept-Encoding": "gzip, deflate", "Content-Type": "application/json", "User-Agent": "quorate"}
-    if api_key:
-        given["Authorization"] = f"Bearer {api_key}"
-    given |= headers or {}
-    for name, value in given.items():
-        if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or value != value.strip():
-            where = "api_key" if name == "Authorization" and api_key else f"header {name}"
-            raise BadInput(f"{where} must be plain ASCII text without line breaks or spaces around it")
-    return given
-
-
-@cache
-def _ssl() -> SSLContext:
-    return httpx.create_ssl_context()
-
-
-def _transport() -> AiohttpTransport:
-    """aiohttp's pool; the number of connections is left to the endpoint's concurrency.
-
-    Used without an httpx client, which would only add cookies, redirects and time.
-    """
-    # Looking proxies up costs aiohttp two threads a request, so only where there are any.
-    proxies = bool(getproxies())
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl())
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)
-
-    return AiohttpTransport(verify=_ssl(), client=session)
