@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -340,6 +343,29 @@ def test_loading_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert load(folder).context == CONTEXT
+
+
+def test_interpreter_ends_cleanly(tiny: Path) -> None:
+    """A program that closes nothing, and leaves in the middle of an answer, ends without a crash or a wait."""
+    program = f"""
+import asyncio
+from quorate.agents.embedded import Embedded
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Question
+
+async def main():
+    stream = Embedded({str(tiny)!r}).sample(Question.of("Tom").sampled(max_tokens=200), range(8), Run(seed=1))
+    for _ in range(12):
+        print((await anext(stream)).type)
+
+asyncio.run(main())
+"""
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=paths, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "candidate_token" in done.stdout
 
 
 def test_unknown_name() -> None:
