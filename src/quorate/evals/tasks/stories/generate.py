@@ -1,0 +1,102 @@
+"""Problems in seeded tiers, split into training and test by a hash of the canonical problem."""
+
+from collections.abc import Iterator
+from random import Random
+
+from .calculation import KINDS, draw_calculation, tell_calculation
+from .chain import Chain
+from .compare import Compare
+from .groups import Groups
+from .money import Money
+from .plan import Plan, Story, Structure, canonical_key, pick
+from .problem import Problem
+from .theme import Theme
+from .themes import THEMES
+from .tiers import Tier, tier_named
+
+SPLITS = ("train", "test")
+STRUCTURES: tuple[Structure, ...] = (Chain(), Compare(), Groups(), Money())
+_STORIES = {f"{theme.name}.{structure.name}": (theme, structure) for theme in THEMES for structure in STRUCTURES}
+_CALCULATIONS = {f"calculation.{kind}": kind for kind in KINDS}
+TEMPLATES = (*_STORIES, *_CALCULATIONS)
+_TEST_ONE_IN = 10
+_PATIENCE = 2000
+
+
+def split_of(key: str) -> str:
+    """Which split the problem of that key belongs to, whatever the seed or wording."""
+    return "test" if int(key, 16) % _TEST_ONE_IN == 0 else "train"
+
+
+def generate(tier: str, seed: int, count: int, split: str = "test") -> list[Problem]:
+    """That many problems of a tier, distinct by key; the same seed gives the same problems everywhere.
+
+    A longer list begins with the shorter one. ValueError for an unknown tier or split and for a
+    count below one.
+    """
+    if count <= 0:
+        raise ValueError(f"count must be at least 1, not {count} (tiers: easy, medium, hard)")
+    problems = stream(tier, seed, split)
+    return [next(problems) for _ in range(count)]
+
+
+def stream(tier: str, seed: int, split: str = "test") -> Iterator[Problem]:
+    """The same problems without end; ValueError once no new one turns up."""
+    chosen = tier_named(tier)
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    return _stream(chosen, split, seed)
+
+
+def _stream(tier: Tier, split: str, seed: int) -> Iterator[Problem]:
+    rng = Random(f"stories/{tier.name}/{split}/{seed}")
+    seen: set[str] = set()
+    misses = 0
+    while misses < _PATIENCE:
+        template, plan = _draw(tier, rng)
+        key = canonical_key(template, plan) if plan else ""
+        if plan is None or key in seen or split_of(key) != split:
+            misses += 1
+            continue
+        misses = 0
+        seen.add(key)
+        identity = f"stories-{tier.name}-{split}-{seed}-{len(seen)}"
+        yield _problem(identity, tier, template, key, _tell(template, plan, tier, rng))
+    raise ValueError(f"no more distinct problems in tier {tier.name!r}, split {split!r}")
+
+
+def _draw(tier: Tier, rng: Random) -> tuple[str, Plan | None]:
+    if rng.random() < tier.calculation:
+        template = pick(tuple(_CALCULATIONS), rng)
+        return template, draw_calculation(_CALCULATIONS[template], tier, rng)
+    template = pick(tuple(_STORIES), rng)
+    return template, _STORIES[template][1].plan(tier, rng)
+
+
+def _tell(template: str, plan: Plan, tier: Tier, rng: Random) -> Story:
+    if template in _CALCULATIONS:
+        return tell_calculation(plan, rng)
+    theme, structure = _STORIES[template]
+    story = structure.tell(theme, plan, rng)
+    return Story(_distract(story.sentences, theme, tier, rng), story.working, story.answer)
+
+
+def _distract(sentences: list[str], theme: Theme, tier: Tier, rng: Random) -> list[str]:
+    """Slip sentences that nothing depends on between the others."""
+    mixed = list(sentences)
+    for line in rng.sample(theme.distractors, rng.randint(*tier.distractors)):
+        number = rng.randint(*tier.size)
+        mixed.insert(rng.randint(1, max(1, len(mixed) - 1)), line.format(n=number, who="The owner"))
+    return mixed
+
+
+def _problem(identity: str, tier: Tier, template: str, key: str, story: Story) -> Problem:
+    return Problem(
+        id=identity,
+        question=" ".join(story.sentences),
+        solution=story.working.text(story.answer),
+        answer=str(story.answer),
+        tier=tier.name,
+        template=template,
+        key=key,
+    )
