@@ -125,9 +125,12 @@ class ScriptedUpstream:
         self._arrived(received, request)
         try:
             return await self._answer(request, received)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             received.disconnected = not self._closing
             raise
+        except ConnectionError:
+            received.disconnected = True
+            return web.Response()
         finally:
             self.in_flight -= 1
             self._tell()
