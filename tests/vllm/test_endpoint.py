@@ -16,7 +16,7 @@ from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Question
 
-from .asking import PROBLEMS, TOM, drawn
+from .asking import HOT, PROBLEMS, TOM, drawn
 from .conftest import MODEL
 
 pytestmark = pytest.mark.vllm
@@ -32,7 +32,7 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
 async def test_samples_of_one_request(endpoint: Endpoint) -> None:
     """Several samples come from one request; they differ, and the prompt is counted once."""
     run = Run(seed=3, live=False)
-    candidates, _ = await drawn(endpoint, TOM.sampled(temperature=1.5), range(8), run)
+    candidates, _ = await drawn(endpoint, HOT, range(8), run)
     assert [c.index for c in candidates] == list(range(8))
     assert all(c.ok and c.text for c in candidates)
     assert len({c.text for c in candidates}) > 1
@@ -44,8 +44,7 @@ async def test_samples_of_one_request(endpoint: Endpoint) -> None:
 
 async def test_seeds_repeat(endpoint: Endpoint) -> None:
     """The same seed gives the same samples."""
-    hot = TOM.sampled(temperature=1.5)
-    one, two = [[c.text for c in (await drawn(endpoint, hot, range(4)))[0]] for _ in range(2)]
+    one, two = [[c.text for c in (await drawn(endpoint, HOT, range(4)))[0]] for _ in range(2)]
     assert one == two
 
 

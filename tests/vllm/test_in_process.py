@@ -13,7 +13,7 @@ from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 
-from .asking import PROBLEMS, TOM, drawn
+from .asking import HOT, PROBLEMS, TOM, drawn
 from .conftest import MODEL
 
 pytestmark = [
@@ -67,13 +67,13 @@ async def test_logprobs_equal_embedded(engine: VLLM) -> None:
 
 async def test_samples_and_seeds(engine: VLLM) -> None:
     """Samples differ, follow from the seed and the index alone, and count the prompt once."""
-    hot, run = TOM.sampled(temperature=1.5), Run(seed=3, live=False)
-    first, pieces = await drawn(engine, hot, range(6), run)
+    run = Run(seed=3, live=False)
+    first, pieces = await drawn(engine, HOT, range(6), run)
     assert not pieces
     assert len({c.text for c in first}) > 1
     assert run.ledger.usage.requests == 1
     assert run.ledger.usage.prompt_tokens == first[0].usage.prompt_tokens > 0
-    again, _ = await drawn(engine, hot, [4, 2], Run(seed=3))
+    again, _ = await drawn(engine, HOT, [4, 2], Run(seed=3))
     assert [c.text for c in again] == [first[2].text, first[4].text]
 
 
