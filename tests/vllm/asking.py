@@ -16,8 +16,8 @@ PROBLEMS = (
     "There are 45 chairs in 5 equal rows. How many chairs are in each row?",
 )
 TOM = Question.of(PROBLEMS[0]).sampled(max_tokens=120)
-HOT = TOM.sampled(temperature=4)
-"""So hot that samples differ however sure the model is."""
+HOT = TOM.sampled(temperature=2)
+"""As hot as vLLM allows, so that samples differ however sure the model is."""
 
 
 async def drawn(
