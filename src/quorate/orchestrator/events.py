@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .types import Answer, Candidate, Cluster, Frozen
+from .types import Answer, Candidate, Cluster, Frozen, TokenLogprob
 
 __all__ = [
     "CandidateCancelled",
@@ -42,6 +42,8 @@ class CandidateToken(Frozen):
     index: int
     text: str
     reasoning: bool = False
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Of the tokens since the last piece, where they were asked for (`Sampling.top_logprobs`)."""
 
 
 class CandidateFinished(Frozen):

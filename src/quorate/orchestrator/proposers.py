@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 from .errors import QuorateError
 from .events import (
+    CandidateCancelled,
     CandidateFailed,
     CandidateFinished,
     CandidateStarted,
@@ -45,7 +46,7 @@ async def proposals(model: Model, question: Question, indices: Sequence[int], ru
     try:
         async with aclosing(streams):
             async for event in streams:
-                if isinstance(event, CandidateFinished | CandidateFailed):
+                if isinstance(event, CandidateFinished | CandidateFailed | CandidateCancelled):
                     missing.discard(event.candidate.index)
                 yield event
     except Exception as error:

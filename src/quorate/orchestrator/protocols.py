@@ -16,6 +16,7 @@ __all__ = [
     "Aggregator",
     "Equivalence",
     "Extractor",
+    "Limited",
     "Model",
     "Sampler",
     "StoppingRule",
@@ -99,6 +100,15 @@ class Equivalence(Protocol):
 class StoppingRule(Protocol):
     def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
         """Why sampling may stop now, in words; None to go on."""
+        ...
+
+
+@runtime_checkable
+class Limited(StoppingRule, Protocol):
+    """A stopping rule that looks ahead, so it has to know how many samples there can be."""
+
+    def within(self, limit: int) -> StoppingRule:
+        """The rule for a stage that draws so many at most."""
         ...
 
 

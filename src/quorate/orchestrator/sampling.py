@@ -26,7 +26,7 @@ from .events import (
 )
 from .merging import merge, until
 from .proposers import proposals
-from .protocols import Aggregator, Model, StoppingRule, Tallier
+from .protocols import Aggregator, Limited, Model, StoppingRule, Tallier
 from .run import Run
 from .types import Candidate, Cluster, Question, Sampling
 
@@ -111,6 +111,7 @@ class _Draw:
     tallier: Tallier | None
     candidates: list[Candidate] = field(default_factory=list)
     tally: tuple[Cluster, ...] = ()
+    rule: StoppingRule | None = None
     arriving: dict[int, int] = field(default_factory=dict)
     """Tokens seen of candidates that have not ended, by index."""
     ended: dict[int, Candidate] = field(default_factory=dict)
@@ -119,6 +120,8 @@ class _Draw:
     async def events(self) -> AsyncGenerator[Event, None]:
         limit = self.run.budget.samples
         n = self.stage.n if limit is None else min(self.stage.n, limit)
+        rule = self.stage.stop
+        self.rule = rule.within(n) if isinstance(rule, Limited) else rule
         frugal = self.run.budget.tokens is not None or self.run.budget.money is not None
         for indices in self.stage.waves(n, frugal=frugal):
             reason = None
@@ -174,6 +177,8 @@ class _Draw:
                     case CandidateFinished(candidate=candidate) | CandidateFailed(candidate=candidate):
                         self.arriving.pop(candidate.index, None)
                         self.ended[candidate.index] = candidate
+                    case CandidateCancelled(candidate=candidate):
+                        self.arriving.pop(candidate.index, None)
                 yield event
 
     async def _noted(self, event: Event) -> AsyncGenerator[Event, None]:
@@ -204,8 +209,7 @@ class _Draw:
 
     def _enough(self, *, last: bool) -> str | None:
         """Why to stop; a budget that ends just with the wave has cut nothing off."""
-        rule = self.stage.stop
-        if rule is not None and (reason := rule.stop(self.candidates, self.tally)) is not None:
+        if self.rule is not None and (reason := self.rule.stop(self.candidates, self.tally)) is not None:
             return reason
         return None if last else self.run.exhausted(sum(self.arriving.values()))
 

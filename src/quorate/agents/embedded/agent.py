@@ -102,7 +102,7 @@ class Embedded(Agent):
             while left:
                 for update in await news.get():
                     if update.piece and run.live:
-                        yield CandidateToken(index=update.draft.index, text=update.piece)
+                        yield CandidateToken(index=update.draft.index, text=update.piece, logprobs=update.logprobs)
                     if update.ended:
                         del left[update.draft]
                         yield self._ended(job, update.draft, run, start)

@@ -44,6 +44,8 @@ class Draft:
     """Tokens at most."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    told: int = 0
+    """Of these, how many an update has told."""
     finish_reason: FinishReason | None = None
     error: Exception | None = None
     ended: float | None = None
@@ -54,6 +56,14 @@ class Draft:
         self.row.done, self.finish_reason, self.error, self.ended = True, reason, error, time.monotonic()
         return self.text.end()
 
+    def fresh(self) -> tuple[TokenLogprob, ...] | None:
+        """Log-probabilities that no update has told."""
+        if self.row.rule.top_logprobs is None:
+            return None
+        fresh = tuple(self.logprobs[self.told :])
+        self.told = len(self.logprobs)
+        return fresh
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -62,6 +72,8 @@ class Update:
     draft: Draft
     piece: str
     ended: bool
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Of the tokens since the last update, where they were asked for."""
 
 
 @dataclass(eq=False)
@@ -209,7 +221,7 @@ class Worker:
                     if draft.row.done:
                         del self._active[one.row]
                     if draft.row.done or (piece and job.live):
-                        news.setdefault(job, []).append(Update(draft, piece, draft.row.done))
+                        news.setdefault(job, []).append(Update(draft, piece, draft.row.done, draft.fresh()))
         for job, updates in news.items():
             if not job.deliver(updates):
                 self.cancel(job)

@@ -135,7 +135,7 @@ class Reading:
                 raise Malformed("a choice is not an object")
             for text, reasoning in choice.take(raw, part):
                 if self._run.live:
-                    yield CandidateToken(index=choice.index, text=text, reasoning=reasoning)
+                    yield CandidateToken(index=choice.index, text=text, reasoning=reasoning, logprobs=choice.fresh())
         except Malformed as error:
             choice.seen, choice.broken = True, choice.broken or str(error)
         if choice.finish is not None and choice.seconds is None:

@@ -80,6 +80,8 @@ class Choice:
     reasoning: str = ""
     finish: FinishReason | None = None
     logprobs: list[TokenLogprob] | None = None
+    told: int = 0
+    """Of these, how many a piece of text has been told with."""
     tools: dict[int, dict[str, Any]] = field(default_factory=dict)
     pieces: int = 0
     """Streamed parts that it came in."""
@@ -119,15 +121,23 @@ class Choice:
         self.text += text
         if part == "delta" and (reasoning or text or content.get("tool_calls")):
             self.pieces += 1
+        self._take_logprobs(raw.get("logprobs"))
         if reasoning:
             yield reasoning, True
         if text:
             yield text, False
         self._take_tools(content.get("tool_calls"))
-        self._take_logprobs(raw.get("logprobs"))
         self._take_finish(raw.get("finish_reason"))
         if part == "message":
             self._check_whole(content)
+
+    def fresh(self) -> tuple[TokenLogprob, ...] | None:
+        """Log-probabilities that no piece of text has been told with."""
+        if self.logprobs is None:
+            return None
+        fresh = tuple(self.logprobs[self.told :])
+        self.told = len(self.logprobs)
+        return fresh
 
     def _check_whole(self, message: Mapping[str, Any]) -> None:
         """A message in one piece must hold something, were it the empty text."""

@@ -144,7 +144,7 @@ class VLLM(Agent):
             async with aclosing(outputs):
                 async for output in outputs:
                     if piece := draft.note(output.outputs[0]):
-                        yield CandidateToken(index=draft.blank.index, text=piece)
+                        yield CandidateToken(index=draft.blank.index, text=piece, logprobs=draft.fresh())
             if draft.aborted:
                 raise Closed(f"{self.name} was closed while it answered")
         except Exception as error:

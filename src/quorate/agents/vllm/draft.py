@@ -27,6 +27,8 @@ class Draft:
     text: str = ""
     tokens: int = 0
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    told: int = 0
+    """Of these, how many a piece of text has been told with."""
     finish_reason: FinishReason | None = None
     aborted: bool = False
     last: float = field(default_factory=time.monotonic)
@@ -43,6 +45,14 @@ class Draft:
             self.finish_reason = output.finish_reason
         self.last = time.monotonic()
         return str(output.text)
+
+    def fresh(self) -> tuple[TokenLogprob, ...] | None:
+        """Log-probabilities that no piece of text has been told with; None where nobody asked for any."""
+        if self.alternatives is None:
+            return None
+        fresh = tuple(self.logprobs[self.told :])
+        self.told = len(self.logprobs)
+        return fresh
 
     def usage(self, *, cut: bool = False) -> Usage:
         """Its tokens; of a cut sample those that had arrived, so marked as our count."""

@@ -1,0 +1,36 @@
+"""When to stop sampling: rules that read the votes so far, for live sampling and replay alike.
+
+| class | stops when |
+|---|---|
+| `AdaptiveConsistency` | the leader would very likely keep its lead over the second (arXiv 2305.11860) |
+| `ESC` | a window of samples is unanimous (arXiv 2401.10480) |
+| `BestOfInfinity` | the leader is very likely the answer of infinitely many samples (arXiv 2509.21091) |
+| `LookAhead` | the samples left would very likely not change the winner (our own) |
+| `FixedVotes` | there are n votes |
+| `TokenLimit` | the samples have cost so many tokens |
+"""
+
+from __future__ import annotations
+
+from .adaptive import AdaptiveConsistency, lead_probability
+from .best_of_infinity import BestOfInfinity, mode_probability
+from .draws import Draws, SequenceRule, stopping_point
+from .esc import ESC
+from .fixed import FixedVotes, TokenLimit
+from .look_ahead import LookAhead, look_ahead_risk, overtaking_probability
+
+__all__ = [
+    "ESC",
+    "AdaptiveConsistency",
+    "BestOfInfinity",
+    "Draws",
+    "FixedVotes",
+    "LookAhead",
+    "SequenceRule",
+    "TokenLimit",
+    "lead_probability",
+    "look_ahead_risk",
+    "mode_probability",
+    "overtaking_probability",
+    "stopping_point",
+]

@@ -1,0 +1,101 @@
+"""What a stopping rule sees: the samples so far as integer classes, whoever drew them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from quorate.orchestrator.types import Candidate, Cluster
+
+__all__ = ["Draws", "SequenceRule", "stopping_point"]
+
+
+@dataclass
+class Draws:
+    """Samples in the order in which they ended."""
+
+    limit: int | None = None
+    """How many there can be at most, where it is known."""
+    drawn: int = 0
+    """Samples so far, failed and cancelled ones included."""
+    tokens: int = 0
+    """That they cost, prompts included."""
+    classes: list[int | None] = field(default_factory=list)
+    """The class of each sample that is ok; None abstains."""
+    counts: Counter[int] = field(default_factory=Counter)
+    """Votes of each class."""
+
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], tally: Sequence[Cluster], limit: int | None = None) -> Draws:
+        """Of a sampling stage; every vote counts one, whatever it weighs."""
+        class_of = {voter: number for number, cluster in enumerate(tally) for voter in cluster.voters}
+        draws = cls(limit)
+        for candidate in candidates:
+            if candidate.ok:
+                draws.add(class_of.get(candidate.index), candidate.usage.total_tokens)
+            else:
+                draws.drawn += 1
+                draws.tokens += candidate.usage.total_tokens
+        if not candidates:
+            draws.counts.update({number: cluster.votes for number, cluster in enumerate(tally)})
+            draws.drawn = sum(draws.counts.values())
+        return draws
+
+    def add(self, number: int | None, tokens: int = 0) -> None:
+        """One more sample."""
+        self.drawn += 1
+        self.tokens += tokens
+        self.classes.append(number)
+        if number is not None:
+            self.counts[number] += 1
+
+    @property
+    def votes(self) -> list[int]:
+        """Of all classes, the largest first."""
+        return sorted(self.counts.values(), reverse=True)
+
+
+class SequenceRule(ABC):
+    """A stopping rule that needs no more than `Draws`, so it serves live sampling and replay alike."""
+
+    @abstractmethod
+    def enough(self, draws: Draws) -> bool:
+        """Whether to stop; called after every sample or wave."""
+
+    @abstractmethod
+    def why(self, draws: Draws) -> str:
+        """In words, where it is enough."""
+
+    def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
+        """See `protocols.StoppingRule`."""
+        draws = Draws.of(candidates, tally, self.limit)
+        return self.why(draws) if self.enough(draws) else None
+
+    @property
+    def limit(self) -> int | None:
+        """The most samples there can be, for rules that look so far."""
+        return None
+
+
+def stopping_point(
+    rule: SequenceRule, classes: Iterable[int | None], *, limit: int, wave: int = 1, tokens: Sequence[int] | None = None
+) -> int:
+    """How many of these recorded samples a rule draws: the reference for replay.
+
+    Args:
+        rule: is asked after each wave.
+        classes: of the samples in their order; None abstains.
+        limit: samples at most.
+        wave: samples drawn at once, all of which are paid for.
+        tokens: of the samples, for rules that count them.
+    """
+    draws = Draws(limit)
+    for place, number in enumerate(classes):
+        if place >= limit:
+            break
+        draws.add(number, tokens[place] if tokens is not None else 0)
+        if draws.drawn % wave == 0 and rule.enough(draws):
+            break
+    return draws.drawn
