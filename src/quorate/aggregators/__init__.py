@@ -3,7 +3,13 @@
 | class | what it does |
 |---|---|
 | `MajorityVote` | plurality over equivalence classes (self-consistency, arXiv 2203.11171) |
-| `SelfMoA` | a model writes a new answer from all candidates (arXiv 2502.00674) |
+| `SelfMoA`, `SelfMoASeq` | a model writes a new answer from all candidates, or a window at a time (arXiv 2502.00674) |
+| `AggLM` | the same with AggLM's prompt, for a model trained so or any other (arXiv 2509.06870) |
+| `MixtureOfAgents`, `Layer` | layers of models that each read the layer before (arXiv 2406.04692) |
+| `ProposeAndAggregate` | rounds of aggregation by one model (AFT, arXiv 2501.11877) |
+| `RecursiveSelfAggregation`, `RandomMember` | a population of aggregated subsets (RSA, arXiv 2509.26626) |
+| `Debate` | candidates revised in the light of each other (arXiv 2305.14325) |
+| `Gate`, `Agreement` | an expensive aggregator only where a vote is not settled |
 | `AdaptiveConsistency` | stops sampling when the lead is safe (arXiv 2305.11860) |
 | `AnswerExtractor` | text to answer: boxes, `####`, "the answer is", the last number |
 | `FirstOf`, `Boxed`, `Hashes`, `Phrase`, `LoneLetter`, `LastNumber`, `Choices` | its parts, for chains of one's own |
@@ -17,22 +23,43 @@ from __future__ import annotations
 
 from .equivalence import MathEquivalence, default_equivalence
 from .extraction import AnswerExtractor, Boxed, Choices, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
-from .self_moa import SelfMoA
+from .gate import Agreement, Gate
 from .stopping import AdaptiveConsistency
+from .synthesis import (
+    AggLM,
+    Debate,
+    Layer,
+    MixtureOfAgents,
+    ProposeAndAggregate,
+    RandomMember,
+    RecursiveSelfAggregation,
+    SelfMoA,
+    SelfMoASeq,
+)
 from .vote import MajorityVote
 
 __all__ = [
     "AdaptiveConsistency",
+    "AggLM",
+    "Agreement",
     "AnswerExtractor",
     "Boxed",
     "Choices",
+    "Debate",
     "FirstOf",
+    "Gate",
     "Hashes",
     "LastNumber",
+    "Layer",
     "LoneLetter",
     "MajorityVote",
     "MathEquivalence",
+    "MixtureOfAgents",
     "Phrase",
+    "ProposeAndAggregate",
+    "RandomMember",
+    "RecursiveSelfAggregation",
     "SelfMoA",
+    "SelfMoASeq",
     "default_equivalence",
 ]

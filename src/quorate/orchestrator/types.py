@@ -254,6 +254,8 @@ class Answer(Frozen):
     """Clusters by falling weight; candidates in none of them abstained."""
     stopped: str = "complete"
     """Why sampling stopped: `complete`, a stopping rule's words, or the budget that ran out."""
+    route: str | None = None
+    """Which way a gate or a router went, and why; None where there was no choice."""
     degraded: tuple[Degradation, ...] = ()
     usage: Usage = Usage()
     stages: tuple[StageUsage, ...] = ()

@@ -10,10 +10,10 @@ from quorate.aggregators.context import fitted, shares
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, RateLimited
 from quorate.orchestrator.events import Done, Event, SynthesisToken
 from quorate.orchestrator.run import Budget, Run
-from quorate.orchestrator.types import Answer, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Question, Usage
 from tests.orchestrator.fakes import Texts
 
-from .helpers import Exact, Writer, candidate, failed, happened
+from ..helpers import Exact, Writer, candidate, failed, happened
 
 CANDIDATES = [
     candidate(0, "<think>secret</think>\\boxed{3}"),
@@ -68,12 +68,13 @@ async def test_what_the_model_is_asked() -> None:
 async def test_the_order_of_the_attempts_is_drawn_by_the_seed() -> None:
     """It does not depend on that of the candidates, and differs between seeds."""
 
-    def prompt(candidates: list[object], seed: int) -> str:
-        question, _ = SelfMoA(Writer()).request(Question.of("?"), candidates, Run(seed=seed))  # type: ignore[arg-type]
-        return question.messages[0].text
+    async def prompt(candidates: list[Candidate], seed: int) -> str:
+        brief = await SelfMoA(Writer()).brief(Question.of("?"), candidates, Run(seed=seed))
+        assert brief.asked is not None
+        return brief.asked.messages[0].text
 
-    assert prompt([*CANDIDATES], 1) == prompt([*reversed(CANDIDATES)], 1)
-    assert len({prompt([*CANDIDATES], seed) for seed in range(20)}) > 1
+    assert await prompt([*CANDIDATES], 1) == await prompt([*reversed(CANDIDATES)], 1)
+    assert len({await prompt([*CANDIDATES], seed) for seed in range(20)}) > 1
 
 
 async def test_usage_is_booked_once_under_the_aggregators_stage() -> None:
@@ -181,10 +182,13 @@ async def test_nothing_to_synthesize() -> None:
 async def test_a_prompt_of_ones_own() -> None:
     """The prompt can be replaced; one that cannot be read is the caller's fault, at once."""
     synthesis = moa("x", overrides={"self-moa": "{{ responses | length }} attempts"})
-    question, _ = synthesis.request(Question.of("?"), CANDIDATES, Run())
-    assert question.messages[0].text == "3 attempts"
+    brief = await synthesis.brief(Question.of("?"), CANDIDATES, Run())
+    assert brief.asked is not None
+    assert brief.asked.messages[0].text == "3 attempts"
     with pytest.raises(BadInput, match="line 1"):
         moa(overrides={"self-moa": "{% if"})
+    with pytest.raises(BadInput, match="'nonsense' is undefined"):
+        moa(overrides={"self-moa": "{{ nonsense }}"})
     with pytest.raises(BadInput, match="max_context_tokens"):
         moa(max_context_tokens=0)
 

@@ -1,0 +1,178 @@
+"""What every synthesizer shares: its models, its prompt, its room, and the vote that stands in for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.events import Done, Event
+from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tallier
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
+from quorate.prompts import Prompt
+
+from ..asking import inner_run
+from ..extraction import AnswerExtractor
+from ..vote import MajorityVote
+from .material import Item, Room, item, laid_out, shuffled
+from .wording import as_system, prompt_of
+from .writing import Writing, instead
+
+__all__ = ["Brief", "Synthesis", "Writer", "told_once"]
+
+SAMPLE = {"responses": ["x", "y"], "system": "", "problem": "x"}
+"""Variables of every prompt of this family."""
+
+
+class Synthesis(ABC):
+    """Base of all: parameters, tally, closing.
+
+    Args:
+        aggregator: the model that synthesizes; a pipeline will do.
+        fallback: what answers without it, and counts the votes; `MajorityVote()` by default.
+        extractor: finds the answer in the synthesized text; `AnswerExtractor()` by default.
+        max_context_tokens: room for the candidates in one prompt, by the model's `count_tokens` where
+            it has one, else estimated at three characters a token. Longer ones lose their middle, and
+            the answer is marked `candidate_cut`.
+        overrides: replacements of the class's prompt; see `quorate.prompts.load`.
+
+    Raises:
+        BadInput: max_context_tokens leaves no room, or the prompt cannot be used.
+    """
+
+    name: str
+    prompt_name: ClassVar[str]
+    placed: Callable[[Prompt, Question, Sequence[str]], Question] = staticmethod(as_system)
+    """Where the prompt stands in the conversation."""
+
+    def __init__(
+        self,
+        aggregator: Model,
+        *,
+        fallback: Aggregator | None = None,
+        extractor: Extractor | None = None,
+        max_context_tokens: int = 24_000,
+        overrides: Mapping[str, str | Path] | None = None,
+    ) -> None:
+        if max_context_tokens < 1:
+            raise BadInput(f"{type(self).__name__}(max_context_tokens={max_context_tokens}): give at least 1")
+        self.aggregator = aggregator
+        self.fallback = fallback or MajorityVote()
+        self.extractor = extractor or AnswerExtractor()
+        self.max_context_tokens = max_context_tokens
+        self.prompt = prompt_of(self.prompt_name, overrides, **SAMPLE)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that it may ask."""
+        return (self.aggregator,)
+
+    @abstractmethod
+    def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Aggregator`."""
+
+    def extract(self, candidate: Candidate) -> str | None:
+        """What the candidate votes for in the fallback's tally."""
+        return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
+
+    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
+        """The fallback's tally of the candidates; it informs, and decides only where the model fails."""
+        return await self.fallback.tally(candidates) if isinstance(self.fallback, Tallier) else ()
+
+    def worded(self, question: Question, items: Sequence[Item], model: Model, where: str) -> Brief:
+        """What a model is asked about these texts, in this order; nothing if none of them says anything."""
+        material = laid_out(items, Room.of(model, self.max_context_tokens), f"{where}: {model.name}")
+        asked = self.placed(self.prompt, question, material.texts) if material.texts else None
+        return Brief(asked, material.notes, problem="no candidate says anything outside its thinking")
+
+    async def finished(
+        self, answer: Answer, candidates: Sequence[Candidate], notes: Iterable[Degradation], run: Run
+    ) -> Answer:
+        """An inner answer with the candidates and their votes in place of its own."""
+        return answer.with_(
+            candidates=tuple(candidates),
+            tally=await self.tally(candidates),
+            degraded=(*notes, *answer.degraded),
+            usage=run.ledger.usage,
+            stages=run.ledger.stages,
+        )
+
+    def checked(self, candidates: Sequence[Candidate]) -> None:
+        """Raises `NoAnswer` where there is nothing to synthesize."""
+        if not any(c.ok for c in candidates):
+            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+
+    async def aclose(self) -> None:
+        """Closes the models and the fallback."""
+        for owner in {id(o): o for o in (*self.models, self.fallback)}.values():
+            close = getattr(owner, "aclose", None)
+            if close is not None:
+                await close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.aggregator.name})"
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the model that writes is asked, or why it is not asked."""
+
+    asked: Question | None
+    notes: tuple[Degradation, ...] = ()
+    problem: str = ""
+    stopped: str | None = None
+    """The budget that ran out."""
+
+
+class Writer(Synthesis):
+    """A new answer that a model writes, streamed.
+
+    Failed candidates are left out. Without an answer of the model (it failed, it said nothing, the
+    budget is used up) the fallback answers, and the answer is marked `aggregator_failed` or
+    `budget_exhausted`. If the model fails in the middle of a text of which somebody has read the
+    beginning, that beginning is the answer, marked alike, with the finish reason `error`.
+    """
+
+    async def aggregate(
+        self, question: Question, candidates: Sequence[Candidate], run: Run
+    ) -> AsyncGenerator[Event, None]:
+        """See `protocols.Aggregator`; the model's tokens as they come, then `Done`."""
+        self.checked(candidates)
+        writing, where = Writing(live=run.live), f"{run.stage}: {self.aggregator.name}"
+        brief = await self.brief(question, candidates, run)
+        notes = told_once(brief.notes)
+        if (reason := brief.stopped or run.exhausted()) is not None:
+            note = Degradation(code="budget_exhausted", where=where, detail=reason)
+        elif brief.asked is None:
+            note = Degradation(code="aggregator_failed", where=where, detail=brief.problem)
+        else:
+            inner = inner_run(run, "synthesis")
+            stream = self.aggregator.stream(brief.asked.sampled(seed=inner.seed), inner)
+            async with aclosing(writing.events(stream)) as events:
+                async for event in events:
+                    yield event
+            if writing.answer is not None:
+                found = self.extractor.extract(writing.answer.text)
+                answer = writing.answer.with_(answer=found, prompt_version=self.prompt.version)
+                yield Done(answer=await self.finished(answer, candidates, notes, run))
+                return
+            note = Degradation(code="aggregator_failed", where=where, detail=writing.problem)
+        rest = instead(self.fallback, question, candidates, run, (note, *notes), writing, self.extractor)
+        async with aclosing(rest) as events:
+            async for event in events:
+                yield event
+
+    async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
+        """What the model is asked in the end: about all candidates in a seeded order."""
+        items = [item(c) for c in shuffled(candidates, run)]
+        return self.worded(question, items, self.aggregator, run.stage)
+
+
+def told_once(notes: Iterable[Degradation]) -> tuple[Degradation, ...]:
+    """One note for the same thing at the same place, such as one text cut for several readers."""
+    return tuple({(note.code, note.where): note for note in reversed(list(notes))}.values())[::-1]

@@ -1,0 +1,95 @@
+"""Several answers of inner models at once: a layer of a mixture, a loop of a population, a round of a debate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken, Event
+from quorate.orchestrator.merging import merge, until
+from quorate.orchestrator.proposers import proposals
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Candidate, Degradation, Question
+
+from ..asking import inner_run
+
+__all__ = ["Ask", "Drawn", "draw"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request: these members have the same model and the same prompt."""
+
+    model: Model
+    question: Question
+    members: tuple[int, ...]
+
+
+@dataclass
+class Drawn:
+    """What came back; one member's failure is a note."""
+
+    members: dict[int, Candidate] = field(default_factory=dict)
+    """Those that said something."""
+    notes: list[Degradation] = field(default_factory=list)
+    stopped: str | None = None
+    """The budget that ran out before all had ended."""
+    arriving: dict[int, int] = field(default_factory=dict)
+
+    async def watched(self, stream: AsyncGenerator[Event, None], stage: str) -> AsyncGenerator[Event, None]:
+        """Takes note of each event before it waits to be read, so that closing early loses no finished member."""
+        async with aclosing(stream):
+            async for event in stream:
+                match event:
+                    case CandidateToken(index=index):
+                        self.arriving[index] = self.arriving.get(index, 0) + 1
+                    case CandidateFinished(candidate=candidate) | CandidateFailed(candidate=candidate):
+                        self._ended(candidate, stage)
+                yield event
+
+    def _ended(self, candidate: Candidate, stage: str) -> None:
+        self.arriving.pop(candidate.index, None)
+        if candidate.ok and (candidate.text.strip() or candidate.tool_calls):
+            self.members[candidate.index] = candidate
+            return
+        where = f"{stage}: {candidate.agent or candidate.model} #{candidate.index}"
+        detail = candidate.error.message if candidate.error else "it gave an empty answer"
+        self.notes.append(Degradation(code="member_failed", where=where, detail=detail))
+
+
+async def draw(asks: Sequence[Ask], run: Run) -> Drawn:
+    """All members concurrently, until they have ended or the budget has.
+
+    Member i has the seed `sample_seed(i)` of the stage's own run; what it costs is booked under `run.stage`.
+    """
+    drawn = Drawn()
+    if (reason := run.exhausted()) is not None:
+        drawn.stopped = reason
+        return drawn
+    inner = replace(inner_run(run, "members"), live=run.budget.tokens is not None)
+    streams = [drawn.watched(_proposed(ask, inner), run.stage) for ask in asks]
+    async with aclosing(until(run.deadline, merge(streams))) as events:
+        try:
+            async for event in events:
+                last = isinstance(event, CandidateFinished | CandidateFailed) and not _missing(drawn, asks)
+                if not last and (reason := run.exhausted(sum(drawn.arriving.values()))) is not None:
+                    drawn.stopped = reason
+                    break
+        except TimeoutError:
+            drawn.stopped = run.exhausted() or "budget: out of time"
+    drawn.notes.sort(key=lambda note: note.where)
+    drawn.members = dict(sorted(drawn.members.items()))
+    return drawn
+
+
+def _missing(drawn: Drawn, asks: Sequence[Ask]) -> bool:
+    return len(drawn.members) + len(drawn.notes) < sum(len(ask.members) for ask in asks)
+
+
+def _proposed(ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
+    question = ask.question.sampled(seed=run.seed)
+    if (left := run.tokens_left()) is not None:
+        question = question.sampled(max_tokens=min(left, question.sampling.max_tokens or left))
+    return proposals(ask.model, question, ask.members, run)
