@@ -404,7 +404,7 @@ async def test_missing_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     agent = Embedded(tiny)
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    with pytest.raises(MissingExtra, match=r"pip install 'quorate\[local\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install quorate\[local\]"):
         await drawn(agent, TOM)
 
 

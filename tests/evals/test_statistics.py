@@ -190,5 +190,5 @@ def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr("quorate.evals.statistics.import_module", without)
-    with pytest.raises(MissingExtra, match=r"pip install 'quorate\[eval\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install quorate\[eval\]"):
         require()

@@ -100,7 +100,7 @@ class MissingExtra(BadInput):
 
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra
-        super().__init__(f"{purpose} needs an optional dependency: pip install 'quorate[{extra}]'")
+        super().__init__(f"{purpose} needs an optional dependency: pip install quorate[{extra}]")
 
 
 class UpstreamError(QuorateError):
