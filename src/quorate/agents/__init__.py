@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .endpoint import Timeouts as Timeouts
     from .endpoint import discover as discover
     from .recorded import Recorded as Recorded
+    from .reward import RerankModel as RerankModel
+    from .reward import RewardModel as RewardModel
+    from .reward import ScoreModel as ScoreModel
     from .vllm import VLLM as VLLM
 
 _HOME = {
@@ -27,14 +30,31 @@ _HOME = {
     "Price": "endpoint",
     "Rate": "endpoint",
     "Recorded": "recorded",
+    "RerankModel": "reward",
     "Retries": "endpoint",
+    "RewardModel": "reward",
+    "ScoreModel": "reward",
     "Timeouts": "endpoint",
     "VLLM": "vllm",
     "discover": "endpoint",
 }
 """Where each name lives, relative to this package."""
 
-__all__ = ["VLLM", "Agent", "Embedded", "Endpoint", "Price", "Rate", "Recorded", "Retries", "Timeouts", "discover"]
+__all__ = [
+    "VLLM",
+    "Agent",
+    "Embedded",
+    "Endpoint",
+    "Price",
+    "Rate",
+    "Recorded",
+    "RerankModel",
+    "Retries",
+    "RewardModel",
+    "ScoreModel",
+    "Timeouts",
+    "discover",
+]
 
 
 def __getattr__(name: str) -> Any:

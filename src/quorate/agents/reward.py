@@ -1,0 +1,229 @@
+"""Reward models behind HTTP: verifiers over vLLM's `/pooling`, and `/score` and `/rerank`, which others speak too.
+
+| class | endpoint | sends | reads |
+|---|---|---|---|
+| `RewardModel` | `/pooling`, outside `/v1` | `messages`, the candidate as the last | last number of `data[0].data` |
+| `ScoreModel` | `/v1/score` | `queries`, `documents` | `data[0].score` |
+| `RerankModel` | `/v1/rerank` (vLLM, Jina, Cohere) | `query`, `documents` | `results[0].relevance_score` |
+
+A token-wise reward model of `/pooling` gives a number a token, or a row a token; the last one counts,
+that is the reward of the whole text. Thinking that the backend kept apart is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Candidate, Message, Question, Usage
+
+from .endpoint.http import Http
+from .endpoint.reply import Malformed, parsed
+from .endpoint.request import encoded
+from .endpoint.settings import Price, Rate, Retries, Timeouts
+
+__all__ = ["RerankModel", "RewardModel", "ScoreModel", "Scorer"]
+
+CHARACTERS = 4
+"""Of usual text in a token, where nobody counted."""
+
+
+class Scorer:
+    """Base of verifiers behind HTTP; satisfies `protocols.Verifier`, and books what it spends where it is told a run.
+
+    Args:
+        model: as the server names it.
+        base_url: the server's address, with or without `/v1`.
+        api_key: sent as a bearer token; never shown in messages, logs or reprs.
+        name: how the ledger calls it; the model's name if not given.
+        concurrency: requests in flight at once.
+        rate: at most so many requests in a time.
+        timeouts: how long to wait.
+        retries: when to try again.
+        price: money for tokens.
+        headers: sent with every request.
+
+    Raises:
+        BadInput: a setting is impossible.
+    """
+
+    path: str
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str,
+        api_key: str | None = None,
+        name: str | None = None,
+        concurrency: int = 64,
+        rate: Rate | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        price: Price | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if not isinstance(model, str) or not model.strip():
+            raise BadInput(f"{type(self).__name__}(model) is empty: give the model's name as its server lists it")
+        self.model = model
+        self.name = name or model
+        self.price = price
+        self.http = Http(
+            base_url,
+            name=self.name,
+            api_key=api_key,
+            headers=headers,
+            concurrency=concurrency,
+            rate=rate,
+            timeouts=timeouts or Timeouts(),
+            retries=retries or Retries(),
+        )
+
+    @abstractmethod
+    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
+        """What is asked."""
+
+    @abstractmethod
+    def read(self, reply: dict[str, Any]) -> object:
+        """The score in a reply; whatever is missing or of the wrong kind may raise."""
+
+    async def score(self, question: Question, candidate: Candidate) -> float:
+        """See `protocols.Verifier`.
+
+        Raises:
+            UpstreamError: the server failed, or its reply holds no finite score.
+        """
+        return await self.metered_score(question, candidate, Run())
+
+    async def metered_score(self, question: Question, candidate: Candidate, run: Run) -> float:
+        """`score`, with what it spends booked in the run's stage.
+
+        Raises:
+            UpstreamError: as for `score`.
+        """
+        request = _Post({"model": self.model, **self.body(question, candidate)})
+        try:
+            reply = await self._reply(request, run)
+        except (UpstreamError, asyncio.CancelledError) as error:
+            cut = isinstance(error, asyncio.CancelledError) and request.tries
+            self._book(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
+            raise
+        tokens = _prompt_tokens(reply)
+        known = request.size // CHARACTERS if tokens is None else tokens
+        self._book(run, request, known, estimated=tokens is None)
+        try:
+            score = self.read(reply)
+        except (KeyError, IndexError, TypeError) as error:
+            raise self.http.faults.bad_reply(f"{self.path}: no score in the reply ({error!r})") from None
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise self.http.faults.bad_reply(f"{self.path}: the score is {score!r}, not a finite number")
+        return float(score)
+
+    async def _reply(self, request: _Post, run: Run) -> dict[str, Any]:
+        rng = run.rng(f"retry:{self.name}")
+        async with self.http.slot() as deadline:
+            response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
+            try:
+                return parsed(b"".join([piece async for piece in self.http.body(response, deadline)]))
+            except Malformed as error:
+                raise self.http.faults.bad_reply(f"{self.path}: {error}") from None
+            finally:
+                await response.aclose()
+
+    def _book(self, run: Run, request: _Post, tokens: int, *, estimated: bool) -> None:
+        cost = self.price.of(tokens, 0) if self.price else None
+        run.record(self.name, Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated))
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop."""
+        await self.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class RewardModel(Scorer):
+    """A reward model that vLLM serves with `--runner pooling`, by its Pooling API."""
+
+    path = "/pooling"
+
+    def __init__(self, model: str, **settings: Any) -> None:
+        super().__init__(model, **settings)
+        self.http.root = self.http.root.copy_with(path=re.sub(r"/v\d+$", "", self.http.root.path))
+
+    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
+        """The conversation with the candidate's text as the assistant's turn."""
+        turn = Message(role="assistant", content=candidate.text)
+        messages = [m.model_dump(mode="json", exclude_unset=True) for m in (*question.messages, turn)]
+        return {"messages": messages, "add_generation_prompt": False}
+
+    def read(self, reply: dict[str, Any]) -> object:
+        """The last number, however deep it lies."""
+        value: object = reply["data"][0]["data"]
+        while isinstance(value, list):
+            value = value[-1]
+        return value
+
+
+class ScoreModel(Scorer):
+    """A model that scores pairs of texts: how well the candidate answers the question."""
+
+    path = "/score"
+
+    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
+        """The last user message and the candidate's text."""
+        return {"queries": question.text, "documents": candidate.text}
+
+    def read(self, reply: dict[str, Any]) -> object:
+        """See `Scorer`."""
+        return reply["data"][0]["score"]
+
+
+class RerankModel(Scorer):
+    """A reranker: the relevance of the candidate for the question."""
+
+    path = "/rerank"
+
+    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
+        """The last user message and the candidate's text as the only document."""
+        return {"query": question.text, "documents": [candidate.text]}
+
+    def read(self, reply: dict[str, Any]) -> object:
+        """See `Scorer`."""
+        return reply["results"][0]["relevance_score"]
+
+
+class _Post:
+    """A request whose body never changes (see `http.Request`)."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._content = encoded(body)
+        self.size = len(self._content)
+        self.tries = 0
+
+    def content(self) -> bytes:
+        return self._content
+
+    def sent(self) -> None:
+        self.tries += 1
+
+    def refused(self, error: UpstreamError) -> bool:  # noqa: ARG002 - nothing to adapt
+        return False
+
+
+def _prompt_tokens(reply: Mapping[str, Any]) -> int | None:
+    usage = reply.get("usage")
+    told = usage.get("prompt_tokens", usage.get("total_tokens")) if isinstance(usage, Mapping) else None
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None

@@ -1,0 +1,67 @@
+"""Asking a judge: one message, one reply; its failure is a value, what it spends belongs to the aggregator."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from quorate.orchestrator.events import Done
+from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Message, Question, Sampling
+
+from ..asking import inner_run
+from ..markup import visible
+
+__all__ = ["Asked", "Reply", "conversation"]
+
+
+class Reply(NamedTuple):
+    """What a judge said after its thinking, or why it said nothing."""
+
+    text: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model that is asked several things at once.
+
+    The caller's sampling settings, tools and format are for candidates; a judge has its own.
+    """
+
+    model: Model
+    sampling: Sampling
+    limit: asyncio.Semaphore
+
+    async def reply(self, words: str, purpose: str, run: Run) -> Reply:
+        """The reply to one message; `purpose` tells this call from the others of its run, for its seed."""
+        async with self.limit:
+            if (reason := run.exhausted()) is not None:
+                return Reply(problem=reason)
+            inner = replace(inner_run(run, purpose), live=False)
+            question = Question(messages=(Message(role="user", content=words),), sampling=self.sampling)
+            try:
+                text = await self._text(question if inner.seed is None else question.sampled(seed=inner.seed), inner)
+            except Exception as error:
+                return Reply(problem=failure_of(error).message)
+        text = visible(text).strip()
+        return Reply(text) if text else Reply(problem="it gave an empty answer")
+
+    async def _text(self, question: Question, run: Run) -> str:
+        text = ""
+        async with aclosing(self.model.stream(question, run)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    text = event.answer.text
+        return text
+
+
+def conversation(question: Question) -> str:
+    """The question as text: the message itself, or all messages with their roles; images are left out."""
+    if len(question.messages) == 1:
+        return question.text
+    return "\n\n".join(f"[{message.role}]\n{message.text}" for message in question.messages if message.text)
