@@ -11,6 +11,11 @@
 | `Debate` | candidates revised in the light of each other (arXiv 2305.14325) |
 | `Gate`, `Agreement` | an expensive aggregator only where a vote is not settled |
 | `AdaptiveConsistency` | stops sampling when the lead is safe (arXiv 2305.11860) |
+| `StructuredVote` | whichever fits of the votes over tool calls, JSON and texts |
+| `ToolCallVote` | plurality of tool calls, arguments by value |
+| `JsonVote`, `JsonFieldVote` | plurality of JSON documents, whole or field by field |
+| `Centroid` | the text most like the others (minimum Bayes risk, arXiv 2108.04718) |
+| `Similarity`, `Pairwise`, `PairSimilarity`, `ChrF`, `TokenF1`, `RougeL` | what "like" means there |
 | `AnswerExtractor` | text to answer: boxes, `####`, "the answer is", the last number |
 | `FirstOf`, `Boxed`, `Hashes`, `Phrase`, `LoneLetter`, `LastNumber`, `Choices` | its parts, for chains of one's own |
 | `MathEquivalence` | which answers count as one: numbers, fractions, units, letters, algebra |
@@ -25,6 +30,19 @@ from .equivalence import MathEquivalence, default_equivalence
 from .extraction import AnswerExtractor, Boxed, Choices, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
 from .gate import Agreement, Gate
 from .stopping import AdaptiveConsistency
+from .structured import (
+    Centroid,
+    ChrF,
+    JsonFieldVote,
+    JsonVote,
+    PairSimilarity,
+    Pairwise,
+    RougeL,
+    Similarity,
+    StructuredVote,
+    TokenF1,
+    ToolCallVote,
+)
 from .synthesis import (
     AggLM,
     Debate,
@@ -44,22 +62,33 @@ __all__ = [
     "Agreement",
     "AnswerExtractor",
     "Boxed",
+    "Centroid",
     "Choices",
+    "ChrF",
     "Debate",
     "FirstOf",
     "Gate",
     "Hashes",
+    "JsonFieldVote",
+    "JsonVote",
     "LastNumber",
     "Layer",
     "LoneLetter",
     "MajorityVote",
     "MathEquivalence",
     "MixtureOfAgents",
+    "PairSimilarity",
+    "Pairwise",
     "Phrase",
     "ProposeAndAggregate",
     "RandomMember",
     "RecursiveSelfAggregation",
+    "RougeL",
     "SelfMoA",
     "SelfMoASeq",
+    "Similarity",
+    "StructuredVote",
+    "TokenF1",
+    "ToolCallVote",
     "default_equivalence",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .events import Done, Event
 from .model import Answering
-from .protocols import Aggregator, Model, Tallier
+from .protocols import Aggregator, Model, Tailored, Tallier
 from .run import Ledger, Run
 from .sampling import Sample
 from .types import Answer, Candidate, Degradation, Question
@@ -66,7 +66,7 @@ class Pipeline(Answering):
                 yield Done(answer=event.answer.with_(model=self.name)) if isinstance(event, Done) else event
 
     def sampling_events(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        tallier = self.aggregator if isinstance(self.aggregator, Tallier) else None
+        tallier = _tallier(self.aggregator, question)
         live = run.live or self.sampler.stop is not None or run.budget.tokens is not None
         return self.sampler.stream(question, run.at("sample", live=live), tallier)
 
@@ -83,6 +83,13 @@ class Pipeline(Answering):
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name}>"
+
+
+def _tallier(aggregator: Aggregator, question: Question) -> Tallier | None:
+    """Who counts the votes while this question is sampled."""
+    if isinstance(aggregator, Tailored):
+        return aggregator.tailored(question)
+    return aggregator if isinstance(aggregator, Tallier) else None
 
 
 def completed(answer: Answer, candidates: Sequence[Candidate], stopped: str, run: Run) -> Answer:

@@ -20,6 +20,7 @@ __all__ = [
     "Model",
     "Sampler",
     "StoppingRule",
+    "Tailored",
     "Tallier",
     "TokenModel",
     "Verifier",
@@ -78,6 +79,15 @@ class Tallier(Protocol):
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
         """Clusters by falling weight."""
+        ...
+
+
+@runtime_checkable
+class Tailored(Protocol):
+    """An aggregator for which it depends on the question what counts as an answer: its tools, its format."""
+
+    def tailored(self, question: Question) -> Tallier:
+        """How the votes on this question are counted."""
         ...
 
 

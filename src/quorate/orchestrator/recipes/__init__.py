@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import gate, stopping, synthesis, votes
+from . import gate, stopping, structured, synthesis, votes
 from .recipe import Options, Parts, Recipe, StopRecipe
 
 __all__ = ["RECIPES", "STOPPING", "Options", "Parts", "Recipe", "StopRecipe"]
 
-RECIPES: Mapping[str, Recipe] = {r.name: r for family in (votes, stopping, synthesis, gate) for r in family.RECIPES}
+RECIPES: Mapping[str, Recipe] = {
+    r.name: r for family in (votes, stopping, synthesis, gate, structured) for r in family.RECIPES
+}
 """Pipelines over any model."""
 
 STOPPING: Mapping[str, StopRecipe] = {r.name: r for r in stopping.RULES}

@@ -1,0 +1,162 @@
+"""A vote over tool calls (self-consistency, arXiv 2203.11171, over canonical calls).
+
+Different from the paper: what is voted on is not the end of a text but the calls of a message, by the
+value of their arguments; a message without calls votes for making none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from quorate.orchestrator.events import Done, Event
+from quorate.orchestrator.protocols import Aggregator
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Question
+
+from ..markup import visible
+from ..vote import MajorityVote
+from .ballot import Ballot, winners
+from .canonical import read, written
+
+__all__ = ["NO_CALL", "ToolCallVote", "called"]
+
+NO_CALL = "no tool call"
+"""What a text without calls votes for; no call is spelled like this."""
+
+
+class ToolCallVote:
+    """The tool calls that most candidates make; ties and abstention as in `MajorityVote`.
+
+    Two messages agree if they make the same calls with the same arguments by value: keys in any order,
+    1 as 1.0, white space between tokens as it likes (see `canonical`). Several calls of a message are
+    a multiset: they are made side by side, so their order means nothing, but how often does. Ids do
+    not count. A call whose arguments are not a JSON object, or of a tool that the question does not
+    offer, makes its message abstain; so does a text that was cut off or is blank, or any text where
+    `tool_choice` demands a call. All other texts are one class, `no tool call`: where it wins, `text`
+    decides among them.
+
+    The answer has the calls of a candidate of the winning class as they came, ids included, and as
+    answer their canonical form. Where all abstain it is some candidate's message, marked
+    `all_abstained`.
+
+    Args:
+        text: the aggregator of texts; `MajorityVote()` by default.
+    """
+
+    name = "tool-vote"
+
+    def __init__(self, text: Aggregator | None = None) -> None:
+        self.text = text or MajorityVote()
+
+    def tailored(self, question: Question) -> Ballot:
+        """See `protocols.Tailored`: calls that the question does not offer abstain."""
+        return Ballot(self.name, _Offer.of(question).read)
+
+    def extract(self, candidate: Candidate) -> str | None:
+        """The canonical calls of a candidate, `no tool call`, or None where it abstains."""
+        return _Offer().read(candidate) if candidate.ok else None
+
+    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
+        """See `protocols.Tallier`."""
+        return await Ballot(self.name, self.extract).tally(candidates)
+
+    async def aggregate(
+        self, question: Question, candidates: Sequence[Candidate], run: Run
+    ) -> AsyncGenerator[Event, None]:
+        """See `protocols.Aggregator`; the events of `text` where no call wins, else one `Done`.
+
+        Raises:
+            NoAnswer: no candidate is ok.
+        """
+        answer = await self.tailored(question).answer(question, candidates, run)
+        if not answer.tally or answer.tally[0].answer != NO_CALL:
+            yield Done(answer=_calling(answer))
+            return
+        silent = [c.model_copy(update={"answer": None}) if c.answer == NO_CALL else c for c in winners(answer)]
+        async with aclosing(self.text.aggregate(question, silent, run)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    yield Done(answer=event.answer.with_(candidates=tuple(candidates), tally=answer.tally))
+                else:
+                    yield event
+
+    async def aclose(self) -> None:
+        """Closes the aggregator of texts."""
+        close = getattr(self.text, "aclose", None)
+        if close is not None:
+            await close()
+
+    def __repr__(self) -> str:
+        return f"ToolCallVote(text={self.text!r})"
+
+
+def called(calls: Sequence[Mapping[str, Any]]) -> str | None:
+    """The canonical form of a message's calls; None where one of them cannot be made."""
+    spelled = [_call(call) for call in calls]
+    known = sorted(call for call in spelled if call is not None)
+    return f"[{','.join(known)}]" if spelled and len(known) == len(spelled) else None
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What a question lets a message do."""
+
+    names: frozenset[str] | None = None
+    """The tools there are; None: nothing is known of them."""
+    demanded: bool = False
+    """A text without a call is no answer."""
+
+    @classmethod
+    def of(cls, question: Question) -> Self:
+        names = {_name(tool) for tool in question.tools}
+        choice = question.tool_choice
+        return cls(frozenset(names - {""}) or None, isinstance(choice, Mapping) or choice == "required")
+
+    def read(self, candidate: Candidate) -> str | None:
+        if candidate.tool_calls:
+            unknown = self.names is not None and any(_name(call) not in self.names for call in candidate.tool_calls)
+            return None if unknown else called(candidate.tool_calls)
+        cut = candidate.finish_reason == "length"
+        return None if self.demanded or cut or not visible(candidate.text).strip() else NO_CALL
+
+
+def _name(tool: Mapping[str, Any]) -> str:
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _call(call: Mapping[str, Any]) -> str | None:
+    """One call in its one spelling; without arguments at all, it has none."""
+    function = call.get("function")
+    arguments = function.get("arguments") if isinstance(function, Mapping) else None
+    arguments = "{}" if arguments is None else arguments
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    document = read(text.strip() or "{}")
+    if not _name(call) or document is None or not isinstance(document.value, Mapping):
+        return None
+    return f'{{"name":{written(_name(call))},"arguments":{document.canonical}}}'
+
+
+def _calling(answer: Answer) -> Answer:
+    """The answer with the message of one candidate of the winning class, chosen by content alone."""
+    winner = min(winners(answer), key=_preference)
+    return answer.with_(
+        text=winner.text,
+        model=winner.model,
+        reasoning=winner.reasoning,
+        tool_calls=winner.tool_calls,
+        finish_reason=winner.finish_reason or ("tool_calls" if winner.tool_calls else "stop"),
+    )
+
+
+def _preference(candidate: Candidate) -> tuple[object, ...]:
+    """First those that ended by themselves, then those with the shortest calls and text, then by the alphabet."""
+    calls = json.dumps(candidate.tool_calls, sort_keys=True, default=str)
+    ended = candidate.finish_reason in {"tool_calls", "stop"}
+    texts = (len(candidate.text), candidate.text, candidate.reasoning or "")
+    return (not ended, candidate.finish_reason != "tool_calls", len(calls), calls, *texts, candidate.model)

@@ -1,0 +1,189 @@
+"""Minimum Bayes risk: the candidate most like all the others (Kumar & Byrne 2004; Eikema & Aziz, arXiv 2108.04718).
+
+argmax over h of the mean of u(h, y) over the other candidates y, where u is a similarity: the samples
+serve as hypotheses and as a picture of what the model would say. Different from the paper: a
+candidate is not compared with itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from math import fsum, isfinite
+
+from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.events import Done, Event
+from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.protocols import Aggregator, Extractor
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
+
+from ..context import fitted
+from ..extraction import AnswerExtractor
+from ..markup import visible
+from ..tallying import best_told
+from ..vote import MajorityVote
+from .similarity import ChrF, Similarity
+
+__all__ = ["Centroid"]
+
+SHOWN = 80
+"""Characters of a text that stand for it in the tally."""
+
+
+class Centroid:
+    """The text that is most like the others on average, for answers that no vote can count.
+
+    Texts are compared without their thinking; blank ones abstain. The tally holds one cluster for each
+    distinct text, by its beginning, weighing its mean similarity to the others. Ties are drawn by the
+    run's seeded generator, with two different texts always. If the similarity fails or gives no
+    finite numbers, the fallback answers, marked `aggregator_failed`; where all texts are blank one
+    candidate is given, marked `all_abstained`.
+
+    Args:
+        similarity: what "like" means; `ChrF()` by default.
+        fallback: what answers if the similarity fails; `MajorityVote()` by default.
+        extractor: finds the answer in the chosen text; `AnswerExtractor()` by default.
+        max_characters: of each text that are compared. Longer ones lose their middle, and the answer
+            is marked `candidate_cut`.
+
+    Raises:
+        BadInput: max_characters is below 1.
+    """
+
+    name = "centroid"
+
+    def __init__(
+        self,
+        similarity: Similarity | None = None,
+        *,
+        fallback: Aggregator | None = None,
+        extractor: Extractor | None = None,
+        max_characters: int = 4000,
+    ) -> None:
+        if max_characters < 1:
+            raise BadInput(f"Centroid(max_characters={max_characters}): give at least 1")
+        self.similarity = similarity or ChrF()
+        self.fallback = fallback or MajorityVote()
+        self.extractor = extractor or AnswerExtractor()
+        self.max_characters = max_characters
+
+    async def aggregate(
+        self, question: Question, candidates: Sequence[Candidate], run: Run
+    ) -> AsyncGenerator[Event, None]:
+        """See `protocols.Aggregator`; one `Done`, or the events of the fallback.
+
+        Raises:
+            NoAnswer: no candidate is ok.
+        """
+        voters = [c for c in candidates if c.ok]
+        if not voters:
+            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        texts = {c.index: visible(c.text).strip() for c in voters}
+        counts = Counter(text for text in texts.values() if text)
+        distinct = sorted(counts)
+        cut = self._cut(voters, texts, run)
+        try:
+            means = await self._means(distinct, counts)
+        except Exception as error:
+            async for event in self._instead(question, candidates, run, failure_of(error).message):
+                yield event
+            return
+        if not distinct:
+            detail = f"none of {len(voters)} candidates says anything; one of them was chosen"
+            note = Degradation(code="all_abstained", where=self._where(run), detail=detail)
+            yield Done(answer=self._answer(best_told(voters), candidates, (), (note,)))
+            return
+        top = max(means)
+        chosen = run.rng("tie").choice([t for t, mean in zip(distinct, means, strict=True) if mean == top])
+        winner = best_told([c for c in voters if texts[c.index] == chosen])
+        yield Done(answer=self._answer(winner, candidates, _tally(distinct, means, texts, chosen), cut))
+
+    async def _means(self, distinct: Sequence[str], counts: Counter[str]) -> list[float]:
+        """Mean similarity of each distinct text to all other candidates, its own repetitions among them."""
+        if len(distinct) < 2:
+            return [1.0] * len(distinct)
+        compared = [fitted(text, self.max_characters) for text in distinct]
+        rows = [list(row) for row in await self.similarity.between(compared)]
+        if [len(row) for row in rows] != [len(distinct)] * len(distinct):
+            raise ValueError(f"{self.similarity!r} gave no {len(distinct)} by {len(distinct)} numbers")
+        others = counts.total() - 1
+        means = []
+        for i, row in enumerate(rows):
+            weights = [counts[text] - (i == j) for j, text in enumerate(distinct)]
+            means.append(fsum(w * (1.0 if i == j else s) for j, (w, s) in enumerate(zip(weights, row, strict=True))))
+        if not all(isfinite(mean) for mean in means):
+            raise ValueError(f"{self.similarity!r} gave numbers that are not finite")
+        return [mean / others for mean in means]
+
+    def _cut(self, voters: Sequence[Candidate], texts: dict[int, str], run: Run) -> tuple[Degradation, ...]:
+        return tuple(
+            Degradation(
+                code="candidate_cut",
+                where=f"{self._where(run)} #{c.index}",
+                detail=f"{self.max_characters} of {len(texts[c.index])} characters were compared",
+            )
+            for c in voters
+            if len(texts[c.index]) > self.max_characters
+        )
+
+    def _answer(
+        self,
+        winner: Candidate,
+        candidates: Sequence[Candidate],
+        tally: tuple[Cluster, ...],
+        degraded: tuple[Degradation, ...],
+    ) -> Answer:
+        return Answer(
+            text=winner.text,
+            model=winner.model,
+            answer=(winner.answer or self.extractor.extract(winner.text)) if tally else None,
+            reasoning=winner.reasoning,
+            tool_calls=winner.tool_calls,
+            finish_reason=winner.finish_reason or "stop",
+            candidates=tuple(candidates),
+            tally=tally,
+            degraded=degraded,
+        )
+
+    async def _instead(
+        self, question: Question, candidates: Sequence[Candidate], run: Run, problem: str
+    ) -> AsyncGenerator[Event, None]:
+        note = Degradation(code="aggregator_failed", where=self._where(run), detail=problem)
+        async with aclosing(self.fallback.aggregate(question, candidates, run)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    yield Done(answer=event.answer.with_(degraded=(note, *event.answer.degraded)))
+                else:
+                    yield event
+
+    def _where(self, run: Run) -> str:
+        return f"{run.stage}: {self.name}"
+
+    async def aclose(self) -> None:
+        """Closes the similarity and the fallback."""
+        for owner in (self.similarity, self.fallback):
+            close = getattr(owner, "aclose", None)
+            if close is not None:
+                await close()
+
+    def __repr__(self) -> str:
+        return f"Centroid({self.similarity!r})"
+
+
+def _tally(distinct: Sequence[str], means: Sequence[float], texts: dict[int, str], chosen: str) -> tuple[Cluster, ...]:
+    voters: dict[str, list[int]] = defaultdict(list)
+    for index, text in sorted(texts.items()):
+        voters[text].append(index)
+    ranked = sorted(zip(means, distinct, strict=True), key=lambda pair: (-pair[0], pair[1] != chosen, pair[1]))
+    return tuple(
+        Cluster(answer=_beginning(text), votes=len(voters[text]), weight=mean, voters=tuple(voters[text]))
+        for mean, text in ranked
+    )
+
+
+def _beginning(text: str) -> str:
+    """The beginning of a text in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"

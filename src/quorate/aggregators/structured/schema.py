@@ -1,0 +1,196 @@
+"""Does a document fit a JSON schema? The structural part of draft 2020-12, in bounded time.
+
+The schema comes from a caller, the document from a model: neither may cost more than its due. So
+`pattern`, `format` and every other keyword not in the table below are ignored (a pattern can take
+exponential time), and `$ref` reaches only into the schema itself (another address would be fetched). The same
+everywhere, whether or not the jsonschema library is installed. Where a check exceeds its bounds or
+meets a reference that leads nowhere, nothing is held against the document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Self
+from urllib.parse import unquote
+
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.types import Question
+
+from .canonical import Json, canonical, is_whole
+
+__all__ = ["Schema", "wants_json"]
+
+MAX_STEPS = 50_000
+"""Subschemas looked at for one document."""
+MAX_DEPTH = 100
+"""Subschemas inside one another, references counted."""
+
+
+def wants_json(question: Question) -> bool:
+    """Whether the caller asks for JSON by `response_format`."""
+    return (question.response_format or {}).get("type") in {"json_schema", "json_object"}
+
+
+class Schema:
+    """A JSON schema that says yes or no.
+
+    Raises:
+        BadInput: it is no object or boolean, or cannot be written as JSON.
+    """
+
+    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
+        if not isinstance(schema, Mapping | bool):
+            raise BadInput(f"a JSON schema is an object, true or false, not {type(schema).__name__}")
+        try:
+            self.root: Json = json.loads(json.dumps(schema, allow_nan=False), parse_float=Decimal, parse_int=Decimal)
+        except (TypeError, ValueError, RecursionError, ArithmeticError) as error:
+            raise BadInput(f"the JSON schema cannot be written as JSON: {error}") from None
+
+    @classmethod
+    def of(cls, question: Question) -> Self:
+        """What the question's `response_format` asks for; where it says nothing, any document fits."""
+        form = question.response_format or {}
+        if form.get("type") == "json_object":
+            return cls({"type": "object"})
+        told = form.get("json_schema") if form.get("type") == "json_schema" else None
+        schema = told.get("schema") if isinstance(told, Mapping) else None
+        return cls(schema if isinstance(schema, Mapping | bool) else True)
+
+    def accepts(self, value: Json) -> bool:
+        """Whether a document, its numbers decimals, fits."""
+        try:
+            return _Check(self.root).fits(self.root, value)
+        except (_UndecidedError, RecursionError):
+            return True
+
+
+class _UndecidedError(Exception):
+    """The check would take too long, or leads out of the schema."""
+
+
+class _Check:
+    """One document against one schema."""
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._steps = 0
+        self._depth = 0
+
+    def fits(self, schema: Json, value: Json) -> bool:
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, Mapping):
+            return True
+        self._steps += 1
+        self._depth += 1
+        if self._steps > MAX_STEPS or self._depth > MAX_DEPTH:
+            raise _UndecidedError
+        good = all(_RULES[word](self, schema, value) for word in schema if word in _RULES)
+        self._depth -= 1
+        return good
+
+    def every(self, schemas: Json, value: Json) -> list[bool]:
+        return [self.fits(schema, value) for schema in schemas] if isinstance(schemas, Sequence) else [True]
+
+    def reference(self, schema: Mapping[str, Json], value: Json) -> bool:
+        pointer = schema["$ref"]
+        if not isinstance(pointer, str) or not (pointer == "#" or pointer.startswith("#/")):
+            raise _UndecidedError
+        target = self._root
+        for part in unquote(pointer).split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, Mapping) and name in target:
+                target = target[name]
+            elif isinstance(target, list) and name.isdecimal() and len(name) < 6 and int(name) < len(target):
+                target = target[int(name)]
+            else:
+                raise _UndecidedError
+        return self.fits(target, value)
+
+    def properties(self, schema: Mapping[str, Json], value: Json) -> bool:
+        """`properties` and `additionalProperties`, which is about the rest of them."""
+        if not isinstance(value, Mapping):
+            return True
+        named = schema.get("properties")
+        named = named if isinstance(named, Mapping) else {}
+        other: Json = True if "patternProperties" in schema else schema.get("additionalProperties", True)
+        return all(self.fits(named.get(key, other), item) for key, item in value.items())
+
+    def items(self, schema: Mapping[str, Json], value: Json) -> bool:
+        """`prefixItems`, and `items` for what follows them."""
+        if not isinstance(value, list):
+            return True
+        first = schema.get("prefixItems")
+        first = first if isinstance(first, list) else []
+        rest = schema.get("items", True)
+        return all(self.fits(first[i] if i < len(first) else rest, item) for i, item in enumerate(value))
+
+
+_TYPES: Mapping[str, Callable[[Json], bool]] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "number": lambda value: isinstance(value, Decimal),
+    "integer": lambda value: isinstance(value, Decimal) and is_whole(value),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, Mapping),
+}
+
+
+def _type(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+    names = schema["type"]
+    named = names if isinstance(names, list) else [names]
+    return any(isinstance(n, str) and (n not in _TYPES or _TYPES[n](value)) for n in named)
+
+
+def _enum(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+    allowed = schema["enum"]
+    return not isinstance(allowed, list) or canonical(value) in {canonical(each) for each in allowed}
+
+
+def _required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+    names = schema["required"]
+    return not (isinstance(value, Mapping) and isinstance(names, list)) or all(name in value for name in names)
+
+
+def _measured(word: str, kind: type | tuple[type, ...], good: Callable[[Decimal, Decimal], bool]) -> _Rule:
+    """A bound on a number, or on the length of something."""
+
+    def rule(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+        bound = schema[word]
+        if not isinstance(bound, Decimal) or not isinstance(value, kind):
+            return True
+        return good(value if isinstance(value, Decimal) else Decimal(len(value)), bound)  # type: ignore[arg-type]
+
+    return rule
+
+
+_Rule = Callable[[_Check, Mapping[str, Json], Json], bool]
+
+_RULES: Mapping[str, _Rule] = {
+    "$ref": _Check.reference,
+    "type": _type,
+    "enum": _enum,
+    "const": lambda _, schema, value: canonical(value) == canonical(schema["const"]),
+    "allOf": lambda check, schema, value: all(check.every(schema["allOf"], value)),
+    "anyOf": lambda check, schema, value: any(check.every(schema["anyOf"], value)),
+    "oneOf": lambda check, schema, value: sum(check.every(schema["oneOf"], value)) == 1,
+    "not": lambda check, schema, value: not check.fits(schema["not"], value),
+    "required": _required,
+    "properties": _Check.properties,
+    "additionalProperties": _Check.properties,
+    "items": _Check.items,
+    "prefixItems": _Check.items,
+    "minimum": _measured("minimum", Decimal, lambda value, bound: value >= bound),
+    "maximum": _measured("maximum", Decimal, lambda value, bound: value <= bound),
+    "exclusiveMinimum": _measured("exclusiveMinimum", Decimal, lambda value, bound: value > bound),
+    "exclusiveMaximum": _measured("exclusiveMaximum", Decimal, lambda value, bound: value < bound),
+    "minLength": _measured("minLength", str, lambda length, bound: length >= bound),
+    "maxLength": _measured("maxLength", str, lambda length, bound: length <= bound),
+    "minItems": _measured("minItems", list, lambda length, bound: length >= bound),
+    "maxItems": _measured("maxItems", list, lambda length, bound: length <= bound),
+    "minProperties": _measured("minProperties", dict, lambda length, bound: length >= bound),
+    "maxProperties": _measured("maxProperties", dict, lambda length, bound: length <= bound),
+}
