@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from math import fsum
 from typing import NamedTuple
 
 from quorate.orchestrator.protocols import Equivalence
@@ -41,7 +42,7 @@ def _cluster(votes: Sequence[Vote]) -> Cluster:
     return Cluster(
         answer=min(spellings, key=lambda answer: (-spellings[answer], answer)),
         votes=len(votes),
-        weight=sum(vote.weight for vote in votes),
+        weight=fsum(vote.weight for vote in votes),
         voters=tuple(vote.voter for vote in votes),
     )
 

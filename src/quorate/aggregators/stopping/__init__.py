@@ -7,6 +7,7 @@
 | `BestOfInfinity` | the leader is very likely the answer of infinitely many samples (arXiv 2509.21091) |
 | `LookAhead` | the samples left would very likely not change the winner (our own) |
 | `FixedVotes` | there are n votes |
+| `Consensus` | one answer has 95 % of the weight (arXiv 2508.15260) |
 | `TokenLimit` | the samples have cost so many tokens |
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from .adaptive import AdaptiveConsistency, lead_probability
 from .best_of_infinity import BestOfInfinity, mode_probability
+from .consensus import Consensus
 from .draws import Draws, SequenceRule, stopping_point
 from .esc import ESC
 from .fixed import FixedVotes, TokenLimit
@@ -23,6 +25,7 @@ __all__ = [
     "ESC",
     "AdaptiveConsistency",
     "BestOfInfinity",
+    "Consensus",
     "Draws",
     "FixedVotes",
     "LookAhead",
