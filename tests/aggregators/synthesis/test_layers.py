@@ -1,0 +1,128 @@
+"""Mixture-of-Agents and propose-and-aggregate."""
+
+from __future__ import annotations
+
+import pytest
+
+from quorate.aggregators import Layer, MixtureOfAgents, ProposeAndAggregate, SelfMoA
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.types import Failure, Message, Question
+from quorate.testing import ScriptedModel
+
+from .cases import aggregation, boxed, vote
+
+
+def system(question: Question) -> str:
+    return question.messages[0].text
+
+
+async def test_without_inner_layers_it_is_self_moa() -> None:
+    """The same call, word for word."""
+    mixture, single = ScriptedModel(), ScriptedModel()
+    await aggregation(MixtureOfAgents(mixture, fallback=vote()), boxed(1, 2))
+    await aggregation(SelfMoA(single, fallback=vote()), boxed(1, 2))
+    assert mixture.asked == single.asked
+
+
+async def test_each_layer_reads_the_layer_before() -> None:
+    """Mixed models, dealt round-robin; the last layer's answers reach the aggregator, and only they."""
+    a, b = ScriptedModel(["from a"], name="a"), ScriptedModel(["from b"], name="b")
+    c, last = ScriptedModel(["from c"], name="c"), ScriptedModel(["the end"], name="last")
+    mixture = MixtureOfAgents(last, layers=[Layer((a, b), 3), Layer((c,), 2)], fallback=vote())
+    answer = await aggregation(mixture, boxed(1, 2))
+    assert [len(model.asked) for model in (a, b, c, last)] == [2, 1, 2, 1]
+    assert "boxed{1}" in system(a.asked[0])
+    assert system(c.asked[0]).count("from a") == 2
+    assert system(c.asked[0]).count("from b") == 1
+    assert "boxed" not in system(c.asked[0])
+    assert system(last.asked[0]).count("from c") == 2
+    assert "from a" not in system(last.asked[0])
+    assert answer.text == "the end"
+    assert {(s.stage, s.model) for s in answer.stages} == {
+        ("aggregate/layer-1", "a"),
+        ("aggregate/layer-1", "b"),
+        ("aggregate/layer-2", "c"),
+        ("aggregate", "last"),
+    }
+
+
+async def test_a_member_that_fails_leaves_the_rest_of_its_layer() -> None:
+    """The next layer reads those that answered, and the answer names the one that did not."""
+    good, bad = ScriptedModel(["fine"], name="good"), ScriptedModel([ValueError("bug")], name="bad")
+    last = ScriptedModel(["the end"], name="last")
+    answer = await aggregation(MixtureOfAgents(last, layers=[Layer((good, bad), 2)], fallback=vote()), boxed(1, 2))
+    assert system(last.asked[0]).count("fine") == 1
+    [note] = answer.degraded
+    assert (note.code, note.where) == ("member_failed", "aggregate/layer-1: bad #1")
+    assert note.detail == "ValueError: bug"
+
+
+async def test_a_layer_that_fails_altogether_is_left_out() -> None:
+    """The aggregator then reads what that layer had read."""
+    bad, last = ScriptedModel([Failure(code="boom", message="no")], name="bad"), ScriptedModel(["end"], name="last")
+    answer = await aggregation(MixtureOfAgents(last, layers=[Layer((bad,), 2)], fallback=vote()), boxed(1, 2))
+    assert "boxed{1}" in system(last.asked[0])
+    assert answer.text == "end"
+    assert [note.code for note in answer.degraded] == ["member_failed"] * 2
+
+
+async def test_propose_and_aggregate() -> None:
+    """n aggregations in each round but the last; the prompt quotes the request and every draft."""
+    model = ScriptedModel(["better"])
+    answer = await aggregation(ProposeAndAggregate(model, rounds=3, n=4, fallback=vote()), boxed(1, 2, 3))
+    assert len(model.asked) == 4 + 4 + 1
+    [message] = model.asked[0].messages
+    assert message.role == "user"
+    for wanted in ("What?", "Draft 3:", "boxed{2}"):
+        assert wanted in message.text
+    assert "Draft 4:\nbetter" in model.asked[-1].messages[0].text
+    assert (answer.text, (answer.prompt_version or "").split("@")[0]) == ("better", "aft")
+
+
+async def test_one_round_of_aggregation_is_one_call() -> None:
+    """L = 1: the proposals are aggregated once."""
+    model = ScriptedModel(["better"])
+    await aggregation(ProposeAndAggregate(model, rounds=1, fallback=vote()), boxed(1, 2))
+    assert len(model.asked) == 1
+
+
+async def test_images_of_the_question_stay_with_it() -> None:
+    """Prompts that quote the question keep its other parts; after a tool's reply they come last."""
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    parts = ({"type": "text", "text": "What is this?"}, image)
+    model = ScriptedModel(["a cat"])
+    aggregator = ProposeAndAggregate(model, rounds=1, fallback=vote())
+    await aggregation(aggregator, boxed(1), question=Question(messages=(Message(role="user", content=parts),)))
+    content = model.asked[0].messages[0].content
+    assert isinstance(content, tuple)
+    assert content[1] == image
+    assert "What is this?" in content[0]["text"]
+    after = Question.of([{"role": "user", "content": "Look it up"}, {"role": "tool", "content": "found"}])
+    await aggregation(aggregator, boxed(1), question=after)
+    assert [m.role for m in model.asked[1].messages] == ["user", "tool", "user"]
+
+
+def test_impossible_layers() -> None:
+    """Each mistake names its parameter."""
+    model = ScriptedModel()
+    with pytest.raises(BadInput, match="at least one model"):
+        Layer((), 1)
+    with pytest.raises(BadInput, match=r"Layer\(n=0\)"):
+        Layer((model,), 0)
+    with pytest.raises(BadInput, match="rounds=0"):
+        ProposeAndAggregate(model, rounds=0)
+    with pytest.raises(BadInput, match="n=0"):
+        ProposeAndAggregate(model, n=0)
+
+
+async def test_closing_closes_every_model_once() -> None:
+    """Also those of inner layers."""
+    closed: list[str] = []
+
+    class Closing(ScriptedModel):
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+    a, b = Closing(name="a"), Closing(name="b")
+    await MixtureOfAgents(a, layers=[Layer((a, b), 2)], fallback=vote()).aclose()
+    assert sorted(closed) == ["a", "b"]

@@ -1,0 +1,69 @@
+"""What a synthesizer reads: order, thinking, tools, and the cut to its context."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.aggregators import AggLM
+from quorate.aggregators.synthesis.material import Item, Room, laid_out, told
+from quorate.testing import ScriptedModel
+
+from ..helpers import candidate
+from .cases import aggregation, boxed, vote
+
+
+class Counting(ScriptedModel):
+    """Knows its tokenizer: a token a word."""
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+def test_tool_calls_are_read() -> None:
+    """An answer of nothing but tool calls is no silence."""
+    call = {"type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+    said = told(candidate(0, "<think>hm</think> Let me see.").model_copy(update={"tool_calls": (call,)}))
+    assert said.startswith("Let me see.\n{")
+    assert '"name": "add"' in said
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 80))
+def test_a_models_own_count_decides_where_it_has_one(lengths: list[int], tokens: int) -> None:
+    """Short texts stay whole; long ones are cut to what the tokenizer says fits, and each cut is told."""
+    model = Counting()
+    items = [Item(f"#{i}", " ".join(f"w{j}" for j in range(length))) for i, length in enumerate(lengths)]
+    material = laid_out(items, Room.of(model, tokens), "here")
+    kept = [sum(word.startswith("w") for word in text.split()) for text in material.texts]
+    assert sum(kept) <= tokens + 2 * len(lengths)
+    if sum(lengths) <= tokens:
+        assert material.texts == tuple(text for _, text in items)
+    assert len(material.notes) == sum("characters cut" in text for text in material.texts)
+
+
+def test_beginning_and_end_of_a_long_text_are_kept() -> None:
+    """A third of the room for the approach, the rest for the result."""
+    text = " ".join(str(i) for i in range(1000))
+    [cut] = laid_out([Item("#0", text)], Room.of(Counting(), 30), "here").texts
+    assert cut.startswith("0 1 2")
+    assert cut.endswith("998 999")
+    assert 20 <= Counting().count_tokens(cut) <= 36
+
+
+def test_no_room_at_all_is_told() -> None:
+    """More candidates than tokens: all are cut to nothing but the mark, none in silence."""
+    items = [Item(f"#{i}", "x" * 50) for i in range(10)]
+    material = laid_out(items, Room(1), "here")
+    assert len(material.notes) == len(material.texts) == 10
+
+
+async def test_agglm_asks_for_a_review_in_one_user_message() -> None:
+    """Problem and attempts, no thinking; the answer's form is the problem's own or a box."""
+    model = ScriptedModel(["\\boxed{7}"])
+    answer = await aggregation(AggLM(model, fallback=vote()), boxed(1, 2))
+    [asked] = model.asked
+    [message] = asked.messages
+    assert message.role == "user"
+    for wanted in ("What?", "2 attempts", "Attempt 1:", "Attempt 2:", "\\boxed{1}", "Any, all or none", "\\boxed{}"):
+        assert wanted in message.text
+    assert (answer.prompt_version or "").startswith("agglm@")
