@@ -9,8 +9,18 @@
 | `ProposeAndAggregate` | rounds of aggregation by one model (AFT, arXiv 2501.11877) |
 | `RecursiveSelfAggregation`, `RandomMember` | a population of aggregated subsets (RSA, arXiv 2509.26626) |
 | `Debate` | candidates revised in the light of each other (arXiv 2305.14325) |
+| `UniversalSelfConsistency`, `GenSelect` | a model reads all and names one (arXiv 2311.17311, 2507.17797) |
+| `Knockout`, `Swiss` | pairwise tournaments, judged in both orders (arXiv 2603.04304) |
+| `JudgeRunOff` | a model judges the two most frequent answers (arXiv 2302.02300) |
+| `RewardBest`, `RewardVote`, `RewardSoftmaxVote` | by a verifier's scores (arXiv 2110.14168, 2206.02336) |
+| `ExecutionAgreement`, `TestWriter` | programs that agree on tests, run in a jail (CodeT, arXiv 2207.10397) |
+| `Sandbox`, `Unisolated`, `Limits` | where programs run |
 | `Gate`, `Agreement` | an expensive aggregator only where a vote is not settled |
 | `AdaptiveConsistency` | stops sampling when the lead is safe (arXiv 2305.11860) |
+| `ESC`, `BestOfInfinity`, `LookAhead`, `FixedVotes`, `TokenLimit`, `Consensus` | other stopping rules: see `stopping` |
+| `ConfidenceVote`, `ConfidenceBorda` | votes weighted by the confidence of traces (arXiv 2508.15260, 2502.18581) |
+| `deepconf`, `DeepConfSample`, `DeepConfVote` | stops unsure traces while they stream (DeepConf online) |
+| `MeanLogprob`, `SelfCertainty`, `TokenConfidence`, `LowestGroup`, `BottomGroups`, `Tail` | measures of confidence |
 | `StructuredVote` | whichever fits of the votes over tool calls, JSON and texts |
 | `ToolCallVote` | plurality of tool calls, arguments by value |
 | `JsonVote`, `JsonFieldVote` | plurality of JSON documents, whole or field by field |
@@ -26,10 +36,34 @@ Importing this loads neither sympy nor math-verify: those live in a worker proce
 
 from __future__ import annotations
 
+from .confidence import (
+    BottomGroups,
+    ConfidenceBorda,
+    ConfidenceVote,
+    DeepConfSample,
+    DeepConfVote,
+    LowestGroup,
+    MeanLogprob,
+    SelfCertainty,
+    Tail,
+    TokenConfidence,
+    deepconf,
+)
 from .equivalence import MathEquivalence, default_equivalence
+from .execution import ExecutionAgreement, Limits, Sandbox, TestWriter, Unisolated
 from .extraction import AnswerExtractor, Boxed, Choices, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
 from .gate import Agreement, Gate
-from .stopping import AdaptiveConsistency
+from .judges import (
+    GenSelect,
+    JudgeRunOff,
+    Knockout,
+    RewardBest,
+    RewardSoftmaxVote,
+    RewardVote,
+    Swiss,
+    UniversalSelfConsistency,
+)
+from .stopping import ESC, AdaptiveConsistency, BestOfInfinity, Consensus, FixedVotes, LookAhead, TokenLimit
 from .structured import (
     Centroid,
     ChrF,
@@ -57,25 +91,42 @@ from .synthesis import (
 from .vote import MajorityVote
 
 __all__ = [
+    "ESC",
     "AdaptiveConsistency",
     "AggLM",
     "Agreement",
     "AnswerExtractor",
+    "BestOfInfinity",
+    "BottomGroups",
     "Boxed",
     "Centroid",
     "Choices",
     "ChrF",
+    "ConfidenceBorda",
+    "ConfidenceVote",
+    "Consensus",
     "Debate",
+    "DeepConfSample",
+    "DeepConfVote",
+    "ExecutionAgreement",
     "FirstOf",
+    "FixedVotes",
     "Gate",
+    "GenSelect",
     "Hashes",
     "JsonFieldVote",
     "JsonVote",
+    "JudgeRunOff",
+    "Knockout",
     "LastNumber",
     "Layer",
+    "Limits",
     "LoneLetter",
+    "LookAhead",
+    "LowestGroup",
     "MajorityVote",
     "MathEquivalence",
+    "MeanLogprob",
     "MixtureOfAgents",
     "PairSimilarity",
     "Pairwise",
@@ -83,12 +134,25 @@ __all__ = [
     "ProposeAndAggregate",
     "RandomMember",
     "RecursiveSelfAggregation",
+    "RewardBest",
+    "RewardSoftmaxVote",
+    "RewardVote",
     "RougeL",
+    "Sandbox",
+    "SelfCertainty",
     "SelfMoA",
     "SelfMoASeq",
     "Similarity",
     "StructuredVote",
+    "Swiss",
+    "Tail",
+    "TestWriter",
+    "TokenConfidence",
     "TokenF1",
+    "TokenLimit",
     "ToolCallVote",
+    "Unisolated",
+    "UniversalSelfConsistency",
+    "deepconf",
     "default_equivalence",
 ]

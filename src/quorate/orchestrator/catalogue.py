@@ -157,7 +157,7 @@ class Catalogue:
 
     @staticmethod
     def _pipelines_over(name: str) -> tuple[str, ...]:
-        return tuple(f"{recipe.name}@{recipe.n}/{name}" for recipe in RECIPES.values())
+        return tuple(f"{recipe.name}@{recipe.n}/{name}" for recipe in RECIPES.values() if recipe.listed)
 
 
 def _kind(model: Model) -> str:

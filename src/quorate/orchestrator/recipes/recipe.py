@@ -58,6 +58,8 @@ class Recipe:
     """Candidates where nothing is said."""
     build: Callable[[Parts], Pipeline]
     options: type[Options] = Options
+    listed: bool = True
+    """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
 
     def checked(self, given: dict[str, Any]) -> Options:
         """The options, validated.
