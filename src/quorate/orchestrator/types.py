@@ -262,8 +262,9 @@ class Answer(Frozen):
 
     @property
     def winner(self) -> Candidate | None:
-        """The candidate whose text this is, if it is one's."""
-        return next((c for c in self.candidates if c.ok and c.text == self.text), None)
+        """The candidate whose text and tool calls these are, if they are one's."""
+        said = self.text, self.tool_calls
+        return next((c for c in self.candidates if c.ok and (c.text, c.tool_calls) == said), None)
 
     def with_(self, **changes: Any) -> Self:
         return self.model_copy(update=changes)

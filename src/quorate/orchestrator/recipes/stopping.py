@@ -111,9 +111,9 @@ def _consensus(options: ConsensusOptions) -> StoppingRule:
 
 def _vote(rule: Callable[[Any], StoppingRule]) -> Callable[[Parts], Pipeline]:
     def build(parts: Parts) -> Pipeline:
-        from quorate.aggregators import MajorityVote
+        from quorate.aggregators import StructuredVote
 
-        return parts.sample(stop=rule(parts.options)) | MajorityVote()
+        return parts.sample(stop=rule(parts.options)) | StructuredVote()
 
     return build
 

@@ -9,9 +9,9 @@ __all__ = ["RECIPES"]
 
 
 def _majority(parts: Parts) -> Pipeline:
-    from quorate.aggregators import MajorityVote
+    from quorate.aggregators import StructuredVote
 
-    return parts.sample() | MajorityVote()
+    return parts.sample() | StructuredVote()
 
 
 RECIPES = (
