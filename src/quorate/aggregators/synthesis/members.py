@@ -17,6 +17,9 @@ from ..asking import inner_run
 
 __all__ = ["Ask", "Drawn", "draw"]
 
+FRUGAL_WAVE = 4
+"""Members in flight at once under a budget of tokens or money."""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -37,6 +40,10 @@ class Drawn:
     stopped: str | None = None
     """The budget that ran out before all had ended."""
     arriving: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> int:
+        return len(self.members) + len(self.notes)
 
     async def watched(self, stream: AsyncGenerator[Event, None], stage: str) -> AsyncGenerator[Event, None]:
         """Takes note of each event before it waits to be read, so that closing early loses no finished member."""
@@ -60,32 +67,43 @@ class Drawn:
 
 
 async def draw(asks: Sequence[Ask], run: Run) -> Drawn:
-    """All members concurrently, until they have ended or the budget has.
+    """All members concurrently, until they have ended or the budget has; a few at a time where it may end.
 
     Member i has the seed `sample_seed(i)` of the stage's own run; what it costs is booked under `run.stage`.
     """
     drawn = Drawn()
-    if (reason := run.exhausted()) is not None:
-        drawn.stopped = reason
-        return drawn
     inner = replace(inner_run(run, "members"), live=run.budget.tokens is not None)
-    streams = [drawn.watched(_proposed(ask, inner), run.stage) for ask in asks]
-    async with aclosing(until(run.deadline, merge(streams))) as events:
-        try:
-            async for event in events:
-                last = isinstance(event, CandidateFinished | CandidateFailed) and not _missing(drawn, asks)
-                if not last and (reason := run.exhausted(sum(drawn.arriving.values()))) is not None:
-                    drawn.stopped = reason
-                    break
-        except TimeoutError:
-            drawn.stopped = run.exhausted() or "budget: out of time"
+    for wave in _waves(asks, run):
+        drawn.stopped = run.exhausted()
+        if drawn.stopped is None:
+            await _wave(drawn, wave, inner)
+        if drawn.stopped is not None:
+            break
     drawn.notes.sort(key=lambda note: note.where)
     drawn.members = dict(sorted(drawn.members.items()))
     return drawn
 
 
-def _missing(drawn: Drawn, asks: Sequence[Ask]) -> bool:
-    return len(drawn.members) + len(drawn.notes) < sum(len(ask.members) for ask in asks)
+def _waves(asks: Sequence[Ask], run: Run) -> list[Sequence[Ask]]:
+    """Small waves where a budget may end in the middle, since what is in flight is paid for."""
+    if run.budget.tokens is None and run.budget.money is None:
+        return [asks]
+    single = [Ask(ask.model, ask.question, (member,)) for ask in asks for member in ask.members]
+    return [single[start : start + FRUGAL_WAVE] for start in range(0, len(single), FRUGAL_WAVE)]
+
+
+async def _wave(drawn: Drawn, asks: Sequence[Ask], run: Run) -> None:
+    expected = drawn.ended + sum(len(ask.members) for ask in asks)
+    streams = [drawn.watched(_proposed(ask, run), run.stage) for ask in asks]
+    async with aclosing(until(run.deadline, merge(streams))) as events:
+        try:
+            async for _ in events:
+                reason = run.exhausted(sum(drawn.arriving.values()))
+                if reason is not None and drawn.ended < expected:
+                    drawn.stopped = reason
+                    break
+        except TimeoutError:
+            drawn.stopped = run.exhausted() or "budget: out of time"
 
 
 def _proposed(ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
