@@ -81,6 +81,14 @@ async def test_greedy_equals_generate(model: Embedded, tiny: Path) -> None:
         assert other.text == one.text
 
 
+def test_it_counts_tokens_as_it_reads_them(tiny: Path) -> None:
+    """By its own tokenizer, and it knows its context: what a synthesizer cuts its candidates to."""
+    agent = Embedded(tiny)
+    text = "Tom has 3 apples."
+    assert agent.count_tokens(text) == len(load(tiny).tokenizer.encode(text, add_special_tokens=False))
+    assert agent.context_tokens() == CONTEXT
+
+
 async def test_bfloat16_draws(tiny: Path) -> None:
     """The same interface computes in bfloat16."""
     async with Embedded(tiny, dtype="bfloat16") as agent:

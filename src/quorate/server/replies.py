@@ -89,6 +89,7 @@ def _part(
         "answer": answer.answer,
         "tally": [cluster.model_dump(mode="json") for cluster in answer.tally],
         "stopped": answer.stopped,
+        **({"route": answer.route} if answer.route else {}),
         "degraded": [each.model_dump(mode="json") for each in degraded],
         "usage": {**usage.model_dump(), "stages": [_stage(stage) for stage in stages]},
     }

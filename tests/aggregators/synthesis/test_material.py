@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from quorate.aggregators import AggLM
 from quorate.aggregators.synthesis.material import Item, Room, laid_out, told
+from quorate.orchestrator.errors import MissingExtra
 from quorate.testing import ScriptedModel
 
 from ..helpers import candidate
@@ -14,7 +15,12 @@ from .cases import aggregation, boxed, vote
 
 
 class Counting(ScriptedModel):
-    """Knows its tokenizer: a token a word."""
+    """Knows its tokenizer, a token a word, and its context."""
+
+    context = 10**6
+
+    def context_tokens(self) -> int:
+        return self.context
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
@@ -67,3 +73,24 @@ async def test_agglm_asks_for_a_review_in_one_user_message() -> None:
     for wanted in ("What?", "2 attempts", "Attempt 1:", "Attempt 2:", "\\boxed{1}", "Any, all or none", "\\boxed{}"):
         assert wanted in message.text
     assert (answer.prompt_version or "").startswith("agglm@")
+
+
+async def test_a_models_context_bounds_the_prompt() -> None:
+    """Where the model knows it, prompt and candidates leave a quarter of it for the answer."""
+    model = Counting(["\\boxed{7}"])
+    model.context = 400
+    long = [candidate(i, f"{i} " + "x " * 500 + f"\\boxed{{{i}}}") for i in range(3)]
+    answer = await aggregation(AggLM(model, fallback=vote()), long)
+    assert {note.code for note in answer.degraded} == {"candidate_cut"}
+    assert 250 < model.count_tokens(model.asked[0].messages[0].text) <= 300 + 3 * 6
+
+
+async def test_a_model_that_cannot_load_fails_when_it_is_asked() -> None:
+    """Counting is no new way to fail: the vote answers, marked as ever."""
+
+    class Unloadable(Counting):
+        def context_tokens(self) -> int:
+            raise MissingExtra("local", "the model")
+
+    answer = await aggregation(AggLM(Unloadable([ValueError("bug")]), fallback=vote()), boxed(4))
+    assert (answer.answer, answer.degraded[0].code) == ("4", "aggregator_failed")

@@ -113,6 +113,14 @@ class Embedded(Agent):
                 candidate = self._candidate(job, draft, run, start)
                 run.cut.append(candidate.model_copy(update={"finish_reason": "cancelled"}))
 
+    def context_tokens(self) -> int:
+        """Tokens that prompt and answer may have together; loads the model."""
+        return self._load().context
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text by the model's own tokenizer; loads the model."""
+        return self._load().count(text)
+
     async def aclose(self) -> None:
         """Ends the worker, failing what it still draws; the next question starts another."""
         if self._worker is not None:

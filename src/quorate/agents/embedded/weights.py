@@ -72,6 +72,11 @@ class Loaded:
         with self.lock:
             return prompt_tokens(self.tokenizer, question, self.folder.name)
 
+    def count(self, text: str) -> int:
+        """Tokens of a text by itself."""
+        with self.lock:
+            return len(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, without special ones."""
         return str(self._decoder.decode(tokens, skip_special_tokens=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -19,7 +20,7 @@ from quorate.prompts import Prompt
 from ..asking import inner_run
 from ..extraction import AnswerExtractor
 from ..vote import MajorityVote
-from .material import Item, Room, item, laid_out, shuffled
+from .material import Counts, Item, Room, item, laid_out, shuffled
 from .wording import as_system, prompt_of
 from .writing import Writing, instead
 
@@ -36,9 +37,9 @@ class Synthesis(ABC):
         aggregator: the model that synthesizes; a pipeline will do.
         fallback: what answers without it, and counts the votes; `MajorityVote()` by default.
         extractor: finds the answer in the synthesized text; `AnswerExtractor()` by default.
-        max_context_tokens: room for the candidates in one prompt, by the model's `count_tokens` where
-            it has one, else estimated at three characters a token. Longer ones lose their middle, and
-            the answer is marked `candidate_cut`.
+        max_context_tokens: room for the candidates in one prompt, and no more than the model's context
+            leaves where it knows it (`material.Counts`); else estimated at three characters a token.
+            Longer ones lose their middle, and the answer is marked `candidate_cut`.
         overrides: replacements of the class's prompt; see `quorate.prompts.load`.
 
     Raises:
@@ -86,9 +87,14 @@ class Synthesis(ABC):
 
     def worded(self, question: Question, items: Sequence[Item], model: Model, where: str) -> Brief:
         """What a model is asked about these texts, in this order; nothing if none of them says anything."""
-        material = laid_out(items, Room.of(model, self.max_context_tokens), f"{where}: {model.name}")
+        material = laid_out(items, self.room(question, model), f"{where}: {model.name}")
         asked = self.placed(self.prompt, question, material.texts) if material.texts else None
         return Brief(asked, material.notes, problem="no candidate says anything outside its thinking")
+
+    def room(self, question: Question, model: Model) -> Room:
+        """What the prompt and the conversation leave for the candidates."""
+        frame = self.placed(self.prompt, question, ["", ""])
+        return Room.of(model, self.max_context_tokens, [m.text for m in frame.messages])
 
     async def finished(
         self, answer: Answer, candidates: Sequence[Candidate], notes: Iterable[Degradation], run: Run
@@ -102,10 +108,17 @@ class Synthesis(ABC):
             stages=run.ledger.stages,
         )
 
-    def checked(self, candidates: Sequence[Candidate]) -> None:
-        """Raises `NoAnswer` where there is nothing to synthesize."""
+    async def begin(self, candidates: Sequence[Candidate]) -> None:
+        """Loads tokenizers beside the loop.
+
+        Raises:
+            NoAnswer: there is nothing to synthesize.
+        """
         if not any(c.ok for c in candidates):
             raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        for model in self.models:
+            if isinstance(model, Counts):
+                await asyncio.to_thread(Room.of, model, 1)
 
     async def aclose(self) -> None:
         """Closes the models and the fallback."""
@@ -142,7 +155,7 @@ class Writer(Synthesis):
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; the model's tokens as they come, then `Done`."""
-        self.checked(candidates)
+        await self.begin(candidates)
         writing, where = Writing(live=run.live), f"{run.stage}: {self.aggregator.name}"
         brief = await self.brief(question, candidates, run)
         notes = told_once(brief.notes)

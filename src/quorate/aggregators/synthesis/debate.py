@@ -16,7 +16,7 @@ from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Message, Question
 
-from .material import Item, Room, item, laid_out
+from .material import Item, item, laid_out
 from .members import Ask
 from .population import Population
 from .wording import system_of
@@ -80,9 +80,7 @@ class Debate(Population):
         self, question: Question, own: Item, others: Sequence[Item], place: int, model: Model, run: Run
     ) -> tuple[Question, tuple[Degradation, ...]]:
         """The conversation, the agent's own answer, and the others' with the request to answer anew."""
-        material = laid_out(
-            [own, *others], Room.of(model, self.max_context_tokens), f"{run.stage}: {model.name} #{place} reading"
-        )
+        material = laid_out([own, *others], self.room(question, model), f"{run.stage}: {model.name} #{place} reading")
         said, heard = (material.texts[:1], material.texts[1:]) if own.text else ((), material.texts)
         words = self.prompt.render(responses=heard, system="", problem=question.text)
         role = self.roles[place % len(self.roles)] if self.roles else ""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation
@@ -24,9 +25,15 @@ __all__ = ["Counts", "Item", "Material", "Room", "canonical", "item", "laid_out"
 
 @runtime_checkable
 class Counts(Protocol):
-    """A model that knows its tokenizer."""
+    """A model that knows its tokenizer and its context."""
 
-    def count_tokens(self, text: str) -> int: ...
+    def context_tokens(self) -> int:
+        """Tokens that prompt and answer may have together; may load the model."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text; may load the model."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,20 @@ class Room:
     """The model's own count; three characters a token where it has none."""
 
     @classmethod
-    def of(cls, model: Model, tokens: int) -> Room:
-        return cls(tokens, model.count_tokens if isinstance(model, Counts) else None)
+    def of(cls, model: Model, tokens: int, frame: Sequence[str] = ()) -> Room:
+        """At most `tokens`, and where the model knows its context, what the rest of the prompt leaves of it.
+
+        A quarter of that context stays free for the answer.
+        """
+        if not isinstance(model, Counts):
+            return cls(tokens)
+        try:
+            free = model.context_tokens() * 3 // 4 - sum(map(model.count_tokens, frame))
+        except Exception as error:
+            # A model that cannot load will say so when it is asked, and its failure is told then.
+            failure_of(error)
+            return cls(tokens)
+        return cls(max(1, min(tokens, free)), model.count_tokens)
 
     def kept(self, texts: Sequence[str]) -> list[int]:
         """Characters to keep of each text."""

@@ -46,7 +46,7 @@ class Population(Synthesis):
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; no tokens, since a vote decides in the end."""
-        self.checked(candidates)
+        await self.begin(candidates)
         first = canonical(candidates)
         members, notes = await self._evolved(question, first, run)
         async with aclosing(self.final.aggregate(question, members, run)) as events:

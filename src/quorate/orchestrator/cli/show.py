@@ -95,6 +95,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "candidates": [_candidate_json(candidate) for candidate in answer.candidates],
         "usage": {**usage_json(answer.usage), "stages": [_stage_json(s.model_dump()) for s in answer.stages]},
         "stopped": answer.stopped,
+        **({"route": answer.route} if answer.route else {}),
         "degraded": [degradation.model_dump() for degradation in answer.degraded],
     }
 
@@ -130,6 +131,8 @@ def print_answer(answer: Answer) -> None:
     console.print(answer.text.strip(), markup=False)
     for degradation in answer.degraded:
         console.print(f"! {degradation.code}: {degradation.where}: {degradation.detail}", markup=False, style="yellow")
+    if answer.route:
+        console.print(f"route: {answer.route}", markup=False, style="dim")
     usage = answer.usage
     console.print(
         f"{answer.model}: {usage.completion_tokens:,} tokens generated from {usage.prompt_tokens:,} of prompt "
