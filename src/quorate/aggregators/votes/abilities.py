@@ -1,0 +1,204 @@
+"""Label-free weighting of uneven models: whom to trust, learned from agreement alone.
+
+A method of our own on known parts. Model w answers question i rightly with probability
+s(ability_w - difficulty_i), s the logistic function (Rasch 1960; GLAD, Whitehill et al. 2009, has the
+same idea with a slope). One-coin Dawid-Skene has no difficulty: there many weak models outvote a few
+strong ones on the hard questions. Wrong answers follow a Polya urn (a Dirichlet-multinomial with
+concentration 1), so that models which share a wrong answer, as they do, are no independent witnesses
+for it; Dawid-Skene takes every one as new evidence.
+
+With n_c votes on class c, N votes and W possible wrong classes (as many as were seen), the log-weight of c is
+
+    sum over voters of c of (ability - difficulty)
+        + sum over other classes d of log(n_d!) - log Gamma(W + N - n_c)
+
+and an abstention is an error of its voter. Votes of the weak may so count against an answer; since votes
+alone cannot tell a hard question from a wrong majority, no question is harder than the ability of its
+ablest voter plus the deviation of its voters' abilities: among equals the plurality wins. Abilities and difficulties have a normal prior with mean 0
+and a deviation of 3 (in logits); difficulties and beliefs are found by expectation-maximization from
+the shares of the votes, each difficulty from its question alone, so that abilities learned on one bank
+judge any new question. Online, an ability moves by one Newton step a question: its precision grows
+with what it has seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, fsum, lgamma
+from pathlib import Path
+from statistics import pstdev
+from typing import NamedTuple
+
+from pydantic import Field, ValidationError
+
+from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.types import Frozen
+
+from .ballot import Ballot, Weights, summed
+from .counting import Plurality
+from .learning import normalized
+
+__all__ = ["SPREAD", "Abilities", "Ability", "LabelFree"]
+
+SPREAD = 3.0
+"""Deviation of abilities and difficulties before anything is seen, in logits."""
+ROUNDS = 50
+FARTHEST = 10.0
+"""Largest difficulty, either way."""
+
+
+class Ability(Frozen):
+    """What is known of one model."""
+
+    mean: float = Field(default=0.0, allow_inf_nan=False)
+    """In logits: 0 is right on half of the questions of middling difficulty."""
+    precision: float = Field(default=SPREAD**-2, gt=0, allow_inf_nan=False)
+    """Inverse variance; grows with every question."""
+    answers: int = Field(default=0, ge=0)
+    """Candidates seen, abstentions included."""
+
+
+class Abilities(Frozen):
+    """What is known of all models; the content of the file."""
+
+    version: int = Field(default=1, ge=1, le=1)
+    models: Mapping[str, Ability] = Field(default_factory=dict)
+
+    def of(self, model: str) -> Ability:
+        """The model's ability, or that of one never seen."""
+        return self.models.get(model, _UNKNOWN)
+
+    def save(self, path: Path | str) -> None:
+        """Writes the file, whole or not at all.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        target = Path(path)
+        draft = target.with_name(target.name + ".new")
+        try:
+            draft.write_text(json.dumps(self.model_dump(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            draft.replace(target)
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: Path | str) -> Abilities:
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: there is no such file, or it holds something else; names the field.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", file=path) from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"])) or None
+            raise DataError(f"no file of abilities: {first['msg']}", file=path, field=field) from None
+
+
+_UNKNOWN = Ability()
+
+
+class Judged(NamedTuple):
+    """What one question's votes say once abilities are known."""
+
+    weights: Weights
+    """Log-probabilities but for a constant."""
+    belief: Weights
+    """Probabilities of the classes."""
+    difficulty: float
+
+
+@dataclass
+class LabelFree:
+    """The rule: the abilities so far, and how they grow.
+
+    Args:
+        abilities: learned before; models never seen count as middling.
+    """
+
+    abilities: Abilities = field(default_factory=Abilities)
+    name = "label-free"
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`; voters of whom nothing is known yet are counted."""
+        known = [self.abilities.of(ballot.voter(i)) for i in ballot.cast]
+        return self.judged(ballot).weights if len(set(known)) > 1 else Plurality().weights(ballot)
+
+    def judged(self, ballot: Ballot) -> Judged:
+        """Weights, belief and difficulty of one question under the abilities so far."""
+        ability = [self.abilities.of(ballot.voter(i)).mean for i in range(len(ballot.classes))]
+        urn = _urn(Plurality().weights(ballot))
+        strength = summed((ballot.class_of(i), ability[i]) for i in ballot.cast)
+        votes = Plurality().weights(ballot)
+        belief = {number: count / len(ballot.cast) for number, count in votes.items()}
+        hardest = _hardest([ability[i] for i in ballot.cast])
+        weights, difficulty = dict(belief), 0.0
+        for _ in range(ROUNDS):
+            right = fsum(votes[number] * probability for number, probability in belief.items())
+            last, difficulty = difficulty, min(_newton(difficulty, ability, right), hardest)
+            weights = {c: strength[c] - votes[c] * difficulty + urn[c] for c in votes}
+            belief = normalized(weights)
+            if abs(difficulty - last) < 1e-9:
+                break
+        return Judged(weights, belief, difficulty)
+
+    def update(self, ballot: Ballot) -> None:
+        """Learns from one more question, in one step: the abilities of its voters move."""
+        judged = self.judged(ballot)
+        models = dict(self.abilities.models)
+        for voter in sorted({ballot.voter(i) for i in range(len(ballot.classes))}):
+            mine = [i for i in range(len(ballot.classes)) if ballot.voter(i) == voter]
+            old = self.abilities.of(voter)
+            chance = _logistic(old.mean - judged.difficulty)
+            hits = fsum(judged.belief[ballot.class_of(i)] for i in mine if ballot.classes[i] is not None)
+            precision = old.precision + len(mine) * chance * (1 - chance)
+            mean = old.mean + (hits - len(mine) * chance) / precision
+            models[voter] = Ability(mean=mean, precision=precision, answers=old.answers + len(mine))
+        self.abilities = Abilities(models=models)
+
+    def fit(self, ballots: Sequence[Ballot]) -> LabelFree:
+        """Learns from many questions at once, anew: what was known before is the starting point only.
+
+        Raises:
+            MissingExtra: numpy is not installed.
+        """
+        from .fitting import fit_abilities
+
+        self.abilities, _ = fit_abilities(ballots)
+        return self
+
+    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+        """See `BatchRule`."""
+        from .fitting import fit_abilities
+
+        self.abilities, weights = fit_abilities(ballots)
+        return weights
+
+
+def _urn(votes: Weights) -> Weights:
+    """For each class the log-probability that the votes on the others came about as they did, if it is right."""
+    total, wrong = sum(votes.values()), max(1, len(votes))
+    orders = fsum(lgamma(1 + n) for n in votes.values())
+    return {c: orders - lgamma(1 + n) - lgamma(wrong + total - n) for c, n in votes.items()}
+
+
+def _hardest(abilities: Sequence[float]) -> float:
+    return min(max(abilities) + pstdev(abilities), FARTHEST) if abilities else FARTHEST
+
+
+def _newton(difficulty: float, ability: Sequence[float], right: float) -> float:
+    """One step towards the difficulty at which as many are expected to be right as seem to be."""
+    chances = [_logistic(a - difficulty) for a in ability]
+    slope = fsum(p * (1 - p) for p in chances) + SPREAD**-2
+    step = (fsum(chances) - right - difficulty * SPREAD**-2) / slope
+    return min(max(difficulty + min(max(step, -1.0), 1.0), -FARTHEST), FARTHEST)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + exp(-x))

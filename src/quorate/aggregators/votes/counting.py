@@ -1,0 +1,206 @@
+"""Rules that count one question's votes by themselves.
+
+| rule | weight of a class | source |
+|---|---|---|
+| `Plurality` | votes | self-consistency, arXiv 2203.11171, section 2 |
+| `ByModel` | sum of given weights of its voters | a prior on models |
+| `LogOdds` | sum of log((K - 1) a / (1 - a)) for known accuracies a | Nitzan and Paroush 1982; one-coin form |
+| `ByConfidence` | sum of softmax(score / temperature) | CISC, arXiv 2502.06233, section 3 |
+| `Borda` | sum of (N - r + 1)^p for the candidate of rank r | arXiv 2502.18581, section 5 |
+| `RunOff` | votes in a second round between the two best | Run-Off Election, arXiv 2302.02300, section 3 |
+
+All work on votes of one candidate and give no weights where everyone abstains. Where scores are
+missing, `ByConfidence` takes the mean of the others and `Borda` ranks them last together; with no
+scores at all both are plurality. Weights that are all zero say nothing and give way to plurality too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from math import exp, fsum, isfinite, log
+from statistics import fmean
+
+from quorate.orchestrator.errors import BadInput
+
+from .ballot import Ballot, Weights, leaders, summed
+
+__all__ = ["Borda", "ByConfidence", "ByModel", "LogOdds", "Plurality", "RunOff", "checked_accuracies"]
+
+SURE = 1e-6
+"""Accuracies are kept this far from 0 and 1, where the log-odds would be infinite."""
+
+
+class Plurality:
+    """Every vote weighs one."""
+
+    name = "plurality"
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        return summed((ballot.class_of(i), 1.0) for i in ballot.cast)
+
+
+class ByModel:
+    """Votes weigh what their model is worth by a prior: its accuracy elsewhere, its price, a guess.
+
+    Args:
+        priors: weight of each model.
+        default: weight of a model that is not named.
+
+    Raises:
+        BadInput: a weight is negative or not finite.
+    """
+
+    name = "by-model"
+
+    def __init__(self, priors: Mapping[str, float], *, default: float = 1.0) -> None:
+        for name, weight in {**priors, "(default)": default}.items():
+            if not (isfinite(weight) and weight >= 0):
+                raise BadInput(f"{self.name}: weight of {name!r} is {weight}: give a finite number of at least 0")
+        self.priors, self.default = dict(priors), default
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        votes = [(ballot.class_of(i), self.priors.get(ballot.voter(i), self.default)) for i in ballot.cast]
+        return _or_plurality(summed(votes), ballot)
+
+
+class LogOdds:
+    """The Bayes decision for independent voters of known accuracy and wrong answers equally likely.
+
+    Args:
+        accuracies: of each model, in [0, 1]; below 1/K a vote counts against its class.
+        default: accuracy of a model that is not named.
+        classes: how many answers there could be; one more than were seen, at least 2, if not given.
+
+    Raises:
+        BadInput: an accuracy is outside [0, 1], or there are fewer than 2 classes.
+    """
+
+    name = "log-odds"
+
+    def __init__(self, accuracies: Mapping[str, float], *, default: float = 0.6, classes: int | None = None) -> None:
+        self.accuracies = checked_accuracies({**accuracies, "(default)": default})
+        if classes is not None and classes < 2:
+            raise BadInput(f"{self.name}: classes={classes}: a vote needs at least 2 possible answers")
+        self.classes = classes
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        possible = max(2, self.classes or len({ballot.class_of(i) for i in ballot.cast}) + 1)
+        votes = ((ballot.class_of(i), self._weight(ballot.voter(i), possible)) for i in ballot.cast)
+        return summed(votes)
+
+    def _weight(self, voter: str, possible: int) -> float:
+        accuracy = self.accuracies.get(voter, self.accuracies["(default)"])
+        return log((possible - 1) * accuracy / (1 - accuracy))
+
+
+class ByConfidence:
+    """Votes weigh by how sure they are, relative to the others of the same question.
+
+    Args:
+        temperature: small ones trust the surest alone, large ones count votes.
+
+    Raises:
+        BadInput: the temperature is not a positive number.
+    """
+
+    name = "by-confidence"
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        if not (isfinite(temperature) and temperature > 0):
+            raise BadInput(f"{self.name}: temperature={temperature}: give a positive number")
+        self.temperature = temperature
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        scores = {i: s for i in ballot.cast if (s := ballot.score(i)) is not None}
+        if not scores:
+            return Plurality().weights(ballot)
+        top = max(scores.values())
+        raw = {i: exp((s - top) / self.temperature) for i, s in scores.items()}
+        total, missing = fsum(raw.values()), fmean(raw.values())
+        return summed((ballot.class_of(i), raw.get(i, missing) / total) for i in ballot.cast)
+
+
+class Borda:
+    """Candidates are ranked by score, and those near the top weigh more.
+
+    Equal scores share the values of the ranks that they fill, so the order of candidates never counts.
+
+    Args:
+        power: 0 counts votes, large ones trust the first alone.
+
+    Raises:
+        BadInput: the power is negative or not finite.
+    """
+
+    name = "borda"
+
+    def __init__(self, power: float = 0.5) -> None:
+        if not (isfinite(power) and power >= 0):
+            raise BadInput(f"{self.name}: power={power}: give a number of at least 0")
+        self.power = power
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        scores = {i: -float("inf") if (s := ballot.score(i)) is None else s for i in ballot.cast}
+        ranked = sorted(scores, key=lambda i: -scores[i])
+        values = [float(len(ranked) - place) ** self.power for place in range(len(ranked))]
+        votes: list[tuple[int, float]] = []
+        for _, tied in groupby(zip(ranked, values, strict=True), key=lambda pair: scores[pair[0]]):
+            group = list(tied)
+            share = fmean(value for _, value in group)
+            votes += [(ballot.class_of(i), share) for i, _ in group]
+        return summed(votes)
+
+
+class RunOff:
+    """Two rounds: plurality names the two finalists, then every voter chooses between them.
+
+    A voter is a model with all its candidates; it prefers the class that it gave more weight to (scores
+    where there are any, else its own votes). One that gave neither any, or both the same, gives half a
+    vote to each. Where several classes tie for a place in the final, all of them are in it, and a voter's
+    vote is shared by those of them that it prefers.
+
+    In the paper every voter ranks all classes by its logits; sampled answers rank only those they name.
+    """
+
+    name = "run-off"
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        first = Plurality().weights(ballot)
+        finalists = set(leaders(first))
+        if len(finalists) == 1:
+            finalists |= set(leaders({c: w for c, w in first.items() if c not in finalists}))
+        voters = sorted({ballot.voter(i) for i in range(len(ballot.classes))})
+        votes = [vote for voter in voters for vote in self._second(ballot, voter, finalists)]
+        return summed(votes)
+
+    def _second(self, ballot: Ballot, voter: str, finalists: set[int]) -> list[tuple[int, float]]:
+        mine = [i for i in ballot.cast if ballot.voter(i) == voter and ballot.classes[i] in finalists]
+        scored = all(ballot.score(i) is not None for i in mine)
+        given = summed(
+            (ballot.class_of(i), (ballot.score(i) or 0.0) if scored and ballot.scores else 1.0) for i in mine
+        )
+        chosen = leaders(given) or sorted(finalists)
+        return [(number, 1.0 / len(chosen)) for number in chosen]
+
+
+def checked_accuracies(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """Accuracies kept just inside (0, 1).
+
+    Raises:
+        BadInput: one is outside [0, 1] or not a number.
+    """
+    for name, accuracy in accuracies.items():
+        if not 0 <= accuracy <= 1:
+            raise BadInput(f"accuracy of {name!r} is {accuracy}: give a share from 0 to 1")
+    return {name: min(max(a, SURE), 1 - SURE) for name, a in accuracies.items()}
+
+
+def _or_plurality(weights: Weights, ballot: Ballot) -> Weights:
+    return weights if any(weights.values()) else Plurality().weights(ballot)
