@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quorate import sample
 from quorate.aggregators import Layer, MixtureOfAgents, ProposeAndAggregate, SelfMoA
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Failure, Message, Question
@@ -126,3 +127,14 @@ async def test_closing_closes_every_model_once() -> None:
     a, b = Closing(name="a"), Closing(name="b")
     await MixtureOfAgents(a, layers=[Layer((a, b), 2)], fallback=vote()).aclose()
     assert sorted(closed) == ["a", "b"]
+
+
+async def test_a_pipeline_can_be_a_member_of_a_layer() -> None:
+    """A vote among the proposers of a layer: asked once a member, booked under the layer."""
+    inner = ScriptedModel(["\\boxed{5}"], name="inner")
+    team = sample(inner, n=3) | vote()
+    last = ScriptedModel(["the end"], name="last")
+    answer = await aggregation(MixtureOfAgents(last, layers=[Layer((team,), 2)], fallback=vote()), boxed(1, 2))
+    assert len(inner.asked) == 6
+    assert system(last.asked[0]).count("boxed{5}") == 2
+    assert [(s.stage, s.model) for s in answer.stages] == [("aggregate/layer-1", "inner"), ("aggregate", "last")]

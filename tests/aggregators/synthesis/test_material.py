@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators import AggLM
+from quorate.aggregators import AggLM, RecursiveSelfAggregation
 from quorate.aggregators.synthesis.material import Item, Room, laid_out, told
 from quorate.orchestrator.errors import MissingExtra
+from quorate.orchestrator.types import Question
 from quorate.testing import ScriptedModel
 
 from ..helpers import candidate
@@ -94,3 +96,14 @@ async def test_a_model_that_cannot_load_fails_when_it_is_asked() -> None:
 
     answer = await aggregation(AggLM(Unloadable([ValueError("bug")]), fallback=vote()), boxed(4))
     assert (answer.answer, answer.degraded[0].code) == ("4", "aggregator_failed")
+
+
+@pytest.mark.parametrize("make", [AggLM, RecursiveSelfAggregation])
+async def test_a_box_is_asked_for_only_where_the_request_has_no_format(make: type[AggLM]) -> None:
+    """With a response format of its own, nothing else is asked for."""
+    free, formatted = ScriptedModel(["\\boxed{7}"]), ScriptedModel(["{}"])
+    await aggregation(make(free, fallback=vote()), boxed(1))
+    question = Question.of("What?").model_copy(update={"response_format": {"type": "json_object"}})
+    await aggregation(make(formatted, fallback=vote()), boxed(1), question=question)
+    assert "\\boxed{}" in free.asked[0].messages[0].text
+    assert "\\boxed{}" not in formatted.asked[0].messages[0].text

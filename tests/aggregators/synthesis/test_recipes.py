@@ -69,6 +69,7 @@ def test_options_reach_the_aggregators() -> None:
         ("aft", {"rounds": 0}, "rounds"),
         ("rsa", {"subset": 7}, "'subset': 7 of n=6"),
         ("rsa", {"loops": -1}, "loops"),
+        ("rsa", {"loops": 10**9}, "loops"),
         ("rsa", {"final": "best"}, "final"),
         ("debate", {"rounds": -1}, "rounds"),
         ("debate", {"roles": [""]}, "roles"),

@@ -26,7 +26,7 @@ from .writing import Writing, instead
 
 __all__ = ["Brief", "Synthesis", "Writer", "told_once"]
 
-SAMPLE = {"responses": ["x", "y"], "system": "", "problem": "x"}
+SAMPLE = {"responses": ["x", "y"], "system": "", "problem": "x", "formatted": False}
 """Variables of every prompt of this family."""
 
 

@@ -13,6 +13,7 @@ from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
 
+from ..extraction import AnswerExtractor
 from .base import Synthesis, told_once
 from .material import canonical
 from .members import Ask, draw
@@ -103,8 +104,6 @@ class RandomMember:
         run: Run,
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`."""
-        from ..extraction import AnswerExtractor
-
         chosen = run.rng("member").choice(canonical(candidates))
         yield Done(
             answer=Answer(

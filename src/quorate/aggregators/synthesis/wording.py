@@ -42,7 +42,8 @@ def as_system(prompt: Prompt, question: Question, responses: Sequence[str]) -> Q
 
 def as_user(prompt: Prompt, question: Question, responses: Sequence[str]) -> Question:
     """The prompt, which quotes the question, in place of the last user message; its images stay."""
-    words = prompt.render(responses=responses, problem=question.text)
+    formatted = question.response_format is not None
+    words = prompt.render(responses=responses, problem=question.text, formatted=formatted)
     *before, last = question.messages
     if last.role != "user":
         return question.asking(*question.messages, Message(role="user", content=words))

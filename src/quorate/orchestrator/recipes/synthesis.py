@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPES", "SynthesisOptions"]
 
+MOST = 64
+"""Bound on layers, rounds and loops, each of which costs N calls."""
+
 
 class SynthesisOptions(Options):
     """What every synthesizer can be told."""
@@ -36,14 +39,14 @@ class WindowOptions(SynthesisOptions):
 class MixtureOptions(SynthesisOptions):
     """How deep a mixture is."""
 
-    layers: int = Field(default=3, ge=2)
+    layers: int = Field(default=3, ge=2, le=MOST)
     """Layers with the sampling stage and the aggregator; each layer between them has N answers."""
 
 
 class ProposeOptions(SynthesisOptions):
     """How often proposals are aggregated."""
 
-    rounds: int = Field(default=2, ge=1)
+    rounds: int = Field(default=2, ge=1, le=MOST)
     """Layers of aggregation; each but the last gives N answers."""
 
 
@@ -52,7 +55,7 @@ class RecursiveOptions(SynthesisOptions):
 
     subset: int | None = Field(default=None, ge=1)
     """Members that one aggregation reads, at most N; 4, or N where that is less, if not given."""
-    loops: int = Field(default=10, ge=0)
+    loops: int = Field(default=10, ge=0, le=MOST)
     """How often the whole population is renewed, N calls each time."""
     final: Literal["majority", "random"] = "majority"
     """How the last population becomes one answer."""
@@ -61,7 +64,7 @@ class RecursiveOptions(SynthesisOptions):
 class DebateOptions(SynthesisOptions):
     """How candidates are debated."""
 
-    rounds: int = Field(default=2, ge=0)
+    rounds: int = Field(default=2, ge=0, le=MOST)
     """Rounds of revision, N calls each."""
     roles: tuple[str, ...] = ()
     """System messages dealt to the agents in turn."""
