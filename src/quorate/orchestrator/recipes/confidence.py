@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -54,12 +55,12 @@ class DeepConfOptions(Options):
 def _measure(options: ConfidenceOptions) -> Measure:
     from quorate.aggregators import confidence
 
-    grouped = {
+    grouped: dict[str, Callable[[int], Measure]] = {
         "lowest-group": confidence.LowestGroup,
         "bottom-groups": confidence.BottomGroups,
         "tail": confidence.Tail,
     }
-    plain = {
+    plain: dict[str, Callable[[], Measure]] = {
         "mean-logprob": confidence.MeanLogprob,
         "self-certainty": confidence.SelfCertainty,
         "token-confidence": confidence.TokenConfidence,
