@@ -1,11 +1,28 @@
 """`quorate eval replay`: aggregators measured on answers that were recorded before.
 
-`records` is the material, `registry` the aggregators by name (and how to add one).
+`reading` knows the formats, `records` is the material, `registry` has the aggregators by name (and how
+to add one), `measuring` draws subsets and counts.
 """
 
 from __future__ import annotations
 
+from .measuring import Gain, Result, replay
+from .reading import read_bank
 from .records import Recorded, RecordedBank
 from .registry import BatchEntry, Chosen, Entry, Outcome, Replayable, counts, entries
 
-__all__ = ["BatchEntry", "Chosen", "Entry", "Outcome", "Recorded", "RecordedBank", "Replayable", "counts", "entries"]
+__all__ = [
+    "BatchEntry",
+    "Chosen",
+    "Entry",
+    "Gain",
+    "Outcome",
+    "Recorded",
+    "RecordedBank",
+    "Replayable",
+    "Result",
+    "counts",
+    "entries",
+    "read_bank",
+    "replay",
+]

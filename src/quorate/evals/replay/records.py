@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from quorate.aggregators.votes import leaders
+
 __all__ = ["Recorded", "RecordedBank"]
 
 
@@ -56,12 +58,10 @@ class Recorded:
 
         Ties so get their expected credit; no weights at all are no answer.
         """
-        if not weights:
-            return 0.0
-        best = max(weights.values())
+        best = set(leaders(weights))
         rights: dict[int, list[bool]] = defaultdict(list)
         for number, right in zip(self.classes, self.right, strict=True):
-            if number is not None and weights.get(number) == best:
+            if number is not None and number in best:
                 rights[number].append(right)
         return sum(sum(group) / len(group) for group in rights.values()) / len(rights) if rights else 0.0
 

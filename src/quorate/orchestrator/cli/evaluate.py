@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ..types import Sampling
 from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .replay import replay
 from .show import wide_console
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ app = typer.Typer(help="Measure which aggregation is worth its tokens.", no_args
 @app.callback()
 def _group() -> None:
     """Measure which aggregation is worth its tokens."""
+
+
+app.command()(replay)
 
 
 @app.command()
