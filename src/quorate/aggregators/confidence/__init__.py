@@ -12,7 +12,7 @@ from .measures import (
     TokenConfidence,
     token_confidence,
 )
-from .online import DeepConfSample, DeepConfVote, deepconf
+from .online import DeepConfSample, DeepConfVote, deepconf, stopped_at
 from .vote import ConfidenceBorda, ConfidenceVote, percentile
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "TokenConfidence",
     "deepconf",
     "percentile",
+    "stopped_at",
     "token_confidence",
 ]

@@ -40,7 +40,7 @@ from ..stopping import Consensus
 from .measures import WINDOW, LowestGroup, token_confidence
 from .vote import ConfidenceVote, percentile
 
-__all__ = ["DeepConfSample", "DeepConfVote", "deepconf"]
+__all__ = ["DeepConfSample", "DeepConfVote", "deepconf", "stopped_at"]
 
 WARM_UP = 16
 KEEP = 0.9
@@ -219,6 +219,12 @@ class _Watched:
         if left.error is not None:
             return CandidateFailed(candidate=left)
         return CandidateFinished(candidate=left) if left.ok else CandidateCancelled(candidate=left)
+
+
+def stopped_at(tokens: Sequence[TokenLogprob], threshold: float, window: int) -> int | None:
+    """After how many of its tokens a recorded trace would have been stopped; None if it would not."""
+    group = _Group(window)
+    return next((n for n, token in enumerate(tokens, start=1) if group.falls_below(threshold, (token,))), None)
 
 
 class _Group:

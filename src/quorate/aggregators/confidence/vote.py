@@ -63,12 +63,16 @@ class ConfidenceVote(MajorityVote):
 
     def weights(self, candidates: Sequence[Candidate]) -> dict[int, float]:
         """What each of these traces weighs, by index; those that are filtered out are missing."""
-        scores = {c.index: score for c in candidates if (score := self.measure(c)) is not None}
+        return self.weights_of({c.index: self.measure(c) for c in candidates})
+
+    def weights_of(self, confidence: Mapping[int, float | None]) -> dict[int, float]:
+        """The same from the confidence of each, None where it is unknown."""
+        scores = {index: score for index, score in confidence.items() if score is not None}
         weights = self.weighed(scores)
         mean = fsum(weights.values()) / len(weights) if weights else 0.0
         if mean <= 0:
-            return {c.index: 1.0 for c in candidates if c.index in weights or c.index not in scores}
-        return weights | {c.index: mean for c in candidates if c.index not in scores}
+            return {index: 1.0 for index in confidence if index in weights or index not in scores}
+        return weights | {index: mean for index in confidence if index not in scores}
 
     def weighed(self, scores: Mapping[int, float]) -> dict[int, float]:
         """Weights of those who are kept, from the confidence of all."""
