@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -58,14 +58,14 @@ async def _row(item: str, model: str, gold: str, candidates: list[Candidate]) ->
     told = sorted({a for a in answers if a is not None} | {gold})
     classes = dict(zip(told, await default_equivalence().classes(told), strict=True))
     numbers = [None if a is None else classes[a] for a in answers]
-    return Row(
-        item,
-        model,
-        list(answers),
-        [n == classes[gold] for n in numbers],
-        {"tokens": [c.usage.completion_tokens for c in candidates], "candidates": list(candidates)},
-        classes=numbers,
-    )
+    columns: dict[str, list[Any]] = {
+        "tokens": [c.usage.completion_tokens for c in candidates],
+        "candidates": list(candidates),
+    }
+    if all(c.logprobs is not None for c in candidates):
+        columns["logprobs"] = [c.logprobs for c in candidates]
+    right = [n == classes[gold] for n in numbers]
+    return Row(item, model, list(answers), right, columns, classes=numbers)
 
 
 def _names(agents: set[str]) -> dict[str, str]:
