@@ -99,7 +99,7 @@ class Question(Frozen):
         if isinstance(question, str):
             question = [Message(role="user", content=question)]
         messages = tuple(m if isinstance(m, Message) else Message.model_validate(m) for m in question)
-        if not messages or not any(m.content for m in messages if m.role != "system"):
+        if not any(_says_something(m.content) for m in messages if m.role != "system"):
             raise BadInput("the question is empty: give some text, or messages of which one has content")
         return cls(messages=messages)
 
@@ -121,6 +121,10 @@ class Question(Frozen):
     def asking(self, *messages: Message) -> Question:
         """These messages in place of the conversation, with the same settings and format."""
         return self.model_copy(update={"messages": messages})
+
+
+def _says_something(content: str | Sequence[Any] | None) -> bool:
+    return bool(content.strip() if isinstance(content, str) else content)
 
 
 class Usage(Frozen):
