@@ -12,6 +12,7 @@ from quorate import sample
 from quorate.aggregators import AdaptiveConsistency, Agreement, Gate, SelfMoA
 from quorate.aggregators.synthesis import RandomMember
 from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.cli.show import answer_json
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event, SynthesisToken
 from quorate.orchestrator.pipeline import Pipeline
@@ -190,3 +191,58 @@ async def test_on_the_wire() -> None:
     catalogue = Catalogue({"m": ScriptedModel(["\\boxed{4}"], name="m")})
     answer = await catalogue.resolve("gate@8/m").answer("?", seed=1)  # type: ignore[attr-defined]
     assert (answer.model, answer.answer, len(answer.candidates)) == ("gate@8/m", "4", 4)
+
+
+def calls(*cities: str) -> list[Candidate]:
+    """Candidates of a tool call each."""
+    return [
+        Candidate(
+            index=i,
+            model="m",
+            tool_calls=(
+                {
+                    "id": f"call_{i}",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": f'{{"city": "{city}", "days": 1}}'},
+                },
+            ),
+        )
+        for i, city in enumerate(cities)
+    ]
+
+
+WEATHER = Question.of("Weather?").model_copy(
+    update={"tools": ({"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}},)}
+)
+
+
+@pytest.mark.parametrize(("cities", "route"), [(["Oslo"] * 4, "majority: adaptive"), (["Oslo", "Rome"], "self-moa: 1")])
+async def test_by_name_it_counts_tool_calls_too(cities: list[str], route: str) -> None:
+    """Agreement is that of calls by value; where there is none, the calls are what the synthesizer reads."""
+    model = ScriptedModel(["Rome it is: \\boxed{7}"])
+    recipe = RECIPES["gate"]
+    aggregator = recipe.build(Parts((model,), 4, recipe.checked({}))).aggregator
+    answer = await aggregation(aggregator, calls(*cities), question=WEATHER)
+    assert (answer.route or "").startswith(route)
+    assert sum(cluster.votes for cluster in answer.tally) == len(cities)
+    if model.asked:
+        assert '"city": "Rome"' in model.asked[0].messages[0].text.replace("\\", "")
+
+
+async def test_json_documents_are_counted_and_answered_by_value() -> None:
+    """A synthesized document's answer is the document, in the spelling in which the vote counts it."""
+    question = Question.of("Which?").model_copy(update={"response_format": {"type": "json_object"}})
+    model = ScriptedModel(['{"b": 2,  "a": 1}'])
+    recipe = RECIPES["agglm"]
+    aggregator = recipe.build(Parts((model,), 2, recipe.checked({}))).aggregator
+    documents = [candidate(0, '{"a": 1, "b": 2}'), candidate(1, '{"b": 2, "a": 1}')]
+    answer = await aggregation(aggregator, documents, question=question)
+    assert [cluster.votes for cluster in answer.tally] == [2]
+    assert answer.answer == answer.tally[0].answer
+
+
+async def test_the_command_line_tells_the_route() -> None:
+    """In its JSON where there is one."""
+    answer = await aggregation(gate(ScriptedModel(["\\boxed{7}"])), boxed(3, 4))
+    assert answer_json(answer)["route"] == answer.route
+    assert "route" not in answer_json(answer.with_(route=None))

@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, StoppingRule, Tallier
+from quorate.orchestrator.protocols import Aggregator, StoppingRule, Tailored, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
 
@@ -83,6 +83,10 @@ class Gate:
         self.tallier: Tallier = chosen
         self.rule = rule or AdaptiveConsistency()
 
+    def tailored(self, question: Question) -> Tallier:
+        """See `protocols.Tailored`; the cheap aggregator's, where what counts depends on the question."""
+        return self.cheap.tailored(question) if isinstance(self.cheap, Tailored) else self.tallier
+
     def extract(self, candidate: Candidate) -> str | None:
         """What the candidate votes for in the cheap aggregator's tally."""
         return self.tallier.extract(candidate)
@@ -101,7 +105,7 @@ class Gate:
         """
         if not any(c.ok for c in candidates):
             raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
-        tally = await self.tally(candidates)
+        tally = await self.tailored(question).tally(candidates)
         sure = self.rule.stop(candidates, tally) if tally else None
         route = f"{self.cheap.name}: {sure}" if sure else f"{self.expensive.name}: {_standing(tally)}, not settled"
         way = self.cheap.aggregate(question, candidates, run) if sure else self._dear(question, candidates, run)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tallier
+from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tailored, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 from quorate.prompts import Prompt
@@ -36,7 +36,8 @@ class Synthesis(ABC):
     Args:
         aggregator: the model that synthesizes; a pipeline will do.
         fallback: what answers without it, and counts the votes; `MajorityVote()` by default.
-        extractor: finds the answer in the synthesized text; `AnswerExtractor()` by default.
+        extractor: finds the answer in the synthesized text; `AnswerExtractor()` by default. A fallback
+            that is `Tailored`, such as `StructuredVote`, finds it instead.
         max_context_tokens: room for the candidates in one prompt, and no more than the model's context
             leaves where it knows it (`material.Counts`); else estimated at three characters a token.
             Longer ones lose their middle, and the answer is marked `candidate_cut`.
@@ -77,6 +78,10 @@ class Synthesis(ABC):
     def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`."""
 
+    def tailored(self, question: Question) -> Tallier:
+        """See `protocols.Tailored`; the fallback's, where what counts depends on the question."""
+        return self.fallback.tailored(question) if isinstance(self.fallback, Tailored) else self
+
     def extract(self, candidate: Candidate) -> str | None:
         """What the candidate votes for in the fallback's tally."""
         return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
@@ -96,13 +101,26 @@ class Synthesis(ABC):
         frame = self.placed(self.prompt, question, ["", ""])
         return Room.of(model, self.max_context_tokens, [m.text for m in frame.messages])
 
+    def answer_in(self, question: Question, written: Answer) -> str | None:
+        """What a synthesized text (or tool call) answers."""
+        if not isinstance(self.fallback, Tailored):
+            return self.extractor.extract(written.text)
+        spoken = Candidate(index=0, model=written.model, text=written.text, tool_calls=written.tool_calls)
+        return self.fallback.tailored(question).extract(spoken)
+
     async def finished(
-        self, answer: Answer, candidates: Sequence[Candidate], notes: Iterable[Degradation], run: Run
+        self,
+        question: Question,
+        answer: Answer,
+        candidates: Sequence[Candidate],
+        notes: Iterable[Degradation],
+        run: Run,
     ) -> Answer:
         """An inner answer with the candidates and their votes in place of its own."""
+        tallier = self.tailored(question)
         return answer.with_(
             candidates=tuple(candidates),
-            tally=await self.tally(candidates),
+            tally=await tallier.tally(candidates),
             degraded=(*notes, *answer.degraded),
             usage=run.ledger.usage,
             stages=run.ledger.stages,
@@ -170,9 +188,9 @@ class Writer(Synthesis):
                 async for event in events:
                     yield event
             if writing.answer is not None:
-                found = self.extractor.extract(writing.answer.text)
+                found = self.answer_in(question, writing.answer)
                 answer = writing.answer.with_(answer=found, prompt_version=self.prompt.version)
-                yield Done(answer=await self.finished(answer, candidates, notes, run))
+                yield Done(answer=await self.finished(question, answer, candidates, notes, run))
                 return
             note = Degradation(code="aggregator_failed", where=where, detail=writing.problem)
         rest = instead(self.fallback, question, candidates, run, (note, *notes), writing, self.extractor)

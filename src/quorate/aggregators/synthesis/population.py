@@ -55,7 +55,7 @@ class Population(Synthesis):
                 if isinstance(event, Done):
                     version = None if members == _numbered(first) else self.prompt.version
                     answer = event.answer.with_(prompt_version=version)
-                    yield Done(answer=await self.finished(answer, candidates, told_once(notes), run))
+                    yield Done(answer=await self.finished(question, answer, candidates, told_once(notes), run))
                 else:
                     yield event
 

@@ -102,7 +102,7 @@ def _aft(parts: Parts) -> Pipeline:
 
 
 def _rsa(parts: Parts) -> Pipeline:
-    from quorate.aggregators import MajorityVote, RandomMember, RecursiveSelfAggregation
+    from quorate.aggregators import RandomMember, RecursiveSelfAggregation
 
     options = parts.options
     subset = min(4, parts.n) if options.subset is None else options.subset
@@ -110,7 +110,7 @@ def _rsa(parts: Parts) -> Pipeline:
         raise BadInput(
             f"rsa: option 'subset': {subset} of n={parts.n} candidates; give at most {parts.n}, or a larger n"
         )
-    final = RandomMember() if options.final == "random" else MajorityVote()
+    final = RandomMember() if options.final == "random" else None
     return parts.sample() | RecursiveSelfAggregation(
         parts.aggregator, subset=subset, loops=options.loops, final=final, **_common(parts)
     )
@@ -124,7 +124,9 @@ def _debate(parts: Parts) -> Pipeline:
 
 
 def _common(parts: Parts) -> dict[str, Any]:
-    return {"max_context_tokens": parts.options.max_context_tokens}
+    from quorate.aggregators import StructuredVote
+
+    return {"max_context_tokens": parts.options.max_context_tokens, "fallback": StructuredVote()}
 
 
 RECIPES = (
