@@ -157,11 +157,11 @@ class Scorer:
 class RewardModel(Scorer):
     """A reward model that vLLM serves with `--runner pooling`, by its Pooling API."""
 
-    path = "/pooling"
+    path = "pooling"
 
     def __init__(self, model: str, **settings: Any) -> None:
         super().__init__(model, **settings)
-        self.http.root = self.http.root.copy_with(path=re.sub(r"/v\d+$", "", self.http.root.path))
+        self.http.root = self.http.root.copy_with(path=re.sub(r"/v\d+$", "", self.http.root.path) + "/")
 
     def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
         """The conversation with the candidate's text as the assistant's turn."""

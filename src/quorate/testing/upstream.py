@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from .script import Fault, Raw, Reply, Step
-from .wire import error_body, models_body, plain_body, sse, stream_chunks
+from .wire import SCORING, error_body, models_body, plain_body, score_body, sse, stream_chunks
 
 __all__ = ["Received", "ScriptedUpstream"]
 
@@ -35,10 +35,12 @@ OK = Reply("ok")
 class ScriptedUpstream:
     """An OpenAI-compatible server for tests: `/v1/chat/completions` (plain and streamed) and `/v1/models`.
 
+    Also vLLM's `/pooling`, `/v1/score` and `/v1/rerank`, where the text of a `Reply` is the score.
+
     Use it with `async with` in the running event loop, or with `with` from code that has none.
 
     Args:
-        script: what to do with each chat request in turn, the last step for all further ones; or a
+        script: what to do with each request in turn, the last step for all further ones; or a
             function from the request to a step.
         models: what `/v1/models` lists.
         refuses: fields of the body (`n`, `max_tokens`, `stream_options.continuous_usage_stats`, ...)
@@ -80,7 +82,8 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**27)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        for path in ("/v1/chat/completions", *SCORING):
+            app.router.add_post(path, self._chat)
         app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -168,6 +171,8 @@ class ScriptedUpstream:
         return self._script[min(self._steps, len(self._script)) - 1]
 
     async def _good(self, request: web.Request, reply: Reply, body: dict[str, Any]) -> web.StreamResponse:
+        if request.path in SCORING:
+            return _json(200, score_body(request.path, reply, body))
         if not body.get("stream"):
             return _json(200, plain_body(reply, body))
         response = await _stream(request)

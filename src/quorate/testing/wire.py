@@ -9,7 +9,10 @@ from typing import Any
 
 from .script import Reply, pieces_of
 
-__all__ = ["error_body", "models_body", "plain_body", "sse", "stream_chunks"]
+__all__ = ["SCORING", "error_body", "models_body", "plain_body", "score_body", "sse", "stream_chunks"]
+
+SCORING = ("/pooling", "/v1/score", "/v1/rerank")
+"""Paths of reward models and rerankers."""
 
 _COMMON = {"id": "chatcmpl-scripted", "created": 1_700_000_000}
 
@@ -31,6 +34,19 @@ def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
     return json.dumps(
         _COMMON | {"object": "chat.completion", "model": body.get("model"), "choices": choices} | usage
     ).encode()
+
+
+def score_body(path: str, reply: Reply, body: Mapping[str, Any]) -> bytes:
+    """The reply of a scoring endpoint as vLLM sends it; JSON has no NaN, but Python's reads and writes it."""
+    score = float(reply.text_of(0))
+    usage = _usage(*_counted(reply, body)) if "messages" in body else _usage(len(pieces_of(json.dumps(body))), 0)
+    if path == "/v1/rerank":
+        [document] = body["documents"]
+        found = [{"index": 0, "document": {"text": document}, "relevance_score": score}]
+        return json.dumps({"id": "score-scripted", "model": body.get("model"), "results": found} | usage).encode()
+    entry = {"object": "pooling", "data": [score]} if path == "/pooling" else {"object": "score", "score": score}
+    whole = {"id": "score-scripted", "object": "list", "created": _COMMON["created"], "model": body.get("model")}
+    return json.dumps(whole | {"data": [{"index": 0} | entry]} | usage).encode()
 
 
 def stream_chunks(reply: Reply, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
