@@ -86,6 +86,7 @@ def test_one_is_an_integer_however_it_is_spelled() -> None:
         {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
         {"$ref": "http://127.0.0.1:9/schema.json"},
         {"$ref": "#/nowhere"},
+        {"const": json.loads("[" * 90 + "]" * 90)},
         {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}] * 50}}, "$ref": "#/$defs/a"},
         {"pattern": "(a+)+$"},
         {"patternProperties": {"(a+)+$": False}},
@@ -132,3 +133,20 @@ def test_what_a_response_format_asks_for(form: Any, wanted: bool, objects: bool,
     assert wants_json(question) is wanted
     schema = Schema.of(question)
     assert (schema.accepts({}), schema.accepts([])) == (objects, lists)
+
+
+def test_deep_strict_schemas_are_decided() -> None:
+    """As OpenAI's strict mode has them: each level costs one step, not two."""
+    schema: dict[str, Any] = {"type": "integer"}
+    good, bad = 1, "x"
+    for _ in range(25):
+        schema = {"type": "object", "properties": {"a": schema}, "additionalProperties": False, "required": ["a"]}
+        good, bad = {"a": good}, {"a": bad}  # type: ignore[assignment]
+    assert accepts(schema, good)
+    assert not accepts(schema, bad)
+
+
+def test_large_enums_are_read_once() -> None:
+    """Not once for every item of a document."""
+    assert accepts({"items": {"enum": list(range(2000))}}, list(range(2000)))
+    assert not accepts({"items": {"enum": list(range(2000))}}, [*range(2000), 2001])

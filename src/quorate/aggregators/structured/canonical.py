@@ -9,9 +9,9 @@ as in every common parser.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from ..markup import visible
@@ -27,6 +27,8 @@ MAX_DEPTH = 64
 PLAIN_ZEROS = 20
 """A number is written without an exponent while it needs at most so many zeros."""
 REMEMBERED_TEXTS = 512
+REMEMBERED_CHARACTERS = 4000
+"""Longer texts are read again each time, so that nobody can fill the memory with them."""
 
 
 class Document(NamedTuple):
@@ -39,7 +41,18 @@ class Document(NamedTuple):
     canonical: str
 
 
-@lru_cache(REMEMBERED_TEXTS)
+def _remembered(function: Callable[[str], Document | None]) -> Callable[[str], Document | None]:
+    """Votes are counted anew with every sample that comes, over the same texts."""
+    cached = lru_cache(REMEMBERED_TEXTS)(function)
+
+    @wraps(function)
+    def remembering(text: str) -> Document | None:
+        return cached(text) if len(text) <= REMEMBERED_CHARACTERS else function(text)
+
+    return remembering
+
+
+@_remembered
 def read(text: str) -> Document | None:
     """The document that a text is; None where it is not JSON, or too long or too deep to be one of ours."""
     if len(text) > MAX_CHARACTERS:
@@ -51,7 +64,7 @@ def read(text: str) -> Document | None:
         return None
 
 
-@lru_cache(REMEMBERED_TEXTS)
+@_remembered
 def document_in(text: str) -> Document | None:
     """The document in a model's text: the whole text after its thinking, or its last fenced block that is JSON."""
     shown = visible(text).strip()

@@ -10,7 +10,7 @@ meets a reference that leads nowhere, nothing is held against the document.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import unquote
@@ -47,6 +47,7 @@ class Schema:
             self.root: Json = json.loads(json.dumps(schema, allow_nan=False), parse_float=Decimal, parse_int=Decimal)
         except (TypeError, ValueError, RecursionError, ArithmeticError) as error:
             raise BadInput(f"the JSON schema cannot be written as JSON: {error}") from None
+        self._enums: dict[int, frozenset[str]] = {}
 
     @classmethod
     def of(cls, question: Question) -> Self:
@@ -61,7 +62,7 @@ class Schema:
     def accepts(self, value: Json) -> bool:
         """Whether a document, its numbers decimals, fits."""
         try:
-            return _Check(self.root).fits(self.root, value)
+            return _Check(self.root, self._enums).fits(self.root, value)
         except (_UndecidedError, RecursionError):
             return True
 
@@ -73,8 +74,10 @@ class _UndecidedError(Exception):
 class _Check:
     """One document against one schema."""
 
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, enums: dict[int, frozenset[str]]) -> None:
         self._root = root
+        self._enums = enums
+        """Canonical forms by the identity of a list in the schema, which keeps it alive."""
         self._steps = 0
         self._depth = 0
 
@@ -91,8 +94,16 @@ class _Check:
         self._depth -= 1
         return good
 
-    def every(self, schemas: Json, value: Json) -> list[bool]:
-        return [self.fits(schema, value) for schema in schemas] if isinstance(schemas, Sequence) else [True]
+    def each(self, schemas: Json, value: Json) -> Iterator[bool]:
+        yield from (self.fits(schema, value) for schema in (schemas if isinstance(schemas, list) else [True]))
+
+    def enum(self, schema: Mapping[str, Json], value: Json) -> bool:
+        allowed = schema["enum"]
+        if not isinstance(allowed, list):
+            return True
+        if id(allowed) not in self._enums:
+            self._enums[id(allowed)] = frozenset(_canonical(each) for each in allowed)
+        return _canonical(value) in self._enums[id(allowed)]
 
     def reference(self, schema: Mapping[str, Json], value: Json) -> bool:
         pointer = schema["$ref"]
@@ -145,9 +156,11 @@ def _type(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
     return any(isinstance(n, str) and (n not in _TYPES or _TYPES[n](value)) for n in named)
 
 
-def _enum(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
-    allowed = schema["enum"]
-    return not isinstance(allowed, list) or canonical(value) in {canonical(each) for each in allowed}
+def _canonical(value: Json) -> str:
+    try:
+        return canonical(value)
+    except ValueError:
+        raise _UndecidedError from None
 
 
 def _required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
@@ -172,17 +185,17 @@ _Rule = Callable[[_Check, Mapping[str, Json], Json], bool]
 _RULES: Mapping[str, _Rule] = {
     "$ref": _Check.reference,
     "type": _type,
-    "enum": _enum,
-    "const": lambda _, schema, value: canonical(value) == canonical(schema["const"]),
-    "allOf": lambda check, schema, value: all(check.every(schema["allOf"], value)),
-    "anyOf": lambda check, schema, value: any(check.every(schema["anyOf"], value)),
-    "oneOf": lambda check, schema, value: sum(check.every(schema["oneOf"], value)) == 1,
+    "enum": _Check.enum,
+    "const": lambda _, schema, value: _canonical(value) == _canonical(schema["const"]),
+    "allOf": lambda check, schema, value: all(check.each(schema["allOf"], value)),
+    "anyOf": lambda check, schema, value: any(check.each(schema["anyOf"], value)),
+    "oneOf": lambda check, schema, value: sum(check.each(schema["oneOf"], value)) == 1,
     "not": lambda check, schema, value: not check.fits(schema["not"], value),
     "required": _required,
     "properties": _Check.properties,
-    "additionalProperties": _Check.properties,
+    "additionalProperties": lambda check, schema, value: "properties" in schema or check.properties(schema, value),
     "items": _Check.items,
-    "prefixItems": _Check.items,
+    "prefixItems": lambda check, schema, value: "items" in schema or check.items(schema, value),
     "minimum": _measured("minimum", Decimal, lambda value, bound: value >= bound),
     "maximum": _measured("maximum", Decimal, lambda value, bound: value <= bound),
     "exclusiveMinimum": _measured("exclusiveMinimum", Decimal, lambda value, bound: value > bound),
