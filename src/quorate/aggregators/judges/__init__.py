@@ -3,7 +3,7 @@
 from .choosing import GenSelect, UniversalSelfConsistency
 from .judge import Judge
 from .ranking import borda, bradley_terry
-from .reward import MeteredVerifier, RewardBest, RewardSoftmaxVote, RewardVote
+from .reward import MeteredVerifier, RewardBest, RewardSoftmaxVote, RewardVote, softmax_weights, sum_weights
 from .run_off import JudgeRunOff
 from .tournaments import Knockout, Swiss
 
@@ -20,4 +20,6 @@ __all__ = [
     "UniversalSelfConsistency",
     "borda",
     "bradley_terry",
+    "softmax_weights",
+    "sum_weights",
 ]

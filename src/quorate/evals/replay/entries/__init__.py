@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..registry import Replayable
-from . import confidence, stopping, votes
+from . import confidence, judges, stopping, votes
 
 __all__ = ["FAMILIES"]
 
-FAMILIES: tuple[Sequence[Replayable], ...] = (votes.ENTRIES, stopping.ENTRIES, confidence.ENTRIES)
+FAMILIES: tuple[Sequence[Replayable], ...] = (votes.ENTRIES, stopping.ENTRIES, confidence.ENTRIES, judges.ENTRIES)
