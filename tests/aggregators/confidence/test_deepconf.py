@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from quorate.agents import Embedded
+from quorate.agents import Embedded, Endpoint
 from quorate.aggregators import DeepConfVote, deepconf
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import CandidateToken, Event
@@ -16,7 +18,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Failure, Question, Sampling, Usage
-from quorate.testing import ScriptedModel
+from quorate.testing import Fault, Raw, ScriptedModel, ScriptedUpstream
 from tests.agents.tiny import build
 
 from ..helpers import Exact
@@ -153,6 +155,36 @@ async def test_an_embedded_model_is_stopped_step_by_step(tmp_path: Path) -> None
     assert all(c.logprobs is not None and len(c.logprobs) == c.usage.completion_tokens for c in answer.candidates)
     told = [e for e in events if isinstance(e, CandidateToken)]
     assert all(e.logprobs for e in told)
+
+
+def warm_up_reply() -> Raw:
+    """Two streamed choices, each of two tokens whose candidates have -log p = 10."""
+    entry = {"token": "x", "logprob": -10.0, "top_logprobs": [{"token": f"x{i}", "logprob": -10.0} for i in range(20)]}
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": i, "delta": {"content": f"\\boxed{{{i}}}"}, "logprobs": {"content": [entry, entry]}}]}
+        for i in range(2)
+    ]
+    chunks += [{"choices": [{"index": i, "delta": {}, "finish_reason": "stop"}]} for i in range(2)]
+    chunks += [{"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}}]
+    return Raw([f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks] + [b"data: [DONE]\n\n"])
+
+
+async def test_a_servers_trace_is_stopped_by_leaving_it() -> None:
+    """Over a real socket: the server sees the client go, and its last count is what the trace cost."""
+    async with (
+        ScriptedUpstream([warm_up_reply(), Fault.hang(after_chunks=4)]) as up,
+        Endpoint("m", base_url=up.url) as model,
+    ):
+        answer = await online(model, n=3, consensus=1.0).answer("?", seed=1)
+        await up.wait_until(lambda up: up.in_flight == 0)
+    assert [r.disconnected for r in up.requests] == [False, True]
+    assert up.requests[1].body["top_logprobs"] == 20
+    stopped = answer.candidates[2]
+    assert stopped.finish_reason == "cancelled"
+    assert stopped.logprobs is not None
+    assert 2 <= len(stopped.logprobs) == stopped.usage.completion_tokens <= 4
+    assert answer.usage == Usage.total(c.usage for c in answer.candidates)
+    assert not answer.usage.estimated
 
 
 def test_the_threshold_of_the_vote_is_that_of_the_warm_up() -> None:
