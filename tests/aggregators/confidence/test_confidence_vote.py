@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.aggregators.confidence import (
@@ -125,6 +125,7 @@ traces = st.lists(
 ).map(lambda rows: [trace(i, a, *([] if c is None else [c])) for i, (a, c) in enumerate(rows)])
 
 
+@settings(deadline=None, max_examples=60)
 @given(candidates=traces, data=st.data())
 async def test_order_does_not_matter(candidates: list[Candidate], data: st.DataObject) -> None:
     """Neither that of the candidates nor their numbering, and the same seed gives the same answer."""
@@ -137,6 +138,7 @@ async def test_order_does_not_matter(candidates: list[Candidate], data: st.DataO
         assert [c.weight for c in first.tally] == [c.weight for c in other.tally]
 
 
+@settings(deadline=None, max_examples=60)
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), share=st.floats(0, 1))
 def test_percentiles_are_those_of_numpy(values: list[float], share: float) -> None:
     """Linear interpolation."""

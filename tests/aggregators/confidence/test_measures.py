@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.aggregators.confidence import (
@@ -63,6 +63,7 @@ def test_groups_by_hand() -> None:
     assert math.isclose(MeanLogprob()(given) or 0, -2.6)
 
 
+@settings(deadline=None, max_examples=60)
 @given(values=st.lists(st.floats(0, 20), min_size=1, max_size=40), window=st.integers(1, 50))
 def test_groups_are_those_of_a_convolution(values: list[float], window: int) -> None:
     """A trace shorter than the window is one group."""
@@ -77,6 +78,7 @@ def test_groups_are_those_of_a_convolution(values: list[float], window: int) -> 
     assert low <= tail + 1e-9
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.floats(0.001, 1), min_size=8, max_size=8), min_size=1, max_size=4))
 def test_self_certainty_is_the_divergence_from_uniform(raw: list[list[float]]) -> None:
     """Exact with the whole vocabulary; with fewer entries and its size a lower bound, never negative."""
@@ -128,6 +130,7 @@ def test_measures_of_alternatives_need_them(measure: Measure) -> None:
     assert MeanLogprob().alternatives == 0
 
 
+@settings(deadline=None, max_examples=60)
 @given(score=st.floats(-1e15, 1e15), measure=st.sampled_from(MEASURES))
 def test_weights_are_never_negative(score: float, measure: Measure) -> None:
     """Nor without bound where the score is not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
@@ -137,6 +137,7 @@ def test_each_rule_says_why(rule: SequenceRule) -> None:
     assert rule.enough(draws(*[0] * 10))
 
 
+@settings(deadline=None, max_examples=60)
 @given(classes=st.lists(st.none() | st.integers(0, 3), max_size=12), data=st.data())
 def test_rules_on_counts_do_not_mind_the_order(classes: list[int | None], data: st.DataObject) -> None:
     """Only ESC, by its definition, depends on the order of the samples."""
