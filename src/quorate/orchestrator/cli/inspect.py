@@ -70,7 +70,8 @@ def _described(recipe: Recipe | StopRecipe) -> dict[str, Any]:
 
 def _options(recipe: Recipe | StopRecipe) -> str:
     fields = recipe.options.model_fields.items()
-    return escape(", ".join(f"{name}={field.default!r}" for name, field in fields))
+    shown = (f"{name} (needed)" if field.is_required() else f"{name}={field.default!r}" for name, field in fields)
+    return escape(", ".join(shown))
 
 
 def graph(
