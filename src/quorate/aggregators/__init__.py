@@ -3,6 +3,10 @@
 | class | what it does |
 |---|---|
 | `MajorityVote` | plurality over equivalence classes (self-consistency, arXiv 2203.11171) |
+| `RuleVote` | a vote weighted by a rule on ballots: priors, log-odds, run-off, one of yours; see `votes` |
+| `LabelFreeVote` | votes weighted by what agreement has taught about each model, with no labels |
+| `BordaVote`, `MajorityOfTheBestsVote` | votes ranked by a verifier (arXiv 2502.18581, 2511.18630) |
+| `plurality_is_optimal` | when counting votes is provably as good as weighing them |
 | `SelfMoA`, `SelfMoASeq` | a model writes a new answer from all candidates, or a window at a time (arXiv 2502.00674) |
 | `AggLM` | the same with AggLM's prompt, for a model trained so or any other (arXiv 2509.06870) |
 | `MixtureOfAgents`, `Layer` | layers of models that each read the layer before (arXiv 2406.04692) |
@@ -89,6 +93,7 @@ from .synthesis import (
     SelfMoASeq,
 )
 from .vote import MajorityVote
+from .votes import BordaVote, LabelFreeVote, MajorityOfTheBestsVote, RuleVote, plurality_is_optimal
 
 __all__ = [
     "ESC",
@@ -97,6 +102,7 @@ __all__ = [
     "Agreement",
     "AnswerExtractor",
     "BestOfInfinity",
+    "BordaVote",
     "BottomGroups",
     "Boxed",
     "Centroid",
@@ -118,12 +124,14 @@ __all__ = [
     "JsonVote",
     "JudgeRunOff",
     "Knockout",
+    "LabelFreeVote",
     "LastNumber",
     "Layer",
     "Limits",
     "LoneLetter",
     "LookAhead",
     "LowestGroup",
+    "MajorityOfTheBestsVote",
     "MajorityVote",
     "MathEquivalence",
     "MeanLogprob",
@@ -138,6 +146,7 @@ __all__ = [
     "RewardSoftmaxVote",
     "RewardVote",
     "RougeL",
+    "RuleVote",
     "Sandbox",
     "SelfCertainty",
     "SelfMoA",
@@ -155,4 +164,5 @@ __all__ = [
     "UniversalSelfConsistency",
     "deepconf",
     "default_equivalence",
+    "plurality_is_optimal",
 ]

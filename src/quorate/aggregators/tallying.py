@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import fsum
 from typing import NamedTuple
 
 from quorate.orchestrator.protocols import Equivalence
 from quorate.orchestrator.types import Candidate, Cluster
 
-__all__ = ["Vote", "best_told", "clusters"]
+__all__ = ["Vote", "best_told", "clusters", "ranked"]
 
 
 class Vote(NamedTuple):
@@ -34,6 +34,11 @@ async def clusters(votes: Sequence[Vote], equivalence: Equivalence) -> tuple[Clu
     for vote in votes:
         members[class_of[vote.answer]].append(vote)
     found = [_cluster(sorted(group)) for group in members.values()]
+    return ranked(found)
+
+
+def ranked(found: Iterable[Cluster]) -> tuple[Cluster, ...]:
+    """Clusters by falling weight, those of equal weight by a hash of their answers."""
     return tuple(sorted(found, key=lambda c: (-c.weight, hashlib.sha256(c.answer.encode("utf-8", "replace")).digest())))
 
 

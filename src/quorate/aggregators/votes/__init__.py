@@ -1,6 +1,6 @@
 """Votes: rules that weigh classes of equal answers, for one question or for many together.
 
-A rule maps a `Ballot` (integers) to a weight for each class; `Vote` makes an aggregator of one. Batch
+A rule maps a `Ballot` (integers) to a weight for each class; `RuleVote` makes an aggregator of one. Batch
 rules learn from many ballots who is to be trusted. numpy is loaded only by what fits many ballots.
 """
 
@@ -11,7 +11,10 @@ from .ballot import Ballot, BatchRule, Rule, Weights, leaders, summed
 from .bests import MajorityOfTheBests
 from .certificate import plurality_is_optimal
 from .counting import Borda, ByConfidence, ByModel, LogOdds, Plurality, RunOff
+from .crowdlab import CrowdLab
 from .learning import DawidSkene, OneCoin
+from .live import LabelFreeVote, RuleVote
+from .scored import BordaVote, MajorityOfTheBestsVote
 
 __all__ = [
     "Abilities",
@@ -19,15 +22,20 @@ __all__ = [
     "Ballot",
     "BatchRule",
     "Borda",
+    "BordaVote",
     "ByConfidence",
     "ByModel",
+    "CrowdLab",
     "DawidSkene",
     "LabelFree",
+    "LabelFreeVote",
     "LogOdds",
     "MajorityOfTheBests",
+    "MajorityOfTheBestsVote",
     "OneCoin",
     "Plurality",
     "Rule",
+    "RuleVote",
     "RunOff",
     "Weights",
     "leaders",

@@ -12,13 +12,17 @@ With n_c votes on class c, N votes and W possible wrong classes (as many as were
     sum over voters of c of (ability - difficulty)
         + sum over other classes d of log(n_d!) - log Gamma(W + N - n_c)
 
-and an abstention is an error of its voter. Votes of the weak may so count against an answer; since votes
-alone cannot tell a hard question from a wrong majority, no question is harder than the ability of its
-ablest voter plus the deviation of its voters' abilities: among equals the plurality wins. Abilities and difficulties have a normal prior with mean 0
-and a deviation of 3 (in logits); difficulties and beliefs are found by expectation-maximization from
-the shares of the votes, each difficulty from its question alone, so that abilities learned on one bank
-judge any new question. Online, an ability moves by one Newton step a question: its precision grows
-with what it has seen.
+and an abstention is an error of its voter. Votes of the weak may so count against an answer. Since
+votes alone cannot tell a hard question from a wrong majority, no question is harder than the ability of
+its ablest voter plus the deviation of its voters' abilities: among equals the plurality wins.
+
+Abilities and difficulties have a normal prior with mean 0 and a deviation of 3 (in logits). They are
+found by expectation-maximization from the shares of the votes, each difficulty from its question alone,
+so that abilities learned on one bank judge any new question. Online, an ability moves by one Newton step
+a question; its precision grows with what it has seen.
+
+Meant for open answers. Where classes mean the same in every question (labels), voters lean towards some
+of them, which is what full Dawid-Skene is for.
 """
 
 from __future__ import annotations

@@ -136,8 +136,7 @@ class Votes:
             joint = self._joint(prior, rates[named], rows)
             belief = self.believed(joint) * answered[:, None]
             prior, rates = self._rates(belief, answered, key, named)
-            joint = self._joint(prior, rates[named], rows)
-            last, bound = bound, (belief * (joint - np.log(np.maximum(belief, FLOOR)))).sum() / max(1, len(rows))
+            last, bound = bound, self._bound(belief, prior, rates[named], rows)
             if bound - last < tolerance:
                 break
         return belief
@@ -152,6 +151,12 @@ class Votes:
         voter = key // columns
         totals = np.stack([np.bincount(voter, counts[:, c], minlength=self.voters) for c in range(columns)], axis=1)
         return np.maximum(belief[answered].mean(0), FLOOR), counts / totals[voter]
+
+    def _bound(self, belief: Any, prior: Any, rates: Any, rows: Any) -> float:
+        """See `learning.DawidSkene`."""
+        np = numpy()
+        joint = (belief[rows] * (np.log(rates) + np.log(prior))).sum()
+        return float(joint - (belief * np.log(np.maximum(belief, FLOOR))).sum()) / max(1, len(rows))
 
     def _joint(self, prior: Any, rates: Any, rows: Any) -> Any:
         np = numpy()

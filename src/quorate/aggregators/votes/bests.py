@@ -11,13 +11,13 @@ must both grow for the bootstrap to be consistent); the paper also chooses m fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 from quorate.orchestrator.errors import BadInput
 
 from .ballot import Ballot, Weights, summed
-from .counting import Plurality
 
 __all__ = ["MajorityOfTheBests"]
 
@@ -44,17 +44,20 @@ class MajorityOfTheBests:
 
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`."""
-        scores = {i: -float("inf") if (s := ballot.score(i)) is None else s for i in ballot.cast}
-        if len(set(scores.values())) < 2:
-            return Plurality().weights(ballot)
-        n = len(scores)
+        values = self.values([ballot.score(i) for i in ballot.cast])
+        return summed((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
+
+    def values(self, scores: Sequence[float | None]) -> list[float]:
+        """How often each candidate is the best of m, by its reward; None ranks last."""
+        known = [-inf if score is None else score for score in scores]
+        n = len(known)
         m = self.m or ceil(sqrt(n))
-        votes: list[tuple[int, float]] = []
+        values = [0.0] * n
         above = 0
-        for _, tied in groupby(sorted(scores, key=lambda i: -scores[i]), key=lambda i: scores[i]):
+        for _, tied in groupby(sorted(range(n), key=lambda i: -known[i]), key=lambda i: known[i]):
             group = list(tied)
             below = n - above - len(group)
-            share = (((n - above) / n) ** m - (below / n) ** m) / len(group)
-            votes += [(ballot.class_of(i), share) for i in group]
+            for i in group:
+                values[i] = (((n - above) / n) ** m - (below / n) ** m) / len(group)
             above += len(group)
-        return summed(votes)
+        return values

@@ -16,9 +16,9 @@ scores at all both are plurality. Weights that are all zero say nothing and give
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import exp, fsum, isfinite, log
+from math import exp, fsum, inf, isfinite, log
 from statistics import fmean
 
 from quorate.orchestrator.errors import BadInput
@@ -146,15 +146,20 @@ class Borda:
 
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`."""
-        scores = {i: -float("inf") if (s := ballot.score(i)) is None else s for i in ballot.cast}
-        ranked = sorted(scores, key=lambda i: -scores[i])
-        values = [float(len(ranked) - place) ** self.power for place in range(len(ranked))]
-        votes: list[tuple[int, float]] = []
-        for _, tied in groupby(zip(ranked, values, strict=True), key=lambda pair: scores[pair[0]]):
+        values = self.values([ballot.score(i) for i in ballot.cast])
+        return summed((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
+
+    def values(self, scores: Sequence[float | None]) -> list[float]:
+        """What each candidate's vote weighs, by its score; None ranks last."""
+        known = [-inf if score is None else score for score in scores]
+        ranked = sorted(range(len(known)), key=lambda i: -known[i])
+        values = [0.0] * len(known)
+        for _, tied in groupby(enumerate(ranked), key=lambda place: known[place[1]]):
             group = list(tied)
-            share = fmean(value for _, value in group)
-            votes += [(ballot.class_of(i), share) for i, _ in group]
-        return summed(votes)
+            share = fmean(float(len(known) - rank) ** self.power for rank, _ in group)
+            for _, i in group:
+                values[i] = share
+        return values
 
 
 class RunOff:

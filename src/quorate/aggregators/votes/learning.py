@@ -134,9 +134,10 @@ def _likelihood(ballot: Ballot, prior: Mapping[int, float], rates: Rates, classe
 
 
 def _bound(ballots: Sequence[Ballot], belief: Sequence[Weights], prior: Mapping[int, float], rates: Rates) -> float:
-    """Evidence lower bound a vote."""
+    """What the rounds raise, a vote; like crowd-kit, whose labels these equal, it counts the prior once a vote."""
     parts = []
     for ballot, one in zip(ballots, belief, strict=True):
-        joint = _likelihood(ballot, prior, rates, list(one))
-        parts += [p * (joint[c] - log(max(p, FLOOR))) for c, p in one.items()]
+        rows = [rates[ballot.voter(i), ballot.class_of(i)] for i in ballot.cast]
+        parts += [p * (log(row[c]) + log(prior[c])) for row in rows for c, p in one.items()]
+        parts += [-p * log(max(p, FLOOR)) for p in one.values()]
     return fsum(parts) / sum(len(ballot.cast) for ballot in ballots)

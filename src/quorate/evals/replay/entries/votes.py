@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from quorate.aggregators.votes import (
     Ballot,
     Borda,
     ByConfidence,
+    CrowdLab,
     LabelFree,
     MajorityOfTheBests,
     Rule,
@@ -16,6 +17,7 @@ from quorate.aggregators.votes import (
 )
 from quorate.aggregators.votes.arrays import Votes
 from quorate.evals.statistics import pass_at_k
+from quorate.orchestrator.errors import BadInput
 
 from ..exact import expected_plurality
 from ..records import Recorded
@@ -86,6 +88,18 @@ def _label_free(drawn: Sequence[Recorded]) -> list[Chosen]:
     return [Chosen(weights) for weights in LabelFree().fitted([ballot(one) for one in drawn])]
 
 
+def _crowdlab(drawn: Sequence[Recorded]) -> list[Chosen]:
+    number = {a: c for one in drawn for a, c in zip(one.answers, one.classes, strict=True) if a is not None}
+    posteriors = []
+    for one in drawn:
+        given = one.facts["posterior"]
+        if not isinstance(given, Mapping) or not all(isinstance(p, int | float) for p in given.values()):
+            raise BadInput(f"crowdlab: question {one.id}: `posterior` must give each label a probability")
+        posteriors.append({number[a]: float(p) for a, p in given.items() if a in number})
+    rule = CrowdLab(posteriors)
+    return [Chosen(weights) for weights in rule.fitted([ballot(one) for one in drawn])]
+
+
 def _best_single(drawn: Sequence[Recorded]) -> list[Chosen]:
     """Looks at the labels, once: a bar for those that may not."""
     marks: dict[str, list[bool]] = defaultdict(list)
@@ -135,6 +149,13 @@ ENTRIES: Sequence[Replayable] = (
         "Dawid and Skene 1979",
         _dawid_skene,
         needs=PANEL | {"labels"},
+    ),
+    BatchEntry(
+        "crowdlab",
+        "voters and a classifier, weighted by how well each agrees",
+        "arXiv 2210.06812",
+        _crowdlab,
+        needs=PANEL | {"labels", "posterior"},
     ),
     BatchEntry(
         "label-free",
