@@ -89,7 +89,12 @@ def _label_free(drawn: Sequence[Recorded]) -> list[Chosen]:
 
 
 def _crowdlab(drawn: Sequence[Recorded]) -> list[Chosen]:
-    number = {a: c for one in drawn for a, c in zip(one.answers, one.classes, strict=True) if a is not None}
+    number = {
+        answer: found
+        for one in drawn
+        for answer, found in zip(one.answers, one.classes, strict=True)
+        if answer is not None and found is not None
+    }
     posteriors = []
     for one in drawn:
         given = one.facts["posterior"]
