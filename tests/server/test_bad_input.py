@@ -64,6 +64,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+async def test_calls_of_an_aggregator_count_against_the_limit(start: Start) -> None:
+    """Sixteen samples that a population renews ten times are 176 answers, and seventeen too many here."""
+    model = Echo()
+    async with start(model, max_samples=176) as served:
+        good = await served.post(model="debate@16/echo")
+        bad = await served.post(model="rsa@17/echo")
+    assert good.status_code == 200
+    assert bad.status_code == 400
+    assert "187 samples in all, but this server allows 176" in error_of(bad)["message"]
+
+
 async def test_wrong_fields_are_named(start: Start) -> None:
     """Every wrong field gives a 400 with its path and what it must be, and no model is asked."""
     model = Echo()

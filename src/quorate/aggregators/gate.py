@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, StoppingRule, Tailored, Tallier
+from quorate.orchestrator.protocols import Aggregator, Calling, Model, StoppingRule, Tailored, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
 
@@ -82,6 +82,15 @@ class Gate:
         self.cheap: Aggregator = chosen
         self.tallier: Tallier = chosen
         self.rule = rule or AdaptiveConsistency()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """See `protocols.Calling`."""
+        return tuple(m for each in (self.expensive, self.cheap) if isinstance(each, Calling) for m in each.models)
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`: both, since the cheap one answers where the expensive one fails."""
+        return sum(each.calls(n) for each in (self.expensive, self.cheap) if isinstance(each, Calling))
 
     def tailored(self, question: Question) -> Tallier:
         """See `protocols.Tailored`; the cheap aggregator's, where what counts depends on the question."""

@@ -14,6 +14,7 @@ from .types import Candidate, Cluster, Question
 
 __all__ = [
     "Aggregator",
+    "Calling",
     "Equivalence",
     "Extractor",
     "Limited",
@@ -88,6 +89,20 @@ class Tailored(Protocol):
 
     def tailored(self, question: Question) -> Tallier:
         """How the votes on this question are counted."""
+        ...
+
+
+@runtime_checkable
+class Calling(Protocol):
+    """An aggregator that asks models itself; limits on what a request may cost count its calls."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that it may ask."""
+        ...
+
+    def calls(self, n: int) -> int:
+        """Most answers of these models that aggregating n candidates takes."""
         ...
 
 

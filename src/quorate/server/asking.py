@@ -10,7 +10,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Calling, Model
 from quorate.orchestrator.run import Budget, Ledger, Run, derive_seed
 from quorate.orchestrator.types import Answer, Question
 
@@ -135,7 +135,11 @@ def _param(request: ChatRequest, control: Control) -> str:
 
 
 def _draws(model: Model) -> int:
-    """How many candidates one answer draws at most, through nested pipelines."""
+    """How many answers of single models one answer takes at most, through nested pipelines."""
     if not isinstance(model, Pipeline):
         return 1
-    return model.sampler.n * max(_draws(inner) for inner in model.sampler.models)
+    n, aggregator = model.sampler.n, model.aggregator
+    drawn = n * max(_draws(inner) for inner in model.sampler.models)
+    if not isinstance(aggregator, Calling) or not aggregator.models:
+        return drawn
+    return drawn + aggregator.calls(n) * max(_draws(inner) for inner in aggregator.models)

@@ -27,7 +27,8 @@ class ServerSettings(Frozen):
     max_n: int = Field(default=16, ge=1)
     """Choices of one request (OpenAI's `n`)."""
     max_samples: int = Field(default=256, ge=1)
-    """Candidates that one request may draw: choices times samples, through nested pipelines."""
+    """Answers of models that one request may take: choices times samples, through nested pipelines, and the
+    calls of aggregators that tell (`protocols.Calling`)."""
     max_body_bytes: int = Field(default=16 * 2**20, ge=1)
     """Bytes of one request's body; images in messages need some."""
     keep_alive_seconds: float = Field(default=15.0, gt=0)

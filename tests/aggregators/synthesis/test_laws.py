@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quorate import sample
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, SynthesisToken
-from quorate.orchestrator.protocols import Aggregator, Tallier
+from quorate.orchestrator.protocols import Aggregator, Calling, Tallier
 from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Failure, Question, Usage
 from quorate.testing import ScriptedModel
@@ -273,6 +273,18 @@ async def test_in_a_pipeline(make: Make) -> None:
     assert pipeline.name == f"{aggregator.name}@2/scripted"
     assert len(answer.candidates) == 2
     assert answer.usage.requests == len(model.asked)
+
+
+@every
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+async def test_the_calls_are_bounded_as_told(make: Make, n: int) -> None:
+    """`calls(n)` is what limits on requests count; where nothing fails and all candidates differ it is exact."""
+    model = ScriptedModel(["\\boxed{7}"])
+    aggregator = make(model)
+    assert isinstance(aggregator, Calling)
+    await aggregation(aggregator, boxed(*range(n)))
+    assert len(model.asked) in (aggregator.calls(n), 0 if n == 1 else -1)
+    assert model in aggregator.models
 
 
 @every

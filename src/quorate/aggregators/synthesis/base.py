@@ -75,6 +75,10 @@ class Synthesis(ABC):
         return (self.aggregator,)
 
     @abstractmethod
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+
+    @abstractmethod
     def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`."""
 
@@ -168,6 +172,10 @@ class Writer(Synthesis):
     `budget_exhausted`. If the model fails in the middle of a text of which somebody has read the
     beginning, that beginning is the answer, marked alike, with the finish reason `error`.
     """
+
+    def calls(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
+        """See `protocols.Calling`."""
+        return 1
 
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run

@@ -65,6 +65,10 @@ class Layered(Writer):
         """See `Synthesis.models`."""
         return (self.aggregator, *(model for layer in self.layers for model in layer.models))
 
+    def calls(self, n: int) -> int:  # noqa: ARG002 - the layers have sizes of their own
+        """See `protocols.Calling`."""
+        return 1 + sum(layer.n for layer in self.layers)
+
     async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
         """Every layer but the last is run here."""
         notes: list[Degradation] = []

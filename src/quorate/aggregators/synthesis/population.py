@@ -43,6 +43,10 @@ class Population(Synthesis):
         self.rounds = rounds
         self.final = final or self.fallback
 
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return n * self.rounds
+
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:

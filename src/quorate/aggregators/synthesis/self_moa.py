@@ -12,6 +12,7 @@ bias the aggregator to it". No prompt holds more than one window, whatever the n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput
@@ -56,6 +57,10 @@ class SelfMoASeq(Writer):
         self.repeats = window // 2 if repeats is None else repeats
         if not 1 <= self.repeats < window:
             raise BadInput(f"SelfMoASeq(repeats={repeats}): give 1 to {window - 1}, fewer than window={window}")
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return 1 + ceil(max(0, n - self.window) / (self.window - self.repeats))
 
     async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
         """Every step but the last is taken here."""
