@@ -55,9 +55,9 @@ class BestsOptions(RewardOptions):
 
 
 def _majority(parts: Parts) -> Pipeline:
-    from quorate.aggregators import MajorityVote
+    from quorate.aggregators import StructuredVote
 
-    return parts.sample() | MajorityVote()
+    return parts.sample() | StructuredVote()
 
 
 def _by_model(parts: Parts) -> Pipeline:
