@@ -12,8 +12,9 @@ from .measures import (
     TokenConfidence,
     token_confidence,
 )
-from .online import DeepConfSample, DeepConfVote, deepconf, stopped_at
+from .online import DeepConfSample, DeepConfVote, deepconf
 from .vote import ConfidenceBorda, ConfidenceVote, percentile
+from .watching import stopped_at
 
 __all__ = [
     "BottomGroups",

@@ -14,33 +14,23 @@ without log-probabilities gives no threshold: then nothing is stopped, and the v
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass, field, replace
-from math import isfinite
+from dataclasses import KW_ONLY, dataclass, replace
 
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import (
-    CandidateCancelled,
-    CandidateFailed,
-    CandidateFinished,
-    CandidateToken,
-    Event,
-)
-from quorate.orchestrator.merging import merge
+from quorate.orchestrator.events import Event
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Equivalence, Extractor, Model, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import Sample
-from quorate.orchestrator.types import Candidate, Question, Sampling, TokenLogprob
+from quorate.orchestrator.types import Question, Sampling
 
 from ..stopping import Consensus
-from .measures import WINDOW, LowestGroup, token_confidence
-from .vote import ConfidenceVote, percentile
+from .measures import WINDOW, LowestGroup
+from .vote import ConfidenceVote, check_share
+from .watching import Threshold, Watched
 
-__all__ = ["DeepConfSample", "DeepConfVote", "deepconf", "stopped_at"]
+__all__ = ["DeepConfSample", "DeepConfVote", "deepconf"]
 
 WARM_UP = 16
 KEEP = 0.9
@@ -136,15 +126,16 @@ class DeepConfSample(Sample):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_warm_up(self.warm_up)
-        ConfidenceVote(LowestGroup(self.window), keep=self.keep)
+        check_share(self.keep, type(self).__name__)
+        LowestGroup(self.window)
 
     def stream(self, question: Question, run: Run, tallier: Tallier | None = None) -> AsyncGenerator[Event, None]:
         """See `Sample`; log-probabilities are asked for, and tokens are streamed whoever reads them."""
         wanted = question.sampling.over(self.sampling).top_logprobs or 0
         question = question.sampled(top_logprobs=max(wanted, LowestGroup.alternatives))
-        threshold = _Threshold(self)
-        watched = tuple(_Watched(model, threshold) for model in self.models)
-        return super(DeepConfSample, replace(self, models=watched)).stream(question, replace(run, live=True), tallier)
+        threshold = Threshold(self.warm_up, self.keep, self.window)
+        watched = tuple(Watched(model, threshold) for model in self.models)
+        return Sample.stream(replace(self, models=watched), question, replace(run, live=True), tallier)
 
     def waves(self, n: int, *, frugal: bool = False) -> Iterator[range]:  # noqa: ARG002 - always small
         """The warm-up in one wave, then the others."""
@@ -152,104 +143,6 @@ class DeepConfSample(Sample):
         yield range(first)
         size = self.wave or self.warm_up
         yield from (range(start, min(start + size, n)) for start in range(first, n, size))
-
-
-@dataclass
-class _Threshold:
-    """What one run's warm-up says."""
-
-    stage: DeepConfSample
-    scores: dict[int, float] = field(default_factory=dict)
-
-    def note(self, candidate: Candidate) -> None:
-        """A warm-up trace has ended."""
-        score = LowestGroup(self.stage.window)(candidate)
-        if candidate.ok and score is not None:
-            self.scores[candidate.index] = score
-
-    @property
-    def value(self) -> float | None:
-        """None where no confidence is known."""
-        return percentile(list(self.scores.values()), 1 - self.stage.keep) if self.scores else None
-
-
-class _Watched:
-    """A model whose traces are stopped when they fall below the threshold."""
-
-    def __init__(self, model: Model, threshold: _Threshold) -> None:
-        self.model = model
-        self.name = model.name
-        self._threshold = threshold
-
-    def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        return self.model.stream(question, run)
-
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
-        """See `protocols.Sampler`; later traces are requests of their own, so that each can be stopped."""
-        first = [index for index in indices if index < self._threshold.stage.warm_up]
-        if first:
-            events = proposals(self.model, question, first, run)
-        elif (threshold := self._threshold.value) is None:
-            events = proposals(self.model, question, indices, run)
-        else:
-            events = merge([self._guarded(question, index, run, threshold) for index in indices])
-        async with aclosing(events):
-            async for event in events:
-                if first and isinstance(event, CandidateFinished):
-                    self._threshold.note(event.candidate)
-                yield event
-
-    async def _guarded(self, question: Question, index: int, run: Run, threshold: float) -> AsyncGenerator[Event, None]:
-        group, text = _Group(self._threshold.stage.window), ""
-        async with aclosing(proposals(self.model, question, [index], run)) as events:
-            async for event in events:
-                yield event
-                if isinstance(event, CandidateToken):
-                    text += "" if event.reasoning else event.text
-                    if group.falls_below(threshold, event.logprobs or ()):
-                        break
-            else:
-                return
-        yield self._stopped(index, text, run)
-
-    def _stopped(self, index: int, text: str, run: Run) -> Event:
-        """What the agent left when its stream was closed."""
-        blank = Candidate(index=index, model=self.name, agent=self.name, text=text, finish_reason="cancelled")
-        left = next((candidate for candidate in reversed(run.cut) if candidate.index == index), blank)
-        if left.error is not None:
-            return CandidateFailed(candidate=left)
-        return CandidateFinished(candidate=left) if left.ok else CandidateCancelled(candidate=left)
-
-
-def stopped_at(tokens: Sequence[TokenLogprob], threshold: float, window: int) -> int | None:
-    """After how many of its tokens a recorded trace would have been stopped; None if it would not."""
-    group = _Group(window)
-    return next((n for n, token in enumerate(tokens, start=1) if group.falls_below(threshold, (token,))), None)
-
-
-class _Group:
-    """The mean confidence of the last window of tokens, as they come."""
-
-    def __init__(self, window: int) -> None:
-        self._window = window
-        self._values: deque[float] = deque()
-        self._sum = 0.0
-
-    def falls_below(self, threshold: float, tokens: Sequence[TokenLogprob]) -> bool:
-        """Takes in the tokens; True once a full window is below. One that tells nothing begins a new window."""
-        below = False
-        for token in tokens:
-            value = token_confidence(token)
-            if not isfinite(value):  # it would stay in the sum for ever
-                self._values.clear()
-                self._sum = 0.0
-                continue
-            self._values.append(value)
-            self._sum += value
-            if len(self._values) > self._window:
-                self._sum -= self._values.popleft()
-            below = below or (len(self._values) == self._window and self._sum / self._window < threshold)
-        return below
 
 
 def _check_warm_up(warm_up: int) -> None:

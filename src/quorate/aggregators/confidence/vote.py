@@ -22,7 +22,7 @@ from ..tallying import Vote, clusters
 from ..vote import MajorityVote
 from .measures import LowestGroup, Measure, SelfCertainty
 
-__all__ = ["ConfidenceBorda", "ConfidenceVote", "percentile"]
+__all__ = ["ConfidenceBorda", "ConfidenceVote", "check_share", "percentile"]
 
 
 class ConfidenceVote(MajorityVote):
@@ -55,8 +55,7 @@ class ConfidenceVote(MajorityVote):
         extractor: Extractor | None = None,
         equivalence: Equivalence | None = None,
     ) -> None:
-        if not 0 < keep <= 1:
-            raise BadInput(f"{type(self).__name__}(keep={keep}): the share lies above 0 and is at most 1, such as 0.9")
+        check_share(keep, type(self).__name__)
         super().__init__(extractor, equivalence)
         self.measure = measure or LowestGroup()
         self.keep = keep
@@ -156,6 +155,16 @@ class ConfidenceBorda(ConfidenceVote):
 
     def __repr__(self) -> str:
         return f"ConfidenceBorda({self.measure!r}, power={self.power:g})"
+
+
+def check_share(keep: float, where: str) -> None:
+    """Refuses what cannot be the share of traces to keep.
+
+    Raises:
+        BadInput: it is no share of the traces that could be kept.
+    """
+    if not 0 < keep <= 1:
+        raise BadInput(f"{where}(keep={keep}): the share lies above 0 and is at most 1, such as 0.9")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
