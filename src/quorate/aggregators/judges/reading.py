@@ -7,10 +7,13 @@ import re
 __all__ = ["chosen", "preferred"]
 
 _MARKED = re.compile(
-    r"\bchosen\W*+(?:(?:response|solution|answer|attempt|option|number|is|the)\W*+){0,4}+(\d{1,6}|tie)\b", re.IGNORECASE
+    r"\bchosen\W*+(?:(?:response|solution|answer|attempt|option|number|is|the)\W*+){0,4}+(?<!-)(\d{1,6}|tie)\b",
+    re.IGNORECASE,
 )
-_BOXED = re.compile(r"\\boxed\W*+(?:\\text\W*+)?(?:response|solution)?\W*+(\d{1,6}|tie)\b", re.IGNORECASE)
-_BARE = re.compile(r"\W*+(?:(?:the|response|solution|answer|attempt|option|number)\W*+){0,3}+(\d{1,6}|tie)\W*+", re.I)
+_BOXED = re.compile(r"\\boxed\W*+(?:text\W*+)?(?:response|solution)?\W*+(\d{1,6}|tie)\b", re.IGNORECASE)
+_BARE = re.compile(
+    r"\W*+(?:(?:the|response|solution|answer|attempt|option|number|is)\W*+){0,3}+(\d{1,6}|tie)\W*+", re.I
+)
 
 
 def _word(reply: str) -> str | None:

@@ -1,0 +1,210 @@
+"""Best-of-N and votes by a verifier's scores."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate import sample
+from quorate.agents import RewardModel
+from quorate.agents.endpoint import Retries
+from quorate.aggregators import RewardBest, RewardSoftmaxVote, RewardVote
+from quorate.aggregators.judges import softmax_weights, sum_weights
+from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
+from quorate.orchestrator.events import Done
+from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
+from tests.aggregators.helpers import aggregated, candidate, failed, happened
+
+from .helpers import boxed, vote
+
+Kind = type[RewardBest] | type[RewardVote] | type[RewardSoftmaxVote]
+KINDS: tuple[Kind, ...] = (RewardBest, RewardVote, RewardSoftmaxVote)
+every = pytest.mark.parametrize("kind", KINDS)
+
+
+class Table:
+    """A verifier that looks scores up by index, or raises what stands there."""
+
+    def __init__(self, scores: Mapping[int, float | Exception]) -> None:
+        self.scores = scores
+        self.asked: list[int] = []
+
+    async def score(self, question: Question, candidate: Candidate) -> float:
+        self.asked.append(candidate.index)
+        score = self.scores[candidate.index]
+        if isinstance(score, Exception):
+            raise score
+        return score
+
+
+def built(kind: Kind, *scores: float | Exception, **settings: int) -> RewardBest | RewardVote:
+    return kind(Table(dict(enumerate(scores))), vote=vote(), **settings)
+
+
+async def test_the_highest_score_wins() -> None:
+    """Whatever the votes say; they are still told."""
+    answer = await aggregated(built(RewardBest, 0.1, 0.2, 0.9), boxed(1, 1, 2))
+    assert (answer.answer, answer.text) == ("2", "it is \\boxed{2}")
+    assert [(c.answer, c.votes) for c in answer.tally] == [("1", 2), ("2", 1)]
+
+
+async def test_scores_of_one_answer_add_up() -> None:
+    """Several fair ones beat one good one; the text is that of the best of them."""
+    candidates = [candidate(0, "a \\boxed{1}"), candidate(1, "bb \\boxed{1}"), candidate(2, "\\boxed{2}")]
+    answer = await aggregated(built(RewardVote, 0.5, 0.6, 0.9), candidates)
+    assert (answer.answer, answer.text) == ("1", "bb \\boxed{1}")
+    assert [(c.answer, c.weight) for c in answer.tally] == [("1", pytest.approx(1.1)), ("2", 0.9)]
+
+
+async def test_negative_scores_count_from_the_lowest() -> None:
+    """More votes never weigh less."""
+    assert sum_weights([-3, -1, 2]) == [0, 2, 5]
+    assert sum_weights([1, 2]) == [1, 2]
+    answer = await aggregated(built(RewardVote, -1.0, -1.0, -0.5, -9.0), boxed(1, 1, 2, 3))
+    assert answer.answer == "1"
+
+
+async def test_softmax_lies_between_best_and_plurality() -> None:
+    """By its temperature; shifts and huge scores change nothing."""
+    for temperature, answer in ((0.01, "2"), (100.0, "1")):
+        verifier = Table({0: 1000.1, 1: 1000.2, 2: 1000.9})
+        aggregator = RewardSoftmaxVote(verifier, temperature=temperature, vote=vote())
+        assert (await aggregated(aggregator, boxed(1, 1, 2))).answer == answer
+    assert softmax_weights([1.0, 2.0]) == pytest.approx(softmax_weights([-999.0, -998.0]))
+    assert sum(softmax_weights([5.0, 800.0, -800.0])) == pytest.approx(1)
+
+
+@every
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, RateLimited("slow down"), KeyError("bug")])
+async def test_a_candidate_without_a_score_is_left_out_and_told(kind: Kind, bad: float | Exception) -> None:
+    """NaN, infinity, an error of the verifier."""
+    answer = await aggregated(built(kind, bad, 0.2, 0.1), boxed(1, 2, 3))
+    assert answer.answer == "2"
+    assert [(n.code, n.where) for n in answer.degraded] == [("score_missing", f"aggregate: {kind.name} #0")]
+
+
+@every
+async def test_without_any_score_the_vote_answers(kind: Kind) -> None:
+    """Marked as what it is."""
+    answer = await aggregated(built(kind, *[RateLimited("slow down")] * 3), boxed(1, 1, 2))
+    assert answer.answer == "1"
+    assert [note.code for note in answer.degraded] == ["aggregator_failed", *["score_missing"] * 3]
+
+
+@every
+async def test_one_candidate_all_abstain_none(kind: Kind) -> None:
+    """One needs no score; texts without an answer go by score; no candidate is an error."""
+    alone = built(kind, KeyError("not asked"))
+    assert (await aggregated(alone, [*boxed(1), failed(1)])).answer == "1"
+    answer = await aggregated(built(kind, 0.1, 0.9), [candidate(0, "who knows"), candidate(1, "not me")])
+    assert (answer.text, answer.answer) == ("not me", None)
+    for nobody in ([], [failed(0)]):
+        with pytest.raises(NoAnswer, match="candidates failed"):
+            await aggregated(alone, nobody)
+
+
+@every
+async def test_out_of_budget_nothing_is_scored(kind: Kind) -> None:
+    """The vote answers, marked."""
+    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run.record("m", Usage(completion_tokens=5))
+    aggregator = built(kind, 0.1, 0.1, 0.9)
+    [event] = await happened(aggregator, boxed(1, 1, 2), run)
+    assert isinstance(event, Done)
+    assert (event.answer.answer, event.answer.degraded[0].code) == ("1", "budget_exhausted")
+    assert isinstance(aggregator.verifier, Table)
+    assert aggregator.verifier.asked == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.floats(-9, 9)), min_size=1, max_size=8),
+    st.integers(0, 10**6),
+)
+def test_order_does_not_matter(drawn: list[tuple[int, float]], seed: int) -> None:
+    """The same candidates with the same scores give the same answer in any order."""
+    candidates = boxed(*(answer for answer, _ in drawn))
+    mixed = candidates.copy()
+    random.Random(seed).shuffle(mixed)
+
+    async def law() -> None:
+        for kind in KINDS:
+            aggregator = built(kind, *(score for _, score in drawn))
+            one, other = await aggregated(aggregator, candidates, seed), await aggregated(aggregator, mixed, seed)
+            assert (one.text, one.answer, one.tally) == (other.text, other.answer, other.tally)
+
+    asyncio.run(law())
+
+
+async def test_equal_sums_are_drawn_by_the_seed() -> None:
+    """No answer is preferred for what it is."""
+    drawn = [(await aggregated(built(RewardVote, 0.5, 0.5), boxed(1, 2), seed)).answer for seed in range(12)]
+    assert set(drawn) == {"1", "2"}
+
+
+async def test_a_reward_model_over_http_in_a_pipeline() -> None:
+    """Scored concurrently, booked once under the aggregator's stage; a failing score is told; all is closed."""
+
+    def reply(request: Received) -> Step:
+        text = request.body["messages"][-1]["content"]
+        return Fault.status(400, "too long") if "3" in text else Reply("0.9" if "2" in text else "0.1", usage=(7, 0))
+
+    async with ScriptedUpstream(reply) as up:
+        verifier = RewardModel("rm", base_url=up.url, retries=Retries(attempts=1))
+        texts = ScriptedModel(["\\boxed{1}", "\\boxed{1}", "\\boxed{2}", "\\boxed{3}"])
+        async with sample(texts, n=4) | RewardBest(verifier, vote=vote()) as pipeline:
+            answer = await pipeline.answer("Which?")
+        await up.wait_until(lambda up: up.in_flight == 0)
+    assert answer.answer == "2"
+    [booked] = [s for s in answer.stages if s.model == "rm"]
+    assert (booked.stage, booked.usage.prompt_tokens, booked.usage.requests) == ("aggregate", 21, 4)
+    [note] = answer.degraded
+    assert note.code == "score_missing"
+    assert "too long" in note.detail
+
+
+async def test_leaving_cancels_every_score() -> None:
+    """The server sees all clients go."""
+    async with ScriptedUpstream(Fault.hang()) as up, RewardModel("rm", base_url=up.url) as verifier:
+        task = asyncio.create_task(happened(RewardBest(verifier, vote=vote()), boxed(1, 2, 3)))
+        await up.wait_until(lambda up: up.in_flight == 3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await up.wait_until(lambda up: up.in_flight == 0)
+        assert all(request.disconnected for request in up.requests)
+
+
+async def test_a_deadline_ends_the_scoring() -> None:
+    """Scores that came in time count."""
+
+    class Slow(Table):
+        async def score(self, question: Question, candidate: Candidate) -> float:
+            if candidate.index == 2:
+                await asyncio.Event().wait()
+            return await super().score(question, candidate)
+
+    run = Run(stage="aggregate", budget=Budget(seconds=0.2))
+    aggregator = RewardBest(Slow({0: 0.1, 1: 0.5, 2: 0.9}), vote=vote())
+    [event] = await happened(aggregator, boxed(1, 2, 3), run)
+    assert isinstance(event, Done)
+    assert event.answer.answer == "2"
+    assert {note.code for note in event.answer.degraded} == {"budget_exhausted", "score_missing"}
+
+
+@every
+def test_settings_are_checked(kind: Kind) -> None:
+    """Impossible ones are the caller's fault, at once."""
+    with pytest.raises(BadInput, match="concurrency=0"):
+        built(kind, concurrency=0)
+    for temperature in (0, -1, math.inf, math.nan):
+        with pytest.raises(BadInput, match="temperature"):
+            RewardSoftmaxVote(Table({}), temperature=temperature)
