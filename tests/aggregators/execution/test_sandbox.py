@@ -132,7 +132,7 @@ async def test_files_of_others_cannot_be_seen(tmp_path: Path) -> None:
 
 
 async def test_there_is_no_network() -> None:
-    """Not outwards, not to servers on this machine, not to sockets with a name."""
+    """Not outwards, not to servers on this machine, not to sockets with a name, not to a hypervisor."""
     server = socket.create_server(("127.0.0.1", 0))
     hidden = socket.socket(socket.AF_UNIX)
     hidden.bind(f"\0quorate-test-{os.getpid()}")
@@ -141,10 +141,10 @@ async def test_there_is_no_network() -> None:
         told = await ran(
             "import socket\n"
             f"for kind, to in ((2, ('127.0.0.1', {server.getsockname()[1]})), (2, ('1.1.1.1', 53)), "
-            f"(1, '\\0quorate-test-{os.getpid()}')):\n"
+            f"(1, '\\0quorate-test-{os.getpid()}'), (40, (2, 1))):\n"
             "    try: socket.socket(kind).connect(to)\n    except OSError: print('no')"
         )
-    assert told.split() == ["no"] * 3
+    assert told.split() == ["no"] * 4
 
 
 async def test_the_environment_stays_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +167,20 @@ async def test_there_is_no_way_out() -> None:
         "try: os.kill(-1, 9)\nexcept OSError: print('alone')"
     )
     assert told.splitlines() == ["True -1 -1 -1 -1 -1", "alone"]
+
+
+async def test_a_child_gets_no_namespace_of_its_own() -> None:
+    """Where children are allowed: plain ones are, ones with new users and so with new powers are not."""
+    told = await ran(
+        "import ctypes, os, platform\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "clone = {'x86_64': 56, 'aarch64': 220}[platform.machine()]\n"
+        "child = os.fork()\nif child == 0: os._exit(0)\nos.waitpid(child, 0)\n"
+        "for flags in (0x10000000, 0x20000, 0x40000000):\n"
+        "    print(libc.syscall(clone, flags | 17, 0, 0, 0, 0), ctypes.get_errno())\n"
+        "print(libc.syscall(435, 0, 0), ctypes.get_errno())",
+        processes=4,
+    )
+    assert told.splitlines() == ["-1 1"] * 3 + ["-1 38"]
 
 
 async def test_cancelling_ends_the_program_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,4 +227,4 @@ async def test_without_isolation_nothing_is_run(tmp_path: Path, monkeypatch: pyt
 def test_limits_are_checked(wrong: dict[str, int]) -> None:
     """A limit of nothing is a mistake."""
     with pytest.raises(BadInput, match=next(iter(wrong))):
-        Limits(**wrong)  # type: ignore[arg-type]
+        Limits(**wrong)

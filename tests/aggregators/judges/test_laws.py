@@ -190,7 +190,7 @@ async def test_leaving_cancels_every_call(kind: type[Judge]) -> None:
     closed = 0
 
     class Endless(ScriptedModel):
-        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def, override]
+        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def]
             nonlocal closed
             try:
                 async for event in super().sample(question, indices, run):
@@ -198,7 +198,7 @@ async def test_leaving_cancels_every_call(kind: type[Judge]) -> None:
             finally:
                 closed += 1
 
-    judge = Endless([None], name="judge")  # type: ignore[list-item]
+    judge = Endless([None], name="judge")
     task = asyncio.create_task(happened(built(kind, judge), CANDIDATES))
     while not judge.asked:  # noqa: ASYNC110 - a model in memory has no event to wait for
         await asyncio.sleep(0)

@@ -41,12 +41,15 @@ ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 24, 38, 22, 36
 
 REFUSED = {
-    # shmget, msgget, semget, memfd_create: memory that no limit counts; then what opens up the kernel:
-    # ptrace, bpf, perf_event_open, userfaultfd, io_uring_setup, keyctl, add_key, request_key,
-    # unshare, setns, mount, clone3 (its flags cannot be looked at; C libraries fall back to clone).
-    "x86_64": (29, 68, 64, 319, 101, 321, 298, 323, 425, 250, 248, 249, 272, 308, 165),
-    "aarch64": (194, 186, 190, 279, 117, 280, 241, 282, 425, 219, 217, 218, 97, 268, 40),
+    # shmget, msgget, semget, memfd_create, memfd_secret: memory that no limit counts. socket: families
+    # such as vsock know no network namespace. Then what opens up the kernel: ptrace, bpf,
+    # perf_event_open, userfaultfd, io_uring_setup, keyctl, add_key, request_key, unshare, setns, mount.
+    "x86_64": (29, 68, 64, 319, 447, 41, 101, 321, 298, 323, 425, 250, 248, 249, 272, 308, 165),
+    "aarch64": (194, 186, 190, 279, 447, 198, 117, 280, 241, 282, 425, 219, 217, 218, 97, 268, 40),
 }
+CLONE, CLONE3 = {"x86_64": 56, "aarch64": 220}, 435
+NAMESPACES = 0x7E020080
+"""Flags of `clone` that make namespaces. Those of `clone3` cannot be looked at; C libraries fall back to `clone`."""
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -263,14 +266,16 @@ def _drop_privileges() -> None:
 
 def _filter(machine: str) -> bytes:
     """A BPF program: another architecture kills, a refused call fails with EPERM, `clone3` with ENOSYS."""
-    load, equal, above, give = 0x20, 0x15, 0x35, 0x06
+    load, equal, above, holds, give = 0x20, 0x15, 0x35, 0x45, 0x06
     kill, allow, refuse, absent = 0x80000000, 0x7FFF0000, 0x50000 | 1, 0x50000 | 38
     steps = [(load, 0, 0, 4), (equal, 1, 0, ARCHITECTURE[machine]), (give, 0, 0, kill), (load, 0, 0, 0)]
     if machine == "x86_64":
         steps += [(above, 0, 1, 0x40000000), (give, 0, 0, refuse)]
     for number in REFUSED[machine]:
         steps += [(equal, 0, 1, number), (give, 0, 0, refuse)]
-    steps += [(equal, 0, 1, 435), (give, 0, 0, absent), (give, 0, 0, allow)]
+    steps += [(equal, 0, 1, CLONE3), (give, 0, 0, absent)]
+    steps += [(equal, 0, 3, CLONE[machine]), (load, 0, 0, 16), (holds, 0, 1, NAMESPACES), (give, 0, 0, refuse)]
+    steps += [(give, 0, 0, allow)]
     return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
