@@ -14,9 +14,11 @@ from quorate.aggregators import ExecutionAgreement, Limits, MajorityVote, Sandbo
 from quorate.aggregators.execution import CodeExtractor, Execution, consensus_sets
 from quorate.aggregators.execution.harness import passed
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.types import Candidate
+from quorate.orchestrator.events import Done
+from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.types import Candidate, Usage
 from quorate.testing import ScriptedModel
-from tests.aggregators.helpers import Exact, aggregated, candidate, failed
+from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happened
 
 DOUBLE, PLUS, SQUARE = "def f(x):\n    return 2 * x", "def f(x):\n    return x + x", "def f(x):\n    return x * x"
 TESTS = ("assert f(2) == 4", "assert f(3) == 6", "assert f(0) == 0")
@@ -133,6 +135,20 @@ async def test_a_model_that_writes_no_tests() -> None:
     answer = await aggregated(aggregator, programs(SQUARE, DOUBLE, DOUBLE))
     assert answer.answer == DOUBLE
     assert [note.code for note in answer.degraded] == ["tests_missing", "aggregator_failed"]
+
+
+async def test_out_of_time_the_vote_answers() -> None:
+    """Programs that still run are ended; nothing runs without budget."""
+    slow = programs("import time\ntime.sleep(60)", DOUBLE, DOUBLE)
+    run = Run(stage="aggregate", budget=Budget(seconds=1))
+    [event] = await happened(ExecutionAgreement(TESTS, seconds=50), slow, run)
+    assert isinstance(event, Done)
+    assert (event.answer.answer, [n.code for n in event.answer.degraded]) == (DOUBLE, ["budget_exhausted"])
+    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run.record("m", Usage(completion_tokens=5))
+    [event] = await happened(ExecutionAgreement(TESTS, executor=Broken()), slow, run)
+    assert isinstance(event, Done)
+    assert [n.code for n in event.answer.degraded] == ["budget_exhausted"]
 
 
 async def test_a_fallback_of_ones_own_counts_and_closes() -> None:

@@ -63,7 +63,8 @@ class ExecutionAgreement:
     """The program of the consensus set with the highest score; of equal sets the seed draws one.
 
     Candidates without code abstain. Where there are no tests, or no program passes any, the fallback
-    answers, marked `aggregator_failed`. Programs run where they can do no harm, or not at all.
+    answers, marked `aggregator_failed`; where the budget ends first, `budget_exhausted`.
+    Programs run where they can do no harm, or not at all.
 
     Args:
         tests: what to run: statements such as `assert f(2) == 4`, or a `TestWriter` that has a model
@@ -117,20 +118,36 @@ class ExecutionAgreement:
         if not any(c.ok for c in candidates):
             raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
         programs = [(c, code) for c in candidates if c.ok and (code := self._code.extract(c.text)) is not None]
-        tests, notes = await self.tests.tests(question, run) if len(programs) > 1 else ((), ())
-        if len(programs) > 1 and tests:
-            sets = await self._sets(programs, tests)
-            if sets[0].score > 0:
+        notes: tuple[Degradation, ...] = ()
+        if len(programs) > 1:
+            sets, notes = await self._judged(question, programs, run)
+            if sets:
                 yield Done(answer=self._answer(programs, sets, candidates, notes, run))
                 return
-            detail = f"none of {len(programs)} programs passes any of {len(tests)} tests"
-        else:
-            detail = "there are no tests"
-        if len(programs) > 1:
-            notes = (*notes, Degradation(code="aggregator_failed", where=f"{run.stage}: {self.name}", detail=detail))
         async with aclosing(fallen_back(self.fallback, question, candidates, run, notes)) as events:
             async for event in events:
                 yield event
+
+    async def _judged(
+        self, question: Question, programs: Sequence[tuple[Candidate, str]], run: Run
+    ) -> tuple[list[ConsensusSet], tuple[Degradation, ...]]:
+        """Consensus sets of which the first passes something, or none, and why."""
+        tests: tuple[str, ...] = ()
+        notes: tuple[Degradation, ...] = ()
+        problem = "there are no tests"
+        try:
+            async with asyncio.timeout(run.seconds_left):
+                if run.exhausted() is None:
+                    tests, notes = await self.tests.tests(question, run)
+                sets = await self._sets(programs, tests) if tests else []
+            if sets and sets[0].score > 0:
+                return sets, notes
+            problem = f"none of {len(programs)} programs passes any of {len(tests)} tests" if tests else problem
+        except TimeoutError:
+            problem = "no time left"
+        reason = run.exhausted()
+        code = "budget_exhausted" if reason else "aggregator_failed"
+        return [], (*notes, Degradation(code=code, where=f"{run.stage}: {self.name}", detail=reason or problem))
 
     async def _sets(self, programs: Sequence[tuple[Candidate, str]], tests: Sequence[str]) -> list[ConsensusSet]:
         """Every different program is run once."""

@@ -118,6 +118,9 @@ class _Scored(ABC):
                     return
                 try:
                     score = float(await self._score(question, candidate, run))
+                except TimeoutError:
+                    problems[candidate.index] = run.exhausted() or "no score in time"
+                    return
                 except Exception as error:
                     problems[candidate.index] = failure_of(error).message
                     return
