@@ -164,10 +164,13 @@ class RewardModel(Scorer):
         self.http.root = self.http.root.copy_with(path=re.sub(r"/v\d+$", "", self.http.root.path) + "/")
 
     def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
-        """The conversation with the candidate's text as the assistant's turn."""
+        """The conversation with the candidate's text as the assistant's turn; the reward is wanted raw.
+
+        vLLM would squash it to 0..1, where good candidates can no longer be told apart.
+        """
         turn = Message(role="assistant", content=candidate.text)
         messages = [m.model_dump(mode="json", exclude_unset=True) for m in (*question.messages, turn)]
-        return {"messages": messages, "add_generation_prompt": False}
+        return {"messages": messages, "add_generation_prompt": False, "use_activation": False}
 
     def read(self, reply: dict[str, Any]) -> object:
         """The last number, however deep it lies."""
