@@ -14,7 +14,8 @@ from .ballot import Ballot, Weights
 __all__ = ["fit_abilities", "fit_votes"]
 
 ROUNDS = 200
-TOLERANCE = 1e-6
+TOLERANCE = 5e-4
+"""Logits that no ability moves any more in one round."""
 START = 0.5
 """Ability before anything is seen: rather right than wrong, or all could be turned around."""
 
@@ -67,16 +68,15 @@ class _Fit:
         right = np.zeros(len(votes.number))
         right[votes.cast] = self.belief.ravel()[votes.cell]
         before = self.ability
-        for _ in range(2):
-            gap, slope = self._gap(right)
-            self.precision = np.bincount(votes.voter, slope, minlength=votes.voters) + SPREAD**-2
-            pull = np.bincount(votes.voter, gap, minlength=votes.voters) - self.ability * SPREAD**-2
-            self.ability = self.ability + pull / self.precision
-            gap, slope = self._gap(right)
-            questions = len(self.difficulty)
-            pull = np.bincount(votes.question, gap, minlength=questions) + self.difficulty * SPREAD**-2
-            moved = self.difficulty - pull / (np.bincount(votes.question, slope, minlength=questions) + SPREAD**-2)
-            self.difficulty = np.clip(moved, -FARTHEST, self._hardest())
+        gap, slope = self._gap(right)
+        self.precision = np.bincount(votes.voter, slope, minlength=votes.voters) + SPREAD**-2
+        pull = np.bincount(votes.voter, gap, minlength=votes.voters) - self.ability * SPREAD**-2
+        self.ability = self.ability + pull / self.precision
+        gap, slope = self._gap(right)
+        questions = len(self.difficulty)
+        pull = np.bincount(votes.question, gap, minlength=questions) + self.difficulty * SPREAD**-2
+        moved = self.difficulty - pull / (np.bincount(votes.question, slope, minlength=questions) + SPREAD**-2)
+        self.difficulty = np.clip(moved, -FARTHEST, self._hardest())
         margin = self.ability[votes.by] - self.difficulty[votes.question[votes.cast]]
         self.weights = votes.seen(votes.table(margin) + self.urn)
         self.belief = votes.believed(self.weights)

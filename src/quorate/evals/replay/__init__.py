@@ -9,7 +9,7 @@ from __future__ import annotations
 from .measuring import Gain, Result, replay
 from .reading import read_bank
 from .records import Recorded, RecordedBank
-from .registry import BatchEntry, Chosen, Entry, Outcome, Replayable, counts, entries
+from .registry import BatchEntry, Chosen, Entry, Outcome, Replayable, counts
 
 __all__ = [
     "BatchEntry",
@@ -22,7 +22,6 @@ __all__ = [
     "Replayable",
     "Result",
     "counts",
-    "entries",
     "read_bank",
     "replay",
 ]

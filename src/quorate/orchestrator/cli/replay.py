@@ -76,7 +76,7 @@ def _sizes(text: str | None) -> list[int]:
 
 
 def _list(*, as_json: bool) -> None:
-    from quorate.evals.replay import entries
+    from quorate.evals.replay.registry import entries
 
     rows = [(e.name, e.summary, sorted(e.needs), e.source) for e in entries().values()]
     if as_json:
