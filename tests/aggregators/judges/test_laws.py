@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate import sample
-from quorate.aggregators import GenSelect, JudgeRunOff, Knockout, Swiss, UniversalSelfConsistency
+from quorate.aggregators import GenSelect, JudgeRunOff, Knockout, StructuredVote, Swiss, UniversalSelfConsistency
 from quorate.aggregators.judges import Judge
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
+from quorate.orchestrator.protocols import Calling
 from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Question, Sampling, Usage
 from quorate.testing import ScriptedModel
@@ -170,6 +171,32 @@ async def test_calls_are_booked_once_under_the_aggregators_stage(kind: type[Judg
     assert booked.stage == "aggregate"
     assert booked.usage.requests == len(judge.asked) > 0
     assert answer.usage == Usage.total(s.usage for s in answer.stages)
+
+
+@every
+async def test_no_more_calls_than_it_tells(kind: type[Judge]) -> None:
+    """Limits on what a request may cost rely on it."""
+    for n in (1, 2, 3, 5, 8):
+        judge = prefers(lambda n: n)
+        aggregator = built(kind, judge)
+        assert isinstance(aggregator, Calling)
+        await aggregated(aggregator, boxed(*range(n)))
+        assert len(judge.asked) <= aggregator.calls(n)
+        assert aggregator.models == (judge,)
+
+
+@every
+async def test_tool_calls_are_judged_like_texts(kind: type[Judge]) -> None:
+    """Shown as JSON, counted by value where the fallback does, and passed on as they are."""
+    calls = [{"id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in range(2)]
+    candidates = [candidate(i, "").model_copy(update={"tool_calls": (call,)}) for i, call in enumerate(calls)]
+    candidates.append(candidate(2, "No call, \\boxed{4}"))
+    judge = ScriptedModel(
+        lambda q, i: "Chosen: 1" if q.text.index('"name"') < q.text.index("No call,") else "Chosen: 2"
+    )
+    chosen = await aggregated(kind(judge, fallback=StructuredVote(vote())), candidates)
+    assert chosen.tool_calls
+    assert [c.votes for c in chosen.tally] == [2, 1]
 
 
 @every

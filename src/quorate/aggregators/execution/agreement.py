@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Tallier
+from quorate.orchestrator.protocols import Aggregator, Model, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
@@ -28,7 +28,7 @@ from ..vote import MajorityVote
 from .code import CodeExtractor, SameText
 from .harness import Executor, passed
 from .sandbox import Sandbox
-from .writing import TestSource, given
+from .writing import TestSource, TestWriter, given
 
 __all__ = ["ConsensusSet", "ExecutionAgreement", "consensus_sets"]
 
@@ -97,6 +97,15 @@ class ExecutionAgreement:
         self.seconds = seconds
         self.concurrency = concurrency
         self._code = CodeExtractor()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """See `protocols.Calling`."""
+        return (self.tests.model,) if isinstance(self.tests, TestWriter) else ()
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0
 
     def extract(self, candidate: Candidate) -> str | None:
         """What the candidate votes for in the fallback's tally."""

@@ -25,6 +25,10 @@ QUOTED = 80
 class _Chooser(Judge):
     """Asks once, about all."""
 
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return int(n > 1)
+
     async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
         """See `Judge`."""
         reply = await session.reply(players, "choice")

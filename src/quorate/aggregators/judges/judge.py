@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Model, Tallier
+from quorate.orchestrator.protocols import Aggregator, Model, Tailored, Tallier
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampling
 
@@ -37,6 +37,8 @@ class Session:
     """The prompt."""
     room: Room
     where: str
+    tallier: Tallier
+    """Counts the votes on this question."""
     notes: list[Degradation] = field(default_factory=list)
 
     async def reply(self, candidates: Sequence[Candidate], purpose: str) -> Reply:
@@ -104,6 +106,19 @@ class Judge(ABC):
     async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
         """The winner of two or more; None, with `session.failed` told, where there is no verdict."""
 
+    @abstractmethod
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """See `protocols.Calling`."""
+        return (self.judge,)
+
+    def tailored(self, question: Question) -> Tallier:
+        """See `protocols.Tailored`; the fallback's way of counting."""
+        return self.fallback.tailored(question) if isinstance(self.fallback, Tailored) else self
+
     def extract(self, candidate: Candidate) -> str | None:
         """What the candidate votes for in the fallback's tally."""
         return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
@@ -131,7 +146,7 @@ class Judge(ABC):
             winner = await self.judged(session, players)
         notes = told_once(session.notes)
         if winner is not None:
-            yield Done(answer=await self._answer(winner, candidates, notes, run))
+            yield Done(answer=await self._answer(winner, candidates, notes, session))
             return
         async with aclosing(fallen_back(self.fallback, question, candidates, run, notes)) as events:
             async for event in events:
@@ -145,23 +160,28 @@ class Judge(ABC):
             words=self.prompt,
             room=Room.of(self.judge, self.max_context_tokens),
             where=f"{run.stage}: {self.judge.name}",
+            tallier=self.tailored(question),
         )
 
     async def _answer(
-        self, winner: Candidate, candidates: Sequence[Candidate], notes: tuple[Degradation, ...], run: Run
+        self,
+        winner: Candidate,
+        candidates: Sequence[Candidate],
+        notes: tuple[Degradation, ...],
+        session: Session,
     ) -> Answer:
         return Answer(
             text=winner.text,
             model=winner.model,
-            answer=self.extract(winner),
+            answer=session.tallier.extract(winner),
             reasoning=winner.reasoning,
             tool_calls=winner.tool_calls,
             finish_reason=winner.finish_reason or "stop",
             candidates=tuple(candidates),
-            tally=await self.tally(candidates),
+            tally=await session.tallier.tally(candidates),
             degraded=notes,
-            usage=run.ledger.usage,
-            stages=run.ledger.stages,
+            usage=session.run.ledger.usage,
+            stages=session.run.ledger.stages,
         )
 
     async def aclose(self) -> None:

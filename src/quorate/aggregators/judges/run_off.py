@@ -27,10 +27,14 @@ class JudgeRunOff(Judge):
     name = "judge-run-off"
     prompt_name = "pairwise"
 
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return 2 if n > 1 else 0
+
     async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
         """See `Judge`."""
-        voters = [player.model_copy(update={"answer": self.extract(player)}) for player in players]
-        tally = await self.tally(voters)
+        voters = [player.model_copy(update={"answer": session.tallier.extract(player)}) for player in players]
+        tally = await session.tallier.tally(voters)
         if len(tally) < 2:
             return None
         finalists = [best_told([v for v in voters if v.index in c.voters], c.answer) for c in tally[:2]]

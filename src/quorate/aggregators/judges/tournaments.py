@@ -27,7 +27,7 @@ class _Tournament(Judge):
 
     async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
         """See `Judge`; out of budget in the middle, the standing so far decides."""
-        court = Court.of(session, players, await self.tally(players))
+        court = Court.of(session, players, await session.tallier.tally(players))
         winner = await self._winner(court)
         if not court.settled():
             return None
@@ -46,6 +46,10 @@ class Knockout(_Tournament):
     """
 
     name = "knockout"
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return 2 * (n - 1)
 
     async def _winner(self, court: Court) -> int:
         alive = list(range(len(court.players)))
@@ -84,11 +88,18 @@ class Swiss(_Tournament):
         self.rounds = rounds
         self.ranking = ranking
 
+    def calls(self, n: int) -> int:
+        """See `protocols.Calling`."""
+        return 2 * (n // 2) * self._rounds(n)
+
+    def _rounds(self, n: int) -> int:
+        return self.rounds or math.ceil(math.log2(n))
+
     async def _winner(self, court: Court) -> int:
         n = len(court.players)
         played: list[Match] = []
         rested: set[int] = set()
-        for _ in range(self.rounds or math.ceil(math.log2(n))):
+        for _ in range(self._rounds(n)):
             pairs, resting = _paired(n, played, rested)
             if not pairs or court.session.run.exhausted() is not None:
                 break

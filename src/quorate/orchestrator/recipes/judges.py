@@ -93,12 +93,12 @@ class ExecutionOptions(Options):
 
 
 def _judge(parts: Parts, kind: str, **settings: Any) -> Pipeline:
-    from quorate.aggregators import judges
+    from quorate.aggregators import StructuredVote, judges
 
     options = parts.options
     judge: type[Judge] = getattr(judges, kind)
     given = {"max_context_tokens": options.max_context_tokens, "concurrency": options.concurrency, **settings}
-    return parts.sample() | judge(parts.aggregator, **given)
+    return parts.sample() | judge(parts.aggregator, fallback=StructuredVote(), **given)
 
 
 def _usc(parts: Parts) -> Pipeline:
