@@ -63,6 +63,14 @@ def test_the_list_tells_what_each_needs() -> None:
     assert {"name", "summary", "needs", "source"} == set(listed[0])
 
 
+def test_quorate_aggregators_lists_them_too() -> None:
+    """Beside the pipelines and stopping rules."""
+    result = CliRunner().invoke(app, ["aggregators", "--json"], catch_exceptions=False)
+    listed = {entry["name"]: entry["needs"] for entry in json.loads(result.stdout)["replay"]}
+    assert listed["dawid-skene-full"] == ["labels", "panel"]
+    assert "replay: dawid-skene-full" in CliRunner().invoke(app, ["aggregators"], catch_exceptions=False).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [

@@ -44,12 +44,19 @@ async def _listing(upstream: str | None, config: ConfigFile) -> list[ModelInfo]:
 
 
 def aggregators(as_json: Json = False) -> None:
-    """List the built-in pipelines and stopping rules with their options and sources."""
+    """List the built-in pipelines, stopping rules and what `eval replay` knows, with options and sources."""
+    from quorate.evals.replay.registry import entries
+
+    replayed = entries().values()
     if as_json:
         print_json(
             {
                 "pipelines": [{**_described(r), "n": r.n} for r in RECIPES.values()],
                 "stopping": [_described(r) for r in STOPPING.values()],
+                "replay": [
+                    {"name": e.name, "summary": e.summary, "source": e.source, "needs": sorted(e.needs)}
+                    for e in replayed
+                ],
             }
         )
         return
@@ -60,6 +67,10 @@ def aggregators(as_json: Json = False) -> None:
     table.add_section()
     for rule in STOPPING.values():
         table.add_row(f"stop: {rule.name}", escape(rule.summary), _options(rule), escape(rule.source))
+    table.add_section()
+    for entry in replayed:
+        needs = f"needs {', '.join(sorted(entry.needs))}" if entry.needs else ""
+        table.add_row(f"replay: {entry.name}", escape(entry.summary), needs, escape(entry.source))
     console.print(table)
 
 
