@@ -82,6 +82,8 @@ class RewardSoftmaxOptions(RewardOptions):
 class ExecutionOptions(Options):
     """What runs, and how much of it."""
 
+    run_code: bool = False
+    """Programs that models wrote run only where the operator says so, sandboxed as they are."""
     tests: tuple[str, ...] = ()
     """Statements such as `assert f(2) == 4`; a model writes them if none are given."""
     samples: int = Field(default=4, ge=1)
@@ -152,6 +154,11 @@ def _execution(parts: Parts) -> Pipeline:
     from quorate.aggregators.execution import ExecutionAgreement, Limits, Sandbox, TestWriter
 
     options = parts.options
+    if not options.run_code:
+        raise BadInput(
+            "execution runs programs that models wrote, in a sandbox: allow it in quorate.yaml as "
+            "{pipeline: execution, models: [...], options: {run_code: true}}"
+        )
     tests = options.tests or TestWriter(parts.aggregator, samples=options.samples)
     executor = Sandbox(Limits(memory=options.memory))
     return parts.sample() | ExecutionAgreement(tests, executor=executor, seconds=options.seconds)
@@ -205,5 +212,6 @@ RECIPES = (
         16,
         _execution,
         ExecutionOptions,
+        listed=False,
     ),
 )
