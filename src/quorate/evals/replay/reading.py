@@ -19,8 +19,6 @@ A folder means its `answers.jsonl`, else all of its files with answers.
 from __future__ import annotations
 
 import fnmatch
-import gzip
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +27,10 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, DataError
 
+from .lines import Line, lines_of
 from .records import Recorded, RecordedBank
 
-__all__ = ["PANEL", "POOLED", "Line", "Row", "assembled", "read_bank"]
+__all__ = ["PANEL", "POOLED", "Row", "assembled", "read_bank"]
 
 PANEL = "panel"
 """Name of a panel's one group."""
@@ -41,42 +40,6 @@ MOST_LABELS = 26
 """A panel with no more different answers than this is one of labels (multiple choice)."""
 RENAMED = {"rm_score": "scores", "score": "scores", "confidence": "scores"}
 OWN = frozenset({"id", "model", "answers", "answer", "correct", "gold", "question", "variant", "samples", "level"})
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line and where it stands, for errors."""
-
-    file: Path
-    number: int
-    data: Mapping[str, Any]
-
-    def fault(self, message: str, field: str | None = None) -> DataError:
-        return DataError(message, file=self.file, line=self.number, field=field)
-
-    def text(self, name: str) -> str:
-        """A field that must hold text or a number.
-
-        Raises:
-            DataError: it is missing or something else.
-        """
-        value = self.data.get(name)
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-            raise self.fault("is missing" if value is None else "must be text", name)
-        return str(value)
-
-    def entries(self, name: str, count: int | None = None) -> list[Any]:
-        """A field that must hold a list, of so many entries if told.
-
-        Raises:
-            DataError: it is missing or something else.
-        """
-        value = self.data.get(name)
-        if not isinstance(value, list):
-            raise self.fault("is missing" if value is None else "must be a list", name)
-        if count is not None and len(value) != count:
-            raise self.fault(f"has {len(value)} entries where there are {count} answers", name)
-        return value
 
 
 @dataclass
@@ -202,7 +165,7 @@ def _files(path: Path) -> list[Path]:
 
 def _rows(file: Path) -> Iterator[Row]:
     golds: dict[str, str] | None = None
-    for line in _lines(file):
+    for line in lines_of(file):
         if golds is None:
             golds = _truth(file) if "worker" in line.data else _golds(file)
         if "worker" in line.data:
@@ -213,43 +176,18 @@ def _rows(file: Path) -> Iterator[Row]:
             yield _answers(line, golds)
 
 
-def _lines(file: Path) -> Iterator[Line]:
-    """Every line that is not empty.
-
-    Raises:
-        DataError: the file cannot be read, or a line is no JSON object.
-    """
-    try:
-        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as content:
-            for number, text in enumerate(content, start=1):
-                if text.strip():
-                    yield Line(file, number, _object(file, number, text))
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=file) from error
-
-
-def _object(file: Path, number: int, text: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"is no JSON: {error}", file=file, line=number) from None
-    if not isinstance(value, dict):
-        raise DataError("must be a JSON object", file=file, line=number)
-    return value
-
-
 def _golds(file: Path) -> dict[str, str]:
     questions = file.with_name("questions.jsonl")
     if not questions.is_file():
         return {}
-    return {line.text("id"): line.text("gold") for line in _lines(questions) if "gold" in line.data}
+    return {line.text("id"): line.text("gold") for line in lines_of(questions) if "gold" in line.data}
 
 
 def _truth(file: Path) -> dict[str, str]:
     truth = file.with_name(file.name.replace(".answers.", ".truth."))
     if truth == file or not truth.is_file():
         raise DataError("labels need their truth beside them, in NAME.truth.jsonl", file=file)
-    return {line.text("item"): line.text("label") for line in _lines(truth)}
+    return {line.text("item"): line.text("label") for line in lines_of(truth)}
 
 
 def _label(line: Line, truth: Mapping[str, str]) -> Row:
