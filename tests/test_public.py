@@ -20,7 +20,18 @@ ROOMS = ("orchestrator", "agents", "aggregators", "prompts", "evals", "server")
 
 CONTRACT = {
     f"quorate.orchestrator.{module}"
-    for module in ("types", "events", "errors", "run", "protocols", "model", "merging", "proposers", "sampling", "pipeline")
+    for module in (
+        "types",
+        "events",
+        "errors",
+        "run",
+        "protocols",
+        "model",
+        "merging",
+        "proposers",
+        "sampling",
+        "pipeline",
+    )
 }
 MAY_IMPORT = {
     "orchestrator": {"prompts"},
