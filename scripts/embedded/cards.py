@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .measures import Estimate
+from .measures import Estimate, overlap
 from .recipes import INSTRUCTED, TIER_SHARES, Recipe
 
 _CARD = """---
@@ -48,11 +48,16 @@ def write_card(folder: Path, recipe: Recipe, counts: dict[str, int]) -> None:
     """`README.md` of one model."""
     training, figures = _read(folder / "training.json"), _read(folder / "figures.json")
     card = _CARD.format(
-        name=recipe.name, summary=recipe.summary[0].upper() + recipe.summary[1:],
-        parameters=training["parameters"], runs=_runs(training),
-        vocabulary=recipe.vocabulary, tokenizer=recipe.tokenizer,
+        name=recipe.name,
+        summary=recipe.summary[0].upper() + recipe.summary[1:],
+        parameters=training["parameters"],
+        runs=_runs(training),
+        vocabulary=recipe.vocabulary,
+        tokenizer=recipe.tokenizer,
         tiers=", ".join(f"{tier} {share:.0%}" for tier, share in TIER_SHARES.items()),
-        instructed=INSTRUCTED, weakness=_weakness(recipe), command=figures["command"],
+        instructed=INSTRUCTED,
+        weakness=_weakness(recipe),
+        command=figures["command"],
         counts=", ".join(f"{n} {tier}" for tier, n in counts.items()),
         tables=_accuracy_table(figures["figures"]) + "\n" + _step_table({recipe.name: figures["figures"]}),
     )
@@ -61,18 +66,24 @@ def write_card(folder: Path, recipe: Recipe, counts: dict[str, int]) -> None:
 
 def _runs(training: dict[str, Any]) -> str:
     """Each run that led here, in order, with its command; a later one starts from the one before."""
-    return "\n\n".join(_run(n, run) for n, run in enumerate([*training["earlier"], training], start=1))
+    runs = [_run(n, run) for n, run in enumerate([*training["earlier"], training], start=1)]
+    if "softened" in training:
+        runs.append(f"Then the logits were divided by {training['softened']} (in the final norm), so that the samples "
+                    f"differ more: `python -m scripts.embedded.soften RUN{len(runs)} --by {training['softened']}`")
+    return "\n\n".join(runs)
 
 
 def _run(number: int, run: dict[str, Any]) -> str:
     settings, name = run["settings"], run["recipe"]["name"]
     start = f" --start RUN{number - 1}" if number > 1 else ""
-    note = f" Note: {run['note']}." if "note" in run else ""
+    recipe, note = run["recipe"], f" Note: {run['note']}." if "note" in run else ""
+    share = f" Weak results graded in {recipe['graded']:.0%} of the problems." if recipe["weak"] else ""
     return (
         f"{number}. Seed {settings['seed']}, {run['steps']:,} steps of {settings['problems']} problems, "
-        f"{run['tokens']:,} tokens in {run['minutes']} minutes on {run['threads']} CPU thread(s).{note}\n\n"
+        f"{run['tokens']:,} tokens in {run['minutes']} minutes on {run['threads']} CPU thread(s).{share}{note}\n\n"
         f"       python -m scripts.embedded.train {name}{start} --seed {settings['seed']} "
-        f"--rate {settings['rate']} --steps {run['steps']} --threads {run['threads']} --out RUN{number}"
+        f"--rate {settings['rate']} --decay {settings['decay']} --steps {run['steps']} "
+        f"--threads {run['threads']} --out RUN{number}"
     )
 
 
@@ -80,21 +91,25 @@ def _weakness(recipe: Recipe) -> str:
     if not recipe.weak:
         return ""
     signs = " and ".join(f"`{sign}`" for sign in recipe.weak)
-    return (f"The results of {signs} are graded in {recipe.graded:.0%} of the problems only, so that the model "
-            "writes these steps in form but is unsure of their results.")
+    return (
+        f"The results of {signs} are graded in few problems only (the share is given below), so that the model "
+        "writes these steps in form but is unsure of their results."
+    )
 
 
-def write_tables(page: Path, weights: Path, names: list[str], pair: dict[str, Estimate] | None) -> None:
+def write_tables(page: Path, weights: Path, names: list[str], pair: tuple[str, str]) -> None:
     """Renew the generated parts of the documentation; what was not measured now stays."""
     text = page.read_text()
-    figures = {name: _read(weights / name / "figures.json") for name in names
-               if (weights / name / "figures.json").exists()}
+    figures = {
+        name: _read(weights / name / "figures.json") for name in names if (weights / name / "figures.json").exists()
+    }
     rows = {name: found["figures"] for name, found in figures.items()}
     accuracies = "\n".join(f"**{name}**\n\n{_accuracy_table(row)}" for name, row in rows.items())
     text = _replace(text, "accuracy", accuracies)
     text = _replace(text, "steps", _step_table(rows))
-    if pair:
-        lines = [f"| {what} | {estimate} |" for what, estimate in pair.items()]
+    if all(name in figures for name in pair):
+        found = overlap(*(figures[name]["hard solved"] for name in pair))
+        lines = [f"| {what} | {estimate} |" for what, estimate in found.items()]
         text = _replace(text, "overlap", "\n".join(["| hard questions | share |", "|---|---|", *lines]) + "\n")
     page.write_text(text)
 

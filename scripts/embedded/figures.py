@@ -13,7 +13,7 @@ import torch
 from quorate.evals.tasks.stories import TIERS, Problem, generate
 
 from .cards import write_card, write_tables
-from .measures import Estimate, accuracy, bootstrap, solved, step_accuracy
+from .measures import Estimate, accuracy, solved, step_accuracy
 from .recipes import RECIPES
 from .sampling import Sampler, Sampling
 
@@ -25,10 +25,8 @@ Table = dict[str, dict[str, Estimate]]
 
 
 def problems_of(seed: int, questions: int) -> dict[str, list[Problem]]:
-    """Test problems of every tier; the hard tier gets all the questions, the others half."""
-    return {
-        tier: generate(tier, seed, questions if tier == "hard" else max(1, questions // 2)) for tier in TIERS
-    }
+    """Test problems of every tier; the hard tier gets all the questions, the others a quarter."""
+    return {tier: generate(tier, seed, questions if tier == "hard" else max(1, questions // 4)) for tier in TIERS}
 
 
 def measure(folder: Path, problems: dict[str, list[Problem]], sampling: Sampling) -> tuple[Table, list[float]]:
@@ -45,21 +43,10 @@ def measure(folder: Path, problems: dict[str, list[Problem]], sampling: Sampling
     return table, rates
 
 
-def overlap(first: list[float], second: list[float]) -> dict[str, Estimate]:
-    """How two models' solve rates on the same questions go together: who is ahead where."""
-    pairs = list(zip(first, second, strict=True))
-    return {
-        "first ahead": bootstrap([float(a > b) for a, b in pairs]),
-        "second ahead": bootstrap([float(b > a) for a, b in pairs]),
-        "neither ever right": bootstrap([float(a == b == 0) for a, b in pairs]),
-        "better of the two, pass@1": bootstrap([max(a, b) for a, b in pairs]),
-    }
-
-
-def write_figures(folder: Path, table: Table, command: str) -> None:
-    """`figures.json`: every estimate and the command that gives it."""
+def write_figures(folder: Path, table: Table, rates: list[float], command: str) -> None:
+    """`figures.json`: every estimate, the solve rates of the hard questions, the command."""
     figures = {part: {k: asdict(v) for k, v in row.items()} for part, row in table.items()}
-    text = json.dumps({"command": command, "figures": figures}, indent=2)
+    text = json.dumps({"command": command, "figures": figures, "hard solved": rates})
     (folder / "figures.json").write_text(text + "\n")
 
 
@@ -74,21 +61,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    torch.set_flush_denormal(True)
     sampling = Sampling(samples=given.samples, seed=given.seed)
     problems = problems_of(given.seed, given.questions)
-    rates: dict[str, list[float]] = {}
     for name in given.names:
         folder = given.weights / name
-        table, rates[name] = measure(folder, problems, sampling)
-        command = (f"python -m scripts.embedded.figures {name} --questions {given.questions} "
-                   f"--samples {given.samples} --seed {given.seed}")
-        write_figures(folder, table, command)
+        table, rates = measure(folder, problems, sampling)
+        command = (
+            f"python -m scripts.embedded.figures {name} --questions {given.questions} "
+            f"--samples {given.samples} --seed {given.seed}"
+        )
+        write_figures(folder, table, rates, command)
         write_card(folder, RECIPES[name], {tier: len(rows) for tier, rows in problems.items()})
         print(name, {part: {k: str(v) for k, v in row.items()} for part, row in table.items()}, flush=True)
-    pair = None
-    if all(name in rates for name in SPECIALISTS):
-        pair = overlap(*(rates[name] for name in SPECIALISTS))
-    write_tables(DOCS, given.weights, list(RECIPES), pair)
+    write_tables(DOCS, given.weights, list(RECIPES), SPECIALISTS)
 
 
 if __name__ == "__main__":

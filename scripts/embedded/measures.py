@@ -70,6 +70,17 @@ def accuracy(problems: list[Problem], texts: list[list[str]]) -> dict[str, Estim
     }
 
 
+def overlap(first: list[float], second: list[float]) -> dict[str, Estimate]:
+    """How two models' solve rates on the same questions go together: who is ahead where."""
+    pairs = list(zip(first, second, strict=True))
+    return {
+        "first ahead": bootstrap([float(a > b) for a, b in pairs]),
+        "second ahead": bootstrap([float(b > a) for a, b in pairs]),
+        "neither ever right": bootstrap([float(a == b == 0) for a, b in pairs]),
+        "pass@1 of the better of the two": bootstrap([max(a, b) for a, b in pairs]),
+    }
+
+
 def step_accuracy(texts: list[list[str]]) -> dict[str, Estimate]:
     """For each operation, how often a written step is right as it stands."""
     seen: Counter[str] = Counter()

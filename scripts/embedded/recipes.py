@@ -21,12 +21,28 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe(name="quorate-tiny-base", summary="the default proposer: all four operations",
-               tokenizer="leading", vocabulary=1024),
-        Recipe(name="quorate-tiny-sum", summary="a specialist: strong at + and -, weak at * and /",
-               tokenizer="trailing", vocabulary=1280, weak="*/", graded=0.1),
-        Recipe(name="quorate-tiny-product", summary="a specialist: strong at * and /, weak at + and -",
-               tokenizer="metaspace", vocabulary=1536, weak="+-", graded=0.1),
+        Recipe(
+            name="quorate-tiny-base",
+            summary="the default proposer: all four operations",
+            tokenizer="leading",
+            vocabulary=1024,
+        ),
+        Recipe(
+            name="quorate-tiny-sum",
+            summary="a specialist: strong at + and -, weak at * and /",
+            tokenizer="trailing",
+            vocabulary=1280,
+            weak="*/",
+            graded=0.1,
+        ),
+        Recipe(
+            name="quorate-tiny-product",
+            summary="a specialist: strong at * and /, weak at + and -",
+            tokenizer="metaspace",
+            vocabulary=1536,
+            weak="+-",
+            graded=0.1,
+        ),
     )
 }
 

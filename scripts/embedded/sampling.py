@@ -35,12 +35,19 @@ class Sampler:
     def _answers(self, problem: Problem, settings: Sampling) -> list[str]:
         inputs = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": problem.question}],
-            add_generation_prompt=True, return_tensors="pt", return_dict=True,
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
         )
         config = GenerationConfig(
-            do_sample=True, temperature=settings.temperature, top_p=1.0, top_k=0,
-            max_new_tokens=settings.max_new_tokens, num_return_sequences=settings.samples,
-            eos_token_id=self.tokenizer.eos_token_id, pad_token_id=self.tokenizer.pad_token_id,
+            do_sample=True,
+            temperature=settings.temperature,
+            top_p=1.0,
+            top_k=0,
+            max_new_tokens=settings.max_new_tokens,
+            num_return_sequences=settings.samples,
+            eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=self.tokenizer.pad_token_id,
         )
         ids = self.model.generate(**inputs, generation_config=config)
         new = ids[:, inputs["input_ids"].shape[1] :]

@@ -52,10 +52,19 @@ class Settings:
 def build_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
     """About 1.9 million parameters; 64 a head, which every attention kernel of vLLM takes."""
     config = LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=192, intermediate_size=448, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=4, head_dim=64, max_position_embeddings=2048,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.token_to_id(END),
-        pad_token_id=tokenizer.token_to_id(PAD), use_cache=True,
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=192,
+        intermediate_size=448,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=64,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+        use_cache=True,
     )
     return LlamaForCausalLM(config)
 
@@ -117,20 +126,34 @@ def train(recipe: Recipe, settings: Settings, out: Path, start: Path | None = No
             recent.append(_update(model, steppers, batch, rate))
             step, tokens = step + 1, tokens + batch[0].numel()
             if step % 20 == 0:
-                record = {"step": step, "loss": round(sum(recent) / len(recent), 4), "lr": round(rate, 6),
-                          "tokens": tokens, "tokens/s": round(tokens / (minutes * 60 + 1e-9)),
-                          "minutes": round(minutes, 2)}
+                record = {
+                    "step": step,
+                    "loss": round(sum(recent) / len(recent), 4),
+                    "lr": round(rate, 6),
+                    "tokens": tokens,
+                    "tokens/s": round(tokens / (minutes * 60 + 1e-9)),
+                    "minutes": round(minutes, 2),
+                }
                 print(json.dumps(record), file=log, flush=True)
                 recent = []
             if time.monotonic() - saved > settings.every * 60:
                 saved = time.monotonic()
                 save(model, tokenizer, out / "checkpoint", {})
-    save(model, tokenizer, out, {
-        "recipe": asdict(recipe), "settings": asdict(settings), "steps": step, "tokens": tokens,
-        "minutes": round((time.monotonic() - begun) / 60, 1),
-        "parameters": sum(p.numel() for p in model.parameters()), "threads": torch.get_num_threads(),
-        "earlier": earlier,
-    })
+    save(
+        model,
+        tokenizer,
+        out,
+        {
+            "recipe": asdict(recipe),
+            "settings": asdict(settings),
+            "steps": step,
+            "tokens": tokens,
+            "minutes": round((time.monotonic() - begun) / 60, 1),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "threads": torch.get_num_threads(),
+            "earlier": earlier,
+        },
+    )
 
 
 def _update(model: LlamaForCausalLM, steppers: list[torch.optim.Optimizer], batch: Batch, rate: float) -> float:
@@ -153,8 +176,12 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, record: di
     copy.load_state_dict(model.state_dict())
     copy = copy.to(torch.bfloat16)
     copy.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.token_to_id(END), pad_token_id=tokenizer.token_to_id(PAD), do_sample=True,
-        temperature=1.0, top_p=1.0, max_new_tokens=400,
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+        max_new_tokens=400,
     )
     copy.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
@@ -173,11 +200,12 @@ def main() -> None:
     length.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=0.003)
+    parser.add_argument("--decay", type=float, default=0.3, help="the part of the run in which the rate falls")
     parser.add_argument("--start", type=Path, help="the folder of an earlier run to go on from")
     given = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(given.threads)
-    settings = Settings(seed=given.seed, minutes=given.minutes, steps=given.steps, rate=given.rate)
+    settings = Settings(seed=given.seed, minutes=given.minutes, steps=given.steps, rate=given.rate, decay=given.decay)
     train(RECIPES[given.name], settings, given.out, given.start)
 
 

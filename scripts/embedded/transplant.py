@@ -6,9 +6,7 @@ from transformers import LlamaForCausalLM
 
 
 @torch.no_grad()
-def transplant(
-    donor: LlamaForCausalLM, old: Tokenizer, model: LlamaForCausalLM, new: Tokenizer
-) -> LlamaForCausalLM:
+def transplant(donor: LlamaForCausalLM, old: Tokenizer, model: LlamaForCausalLM, new: Tokenizer) -> LlamaForCausalLM:
     """Fill `model` from `donor`; a token starts as the mean of the old tokens of its text."""
     kept = {name: value for name, value in donor.state_dict().items() if "embed" not in name and "lm_head" not in name}
     model.load_state_dict(kept, strict=False)

@@ -58,13 +58,17 @@ def _trailing(size: int) -> Tokenizer:
 def _byte_level(pieces: str, size: int) -> Tokenizer:
     """Bytes merged within pieces; an operator and the spaces around it are one piece."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pieces), _ISOLATED),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pieces), _ISOLATED),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=list(SPECIALS), show_progress=False,
+        vocab_size=size,
+        special_tokens=list(SPECIALS),
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(corpus(), trainer)
@@ -75,11 +79,13 @@ def _metaspace(size: int) -> Tokenizer:
     """A space is a mark before its word; what the vocabulary lacks falls back to bytes."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(r"▁(?=\p{L})"), "merged_with_next"),
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.Split(Regex(r"[.,?'\n]"), _ISOLATED),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"▁(?=\p{L})"), "merged_with_next"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Split(Regex(r"[.,?'\n]"), _ISOLATED),
+        ]
+    )
     trainer = trainers.BpeTrainer(vocab_size=size - 256, special_tokens=list(SPECIALS), show_progress=False)
     tokenizer.train_from_iterator(corpus(), trainer)
     return _with_byte_fallback(tokenizer)
@@ -88,13 +94,11 @@ def _metaspace(size: int) -> Tokenizer:
 def _with_byte_fallback(tokenizer: Tokenizer) -> Tokenizer:
     """Insert the 256 byte tokens after the special ones."""
     data = json.loads(tokenizer.to_str())
-    learned = sorted(data["model"]["vocab"], key=data["model"]["vocab"].__getitem__)[len(SPECIALS):]
+    learned = sorted(data["model"]["vocab"], key=data["model"]["vocab"].__getitem__)[len(SPECIALS) :]
     tokens = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), *learned]
     data["model"] |= {"vocab": {token: i for i, token in enumerate(tokens)}, "byte_fallback": True}
     result = Tokenizer.from_str(json.dumps(data))
-    result.decoder = decoders.Sequence([
-        decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()
-    ])
+    result.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     return result
 
 

@@ -50,7 +50,7 @@ def test_pinned_problem() -> None:
     assert [problem.key for problem in generate("hard", 0, 3)] == PINNED
 
 
-PINNED = ["55ebe270acd75e9c", "be05a02c6214cc36", "e622ad6c09d97f7a"]
+PINNED = ["b0fb17c744ab6e20", "8793911f3e69eb32", "62553be6f59a2ffc"]
 
 
 def test_distinct(problems: list[Problem]) -> None:

@@ -25,7 +25,8 @@ _SENTENCES = {
     "times": "{who} {did} {n} times as many {items} as {other}.",
     "part": "{who} {did} {part} as many {items} as {other}.",
 }
-_PEOPLE = 4
+_PEOPLE = (3, 3, 4)
+"""At most so many, drawn anew for each problem."""
 _ASK = {
     "total": "How many {items} did they {do} in all?",
     "gap": "How many more {items} did {most} {do} than {least}?",
@@ -51,7 +52,7 @@ class Compare:
 
     def plan(self, tier: Tier, rng: Random) -> Plan | None:
         """People one after another, each compared with an earlier one, then a goal."""
-        steps = rng.randint(*tier.steps)
+        people = min(1 + max(rng.randint(*tier.steps), 2) // 2, pick(_PEOPLE, rng))
         moves, amounts = [Move("start", (rng.randint(*tier.amount),))], [0]
         amounts[0] = moves[0].numbers[0]
         for _ in range(20):
@@ -60,7 +61,7 @@ class Compare:
             if drawn:
                 moves.append(Move(drawn[0].kind, (base, *drawn[0].numbers)))
                 amounts.append(drawn[1])
-            if len(amounts) > min(max(steps, 2) // 2, _PEOPLE - 1):
+            if len(amounts) == people:
                 return (*moves, self._goal(amounts, tier, rng))
         return None
 

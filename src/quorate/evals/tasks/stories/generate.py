@@ -54,8 +54,8 @@ def _stream(tier: Tier, split: str, seed: int) -> Iterator[Problem]:
     misses = 0
     while misses < _PATIENCE:
         template, plan = _draw(tier, rng)
-        key = canonical_key(template, plan) if plan else ""
-        if plan is None or key in seen or split_of(key) != split:
+        key = canonical_key(template, plan)
+        if key in seen or split_of(key) != split:
             misses += 1
             continue
         misses = 0
@@ -65,12 +65,15 @@ def _stream(tier: Tier, split: str, seed: int) -> Iterator[Problem]:
     raise ValueError(f"no more distinct problems in tier {tier.name!r}, split {split!r}")
 
 
-def _draw(tier: Tier, rng: Random) -> tuple[str, Plan | None]:
+def _draw(tier: Tier, rng: Random) -> tuple[str, Plan]:
     if rng.random() < tier.calculation:
         template = pick(tuple(_CALCULATIONS), rng)
         return template, draw_calculation(_CALCULATIONS[template], tier, rng)
-    template = pick(tuple(_STORIES), rng)
-    return template, _STORIES[template][1].plan(tier, rng)
+    structure = rng.choices(STRUCTURES, tier.mix)[0]
+    plan = None
+    while plan is None:
+        plan = structure.plan(tier, rng)
+    return f"{pick(THEMES, rng).name}.{structure.name}", plan
 
 
 def _tell(template: str, plan: Plan, tier: Tier, rng: Random) -> Story:

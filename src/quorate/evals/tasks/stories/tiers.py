@@ -20,6 +20,8 @@ class Tier:
     """No running total exceeds this."""
     distractors: tuple[int, int]
     """Sentences with a number that nothing depends on."""
+    mix: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """How often each structure is drawn: chain, compare, groups, money."""
     calculation: float
     """The share of bare calculations such as `What is 17 * 24?`."""
 
@@ -55,6 +57,7 @@ TIERS = {
             size=(6, 60),
             cap=999,
             distractors=(1, 2),
+            mix=(3, 1, 3, 3),
             calculation=0.0,
         ),
     )
