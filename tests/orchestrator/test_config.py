@@ -99,6 +99,12 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
         ("- a\n- b\n", 1, "dictionary"),
         ("models: {}\n", 1, "models"),
         ("models: {m: \x00}\n", None, "not YAML"),
+        ("models:\n  ? {a: b}\n  : 3\n", 2, "unhashable key"),
+        ("models: !!python/object:os.system x\n", 1, "not YAML"),
+        ("models: {x: 2026-99-99}\n", None, "not YAML"),
+        ("models: &a\n  m: *a\n", None, "contains itself"),
+        ("models:\n  m: {base_url: ftp://x}\n", 2, "models.m: base_url 'ftp://x'"),
+        ("models:\n  m: {type: recorded, file: /no/such/file}\n", 2, "/no/such/file"),
     ],
 )
 def test_mistakes_name_file_line_and_field(tmp_path: Path, text: str, line: int | None, says: str) -> None:

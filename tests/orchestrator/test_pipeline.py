@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,18 @@ async def test_closed_checkpoints_are_refused(tmp_path: Path) -> None:
     """A file that was never opened is the caller's mistake, and said so."""
     with pytest.raises(BadInput, match="async with"):
         await (sample(Texts("a")) | First()).answer("which?", checkpoints=Checkpoints(tmp_path / "x.sqlite"))
+
+
+@pytest.mark.parametrize("content", [None, b"\x00not a database" * 100])
+async def test_a_file_that_holds_no_checkpoints_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A folder or a file of another kind is one line that names it, not sqlite3's error."""
+    path = tmp_path
+    if content is not None:
+        path = tmp_path / "other.bin"
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=re.escape(f"{path} cannot be opened")):
+        async with Checkpoints(path):
+            pass
 
 
 def test_answers_synchronously_even_inside_a_running_loop() -> None:

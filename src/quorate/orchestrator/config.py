@@ -23,7 +23,7 @@ import yaml
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .catalogue import MAX_SAMPLES, Catalogue
-from .errors import BadInput, ConfigError, UnknownName
+from .errors import BadInput, ConfigError, MissingExtra, UnknownName
 from .pipeline import Pipeline
 from .protocols import Model, StoppingRule
 from .recipes import RECIPES, STOPPING, Parts
@@ -255,7 +255,14 @@ class Config(Frozen):
         return ConfigError(error.message, file=path, line=_line(node, error.field.split(".")), field=error.field)
 
     def _catalogue(self) -> Catalogue:
-        built: dict[str, Model] = {name: config.build(name) for name, config in self.models.items()}
+        built: dict[str, Model] = {}
+        for name, described in self.models.items():
+            try:
+                built[name] = described.build(name)
+            except (ConfigError, UnknownName, MissingExtra):
+                raise
+            except BadInput as error:
+                raise ConfigError(str(error), field=f"models.{name}") from error
         catalogue = Catalogue(dict(built), max_samples=self.server.max_samples or MAX_SAMPLES)
         for name, config in self.pipelines.items():
             if name in built:
@@ -282,18 +289,21 @@ def load_config(path: str | Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_duplicates(node, path)
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ConfigError(f"is not YAML: {error.problem or error.context}", file=path, line=line) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"is not YAML: {' '.join(str(error).split())}", file=path) from error
+    except RecursionError:
+        raise ConfigError("cannot be read: it contains itself or is nested too deeply", file=path) from None
     if node is None:
         raise ConfigError("is empty; it needs at least 'models:'", file=path)
-    _refuse_duplicates(node, path)
     try:
-        config = Config.model_validate(yaml.safe_load(text))
+        config = Config.model_validate(content)
     except ValidationError as error:
         raise _first(error, node, path) from None
     config._source = (path, node)
@@ -322,14 +332,15 @@ def _line(node: yaml.Node, loc: list[str]) -> int:
     return line
 
 
-def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
+def _refuse_duplicates(node: yaml.Node | None, path: Path) -> None:
     """YAML's later duplicate silently wins; here it is an error."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                raise ConfigError("stands twice", file=path, line=key.start_mark.line + 1, field=str(key.value))
-            seen.add(key.value)
+            name = str(key.value)
+            if name in seen:
+                raise ConfigError("stands twice", file=path, line=key.start_mark.line + 1, field=name)
+            seen.add(name)
             _refuse_duplicates(value, path)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
