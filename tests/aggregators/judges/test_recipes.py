@@ -80,7 +80,8 @@ async def test_a_configured_reward_model(name: str, kind: type[RewardBest], tmp_
         ("{pipeline: swiss, options: {rounds: 0}", "rounds"),
         ("{pipeline: usc, options: {max_context_tokens: 0}", "max_context_tokens"),
         ("{pipeline: execution, options: {memory: 1}", "memory"),
-        ("{pipeline: execution, options: {tests: ['']}", "list of statements"),
+        ("{pipeline: execution", "run_code: true"),
+        ("{pipeline: execution, options: {run_code: true, tests: ['']}", "list of statements"),
     ],
 )
 def test_mistakes_in_a_file_are_named(options: str, says: str, tmp_path: Path) -> None:
@@ -101,9 +102,9 @@ def test_options_arrive(tmp_path: Path) -> None:
     swiss = built("{pipeline: swiss, models: [m], options: {rounds: 2, ranking: borda, concurrency: 3}}")
     assert isinstance(swiss, Swiss)
     assert (swiss.rounds, swiss.ranking, swiss.concurrency) == (2, borda, 3)
-    given = built("{pipeline: execution, models: [m], options: {tests: ['assert f(1) == 2']}}")
+    given = built("{pipeline: execution, models: [m], options: {run_code: true, tests: ['assert f(1) == 2']}}")
     assert isinstance(given, ExecutionAgreement)
     assert not isinstance(given.tests, TestWriter)
-    written = built("{pipeline: execution, models: [m]}")
+    written = built("{pipeline: execution, models: [m], options: {run_code: true}}")
     assert isinstance(written, ExecutionAgreement)
     assert isinstance(written.tests, TestWriter)
