@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from quorate import Endpoint, Question, Sampling, sample
 from quorate.agents import Price, discover
-from quorate.orchestrator.errors import BadInput, BadReply, Rejected
+from quorate.agents.endpoint import agent as agent_module
+from quorate.orchestrator.errors import BadInput, BadReply, Rejected, TimedOut
 from quorate.orchestrator.events import CandidateFinished
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Message
@@ -430,6 +432,16 @@ async def test_discover_tells_what_is_wrong() -> None:
         await _listing(b'{"data": [{"name": "x"}]}')
     with pytest.raises(BadReply, match="not JSON"):
         await _listing(b"<html>")
+
+
+async def test_discover_gives_up_on_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a server or asks a first question must not wait for the ten minutes of an answer."""
+    assert agent_module.LISTING <= 30
+    monkeypatch.setattr(agent_module, "LISTING", 0.2)
+
+    # The system accepts the connection, and nobody ever reads from it.
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimedOut, match=r"within 0\.2 s"):
+        await discover(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 async def _listing(body: bytes) -> list[str]:

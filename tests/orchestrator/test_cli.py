@@ -79,6 +79,13 @@ async def test_ask_over_an_upstream() -> None:
     assert (answer["answer"], answer["tally"][0]["votes"]) == ("54", 3)
 
 
+async def test_a_single_model_is_read_as_a_vote_reads_it() -> None:
+    """The one candidate has the answer too, not only the whole."""
+    async with ScriptedUpstream([Reply("7 * 12 - 30. Answer: 54")], models=("m",)) as upstream:
+        answer = await run_in_thread(printed, "ask", "how many?", "--upstream", upstream.url, "--pipeline", "m")
+    assert (answer["answer"], [c["answer"] for c in answer["candidates"]]) == ("54", ["54"])
+
+
 async def run_in_thread(function: Any, *arguments: str, **environment: str) -> Any:
     import asyncio
 
@@ -97,6 +104,8 @@ async def run_in_thread(function: Any, *arguments: str, **environment: str) -> A
         (("ask", "x", "--upstream", "http://127.0.0.1:9"), "127.0.0.1:9"),
         (("ask", "x", "--upstream", "not a url"), "not a url"),
         (("ask", "x", "--upstream", "http://127.0.0.1:9", "--config", "quorate.yaml"), "not both"),
+        (("ask", "x", "--upstream", ""), "base_url ''"),
+        (("ask", "x", "--pipeline", ""), "named ''"),
         (("ask", "x", "--config", "none.yaml"), "none.yaml"),
         (("ask", "x", "--budget-seconds", "0"), "above 0"),
         (("graph", "nope"), "quorate-tiny-base"),

@@ -24,6 +24,9 @@ from .settings import Price, Rate, Retries, Timeouts
 
 __all__ = ["Endpoint", "discover"]
 
+LISTING = 15.0
+"""Seconds that a server has to list its models, tries again included: somebody waits for a first sign of life."""
+
 
 class Endpoint(Agent):
     """A model on a chat server.
@@ -150,13 +153,14 @@ async def discover(base_url: str, api_key: str | None = None, **settings: Any) -
     Args:
         base_url: with or without `/v1`.
         api_key: sent as a bearer token.
-        settings: of all endpoints, as for `Endpoint`.
+        settings: of all endpoints, as for `Endpoint`; without timeouts of its own the list has `LISTING` seconds.
 
     Raises:
         BadInput: the address or a setting is impossible.
         UpstreamError: the server cannot be asked.
     """
-    async with Endpoint("models", base_url=base_url, api_key=api_key, **settings) as asked:
+    patience = settings.get("timeouts") or Timeouts(total=LISTING)
+    async with Endpoint("models", base_url=base_url, api_key=api_key, **{**settings, "timeouts": patience}) as asked:
         names = await asked.models()
     return [Endpoint(name, base_url=base_url, api_key=api_key, **settings) for name in names]
 

@@ -74,7 +74,7 @@ async def _asked(
     catalogue = await catalogue_of(upstream, config)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(catalogue.aclose)
-        model = catalogue.resolve(pipeline or default_pipeline(catalogue))
+        model = catalogue.resolve(default_pipeline(catalogue) if pipeline is None else pipeline)
         kept = await stack.enter_async_context(Checkpoints(checkpoint)) if checkpoint else None
         run = Run(seed=question.sampling.seed, budget=budget, checkpoints=kept, live=False)
         return await extracted(await _watched(model, question, run, quiet=quiet))
@@ -91,9 +91,13 @@ async def _watched(model: Model, question: Question, run: Run, *, quiet: bool) -
 
 
 async def extracted(answer: Answer) -> Answer:
-    """A single model's answer with what its text says, as a vote would read it."""
+    """A single model's answer with what its text says, as a vote would read it; its candidates too."""
     if answer.answer is not None:
         return answer
     from quorate.aggregators import AnswerExtractor
 
-    return answer.with_(answer=AnswerExtractor().extract(answer.text))
+    extract = AnswerExtractor().extract
+    candidates = tuple(
+        c.model_copy(update={"answer": extract(c.text)}) if c.ok and c.answer is None else c for c in answer.candidates
+    )
+    return answer.with_(answer=extract(answer.text), candidates=candidates)

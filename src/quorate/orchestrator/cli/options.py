@@ -49,13 +49,13 @@ async def catalogue_of(upstream: str | None, config: Path | None, *, tolerant: b
         BadInput: both an upstream and a file were given.
         UpstreamError: the upstream does not tell its models.
     """
-    if upstream and config:
+    if upstream is not None and config:
         raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
     if config:
         from ..config import load_config
 
         return load_config(config).catalogue()
-    return await _discovered(upstream, tolerant) if upstream else _embedded()
+    return _embedded() if upstream is None else await _discovered(upstream, tolerant)
 
 
 async def _discovered(upstream: str, tolerant: bool) -> Catalogue:
