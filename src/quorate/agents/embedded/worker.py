@@ -197,12 +197,12 @@ class Worker:
                 self._active.update({draft.row: (job, draft) for draft in drafts if not draft.row.done})
 
     def _choose(self) -> Iterator[tuple[Job, list[Draft]]]:
-        """First come, first served; each part of a split question reads its prompt anew, so parts fill half a batch."""
+        """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free."""
         room = self._max_batch - len(self._active)
-        while self._queue:
+        if sum(len(job.waiting) for job in self._queue) > room and room * 2 < self._max_batch:
+            return
+        while self._queue and room:
             job = self._queue[0]
-            if room < len(job.waiting) and room * 2 < self._max_batch:
-                return
             drafts, job.waiting = job.waiting[:room], job.waiting[room:]
             room -= len(drafts)
             if not job.waiting:
