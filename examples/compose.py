@@ -10,7 +10,7 @@ import asyncio
 from quorate import AdaptiveConsistency, Budget, Embedded, MajorityVote, Sampling, sample
 from quorate.orchestrator.events import TallyChanged
 
-QUESTION = "A bakery has 7 trays of 12 rolls. They sell 30 rolls. How many rolls are left?"
+QUESTION = "A bakery bakes 7 trays of 12 rolls each. It sells 30 rolls. How many rolls are left?"
 
 
 async def main() -> None:

@@ -68,8 +68,10 @@ def _runs(training: dict[str, Any]) -> str:
     """Each run that led here, in order, with its command; a later one starts from the one before."""
     runs = [_run(n, run) for n, run in enumerate([*training["earlier"], training], start=1)]
     if "softened" in training:
-        runs.append(f"Then the logits were divided by {training['softened']} (in the final norm), so that the samples "
-                    f"differ more: `python -m scripts.embedded.soften RUN{len(runs)} --by {training['softened']}`")
+        runs.append(
+            f"Then the logits were divided by {training['softened']} (in the final norm), so that the samples "
+            f"differ more: `python -m scripts.embedded.soften RUN{len(runs)} --by {training['softened']}`"
+        )
     return "\n\n".join(runs)
 
 

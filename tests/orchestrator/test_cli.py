@@ -13,7 +13,7 @@ import pytest
 
 from quorate.testing import Reply, ScriptedUpstream
 
-QUESTION = "A bakery has 7 trays of 12 rolls. They sell 30 rolls. How many rolls are left?"
+QUESTION = "A bakery bakes 7 trays of 12 rolls each. It sells 30 rolls. How many rolls are left?"
 BARE_ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in {"OPENAI_API_KEY", "QUORATE_UPSTREAM_KEY"}}
 
 
@@ -114,6 +114,10 @@ async def run_in_thread(function: Any, *arguments: str, **environment: str) -> A
         (("eval", "run", "--limit", "0", "-p", "quorate-tiny-base"), "limit"),
         (("eval", "run", "--limit", "1", "-p", "nope"), "quorate-tiny-base"),
         (("serve", "--config", "none.yaml"), "none.yaml"),
+        (("ask",), "Missing argument"),
+        (("ask", "x", "--bogus"), "bogus"),
+        (("serve", "--port", "70000"), "65535"),
+        (("eval", "run"), "pipeline"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -207,6 +207,23 @@ def test_impossible_settings_are_refused(n: int, wave: int | None) -> None:
     """n and wave start at 1."""
     with pytest.raises(BadInput, match="at least 1"):
         sample(Texts("x"), n=n, wave=wave)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda: sample(Texts("x"), n=1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: sample(Texts("x"), n=True), "whole number"),
+        (lambda: sample("qwen"), "not a model"),  # type: ignore[arg-type]
+        (lambda: sample(Texts("x"), stop=5), "not a stopping rule"),  # type: ignore[arg-type]
+        (lambda: sample(Texts("x")) | Plurality, "an instance"),
+        (lambda: sample(Texts("x")) | 5, "not an aggregator"),  # type: ignore[operator]
+    ],
+)
+def test_wrong_parts_are_refused_when_they_are_put_together(wrong: Callable[[], object], says: str) -> None:
+    """Not when the first question is asked, and in words that say what was expected."""
+    with pytest.raises(BadInput, match=says):
+        wrong()
 
 
 def test_no_model_is_refused() -> None:

@@ -146,7 +146,7 @@ class Catalogue:
         recipe = RECIPES.get(pipeline)
         if recipe is None or not at:
             return recipe, None
-        if not count.isdecimal() or int(count) < 1:
+        if not (count.isascii() and count.isdecimal()) or int(count) < 1:
             raise BadInput(f"{head!r}: after @ comes a number of samples from 1 on, for example {pipeline}@16")
         return recipe, int(count)
 

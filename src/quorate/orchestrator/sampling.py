@@ -55,13 +55,24 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.models:
             raise BadInput("sample() needs at least one model")
-        if self.n < 1:
-            raise BadInput(f"sample(n={self.n}): n must be at least 1")
+        for model in self.models:
+            if not isinstance(model, Model):
+                raise BadInput(f"sample({model!r}): not a model: it needs a name and a method `stream`")
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise BadInput(f"sample(n={self.n!r}): n must be a whole number, at least 1")
+        if self.stop is not None and not isinstance(self.stop, StoppingRule):
+            raise BadInput(f"sample(stop={self.stop!r}): not a stopping rule: it needs a method `stop`")
         if self.wave is not None and self.wave < 1:
             raise BadInput(f"sample(wave={self.wave}): a wave holds at least 1 sample")
 
     def __or__(self, aggregator: Aggregator) -> Pipeline:
-        """`sample(...) | aggregate`: the pipeline of both."""
+        """`sample(...) | aggregate`: the pipeline of both.
+
+        Raises:
+            BadInput: what stands right of `|` is no aggregator.
+        """
+        if isinstance(aggregator, type) or not isinstance(aggregator, Aggregator):
+            raise BadInput(f"sample(...) | {aggregator!r}: not an aggregator (an instance, such as MajorityVote())")
         from .pipeline import Pipeline
 
         return Pipeline(self, aggregator)

@@ -50,12 +50,25 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: every error of ours is one line on standard error."""
+    """Entry point: every error is one line on standard error, with exit code 2; Ctrl-C is 130."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except QuorateError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+        _end(f"error: {error}", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("interrupted; what was done is kept where --out or --checkpoint said so", 130)
+    except Exception as error:
+        # Typer's errors of usage know their exit code and words; anything else is ours to see in full.
+        words, exit_code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+        if words is None or exit_code is None:
+            raise
+        told = words()
+        _end(told if told.startswith("Usage:") else f"error: {told}", exit_code)
+    if code == 130:
+        _end("interrupted; what was done is kept where --out or --checkpoint said so", code)
+    sys.exit(code or 0)
+
+
+def _end(line: str, code: int) -> None:
+    typer.echo(line, err=True)
+    sys.exit(code)
