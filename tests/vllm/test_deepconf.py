@@ -7,6 +7,7 @@ import pytest
 from quorate import VLLM, Endpoint, Sampling
 from quorate.agents.agent import Agent
 from quorate.aggregators import deepconf
+from quorate.evals.tasks.stories import generate
 from quorate.orchestrator.types import Answer, Usage
 
 pytestmark = [
@@ -24,13 +25,14 @@ pytestmark = [
     ),
 ]
 
-QUESTION = "Tom has 3 apples and buys 14 more. He eats 2 of them. How many apples does Tom have?"
+QUESTION = generate("hard", seed=7, count=1)[0].question
+"""Long enough for traces that disagree, however well the model is trained."""
 
 
 async def answered(model: Agent) -> Answer:
-    """Short groups and a threshold at the median, for traces of some tens of tokens that disagree."""
-    settings = Sampling(max_tokens=64, temperature=1.5)
-    pipeline = deepconf(model, n=24, warm_up=6, window=6, keep=0.5, consensus=1.0, sampling=settings)
+    """Short groups and a threshold at the median, for traces of about a hundred tokens that disagree."""
+    settings = Sampling(max_tokens=160, temperature=1.2)
+    pipeline = deepconf(model, n=24, warm_up=6, window=6, keep=0.3, consensus=1.0, sampling=settings)
     answer = await pipeline.answer(QUESTION, seed=3)
     await pipeline.aggregator.aclose()  # type: ignore[attr-defined]
     return answer
