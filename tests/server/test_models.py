@@ -12,6 +12,7 @@ from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import Unreachable
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import sample
+from quorate.server.access.keys import ApiKey, hashed
 
 from .conftest import Start, asked
 from .scripted import Echo, Plurality
@@ -101,7 +102,8 @@ async def test_without_keys_any_authorization_is_accepted(start: Start) -> None:
 
 async def test_configured_keys_are_needed(start: Start) -> None:
     """Each of them opens /v1, nothing else does, health stays open, and no reply shows a key."""
-    async with start(Echo(), api_keys=("first-key", "sécond")) as served:
+    keys = [ApiKey(name=name, hash=hashed(key)) for name, key in (("ann", "first-key"), ("bob", "sécond"))]
+    async with start(Echo(), keys=keys) as served:
         for key in ("first-key",):
             async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=key) as client:
                 assert (await client.chat.completions.create(**asked())).choices

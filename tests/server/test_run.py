@@ -15,6 +15,7 @@ import pytest
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput
 from quorate.server import ServerSettings, running, serve
+from quorate.server.access.keys import hashed
 
 from .scripted import Echo
 
@@ -59,11 +60,12 @@ async def test_a_server_inside_a_program_passes_its_errors_on() -> None:
 
 def test_keys_come_from_the_environment_and_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """QUORATE_API_KEYS holds several; neither repr nor dump shows them."""
-    monkeypatch.setenv("QUORATE_API_KEYS", "one, two,")
+    monkeypatch.setenv("QUORATE_API_KEYS", "one-secret, two-secret,")
     settings = ServerSettings()
-    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
-    assert "one" not in repr(settings)
-    assert "one" not in settings.model_dump_json()
+    assert [key.name for key in settings.keys] == ["env-1", "env-2"]
+    assert [key.hash for key in settings.keys] == [hashed("one-secret"), hashed("two-secret")]
+    assert "secret" not in repr(settings)
+    assert "secret" not in settings.model_dump_json()
 
 
 SCRIPT = """

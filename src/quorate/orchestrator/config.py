@@ -22,6 +22,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from quorate.server.settings import ServerSettings
+
 from .catalogue import MAX_SAMPLES, Catalogue
 from .errors import BadInput, ConfigError, MissingExtra, UnknownName
 from .pipeline import Pipeline
@@ -202,30 +204,12 @@ def _as_config_error(field: str) -> Iterator[None]:
         raise ConfigError(str(error), field=field) from error
 
 
-class ServerConfig(Frozen):
-    """Where and how much `quorate serve` serves; see `quorate.server.ServerSettings`."""
-
-    host: str | None = None
-    port: int | None = Field(default=None, ge=0, le=65535)
-    max_n: int | None = Field(default=None, ge=1)
-    """Choices of one request (OpenAI's n)."""
-    max_samples: int | None = Field(default=None, ge=1)
-    """Candidates that one request may draw, through nested pipelines."""
-    max_body_bytes: int | None = Field(default=None, ge=1)
-    keep_alive_seconds: float | None = Field(default=None, gt=0)
-    """A silent stream sends a comment this often."""
-    shutdown_seconds: float | None = Field(default=None, ge=0)
-    """How long requests may go on after the server was asked to stop."""
-    progress: bool | None = None
-    """Whether streams tell of a vote's progress in `reasoning_content`."""
-
-
 class Config(Frozen):
     """The whole file."""
 
     models: dict[str, ModelConfig] = Field(min_length=1)
     pipelines: dict[str, PipelineConfig] = Field(default_factory=dict)
-    server: ServerConfig = ServerConfig()
+    server: ServerSettings = Field(default_factory=ServerSettings)
 
     _source: tuple[Path, yaml.Node] | None = PrivateAttr(default=None)
     """The file this was read from, for errors that show only when models are built."""
@@ -248,6 +232,10 @@ class Config(Frozen):
         except ConfigError as error:
             raise self._placed(error) from error
 
+    @property
+    def _max_samples(self) -> int:
+        return self.server.max_samples if "max_samples" in self.server.model_fields_set else MAX_SAMPLES
+
     def _placed(self, error: ConfigError) -> ConfigError:
         if self._source is None or error.field is None or error.file is not None:
             return error
@@ -263,7 +251,7 @@ class Config(Frozen):
                 raise
             except BadInput as error:
                 raise ConfigError(str(error), field=f"models.{name}") from error
-        catalogue = Catalogue(dict(built), max_samples=self.server.max_samples or MAX_SAMPLES)
+        catalogue = Catalogue(dict(built), max_samples=self._max_samples)
         for name, config in self.pipelines.items():
             if name in built:
                 raise ConfigError("a model has this name already", field=f"pipelines.{name}")

@@ -13,6 +13,7 @@ from quorate import __version__
 from quorate.orchestrator.catalogue import Catalogue
 
 from . import errors
+from .access.keys import Keys
 from .asking import understood
 from .auth import guard
 from .chunks import chunks
@@ -44,7 +45,7 @@ def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> 
     app.add_middleware(RequestIds)
     errors.install(app)
     app.include_router(_health())
-    guarded = [Depends(guard(settings.api_keys))]
+    guarded = [Depends(guard(Keys(settings.keys)))]
     app.include_router(_models(names), prefix="/v1", dependencies=guarded)
     app.include_router(_chat(names, settings), prefix="/v1", dependencies=guarded)
     document(app, {"/v1/chat/completions": ChatRequest})

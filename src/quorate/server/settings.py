@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from quorate.orchestrator.types import Frozen
 
-__all__ = ["ServerSettings"]
+from .access.keys import ApiKey, hashed
+
+__all__ = ["ServerSettings", "keys_of_environment"]
 
 KEYS_VARIABLE = "QUORATE_API_KEYS"
 
 
-def _keys_of_environment() -> tuple[SecretStr, ...]:
-    """The keys in QUORATE_API_KEYS, separated by commas."""
-    return tuple(SecretStr(key.strip()) for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip())
+def keys_of_environment() -> tuple[ApiKey, ...]:
+    """The keys in QUORATE_API_KEYS, separated by commas, without limits; called env-1, env-2 and so on."""
+    keys = (key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(","))
+    return tuple(ApiKey(name=f"env-{i}", hash=hashed(key)) for i, key in enumerate(filter(None, keys), start=1))
 
 
 class ServerSettings(Frozen):
-    """Limits and manners of one server; all have defaults."""
+    """Limits and manners of one server; all have defaults. The same fields stand under `server` in quorate.yaml."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -37,5 +40,5 @@ class ServerSettings(Frozen):
     """How long requests may go on after the server was asked to stop."""
     progress: bool = True
     """Whether streams tell of a vote's progress in `reasoning_content`, where the request does not say."""
-    api_keys: tuple[SecretStr, ...] = Field(default_factory=_keys_of_environment)
-    """Keys that open `/v1`; from QUORATE_API_KEYS if not given. Without any, every Authorization is accepted."""
+    keys: tuple[ApiKey, ...] = Field(default_factory=keys_of_environment)
+    """Who may ask; those in QUORATE_API_KEYS if not given. Without any, every Authorization is accepted."""

@@ -27,13 +27,12 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
     from quorate import server
 
     catalogue = await catalogue_of(upstream, config, tolerant=True)
-    configured: dict[str, Any] = {}
+    settings = server.ServerSettings()
     if config:
         from ..config import load_config
 
-        configured = load_config(config).server.model_dump(exclude_none=True)
-    chosen = {name: value for name, value in given.items() if value is not None}
-    settings = server.ServerSettings.model_validate({**configured, **chosen})
+        settings = load_config(config).server
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
     def ready(url: str) -> None:
         names = catalogue.names()

@@ -1,0 +1,1 @@
+"""Who may ask, how often, how much at a time, and in which order."""
