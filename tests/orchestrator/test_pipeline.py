@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorate import Answer, Budget, Checkpoints, Question, sample
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.events import Done, SynthesisToken
+from quorate.orchestrator.events import Done, Event, SynthesisToken
 from quorate.orchestrator.protocols import Aggregator, Model, Sampler, Tallier
 from quorate.orchestrator.types import Message, Usage
 
@@ -99,7 +100,7 @@ async def test_a_bare_model_cut_by_the_deadline_gives_what_it_said() -> None:
 
 
 async def test_leaving_a_pipeline_early_cancels_upstream_work() -> None:
-    """Closing the event stream stops the samples, through the graph."""
+    """Closing the event stream stops the samples."""
     model = Hangs("a")
     events = (sample(model, n=2) | Plurality()).events("which?")
     await anext(events)
@@ -142,6 +143,42 @@ async def test_another_question_in_the_same_thread_starts_anew(tmp_path: Path) -
         aggregator.broken = False
         await pipeline.answer("something else?", checkpoints=kept, thread="t")
     assert len(model.asked) == 4
+
+
+async def test_the_second_question_of_a_thread_votes_on_its_own_samples(tmp_path: Path) -> None:
+    """Nothing of an unfinished question is left in the answer to the next one."""
+    model, aggregator = Texts("a"), Echo()
+    pipeline = sample(model, n=2) | aggregator
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        with pytest.raises(RuntimeError, match="power cut"):
+            await pipeline.answer("which?", checkpoints=kept, thread="t")
+        aggregator.broken, model.texts = False, ("b",)
+        answer = await pipeline.answer("something else?", checkpoints=kept, thread="t")
+    assert (answer.text, [c.text for c in answer.candidates]) == ("b", ["b", "b"])
+
+
+@pytest.mark.parametrize("texts", [("a", "b b", "a"), ("a", "!", "b"), ("so it is",)], ids=" ".join)
+@pytest.mark.parametrize("budget", [Budget(), Budget(samples=2)], ids=["whole", "cut"])
+async def test_a_pipeline_tells_the_same_with_checkpoints_and_without(
+    tmp_path: Path, texts: tuple[str, ...], budget: Budget
+) -> None:
+    """The graph and the plain row of stages run the same code: equal events, equal answer, equal accounts."""
+    pipeline = sample(sample(Texts(*texts), n=2) | First(), n=3) | Plurality()
+    plain = [event async for event in pipeline.events("which?", seed=4, budget=budget)]
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        events = pipeline.events("which?", seed=4, budget=budget, checkpoints=kept, thread="t")
+        through_the_graph = [event async for event in events]
+    assert [_timeless(e) for e in through_the_graph] == [_timeless(e) for e in plain]
+
+
+async def test_leaving_a_pipeline_with_checkpoints_cancels_upstream_work(tmp_path: Path) -> None:
+    """Closing the event stream stops the samples, through the graph."""
+    model = Hangs("a")
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        events = (sample(model, n=2) | Plurality()).events("which?", checkpoints=kept)
+        await anext(events)
+        await events.aclose()
+    assert model.cancelled == 1
 
 
 async def test_closed_checkpoints_are_refused(tmp_path: Path) -> None:
@@ -214,3 +251,13 @@ def test_questions_are_equal_by_content_but_for_the_seed() -> None:
     assert question.key == question.sampled(seed=1).key
     assert question.key != question.sampled(temperature=0.5).key
     assert question.key != Question.of("b").key
+
+
+def _timeless(event: Event) -> Any:
+    """The event without the time that its candidates took."""
+    told = event.model_dump()
+    candidates = [told.get("candidate"), *told.get("answer", {}).get("candidates", ())]
+    for candidate in candidates:
+        if candidate is not None:
+            del candidate["latency"]
+    return told

@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .events import Done, Event
+from .events import Event
 from .model import Answering
 from .protocols import Aggregator, Model, Tailored, Tallier
 from .run import Ledger, Run
 from .sampling import Sample
-from .types import Answer, Candidate, Degradation, Question
+from .stages import straight
+from .types import Candidate, Question
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -24,7 +25,7 @@ __all__ = ["Pipeline"]
 class Pipeline(Answering):
     """`sample(...) | aggregate`.
 
-    Runs as a LangGraph graph of its stages, which is built at the first question.
+    With checkpoints it runs as a LangGraph graph of its stages, without them stage after stage.
 
     Args:
         sampler: draws the candidates.
@@ -61,9 +62,10 @@ class Pipeline(Answering):
     async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Model`; the answer carries all candidates, what was degraded and what it cost."""
         run = replace(run, ledger=Ledger(run.ledger))
-        async with aclosing(self.graph.stream(question, run)) as events:
+        stages = straight(self, question, run) if run.checkpoints is None else self.graph.stream(question, run)
+        async with aclosing(stages) as events:
             async for event in events:
-                yield Done(answer=event.answer.with_(model=self.name)) if isinstance(event, Done) else event
+                yield event
 
     def sampling_events(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
         tallier = _tallier(self.aggregator, question)
@@ -90,20 +92,3 @@ def _tallier(aggregator: Aggregator, question: Question) -> Tallier | None:
     if isinstance(aggregator, Tailored):
         return aggregator.tailored(question)
     return aggregator if isinstance(aggregator, Tallier) else None
-
-
-def completed(answer: Answer, candidates: Sequence[Candidate], stopped: str, run: Run) -> Answer:
-    """The aggregator's answer with all that the pipeline knows of how it came about."""
-    failed = [
-        Degradation(code="candidate_failed", where=f"sample: {c.agent or c.model} #{c.index}", detail=c.error.message)
-        for c in candidates
-        if c.error is not None
-    ]
-    cut = [Degradation(code="budget_exhausted", where="sample", detail=stopped)] if stopped.startswith("budget") else []
-    return answer.with_(
-        candidates=tuple(candidates),
-        stopped=stopped,
-        degraded=(*failed, *cut, *answer.degraded),
-        usage=run.ledger.usage,
-        stages=run.ledger.stages,
-    )
