@@ -25,6 +25,7 @@ CONTRACT = {
         "events",
         "errors",
         "run",
+        "watch",
         "protocols",
         "model",
         "merging",

@@ -22,6 +22,7 @@ from typing import Any, Self
 from quorate.orchestrator.errors import BadInput, UpstreamError
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Message, Question, Usage
+from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
 from .endpoint.http import Http
 from .endpoint.reply import Malformed, parsed
@@ -107,16 +108,18 @@ class Scorer:
         Raises:
             UpstreamError: as for `score`.
         """
-        request = _Post({"model": self.model, **self.body(question, candidate)})
+        asked = UpstreamCall(run.thread, run.stage, agent=self.name, model=self.model, server=self.http.server)
+        request = _Post({"model": self.model, **self.body(question, candidate)}, run.watch.call(asked))
         try:
             reply = await self._reply(request, run)
         except (UpstreamError, asyncio.CancelledError) as error:
             cut = isinstance(error, asyncio.CancelledError) and request.tries
-            self._book(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
+            usage = self._booked(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
+            request.watch.ended(error.code if isinstance(error, UpstreamError) else "cancelled", usage)
             raise
         tokens = _prompt_tokens(reply)
         known = request.size // CHARACTERS if tokens is None else tokens
-        self._book(run, request, known, estimated=tokens is None)
+        request.watch.ended("ok", self._booked(run, request, known, estimated=tokens is None))
         try:
             score = self.read(reply)
         except (KeyError, IndexError, TypeError) as error:
@@ -129,6 +132,7 @@ class Scorer:
         rng = run.rng(f"retry:{self.name}")
         async with self.http.slot() as deadline:
             response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
+            request.watch.answered()
             try:
                 return parsed(b"".join([piece async for piece in self.http.body(response, deadline)]))
             except Malformed as error:
@@ -136,9 +140,11 @@ class Scorer:
             finally:
                 await response.aclose()
 
-    def _book(self, run: Run, request: _Post, tokens: int, *, estimated: bool) -> None:
+    def _booked(self, run: Run, request: _Post, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None
-        run.record(self.name, Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated))
+        usage = Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated)
+        run.record(self.name, usage)
+        return usage
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
@@ -211,18 +217,25 @@ class RerankModel(Scorer):
 class _Post:
     """A request whose body never changes (see `http.Request`)."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], watch: CallWatch) -> None:
         self._content = encoded(body)
         self.size = len(self._content)
         self.tries = 0
+        self.watch = watch
 
     def content(self) -> bytes:
         return self._content
 
+    def headers(self) -> Mapping[str, str]:
+        return self.watch.headers()
+
     def sent(self) -> None:
         self.tries += 1
+        self.watch.sent()
 
-    def refused(self, error: UpstreamError) -> bool:  # noqa: ARG002 - nothing to adapt
+    def refused(self, error: UpstreamError) -> bool:
+        """Nothing to adapt."""
+        self.watch.failed(error.code, error.status)
         return False
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from .types import Candidate, Frozen, StageUsage, Usage
+from .watch import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from .checkpoints import Checkpoints
@@ -82,9 +83,12 @@ class Run:
     """Name under which checkpoints of this run are kept."""
     cut: list[Candidate] = field(default_factory=list)
     """Where an agent leaves the part of a candidate that it had when it was cancelled."""
+    watch: Watch = UNWATCHED
+    """Is told of stages and upstream calls, of nested pipelines and judges too."""
 
     def at(self, stage: str, *, live: bool | None = None) -> Run:
-        """The same run inside one stage, with a fresh list of cut candidates."""
+        """The same run inside one stage, which begins now, with a fresh list of cut candidates."""
+        self.watch.stage(self.thread, stage)
         return replace(self, stage=stage, live=self.live if live is None else live, cut=[])
 
     def nested(self, index: int) -> Run:

@@ -41,6 +41,11 @@ class Bill:
         self._given = Usage()
 
     @property
+    def given(self) -> Usage:
+        """What the candidates that have ended bear."""
+        return self._given
+
+    @property
     def untaken(self) -> int:
         """Tries that no candidate has taken on yet."""
         return self.tries - self._given.requests

@@ -171,6 +171,9 @@ class _Get:
     def content(self) -> None:
         return None
 
+    def headers(self) -> dict[str, str]:
+        return {}
+
     def sent(self) -> None:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from quorate.orchestrator.errors import Rejected, TimedOut, UpstreamError
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
 from .accounts import Bill
 from .reading import Reading
@@ -64,6 +65,7 @@ class Call:
         self._reading = Reading(blank, indices, run, bill=self._bill, faults=self._http.faults, ended=ended)
         self.n_refused = False
         """The server wants one sample a request; nothing else became of this one."""
+        self._watch = CallWatch()
 
     @property
     def missing(self) -> list[int]:
@@ -77,17 +79,22 @@ class Call:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Tokens as they come and the end of each candidate, but for those `missing`."""
+        self._watch = self._run.watch.call(self._described())
         try:
             async with aclosing(self._exchange()) as exchange:
                 async for event in exchange:
                     yield event
+            self._watch.ended("ok", self._bill.given)
             return
         except (asyncio.CancelledError, GeneratorExit):
+            outcome = "cancelled" if self._reading.left else "ok"
             self._reading.cut()
+            self._watch.ended(outcome, self._bill.given)
             raise
         except UpstreamError as error:
             # Ended all at once, so that each is in the ledger even if nobody reads on.
             ends = [] if self.n_refused else list(self._reading.end(error))
+            self._watch.ended(error.code, self._bill.given)
         for end in ends:
             yield end
 
@@ -95,6 +102,7 @@ class Call:
         async with self._http.slot() as deadline:
             self._reading.begun = time.monotonic()
             response = await self._opened(deadline)
+            self._watch.answered()
             try:
                 plain = response.headers.get("content-type", "").startswith("application/json")
                 read = self._streamed if self._run.live and not plain else self._whole
@@ -139,19 +147,34 @@ class Call:
         self._body = self._new_body()
         return encoded(self._body)
 
+    def headers(self) -> Mapping[str, str]:
+        return self._watch.headers()
+
     def sent(self) -> None:
         self._bill.tries += 1
         self._bill.working = True
+        self._watch.sent()
 
     def refused(self, error: UpstreamError) -> bool:
         """Learns from the server's words what it does not understand."""
         self._bill.working = False
+        self._watch.failed(error.code, error.status)
         if not isinstance(error, Rejected) or error.status not in (400, 422):
             return False
         words = str(error).removeprefix(self._http.faults.where)
         self._endpoint.dialect.learn(self._body, words)
         self.n_refused = len(self._indices) > 1 and names_n(words)
         return not self.n_refused and self._new_body() != self._body
+
+    def _described(self) -> UpstreamCall:
+        return UpstreamCall(
+            self._run.thread,
+            self._run.stage,
+            agent=self._endpoint.name,
+            model=self._endpoint.model,
+            server=self._http.server,
+            samples=len(self._indices),
+        )
 
     def _new_body(self) -> dict[str, Any]:
         return chat_body(

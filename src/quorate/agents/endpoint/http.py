@@ -42,6 +42,10 @@ class Request(Protocol):
         """The body for the next try."""
         ...
 
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the next try, beside those of all requests."""
+        ...
+
     def sent(self) -> None:
         """A try begins."""
         ...
@@ -73,7 +77,9 @@ class Http:
         self._headers = common_headers(api_key, headers)
         hidden = (*(headers or {}).values(), *self.root.params.values(), api_key or "")
         secrets = [part for value in hidden for part in (value, *value.split()[1:])]
-        self.faults = Faults(f"{name} at {self.root.copy_with(query=None)}", secrets)
+        self.server = str(self.root.copy_with(query=None))
+        """The address without what may be secret in it."""
+        self.faults = Faults(f"{name} at {self.server}", secrets)
         self.timeouts = timeouts
         self._retries = retries
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
@@ -142,10 +148,14 @@ class Http:
         """One try."""
         lane = await self._connections.lane()
         silence = self.timeouts.first_byte if live else self.timeouts.total
+        headers = self._headers
+        if more := request.headers():
+            headers = headers.copy()
+            headers.update(more)
         http = httpx.Request(
             method,
             self._url(path),
-            headers=self._headers,
+            headers=headers,
             content=request.content(),
             extensions={"timeout": {"connect": self.timeouts.connect, "read": silence}},
         )
