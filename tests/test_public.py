@@ -27,6 +27,7 @@ CONTRACT = {
         "run",
         "watch",
         "protocols",
+        "tokens",
         "model",
         "merging",
         "proposers",

@@ -6,10 +6,11 @@ All are structural: a class of yours needs no base class, only the method.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from .events import Event
 from .run import Run
+from .tokens import TokenModel
 from .types import Candidate, Cluster, Question
 
 __all__ = [
@@ -140,19 +141,4 @@ class Limited(StoppingRule, Protocol):
 class Verifier(Protocol):
     async def score(self, question: Question, candidate: Candidate) -> float:
         """Higher is better; comparable within one question."""
-        ...
-
-
-class TokenModel(Protocol):
-    """Next-token distributions with roll-back: what token-level ensembling needs."""
-
-    @property
-    def name(self) -> str: ...
-
-    def extend(self, tokens: Sequence[int]) -> Any:
-        """Appends tokens; logits of shape (len(tokens), vocabulary) after each of them."""
-        ...
-
-    def roll_back(self, length: int) -> None:
-        """Keeps the first `length` tokens of the context."""
         ...
