@@ -81,7 +81,7 @@ async def test_a_call_is_told_from_the_first_try_to_what_it_used(live: bool) -> 
     assert noted.usage == run.ledger.usage
     assert (noted.call.agent, noted.call.model, noted.call.stage) == ("box", "m", "answer")
     assert noted.call.server == up.url
-    assert [request.headers["traceparent"][-40:-6] for request in up.requests] == [f"{k:032x}-0" for k in (0, 2)]
+    assert [int(request.headers["traceparent"].split("-")[1], 16) for request in up.requests] == [0, 2]
 
 
 async def test_calls_of_nested_pipelines_are_told_with_their_place() -> None:
