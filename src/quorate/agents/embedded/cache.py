@@ -7,6 +7,7 @@ a new slab.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = ["Part", "Slab", "assemble", "new_cache"]
+__all__ = ["Part", "Slab", "argument", "assemble", "new_cache"]
 
 ROOM = 64
 """Columns added when a slab is full; concatenating at every step would copy the whole cache each time."""
@@ -63,6 +64,11 @@ def _grown(states: Any, used: int, needed: int) -> Any:
     grown = _empty_like(states, needed + ROOM)
     grown[:, :, :used] = states[:, :, :used]
     return grown
+
+
+def argument(model: Any) -> str:
+    """What the model's forward calls its cache: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def new_cache() -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .cache import Part, assemble, new_cache
+from .cache import Part, argument, assemble, new_cache
 from .choosing import Rule, Rules
 
 __all__ = ["Drawn", "Engine", "Prompt", "Row"]
@@ -67,6 +67,7 @@ class Engine:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._cache_argument = argument(model)
         self._rows: list[Row] = []
         self._cache: Any = None
         self._logits: Any = None
@@ -154,9 +155,9 @@ class Engine:
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_argument: cache},
         )
         return out.logits[:, -1].float()
 
