@@ -29,6 +29,8 @@ def error_of(reply: httpx.Response) -> dict[str, Any]:
     return error
 
 
+TOOL = {"type": "function", "function": {"name": "f"}}
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "at least 1 item"),
     ({"messages": "hi"}, "messages", "array"),
@@ -55,7 +57,32 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "boolean"),
     ({"quorate": []}, "quorate", "object"),
-    ({"quorate": {"stop": "x"}}, "quorate.stop", "unknown field; there is: budget, n, pipeline, progress, trace"),
+    (
+        {"quorate": {"stops": "x"}},
+        "quorate.stops",
+        "unknown field; there is: budget, n, pipeline, progress, stop, trace",
+    ),
+    ({"quorate": {"stop": "x", "pipeline": "vote"}}, "quorate.stop", "no stopping rule named 'x'; there is: adaptive"),
+    ({"quorate": {"stop": {"threshold": 0.9}}}, "quorate.stop.rule", "is missing"),
+    ({"quorate": {"stop": {"rule": "esc", "window": 1}, "pipeline": "vote"}}, "quorate.stop", "option 'window'"),
+    ({"quorate": {"stop": "esc"}}, "quorate.stop", "needs a pipeline"),
+    ({"quorate": {"budget": {"money": 1.0}}}, "quorate.budget.money", "no prices"),
+    ({"frequency_penalty": 3}, "frequency_penalty", "less than or equal to 2"),
+    ({"presence_penalty": "x"}, "presence_penalty", "number"),
+    ({"logit_bias": {"5": 200}}, "logit_bias.5", "less than or equal to 100"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0]", "must be 'function', not 'web_search'"),
+    ({"tools": [{"type": "function"}]}, "tools[0]", "a function needs a name"),
+    ({"tool_choice": "required"}, "tool_choice", "needs tools"),
+    ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "one of auto, none, required"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice", "there is: f"),
+    ({"parallel_tool_calls": "no", "tools": [TOOL]}, "parallel_tool_calls", "boolean"),
+    ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema.schema"),
+    ({"response_format": {}}, "response_format", "needs a type"),
+    ({"functions": [{"name": "f"}]}, "functions", "use tools"),
+    ({"modalities": ["text", "audio"]}, "modalities", "text only"),
+    ({"audio": {"voice": "x"}}, "audio", "text only"),
+    ({"user": 5}, "user", "string"),
+    ({"metadata": []}, "metadata", "object"),
     ({"quorate": {"budget": {"time": 3}}}, "quorate.budget.time", "there is: money, samples, seconds, tokens"),
     ({"quorate": {"budget": {"tokens": 0}}}, "quorate.budget.tokens", "greater than or equal to 1"),
     ({"quorate": {"n": 0}}, "quorate.n", "greater than or equal to 1"),

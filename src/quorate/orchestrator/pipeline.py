@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .events import Event
 from .model import Answering
-from .protocols import Aggregator, Model, Tailored, Tallier
+from .protocols import Aggregator, Model, StoppingRule, Tailored, Tallier
 from .run import Ledger, Run
 from .sampling import Sample
 from .stages import straight
@@ -46,6 +46,10 @@ class Pipeline(Answering):
     def sized(self, n: int) -> Pipeline:
         """The same pipeline drawing n candidates."""
         return Pipeline(replace(self.sampler, n=n), self.aggregator, name=self.name)
+
+    def stopping(self, rule: StoppingRule) -> Pipeline:
+        """The same pipeline with another stopping rule."""
+        return Pipeline(replace(self.sampler, stop=rule), self.aggregator, name=self.name)
 
     def over(self, wrap: Callable[[Model], Model]) -> Pipeline:
         """The same pipeline over other proposers."""

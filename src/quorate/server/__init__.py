@@ -2,9 +2,11 @@
 
     await serve(Catalogue({"qwen": qwen}), ServerSettings(port=8000))
 
-A request passes `app` (routes) -> `wire` (its body) -> `schema` (its fields) -> `asking` (model, question,
-seeds, budget) and comes back through `replies` (plain) or `chunks` and `sse` (streaming); errors of any
-step become OpenAI's envelope in `errors`. Nothing here is global: two requests share only the catalogue.
+A request passes `api` (the routes of all APIs) -> `wire` and `body` (its bytes) -> the package of its API
+(`chat`, `completions`, `responses`: its fields) -> `asking` (model, questions, seeds, budget) and comes back
+through its package again, with `parts` (what replies have in common) or `pieces` and `sse` (streaming);
+errors of any step become OpenAI's envelope in `errors`. Nothing here is global: two requests share only the
+catalogue.
 """
 
 from __future__ import annotations

@@ -7,26 +7,26 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 
 from quorate import __version__
 from quorate.orchestrator.catalogue import Catalogue
 
 from . import errors
 from .access.keys import Keys
-from .asking import understood
+from .api import Api, routes
 from .auth import guard
-from .chunks import chunks
+from .chat import Chat
 from .documented import document
-from .errors import TooLarge, json_response
+from .errors import json_response
 from .names import Names
-from .replies import completion
-from .schema import ChatRequest, parsed
 from .settings import ServerSettings
-from .sse import EventStream
-from .wire import RequestIds, read_body, while_connected
+from .wire import RequestIds
 
 __all__ = ["create_app"]
+
+APIS: tuple[Api[Any], ...] = (Chat(),)
+"""The ways to ask; each is a package of its own."""
 
 
 def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> FastAPI:
@@ -47,8 +47,9 @@ def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> 
     app.include_router(_health())
     guarded = [Depends(guard(Keys(settings.keys)))]
     app.include_router(_models(names), prefix="/v1", dependencies=guarded)
-    app.include_router(_chat(names, settings), prefix="/v1", dependencies=guarded)
-    document(app, {"/v1/chat/completions": ChatRequest})
+    for api in APIS:
+        app.include_router(routes(api, names, settings), prefix="/v1", dependencies=guarded)
+    document(app, {f"/v1{api.path}": api.form for api in APIS})
     return app
 
 
@@ -59,25 +60,6 @@ def _health() -> APIRouter:
     async def health() -> Response:
         """This process is up; says nothing about the upstreams."""
         return json_response({"status": "ok"})
-
-    return router
-
-
-def _chat(names: Names, settings: ServerSettings) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/chat/completions")
-    async def chat_completions(http: Request) -> Response:
-        """OpenAI's chat completions, from a model or a pipeline."""
-        body = await read_body(http.receive, settings.max_body_bytes)
-        if body is None:
-            raise TooLarge(f"the body is larger than the {settings.max_body_bytes} bytes that this server allows")
-        request = parsed(body)
-        asking = await while_connected(http.receive, understood(request, names, settings))
-        if request.stream:
-            return EventStream(chunks(asking), keep_alive=settings.keep_alive_seconds)
-        outcomes = await while_connected(http.receive, asking.outcomes())
-        return json_response(completion(asking, outcomes))
 
     return router
 

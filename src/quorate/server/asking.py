@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 
 from quorate.orchestrator.errors import BadInput, QuorateError
@@ -15,38 +15,61 @@ from quorate.orchestrator.run import Budget, Ledger, Run, derive_seed
 from quorate.orchestrator.types import Answer, Question
 
 from .errors import BadField
+from .fields import Control
 from .names import Names
-from .schema import ChatRequest, Control
 from .settings import ServerSettings
 
-__all__ = ["Asking", "Outcome", "understood"]
+__all__ = ["Asking", "Order", "Outcome", "answered", "understood"]
 
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a request wants, by whichever API it came."""
+
+    model: str
+    questions: tuple[Question, ...]
+    control: Control
+    n: int = 1
+    """Choices for each question."""
+    logprobs: bool = False
+    include_usage: bool = False
+    """Whether a stream ends in a chunk with the usage."""
+
+
+@dataclass(frozen=True)
 class Asking:
     """One request on its way through a model."""
 
+    order: Order
     model: Model
-    question: Question
-    choices: int
-    budget: Budget
-    trace: bool
     progress: bool
-    include_usage: bool
-    logprobs: bool
     ledger: Ledger = field(default_factory=Ledger)
     """Counts for all choices together, so that the budget holds for the request."""
 
+    @property
+    def choices(self) -> int:
+        """The n answers to the first question, those to the second, ..."""
+        return len(self.order.questions) * self.order.n
+
+    @property
+    def budget(self) -> Budget:
+        return self.order.control.budget or Budget()
+
+    def question(self, index: int) -> Question:
+        """What a choice answers."""
+        return self.order.questions[index // self.order.n]
+
     def stream(self, index: int, *, live: bool = True) -> AsyncGenerator[Event, None]:
-        """Events of one choice. The first has the caller's seed, so that n=1 and n=2 begin alike."""
-        seed = self.question.sampling.seed
-        if index:
-            seed = derive_seed(seed, "choice", index)
+        """Events of one choice. A question's first has the caller's seed, so that n=1 and n=2 begin alike."""
+        question = self.question(index)
+        seed = question.sampling.seed
+        if repeat := index % self.order.n:
+            seed = derive_seed(seed, "choice", repeat)
         run = Run(seed=seed, budget=self.budget, ledger=self.ledger, live=live)
-        return self.model.stream(self.question.sampled(seed=seed), run)
+        return self.model.stream(question.sampled(seed=seed), run)
 
     async def outcomes(self) -> list[Outcome]:
         """How all choices end, asked at the same time.
@@ -76,50 +99,30 @@ def answered(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-async def understood(request: ChatRequest, names: Names, settings: ServerSettings) -> Asking:
-    """The request with its model found and its limits checked.
+async def understood(order: Order, names: Names, settings: ServerSettings) -> Asking:
+    """The order with its model found and its limits checked.
 
     Raises:
-        BadInput: the question is empty or a number is over its limit.
+        BadInput: a number is over its limit, or the model cannot be asked so.
         UnknownName: no such model or pipeline.
     """
-    control = request.quorate or Control()
-    choices = request.n or 1
-    if choices > settings.max_n:
-        raise BadField(f"{choices} choices, but this server allows 1 to {settings.max_n} a request", "n")
-    question = _question(request)
-    model = await names.resolve(_name(request.model, control, names), n=control.n)
-    if (total := choices * _draws(model)) > settings.max_samples:
+    control = order.control
+    if order.n > settings.max_n:
+        raise BadField(f"{order.n} choices, but this server allows 1 to {settings.max_n} a request", "n")
+    model = await names.resolve(full_name(order.model, control, names), n=control.n)
+    model = _stopping(model, control)
+    if (total := len(order.questions) * order.n * _draws(model)) > settings.max_samples:
         raise BadField(
-            f"{total} samples in all, but this server allows {settings.max_samples} a request", _param(request, control)
+            f"{total} samples in all, but this server allows {settings.max_samples} a request", _param(order)
         )
-    return Asking(
-        model=model,
-        question=question,
-        choices=choices,
-        budget=control.budget or Budget(),
-        trace=control.trace,
-        progress=settings.progress if control.progress is None else control.progress,
-        include_usage=request.include_usage,
-        logprobs=bool(request.logprobs),
-    )
+    if control.budget is not None and control.budget.money is not None and not any(map(_priced, _single(model))):
+        raise BadField(
+            f"{order.model} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money"
+        )
+    return Asking(order, model, progress=settings.progress if control.progress is None else control.progress)
 
 
-def _question(request: ChatRequest) -> Question:
-    try:
-        question = Question.of(request.messages)
-    except BadInput as error:
-        raise BadField(str(error), "messages") from None
-    return Question(
-        messages=question.messages,
-        tools=tuple(request.tools or ()),
-        tool_choice=request.tool_choice,
-        response_format=request.response_format,
-        sampling=request.sampling(),
-    )
-
-
-def _name(model: str, control: Control, names: Names) -> str:
+def full_name(model: str, control: Control, names: Names) -> str:
     """The full name: a configured pipeline (`NAME[@N]`) has its own models, a built-in one is put over `model`."""
     if control.pipeline is None:
         return model
@@ -127,11 +130,26 @@ def _name(model: str, control: Control, names: Names) -> str:
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 
-def _param(request: ChatRequest, control: Control) -> str:
+def _stopping(model: Model, control: Control) -> Model:
+    """The model with the request's stopping rule."""
+    if control.rule is None:
+        return model
+    try:
+        rule = control.rule.build()
+    except BadInput as error:
+        raise BadField(str(error), "quorate.stop") from None
+    if not isinstance(model, Pipeline):
+        raise BadField(f"a stopping rule needs a pipeline, and {model.name!r} is a single model", "quorate.stop")
+    return model.stopping(rule)
+
+
+def _param(order: Order) -> str:
     """The field that made it so many."""
-    if control.n is not None:
+    if order.control.n is not None:
         return "quorate.n"
-    return "n" if request.n and request.n > 1 else "model"
+    if order.n > 1:
+        return "n"
+    return "prompt" if len(order.questions) > 1 else "model"
 
 
 def _draws(model: Model) -> int:
@@ -143,3 +161,17 @@ def _draws(model: Model) -> int:
     if not isinstance(aggregator, Calling) or not aggregator.models:
         return drawn
     return drawn + aggregator.calls(n) * max(_draws(inner) for inner in aggregator.models)
+
+
+def _single(model: Model) -> Iterator[Model]:
+    """All single models that a model asks."""
+    if not isinstance(model, Pipeline):
+        yield model
+        return
+    helpers = model.aggregator.models if isinstance(model.aggregator, Calling) else ()
+    for inner in (*model.sampler.models, *helpers):
+        yield from _single(inner)
+
+
+def _priced(model: Model) -> bool:
+    return getattr(model, "price", None) is not None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -17,22 +16,33 @@ from quorate.orchestrator.errors import QuorateError
 from .errors import envelope
 from .wire import ClientGone, request_id, while_connected
 
-__all__ = ["EventStream"]
+if TYPE_CHECKING:
+    from .api import Exchange
+
+__all__ = ["DONE", "EventStream", "frame"]
+
+DONE = b"data: [DONE]\n\n"
 
 log = logging.getLogger("quorate.server")
 
 
+def frame(value: dict[str, Any], event: str | None = None) -> bytes:
+    """One event; text that UTF-8 cannot hold is replaced."""
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return b"".join([f"event: {event}\n".encode() if event else b"", b"data: ", data, b"\n\n"])
+
+
 class EventStream(StreamingResponse):
-    """Sends chunks as they come, then `[DONE]`.
+    """Sends an exchange's frames as they come.
 
     An error before the first frame is raised, so that it gets its HTTP status; a later one becomes the
     stream's last frame.
     """
 
-    def __init__(self, chunks: AsyncGenerator[dict[str, Any], None], *, keep_alive: float) -> None:
+    def __init__(self, exchange: Exchange, *, keep_alive: float) -> None:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         super().__init__((), headers=headers, media_type="text/event-stream")
-        self._chunks = chunks
+        self._exchange = exchange
         self._keep_alive = keep_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,16 +56,15 @@ class EventStream(StreamingResponse):
     async def _send(self, frames: _Frames, request: str) -> None:
         beat = asyncio.create_task(frames.beat(self._keep_alive))
         try:
-            async with aclosing(self._chunks) as chunks:
-                async for chunk in chunks:
-                    await frames.data(chunk)
-            await frames.send(b"data: [DONE]\n\n")
+            async with aclosing(self._exchange.frames()) as coming:
+                async for each in coming:
+                    await frames.send(each)
         except Exception as error:
             if not frames.started:
                 raise
             if not isinstance(error, QuorateError):
                 log.exception("request %s failed while it was streamed", request)
-            await frames.data(envelope(error))
+            await frames.send(self._exchange.broken(envelope(error)))
         finally:
             beat.cancel()
         await frames.end()
@@ -69,10 +78,6 @@ class _Frames:
         self._send = send
         self.started = False
         self._last = asyncio.get_running_loop().time()
-
-    async def data(self, value: dict[str, Any]) -> None:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        await self.send(b"data: " + text.encode(errors="replace") + b"\n\n")
 
     async def send(self, frame: bytes) -> None:
         self._last = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Answers in OpenAI's form, with ours in the reply's `quorate` object.
+"""What replies of all APIs have in common: ends, usage, log-probabilities, and our own `quorate` object.
 
 `{"answer", "tally", "stopped", "degraded", "usage": {..., "stages": [...]}}`, and with `trace` the
 `candidates`. At the top it is that of the first choice with the usage of the whole request; where the
@@ -7,8 +7,6 @@ request asked for several choices, each has its own too.
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,7 +14,7 @@ from quorate.orchestrator.types import Answer, Candidate, Degradation, StageUsag
 
 from .asking import Asking, Outcome
 
-__all__ = ["choice_part", "completion", "head", "quorate_part", "usage_part"]
+__all__ = ["choice_part", "finish_part", "logprob_parts", "quorate_part", "usage_part", "usage_quorate"]
 
 FINISH = {"cancelled": "length", "error": "stop"}
 """Our finish reasons that OpenAI does not know."""
@@ -25,21 +23,9 @@ LEAST_LOGPROB = -9999.0
 """OpenAI's and vLLM's value for a probability of zero; JSON has no infinity."""
 
 
-def head(asking: Asking, kind: str) -> dict[str, Any]:
-    """The fields that a reply and every chunk of a stream begin with."""
-    identity = f"chatcmpl-{uuid.uuid4().hex}"
-    return {"id": identity, "object": kind, "created": int(time.time()), "model": asking.model.name}
-
-
-def completion(asking: Asking, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The reply that is not streamed; a choice that failed is left out and told in `quorate.degraded`."""
-    choices = [_choice(asking, i, answer) for i, answer in enumerate(outcomes) if isinstance(answer, Answer)]
-    return {
-        **head(asking, "chat.completion"),
-        "choices": choices,
-        "usage": usage_part(asking.ledger.usage),
-        "quorate": quorate_part(asking, outcomes),
-    }
+def finish_part(answer: Answer) -> str:
+    """The finish reason, in OpenAI's words."""
+    return FINISH.get(answer.finish_reason, answer.finish_reason)
 
 
 def usage_part(usage: Usage) -> dict[str, Any]:
@@ -60,30 +46,30 @@ def quorate_part(asking: Asking, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         for index, outcome in enumerate(outcomes)
         if not isinstance(outcome, Answer)
     )
-    return _part(answer, asking.ledger.usage, asking.ledger.stages, (*answer.degraded, *failed), trace=asking.trace)
+    return _part(asking, answer, asking.ledger.usage, asking.ledger.stages, (*answer.degraded, *failed))
 
 
 def choice_part(asking: Asking, answer: Answer) -> dict[str, Any]:
-    """What a choice has beside its message: its end, its logprobs, and one of several its own `quorate`."""
-    part: dict[str, Any] = {"finish_reason": FINISH.get(answer.finish_reason, answer.finish_reason), "logprobs": None}
-    if asking.logprobs and (winner := answer.winner) is not None and winner.logprobs is not None:
-        part["logprobs"] = {"content": [_logprob(token) for token in winner.logprobs], "refusal": None}
-    if asking.choices > 1:
-        part["quorate"] = _part(answer, answer.usage, answer.stages, answer.degraded, trace=asking.trace)
-    return part
+    """One of several choices has its own `quorate` object; an only one has none."""
+    if asking.choices == 1:
+        return {}
+    return {"quorate": _part(asking, answer, answer.usage, answer.stages, answer.degraded)}
 
 
-def _choice(asking: Asking, index: int, answer: Answer) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
-    if answer.reasoning:
-        message["reasoning_content"] = answer.reasoning
-    if answer.tool_calls:
-        message |= {"content": answer.text or None, "tool_calls": list(answer.tool_calls)}
-    return {"index": index, "message": message, **choice_part(asking, answer)}
+def usage_quorate(usage: Usage, stages: Iterable[StageUsage]) -> dict[str, Any]:
+    """The usage with its cost, and of which stages it is made."""
+    return {**usage.model_dump(), "stages": [_stage(stage) for stage in stages]}
+
+
+def logprob_parts(asking: Asking, answer: Answer) -> list[dict[str, Any]] | None:
+    """Tokens of the candidate that won, where they were asked for and are known."""
+    if not asking.order.logprobs or (winner := answer.winner) is None or winner.logprobs is None:
+        return None
+    return [_logprob(token) for token in winner.logprobs]
 
 
 def _part(
-    answer: Answer, usage: Usage, stages: Iterable[StageUsage], degraded: Iterable[Degradation], *, trace: bool
+    asking: Asking, answer: Answer, usage: Usage, stages: Iterable[StageUsage], degraded: Iterable[Degradation]
 ) -> dict[str, Any]:
     part: dict[str, Any] = {
         "answer": answer.answer,
@@ -91,9 +77,9 @@ def _part(
         "stopped": answer.stopped,
         **({"route": answer.route} if answer.route else {}),
         "degraded": [each.model_dump(mode="json") for each in degraded],
-        "usage": {**usage.model_dump(), "stages": [_stage(stage) for stage in stages]},
+        "usage": usage_quorate(usage, stages),
     }
-    if trace:
+    if asking.order.control.trace:
         part["candidates"] = [_candidate(candidate) for candidate in answer.candidates]
     return part
 

@@ -1,0 +1,101 @@
+"""Fields that requests of every API share: OpenAI's for sampling, and our own in `quorate`.
+
+Unknown fields at the top are tolerated: what concerns sampling travels on to the models as it is. In
+`quorate` they are refused, because a misspelt limit that is ignored costs money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+from quorate.orchestrator.config import StopConfig
+from quorate.orchestrator.run import Budget
+from quorate.orchestrator.types import Frozen, Sampling
+
+__all__ = ["Control", "Count", "Flag", "ModelRequest", "Name", "Number", "StreamOptions", "Whole"]
+
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Count = Annotated[Whole, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1, max_length=512)]
+Seed = Annotated[Whole, Field(ge=-(2**63), lt=2**63)]
+Stop = Annotated[str, Field(min_length=1)]
+Penalty = Annotated[Number, Field(ge=-2, le=2)]
+Bias = Annotated[Number, Field(ge=-100, le=100)]
+
+ABOUT_THE_CALLER = frozenset({"metadata", "safety_identifier", "store", "user"})
+"""OpenAI's fields that say nothing about sampling; they stay here."""
+
+
+class Control(Frozen):
+    """The body's `quorate` object: how this one request is answered."""
+
+    pipeline: Name | None = None
+    """A configured pipeline, or `PIPELINE[@N]` which is put over `model`."""
+    n: Count | None = None
+    """Samples that the pipeline draws."""
+    stop: Name | StopConfig | None = None
+    """When it stops before n: a rule's name, or `{"rule": NAME}` with the rule's options beside it."""
+    budget: Budget | None = None
+    """Hard limits of the whole request."""
+    trace: Flag = False
+    """Whether the reply lists every candidate."""
+    progress: Flag | None = None
+    """Whether a stream tells of the vote's progress; the server's setting if not given."""
+
+    @property
+    def rule(self) -> StopConfig | None:
+        """The stopping rule, in its long form."""
+        return StopConfig(rule=self.stop) if isinstance(self.stop, str) else self.stop
+
+
+class StreamOptions(BaseModel):
+    include_usage: Flag | None = None
+
+
+class ModelRequest(BaseModel):
+    """What can be said to a model by any API."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    stays: ClassVar[frozenset[str]] = ABOUT_THE_CALLER
+    """Fields without meaning to models."""
+
+    model: Name
+    temperature: Annotated[Number, Field(ge=0)] | None = None
+    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[Whole, Field(ge=-1)] | None = None
+    seed: Seed | None = None
+    """Makes the request reproducible; every sample's seed derives from it."""
+    stop: Stop | Annotated[list[Stop], Field(fail_fast=True)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Mapping[str, Bias] | None = None
+    user: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    stream: Flag | None = None
+    quorate: Control | None = None
+
+    @property
+    def control(self) -> Control:
+        return self.quorate or Control()
+
+    def settings(self, *, max_tokens: int | None, top_logprobs: int | None, **extra: Any) -> Sampling:
+        """The settings that reach the models; what is null or missing is left to them."""
+        extra |= {name: getattr(self, name) for name in ("frequency_penalty", "presence_penalty", "logit_bias")}
+        extra |= {name: value for name, value in (self.model_extra or {}).items() if name not in self.stays}
+        given = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "max_tokens": max_tokens,
+            "stop": (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()) or None,
+            "seed": self.seed,
+            "top_logprobs": top_logprobs,
+            "extra": {name: value for name, value in extra.items() if value is not None} or None,
+        }
+        return Sampling(**{name: value for name, value in given.items() if value is not None})
