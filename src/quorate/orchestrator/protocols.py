@@ -5,8 +5,8 @@ All are structural: a class of yours needs no base class, only the method.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from .events import Event
 from .run import Run
@@ -16,6 +16,7 @@ from .types import Candidate, Cluster, Question
 __all__ = [
     "Aggregator",
     "Calling",
+    "Completing",
     "Equivalence",
     "Extractor",
     "Limited",
@@ -55,6 +56,21 @@ class Sampler(Model, Protocol):
         The candidate of index i uses `run.sample_seed(i)` where the backend takes a seed a sample.
         Every upstream token goes to `run.record` once. When cancelled, the part of each unfinished
         candidate goes to `run.cut`, and so does each ended one whose event has not been read.
+        """
+        ...
+
+
+@runtime_checkable
+class Completing(Model, Protocol):
+    """A model that can go on with any text, as base models do, without the form of a conversation."""
+
+    def complete(self, body: Mapping[str, Any], run: Run) -> AsyncGenerator[dict[str, Any], None]:
+        """The reply to a request of OpenAI's `/v1/completions`, or its chunks where the body says `stream`.
+
+        Every upstream token goes to `run.record` once, however it ends.
+
+        Raises:
+            QuorateError: the model failed, or cannot do what is asked.
         """
         ...
 

@@ -17,6 +17,7 @@ from .access.keys import Keys
 from .api import Api, routes
 from .auth import guard
 from .chat import Chat
+from .completions import Completions
 from .documented import document
 from .errors import json_response
 from .names import Names
@@ -25,7 +26,7 @@ from .wire import RequestIds
 
 __all__ = ["create_app"]
 
-APIS: tuple[Api[Any], ...] = (Chat(),)
+APIS: tuple[Api[Any], ...] = (Chat(), Completions())
 """The ways to ask; each is a package of its own."""
 
 

@@ -19,7 +19,7 @@ from .fields import Control
 from .names import Names
 from .settings import ServerSettings
 
-__all__ = ["Asking", "Order", "Outcome", "answered", "understood"]
+__all__ = ["Asking", "Order", "Outcome", "answered", "bounded", "check_limits", "found", "understood"]
 
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
@@ -100,29 +100,47 @@ def answered(outcomes: list[Outcome]) -> list[Outcome]:
 
 
 async def understood(order: Order, names: Names, settings: ServerSettings) -> Asking:
-    """The order with its model found and its limits checked.
+    """The order with its model found and its limits checked; errors as of `found` and `bounded`."""
+    return bounded(order, await found(order.model, order.control, names), settings)
+
+
+async def found(name: str, control: Control, names: Names) -> Model:
+    """The model that a request asks, with the request's samples and stopping rule.
 
     Raises:
-        BadInput: a number is over its limit, or the model cannot be asked so.
+        BadInput: it cannot be asked so.
         UnknownName: no such model or pipeline.
     """
+    return _stopping(await names.resolve(_full_name(name, control, names), n=control.n), control)
+
+
+def bounded(order: Order, model: Model, settings: ServerSettings) -> Asking:
+    """The order to this model, with its limits checked.
+
+    Raises:
+        BadInput: a number is over its limit.
+    """
     control = order.control
-    if order.n > settings.max_n:
-        raise BadField(f"{order.n} choices, but this server allows 1 to {settings.max_n} a request", "n")
-    model = await names.resolve(full_name(order.model, control, names), n=control.n)
-    model = _stopping(model, control)
-    if (total := len(order.questions) * order.n * _draws(model)) > settings.max_samples:
-        raise BadField(
-            f"{total} samples in all, but this server allows {settings.max_samples} a request", _param(order)
-        )
-    if control.budget is not None and control.budget.money is not None and not any(map(_priced, _single(model))):
-        raise BadField(
-            f"{order.model} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money"
-        )
+    check_limits(model, control, settings, n=order.n, questions=len(order.questions))
     return Asking(order, model, progress=settings.progress if control.progress is None else control.progress)
 
 
-def full_name(model: str, control: Control, names: Names) -> str:
+def check_limits(model: Model, control: Control, settings: ServerSettings, *, n: int, questions: int) -> None:
+    """What one request may ask for.
+
+    Raises:
+        BadInput: more than that, naming the field.
+    """
+    if n > settings.max_n:
+        raise BadField(f"{n} choices, but this server allows 1 to {settings.max_n} a request", "n")
+    if (total := questions * n * _draws(model)) > settings.max_samples:
+        field = "quorate.n" if control.n is not None else "n" if n > 1 else "prompt" if questions > 1 else "model"
+        raise BadField(f"{total} samples in all, but this server allows {settings.max_samples} a request", field)
+    if control.budget is not None and control.budget.money is not None and not any(map(_priced, _single(model))):
+        raise BadField(f"{model.name} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money")
+
+
+def _full_name(model: str, control: Control, names: Names) -> str:
     """The full name: a configured pipeline (`NAME[@N]`) has its own models, a built-in one is put over `model`."""
     if control.pipeline is None:
         return model
@@ -141,15 +159,6 @@ def _stopping(model: Model, control: Control) -> Model:
     if not isinstance(model, Pipeline):
         raise BadField(f"a stopping rule needs a pipeline, and {model.name!r} is a single model", "quorate.stop")
     return model.stopping(rule)
-
-
-def _param(order: Order) -> str:
-    """The field that made it so many."""
-    if order.control.n is not None:
-        return "quorate.n"
-    if order.n > 1:
-        return "n"
-    return "prompt" if len(order.questions) > 1 else "model"
 
 
 def _draws(model: Model) -> int:

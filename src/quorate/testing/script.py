@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -37,6 +38,8 @@ class Reply(Step):
     """Seconds before anything is sent."""
     gap: float = 0.0
     """Seconds before each further chunk."""
+    hold: asyncio.Event | None = None
+    """Where set, a stream waits for it after its first piece."""
 
     def text_of(self, choice: int) -> str:
         if self.pieces is not None:

@@ -12,7 +12,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from .script import Fault, Raw, Reply, Step
-from .wire import SCORING, error_body, models_body, plain_body, score_body, sse, stream_chunks
+from .texts import TEXT, text_body, text_chunks
+from .wire import SCORING, error_body, models_body, plain_body, says_something, score_body, sse, stream_chunks
 
 __all__ = ["Received", "ScriptedUpstream"]
 
@@ -35,7 +36,8 @@ OK = Reply("ok")
 class ScriptedUpstream:
     """An OpenAI-compatible server for tests: `/v1/chat/completions` (plain and streamed) and `/v1/models`.
 
-    Also vLLM's `/pooling`, `/v1/score` and `/v1/rerank`, where the text of a `Reply` is the score.
+    Also `/v1/completions`, and vLLM's `/pooling`, `/v1/score` and `/v1/rerank`, where the text of a `Reply` is
+    the score.
 
     Use it with `async with` in the running event loop, or with `with` from code that has none.
 
@@ -82,7 +84,7 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**27)
-        for path in ("/v1/chat/completions", *SCORING):
+        for path in ("/v1/chat/completions", TEXT, *SCORING):
             app.router.add_post(path, self._chat)
         app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -173,12 +175,15 @@ class ScriptedUpstream:
     async def _good(self, request: web.Request, reply: Reply, body: dict[str, Any]) -> web.StreamResponse:
         if request.path in SCORING:
             return _json(200, score_body(request.path, reply, body))
+        whole, chunks = (text_body, text_chunks) if request.path == TEXT else (plain_body, stream_chunks)
         if not body.get("stream"):
-            return _json(200, plain_body(reply, body))
+            return _json(200, whole(reply, body))
         response = await _stream(request)
-        for chunk in stream_chunks(reply, body):
+        for chunk in chunks(reply, body):
             await response.write(sse(chunk))
             await asyncio.sleep(reply.gap)
+            if reply.hold is not None and says_something(chunk):
+                await reply.hold.wait()
         await response.write(sse("[DONE]"))
         return response
 
@@ -187,8 +192,8 @@ class ScriptedUpstream:
         if fault.after is not None and body.get("stream"):
             response = await _stream(request)
             left = fault.after
-            for chunk in stream_chunks(fault.reply, body):
-                left -= any("content" in c["delta"] and c["delta"]["content"] for c in chunk["choices"])
+            for chunk in (text_chunks if request.path == TEXT else stream_chunks)(fault.reply, body):
+                left -= says_something(chunk)
                 if left < 0:
                     break
                 await response.write(sse(chunk))

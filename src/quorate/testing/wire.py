@@ -9,7 +9,17 @@ from typing import Any
 
 from .script import Reply, pieces_of
 
-__all__ = ["SCORING", "error_body", "models_body", "plain_body", "score_body", "sse", "stream_chunks"]
+__all__ = [
+    "SCORING",
+    "error_body",
+    "models_body",
+    "plain_body",
+    "says_something",
+    "score_body",
+    "sse",
+    "stream_chunks",
+    "usage_body",
+]
 
 SCORING = ("/pooling", "/v1/score", "/v1/rerank")
 """Paths of reward models and rerankers."""
@@ -30,7 +40,7 @@ def models_body(models: tuple[str, ...]) -> bytes:
 def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The whole reply to a request that does not stream."""
     choices = [_choice(reply, body, place) for place in range(_n(body))]
-    usage = _usage(*_counted(reply, body))
+    usage = usage_body(*_counted(reply, body))
     return json.dumps(
         _COMMON | {"object": "chat.completion", "model": body.get("model"), "choices": choices} | usage
     ).encode()
@@ -39,7 +49,9 @@ def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
 def score_body(path: str, reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The reply of a scoring endpoint as vLLM sends it; JSON has no NaN, but Python's reads and writes it."""
     score = float(reply.text_of(0))
-    usage = _usage(*_counted(reply, body)) if "messages" in body else _usage(len(pieces_of(json.dumps(body))), 0)
+    usage = (
+        usage_body(*_counted(reply, body)) if "messages" in body else usage_body(len(pieces_of(json.dumps(body))), 0)
+    )
     if path == "/v1/rerank":
         [document] = body["documents"]
         found = [{"index": 0, "document": {"text": document}, "relevance_score": score}]
@@ -55,10 +67,15 @@ def stream_chunks(reply: Reply, body: Mapping[str, Any]) -> Iterator[dict[str, A
     options = body.get("stream_options") or {}
     prompt, completion = _counted(reply, body)
     for chunk, place, sent in _deltas(reply, body):
-        usage = _usage(prompt, sent) if options.get("continuous_usage_stats") else {}
+        usage = usage_body(prompt, sent) if options.get("continuous_usage_stats") else {}
         yield common | {"choices": [{"index": place, "logprobs": None, "finish_reason": None} | chunk]} | usage
     if options.get("include_usage"):
-        yield common | {"choices": []} | _usage(prompt, completion)
+        yield common | {"choices": []} | usage_body(prompt, completion)
+
+
+def says_something(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk holds a piece of an answer's text."""
+    return any(choice.get("text") or choice.get("delta", {}).get("content") for choice in chunk["choices"])
 
 
 def sse(data: Mapping[str, Any] | str) -> bytes:
@@ -126,7 +143,7 @@ def _counted(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
     return prompt, sum(len(_parts(reply, place)) for place in range(_n(body)))
 
 
-def _usage(prompt: int, completion: int) -> dict[str, Any]:
+def usage_body(prompt: int, completion: int) -> dict[str, Any]:
     total = prompt + completion
     return {"usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}}
 

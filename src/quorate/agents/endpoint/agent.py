@@ -21,6 +21,7 @@ from .http import Http
 from .reply import Malformed, parsed
 from .request import Dialect
 from .settings import Price, Rate, Retries, Timeouts
+from .texts import TextCall
 
 __all__ = ["Endpoint", "discover"]
 
@@ -133,6 +134,10 @@ class Endpoint(Agent):
                 if doubted and isinstance(event, CandidateFinished):
                     self.dialect.n = False
                 yield event
+
+    def complete(self, body: Mapping[str, Any], run: Run) -> AsyncGenerator[dict[str, Any], None]:
+        """See `protocols.Completing`."""
+        return TextCall(self, body, run).replies()
 
     async def models(self) -> list[str]:
         """Names of the models that the server offers.

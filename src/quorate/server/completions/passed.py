@@ -1,0 +1,81 @@
+"""A text completion that a server behind us writes: its reply goes on as it came, with our account of the usage."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from quorate.orchestrator.protocols import Completing
+from quorate.orchestrator.run import Budget, Ledger, Run
+
+from ..asking import check_limits
+from ..parts import usage_part, usage_quorate
+from ..settings import ServerSettings
+from ..sse import DONE, frame
+from .schema import CompletionRequest
+
+__all__ = ["PassedExchange"]
+
+
+class PassedExchange:
+    """See `api.Exchange`."""
+
+    def __init__(self, request: CompletionRequest, model: Completing, settings: ServerSettings) -> None:
+        choices = max(request.n or 1, request.best_of or 1)
+        check_limits(model, request.control, settings, n=choices, questions=request.prompts)
+        self._request = request
+        self._model = model
+        self.ledger = Ledger()
+
+    async def reply(self) -> dict[str, Any]:
+        """The server's reply."""
+        replies = self._replies()
+        async with aclosing(replies):
+            reply = await anext(replies)
+        return {**reply, **self._head(), "usage": usage_part(self.ledger.usage), "quorate": self._ours()}
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The server's chunks; the last one with a choice waits for the end of the stream, to carry `quorate`."""
+        common: dict[str, Any] = {**self._head(), "usage": None} if self._request.include_usage else self._head()
+        held: dict[str, Any] | None = None
+        async with aclosing(self._replies()) as replies:
+            async for reply in replies:
+                if not reply.get("choices"):
+                    continue
+                chunk = {**{name: value for name, value in reply.items() if name != "usage"}, **common}
+                if held is not None:
+                    yield frame(held)
+                    held = None
+                if any(isinstance(c, dict) and c.get("finish_reason") is not None for c in reply["choices"]):
+                    held = chunk
+                else:
+                    yield frame(chunk)
+        if held is not None:
+            yield frame({**held, "quorate": self._ours()})
+        if self._request.include_usage:
+            yield frame({**common, "choices": [], "usage": usage_part(self.ledger.usage)})
+        yield DONE
+
+    def broken(self, error: dict[str, Any]) -> bytes:
+        """The envelope as the last event."""
+        return frame(error)
+
+    def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
+        run = Run(
+            seed=self._request.seed,
+            budget=self._request.control.budget or Budget(),
+            ledger=self.ledger,
+            live=bool(self._request.stream),
+        )
+        return self._model.complete(self._request.passed(), run.at("answer"))
+
+    def _head(self) -> dict[str, Any]:
+        identity = f"cmpl-{uuid.uuid4().hex}"
+        return {"id": identity, "object": "text_completion", "created": int(time.time()), "model": self._model.name}
+
+    def _ours(self) -> dict[str, Any]:
+        usage = usage_quorate(self.ledger.usage, self.ledger.stages)
+        return {"answer": None, "tally": [], "stopped": "complete", "degraded": [], "usage": usage}
