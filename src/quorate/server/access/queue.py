@@ -1,0 +1,165 @@
+"""Who is served next when there is more to do than the server does at once.
+
+Start-time fair queueing (Goyal, Vin and Cheng, 1996) between keys: each has a line of its own, and the line
+that has had least for its weight goes next, where a request counts by the answers of models it takes. When all
+places to wait are taken, the longest line loses its last (longest queue drop, Suter et al., 1998), so
+a key that sends too much turns away its own requests and nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from .faults import Overloaded, TooBusy
+from .keys import ApiKey
+
+__all__ = ["FairQueue"]
+
+SMOOTHING = 0.1
+"""Weight of the latest request in the running mean of how long one takes."""
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """One request that waits."""
+
+    cost: float
+    turn: asyncio.Future[None]
+
+
+@dataclass(eq=False)
+class _Line:
+    """The requests of one key."""
+
+    key: ApiKey
+    waiting: deque[_Ticket] = field(default_factory=deque)
+    running: int = 0
+    start: float = 0.0
+    """Virtual time at which its next request may start."""
+
+    @property
+    def free(self) -> bool:
+        """Whether the key itself allows one more at once."""
+        return self.key.concurrency is None or self.running < self.key.concurrency
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.waiting) and self.free
+
+    @property
+    def length(self) -> float:
+        """How many wait, for what the key weighs."""
+        return len(self.waiting) / self.key.weight
+
+
+class FairQueue:
+    """Places for requests at once, and a bounded queue in front of them.
+
+    Args:
+        places: requests at once.
+        waiting: how many further ones may wait.
+        seconds: how long one may wait.
+    """
+
+    def __init__(self, *, places: int, waiting: int, seconds: float) -> None:
+        self._places = places
+        self._most_waiting = waiting
+        self._seconds = seconds
+        self._lines: dict[str, _Line] = {}
+        self._now = 0.0
+        self._mean: float | None = None
+        self.running = 0
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def place(self, key: ApiKey, cost: float = 1.0) -> AsyncGenerator[None, None]:
+        """A place to be served in, once it is this request's turn.
+
+        Args:
+            key: who asks.
+            cost: how much of the server's work it takes, such as its number of samples.
+
+        Raises:
+            TooBusy: as many wait as may.
+            Overloaded: no place came free in time.
+        """
+        line = self._lines.setdefault(key.name, _Line(key))
+        await self._turn(line, cost)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            yield
+        finally:
+            self._learn(loop.time() - begun)
+            self._leave(line)
+
+    async def _turn(self, line: _Line, cost: float) -> None:
+        if not line.waiting:
+            line.start = max(line.start, self._now)
+        ticket = _Ticket(cost / line.key.weight, asyncio.get_running_loop().create_future())
+        if self.running >= self._places or not line.free:
+            self._make_room(line)
+        line.waiting.append(ticket)
+        self.waiting += 1
+        self._admit()
+        try:
+            async with asyncio.timeout(self._seconds):
+                await ticket.turn
+        except BaseException as error:
+            self._withdraw(line, ticket)
+            if isinstance(error, TimeoutError):
+                raise Overloaded(f"no place came free in {self._seconds:g} s", self._wait()) from None
+            raise
+
+    def _make_room(self, line: _Line) -> None:
+        """Room for one more to wait."""
+        if self.waiting < self._most_waiting:
+            return
+        full = TooBusy(f"{self.waiting} requests wait already", self._wait())
+        longest = max(self._lines.values(), key=lambda other: other.length)
+        if line.length + 1 / line.key.weight >= longest.length:
+            raise full
+        last = longest.waiting.pop()
+        self.waiting -= 1
+        if not last.turn.done():
+            last.turn.set_exception(full)
+
+    def _admit(self) -> None:
+        """Gives free places to those whose turn it is."""
+        while self.running < self._places:
+            line = min((each for each in self._lines.values() if each.ready), key=lambda e: e.start, default=None)
+            if line is None:
+                return
+            ticket = line.waiting.popleft()
+            self.waiting -= 1
+            if ticket.turn.done():  # it gave up, but its task has not run yet
+                continue
+            self.running += 1
+            line.running += 1
+            self._now = max(self._now, line.start)
+            line.start += ticket.cost
+            ticket.turn.set_result(None)
+
+    def _withdraw(self, line: _Line, ticket: _Ticket) -> None:
+        if ticket in line.waiting:
+            line.waiting.remove(ticket)
+            self.waiting -= 1
+            ticket.turn.cancel()
+        elif not ticket.turn.cancelled() and ticket.turn.exception() is None:
+            self._leave(line)
+
+    def _leave(self, line: _Line) -> None:
+        self.running -= 1
+        line.running -= 1
+        self._admit()
+
+    def _learn(self, seconds: float) -> None:
+        self._mean = seconds if self._mean is None else self._mean + SMOOTHING * (seconds - self._mean)
+
+    def _wait(self) -> float:
+        """Seconds until those who wait now are likely through; at least one."""
+        return max(1.0, (self._mean or 1.0) * (self.waiting + 1) / self._places)

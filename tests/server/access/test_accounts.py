@@ -1,0 +1,98 @@
+"""Budgets of keys: what is left, when it comes back, and that a restart forgets nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.orchestrator.errors import DataError
+from quorate.orchestrator.run import Budget
+from quorate.orchestrator.types import Usage
+from quorate.server.access.accounts import Accounts
+from quorate.server.access.faults import BudgetSpent
+from quorate.server.access.keys import Allowance, ApiKey, hashed
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key(**budget: float) -> ApiKey:
+    return ApiKey(name="ann", hash=hashed("ann"), budget=Allowance.model_validate(budget))
+
+
+def used(tokens: int, cost: float | None = None) -> Usage:
+    return Usage(prompt_tokens=tokens // 2, completion_tokens=tokens - tokens // 2, cost=cost)
+
+
+def test_a_request_gets_what_is_left() -> None:
+    """Its own budget where that is smaller, the key's rest where not; other limits stay as they are."""
+    ann = key(tokens=100, money=1.0)
+    accounts = Accounts([ann])
+    accounts.spend(ann, used(70, 0.25))
+    assert accounts.within(ann, Budget(seconds=5)) == Budget(tokens=30, money=0.75, seconds=5)
+    assert accounts.within(ann, Budget(tokens=10)) == Budget(tokens=10, money=0.75)
+
+
+@pytest.mark.parametrize("spent", [used(100), used(1, 1.0)])
+def test_a_spent_budget_comes_back_with_the_next_period(spent: Usage) -> None:
+    """Refused until then with the seconds that are left, whole again after."""
+    ann, clock = key(tokens=100, money=1.0, seconds=60), Clock()
+    accounts = Accounts([ann], clock=clock)
+    accounts.spend(ann, spent)
+    clock.now += 20
+    with pytest.raises(BudgetSpent, match="'ann'") as refused:
+        accounts.within(ann, Budget())
+    assert (refused.value.status, refused.value.retry_after) == (429, 40)
+    clock.now += 40
+    assert accounts.within(ann, Budget()).tokens == 100
+
+
+def test_a_key_without_a_budget_is_not_counted() -> None:
+    """Its requests keep the budget that they ask for."""
+    free = ApiKey(name="free", hash=hashed("free"))
+    accounts = Accounts([free])
+    accounts.spend(free, used(10**9))
+    assert accounts.within(free, Budget(tokens=5)) == Budget(tokens=5)
+
+
+def test_spending_survives_a_restart(tmp_path: Path) -> None:
+    """What was saved counts in the next process; keys that are gone are ignored."""
+    ann, clock, file = key(tokens=100), Clock(), tmp_path / "accounts.db"
+    first = Accounts([ann], file, clock=clock)
+    first.spend(ann, used(60))
+    first.save()
+    assert Accounts([ann], file, clock=clock).within(ann, Budget()).tokens == 40
+    assert Accounts([], file, clock=clock).within(ann, Budget()) == Budget()
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    """Named, before the server starts."""
+    file = tmp_path / "accounts.db"
+    file.write_text("not a database, but long enough to be read as one" * 40)
+    with pytest.raises(DataError, match=r"accounts\.db"):
+        Accounts([key(tokens=1)], file)
+
+
+@given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 300))
+def test_nothing_is_granted_twice(uses: list[int], limit: int) -> None:
+    """One after the other, requests never get more than the budget in all."""
+    ann = key(tokens=limit)
+    accounts, total = Accounts([ann], clock=lambda: 5.0), 0
+    for wanted in uses:
+        try:
+            granted = accounts.within(ann, Budget()).tokens
+        except BudgetSpent:
+            break
+        assert granted is not None
+        spent = min(wanted, granted)
+        accounts.spend(ann, used(spent))
+        total += spent
+    assert total <= limit
