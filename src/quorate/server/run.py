@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -33,7 +34,7 @@ async def serve(
         on_ready: is told the server's URL once it answers.
 
     Raises:
-        BadInput: the address cannot be listened on, such as a port in use.
+        BadInput: the address cannot be listened on, such as a port in use, or would be open to strangers.
     """
     settings = settings or ServerSettings()
     with _listening(settings) as listener:
@@ -104,6 +105,7 @@ def _listening(settings: ServerSettings) -> Generator[socket.socket, None, None]
     host, port = settings.host, settings.port
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        _refuse_strangers(settings, str(address[0]))
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -113,6 +115,15 @@ def _listening(settings: ServerSettings) -> Generator[socket.socket, None, None]
         raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     with listener:
         yield listener
+
+
+def _refuse_strangers(settings: ServerSettings, address: str) -> None:
+    if settings.keys or settings.open or ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        return
+    raise BadInput(
+        f"on {settings.host} without API keys anyone who can reach this machine could spend your tokens: give keys "
+        "(server.keys in quorate.yaml, `quorate key NAME` makes one; or QUORATE_API_KEYS), or say --open"
+    )
 
 
 def _url(listener: socket.socket) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `quorate ask | serve | eval | train | models | graph`.
+"""The command line: `quorate ask | serve | key | eval | train | models | graph`.
 
 Results go to standard output and nothing else does; progress and errors go to standard error.
 Errors are one line and exit code 2; Ctrl-C keeps what is done and exits with 130.
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuorateError
-from . import ask, evaluate, inspect, serve, train
+from . import ask, evaluate, inspect, key, serve, train
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("serve")(serve.serve)
+app.command("key")(key.key)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 app.command("models")(inspect.models)

@@ -18,9 +18,12 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
     upstream: Upstream = None,
     config: ConfigFile = None,
+    unguarded: Annotated[
+        bool, typer.Option("--open", help="Let anyone who can reach the address ask without a key.")
+    ] = False,
 ) -> None:
     """Serve models and pipelines under /v1, as OpenAI's API does."""
-    asyncio.run(_serve({"host": host, "port": port}, upstream, config))
+    asyncio.run(_serve({"host": host, "port": port, "open": unguarded or None}, upstream, config))
 
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
