@@ -37,13 +37,13 @@ async def test_a_port_in_use_is_one_clear_error() -> None:
 async def test_an_impossible_address_is_one_clear_error() -> None:
     """A host that is none of this machine's."""
     with pytest.raises(BadInput, match=r"cannot listen on 192\.0\.2\.1:0"):
-        await serve(Catalogue(), ServerSettings(host="192.0.2.1", port=0))
+        await serve(Catalogue(), ServerSettings(host="192.0.2.1", port=0, open=True))
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
     """Also where it listens on every address."""
-    async with running(Catalogue(), ServerSettings(host=host, port=0)) as url, httpx.AsyncClient() as client:
+    async with running(Catalogue(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
         assert url.startswith(f"http://{shown}:")
         assert (await client.get(f"{url}/health")).status_code == 200
 

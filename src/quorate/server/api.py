@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from quorate.orchestrator.run import Ledger
 
+from .access.visitor import Visitor
 from .body import parsed
-from .errors import TooLarge, json_response
+from .errors import json_response
 from .fields import ModelRequest
-from .names import Names
+from .house import House
 from .settings import ServerSettings
 from .sse import EventStream
 from .wire import read_body, while_connected
@@ -28,6 +29,11 @@ class Exchange(Protocol):
     @property
     def ledger(self) -> Ledger:
         """What it has cost so far."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Answers of single models that it takes at most."""
         ...
 
     async def reply(self) -> dict[str, Any]:
@@ -60,26 +66,29 @@ class Api(Protocol[R_contra]):
         """What the body holds."""
         ...
 
-    async def exchange(self, request: R_contra, names: Names, settings: ServerSettings) -> Exchange:
+    async def exchange(self, request: R_contra, visitor: Visitor, settings: ServerSettings) -> Exchange:
         """The request, understood.
 
         Raises:
             BadInput: something in it cannot be done.
             UnknownName: no such model or pipeline.
+            NotAllowed: the caller may not ask it.
+            BudgetSpent: the caller has nothing left to spend.
         """
         ...
 
 
-def routes(api: Api[Any], names: Names, settings: ServerSettings) -> APIRouter:
+def routes(api: Api[Any], house: House) -> APIRouter:
     """The API's route."""
     router = APIRouter()
+    settings = house.settings
 
     async def answer(http: Request) -> Response:
-        body = await read_body(http.receive, settings.max_body_bytes)
-        if body is None:
-            raise TooLarge(f"the body is larger than the {settings.max_body_bytes} bytes that this server allows")
+        visitor = house.visitor(http, counted=True)
+        body = await read_body(http.receive, settings.max_body_bytes, settings.body_seconds)
         request = parsed(body, api.form)
-        exchange = await while_connected(http.receive, api.exchange(request, names, settings))
+        exchange = await while_connected(http.receive, api.exchange(request, visitor, settings))
+        exchange = visitor.admitted(exchange)
         if request.stream:
             return EventStream(exchange, keep_alive=settings.keep_alive_seconds)
         return json_response(await while_connected(http.receive, exchange.reply()))

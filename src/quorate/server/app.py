@@ -7,20 +7,20 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
 
 from quorate import __version__
 from quorate.orchestrator.catalogue import Catalogue
 
 from . import errors
-from .access.keys import Keys
+from .access.browsers import Browsers, cross_origin
 from .api import Api, routes
-from .auth import guard
 from .chat import Chat
 from .completions import Completions
 from .documented import document
 from .errors import json_response
-from .names import Names
+from .house import House
 from .settings import ServerSettings
 from .wire import RequestIds
 
@@ -32,25 +32,29 @@ APIS: tuple[Api[Any], ...] = (Chat(), Completions())
 
 def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> FastAPI:
     """The server as an ASGI application; it closes the catalogue's models when it shuts down."""
-    settings = settings or ServerSettings()
-    names = Names(catalogue)
+    house = House(catalogue, settings or ServerSettings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
-            yield
+            async with house.door.opened():
+                yield
         finally:
             await catalogue.aclose()
 
     app = FastAPI(title="quorate", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(RequestIds)
+    app.state.door = house.door
     errors.install(app)
     app.include_router(_health())
-    guarded = [Depends(guard(Keys(settings.keys)))]
-    app.include_router(_models(names), prefix="/v1", dependencies=guarded)
+    app.include_router(_models(house), prefix="/v1")
     for api in APIS:
-        app.include_router(routes(api, names, settings), prefix="/v1", dependencies=guarded)
+        app.include_router(routes(api, house), prefix="/v1")
     document(app, {f"/v1{api.path}": api.form for api in APIS})
+    origins = house.settings.origins
+    if origins:
+        app.add_middleware(CORSMiddleware, **cross_origin(origins))
+    app.add_middleware(Browsers, origins=origins)
+    app.add_middleware(RequestIds)
     return app
 
 
@@ -65,7 +69,7 @@ def _health() -> APIRouter:
     return router
 
 
-def _models(names: Names) -> APIRouter:
+def _models(house: House) -> APIRouter:
     router = APIRouter()
     started = int(time.time())
 
@@ -79,18 +83,18 @@ def _models(names: Names) -> APIRouter:
         }
 
     def kinds() -> dict[str, str]:
-        return {info.id: info.kind for info in names.catalogue.listing()}
+        return {info.id: info.kind for info in house.names.catalogue.listing()}
 
     @router.get("/models")
-    async def list_models() -> Response:
+    async def list_models(http: Request) -> Response:
         """Every model and configured pipeline, and the built-in pipelines over each model."""
-        known = kinds()
-        return json_response({"object": "list", "data": [listed(name, known) for name in await names.all()]})
+        visitor, known = house.visitor(http), kinds()
+        return json_response({"object": "list", "data": [listed(name, known) for name in await visitor.all()]})
 
     @router.get("/models/{name:path}")
-    async def retrieve_model(name: str) -> Response:
+    async def retrieve_model(http: Request, name: str) -> Response:
         """One of them, or any other name that can be asked for."""
-        await names.resolve(name)
+        await house.visitor(http).resolve(name)
         return json_response(listed(name, kinds()))
 
     return router

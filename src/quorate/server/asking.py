@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.model import answer_of
@@ -14,12 +15,12 @@ from quorate.orchestrator.protocols import Calling, Model
 from quorate.orchestrator.run import Budget, Ledger, Run, derive_seed
 from quorate.orchestrator.types import Answer, Question
 
+from .access.visitor import Visitor
 from .errors import BadField
 from .fields import Control
-from .names import Names
 from .settings import ServerSettings
 
-__all__ = ["Asking", "Order", "Outcome", "answered", "bounded", "check_limits", "found", "understood"]
+__all__ = ["Asking", "Order", "Outcome", "answered", "bounded", "checked", "found", "tokens_within", "understood"]
 
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
@@ -46,6 +47,9 @@ class Asking:
     order: Order
     model: Model
     progress: bool
+    budget: Budget
+    draws: int
+    """Answers of single models that all choices take at most."""
     ledger: Ledger = field(default_factory=Ledger)
     """Counts for all choices together, so that the budget holds for the request."""
 
@@ -53,10 +57,6 @@ class Asking:
     def choices(self) -> int:
         """The n answers to the first question, those to the second, ..."""
         return len(self.order.questions) * self.order.n
-
-    @property
-    def budget(self) -> Budget:
-        return self.order.control.budget or Budget()
 
     def question(self, index: int) -> Question:
         """What a choice answers."""
@@ -99,37 +99,49 @@ def answered(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-async def understood(order: Order, names: Names, settings: ServerSettings) -> Asking:
+async def understood(order: Order, visitor: Visitor, settings: ServerSettings) -> Asking:
     """The order with its model found and its limits checked; errors as of `found` and `bounded`."""
-    return bounded(order, await found(order.model, order.control, names), settings)
+    return bounded(order, await found(order.model, order.control, visitor), visitor, settings)
 
 
-async def found(name: str, control: Control, names: Names) -> Model:
+async def found(name: str, control: Control, visitor: Visitor) -> Model:
     """The model that a request asks, with the request's samples and stopping rule.
 
     Raises:
         BadInput: it cannot be asked so.
         UnknownName: no such model or pipeline.
+        NotAllowed: the caller may not ask it.
     """
-    return _stopping(await names.resolve(_full_name(name, control, names), n=control.n), control)
+    return _stopping(await visitor.resolve(_full_name(name, control, visitor.catalogue), n=control.n), control)
 
 
-def bounded(order: Order, model: Model, settings: ServerSettings) -> Asking:
+def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettings) -> Asking:
     """The order to this model, with its limits checked.
 
     Raises:
         BadInput: a number is over its limit.
+        BudgetSpent: the caller has nothing left to spend.
     """
     control = order.control
-    check_limits(model, control, settings, n=order.n, questions=len(order.questions))
-    return Asking(order, model, progress=settings.progress if control.progress is None else control.progress)
+    draws = checked(model, control, settings, n=order.n, questions=len(order.questions))
+    questions = tuple(
+        q.sampled(max_tokens=tokens_within(settings, q.sampling.max_tokens)) if settings.max_tokens else q
+        for q in order.questions
+    )
+    return Asking(
+        replace(order, questions=questions),
+        model,
+        progress=settings.progress if control.progress is None else control.progress,
+        budget=visitor.within(control.budget or Budget()),
+        draws=draws,
+    )
 
 
-def check_limits(model: Model, control: Control, settings: ServerSettings, *, n: int, questions: int) -> None:
-    """What one request may ask for.
+def checked(model: Model, control: Control, settings: ServerSettings, *, n: int, questions: int) -> int:
+    """Answers of single models that one request takes at most.
 
     Raises:
-        BadInput: more than that, naming the field.
+        BadInput: more than it may ask for, naming the field.
     """
     if n > settings.max_n:
         raise BadField(f"{n} choices, but this server allows 1 to {settings.max_n} a request", "n")
@@ -138,13 +150,25 @@ def check_limits(model: Model, control: Control, settings: ServerSettings, *, n:
         raise BadField(f"{total} samples in all, but this server allows {settings.max_samples} a request", field)
     if control.budget is not None and control.budget.money is not None and not any(map(_priced, _single(model))):
         raise BadField(f"{model.name} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money")
+    return total
 
 
-def _full_name(model: str, control: Control, names: Names) -> str:
+def tokens_within(settings: ServerSettings, wanted: int | None) -> int | None:
+    """Tokens of one answer: those that the request wants, else as many as the server allows.
+
+    Raises:
+        BadInput: it wants more.
+    """
+    if wanted is not None and settings.max_tokens is not None and wanted > settings.max_tokens:
+        raise BadField(f"{wanted} tokens, but this server allows {settings.max_tokens} an answer", "max_tokens")
+    return settings.max_tokens if wanted is None else wanted
+
+
+def _full_name(model: str, control: Control, catalogue: Catalogue) -> str:
     """The full name: a configured pipeline (`NAME[@N]`) has its own models, a built-in one is put over `model`."""
     if control.pipeline is None:
         return model
-    configured = control.pipeline.partition("@")[0] in names.catalogue.pipelines
+    configured = control.pipeline.partition("@")[0] in catalogue.pipelines
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 

@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException
 
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
 
+from .access.faults import Unauthorized
 from .wire import ClientGone, request_id
 
-__all__ = ["BadField", "TooLarge", "Unauthorized", "envelope", "install", "json_response"]
+__all__ = ["BadField", "envelope", "install", "json_response"]
 
 
 class BadField(BadInput):
@@ -27,20 +28,6 @@ class BadField(BadInput):
     def __init__(self, message: str, param: str | None) -> None:
         super().__init__(f"{param}: {message}" if param else message)
         self.param = param
-
-
-class TooLarge(BadInput):
-    """The body is over the limit."""
-
-    status = 413
-    code = "body_too_large"
-
-
-class Unauthorized(BadInput):
-    """No key, or not one of the configured ones."""
-
-    status = 401
-    code = "invalid_api_key"
 
 
 def envelope(error: Exception) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import uvicorn
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, QuorateError
 
+from .access.door import Door
 from .app import create_app
 from .settings import ServerSettings
 
@@ -72,9 +73,12 @@ async def running(catalogue: Catalogue, settings: ServerSettings | None = None) 
 
 class _Server(uvicorn.Server):
     def __init__(self, catalogue: Catalogue, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
+        app = create_app(catalogue, settings)
+        self._door: Door = app.state.door
+        self._drain_seconds = settings.drain_seconds
         super().__init__(
             uvicorn.Config(
-                create_app(catalogue, settings),
+                app,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -90,6 +94,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.draining = True
+        end = asyncio.get_running_loop().time() + self._drain_seconds
+        while not self.force_exit and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110  a signal sets it
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
 
 class _Embedded(_Server):

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ClientGone", "RequestIds", "read_body", "request_id", "while_connected"]
+from quorate.orchestrator.errors import BadInput
+
+__all__ = ["ClientGone", "RequestIds", "TooLarge", "TooSlow", "read_body", "request_id", "while_connected"]
 
 T = TypeVar("T")
 
@@ -19,16 +21,43 @@ DRAINED = 4
 """A body over the limit is read on up to this many times the limit, so that the client gets to read our 413."""
 
 
+class TooLarge(BadInput):
+    """The body is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class TooSlow(BadInput):
+    """The body takes too long to arrive."""
+
+    status = 408
+    code = "body_too_slow"
+
+
 class ClientGone(Exception):
     """The client closed the connection before it had its reply."""
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body; None where it is over the limit, in bytes.
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
+    """The whole body.
 
     Raises:
+        TooLarge: it has more than `limit` bytes.
+        TooSlow: it was not there in time.
         ClientGone: it ended before its end.
     """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _body(receive, limit)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
+    if body is None:
+        raise TooLarge(f"the body is larger than the {limit} bytes that this server allows")
+    return body
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
     parts: list[bytes] = []
     size, more = 0, True
     while more and size <= DRAINED * limit:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-
-from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter
+from typing import TYPE_CHECKING
 
 from .faults import TooFast
-from .keys import ApiKey
+from .keys import ApiKey, RequestRate
+
+if TYPE_CHECKING:
+    from throttled import Throttled
 
 __all__ = ["Rates"]
 
@@ -18,8 +20,7 @@ class Rates:
     """Counts requests by key, in this process."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
-        store = MemoryStore()
-        self._throttles = {key.name: _throttle(key, store) for key in keys if key.rate is not None}
+        self._throttles = {key.name: _throttle(key, key.rate) for key in keys if key.rate is not None}
 
     def count(self, key: ApiKey) -> None:
         """One more request.
@@ -36,7 +37,8 @@ class Rates:
             raise TooFast(f"the key {key.name!r} may send {rate}", result.state.retry_after)
 
 
-def _throttle(key: ApiKey, store: MemoryStore) -> Throttled:
-    assert key.rate is not None
-    quota = rate_limiter.per_duration(timedelta(seconds=key.rate.seconds), key.rate.requests, burst=key.rate.requests)
-    return Throttled(key=key.name, using=RateLimiterType.GCRA.value, quota=quota, store=store)
+def _throttle(key: ApiKey, rate: RequestRate) -> Throttled:
+    from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter  # a server without rates starts sooner
+
+    quota = rate_limiter.per_duration(timedelta(seconds=rate.seconds), rate.requests, burst=rate.requests)
+    return Throttled(key=key.name, using=RateLimiterType.GCRA.value, quota=quota, store=MemoryStore())

@@ -11,8 +11,8 @@ from typing import Any
 from quorate.orchestrator.run import Ledger
 from quorate.orchestrator.types import Answer
 
+from ..access.visitor import Visitor
 from ..asking import Asking, Outcome, understood
-from ..names import Names
 from ..parts import choice_part, finish_part, logprob_parts, quorate_part, usage_part
 from ..pieces import Piece, Telling
 from ..settings import ServerSettings
@@ -28,9 +28,9 @@ class Chat:
     path = "/chat/completions"
     form = ChatRequest
 
-    async def exchange(self, request: ChatRequest, names: Names, settings: ServerSettings) -> ChatExchange:
+    async def exchange(self, request: ChatRequest, visitor: Visitor, settings: ServerSettings) -> ChatExchange:
         """See `api.Api`."""
-        return ChatExchange(await understood(request.order(), names, settings))
+        return ChatExchange(await understood(request.order(), visitor, settings))
 
 
 class ChatExchange:
@@ -42,6 +42,10 @@ class ChatExchange:
     @property
     def ledger(self) -> Ledger:
         return self._asking.ledger
+
+    @property
+    def draws(self) -> int:
+        return self._asking.draws
 
     async def reply(self) -> dict[str, Any]:
         """A `chat.completion`; a choice that failed is left out and told in `quorate.degraded`."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from quorate.orchestrator.protocols import Completing
 
+from ..access.visitor import Visitor
 from ..asking import bounded, found
-from ..names import Names
 from ..settings import ServerSettings
 from .passed import PassedExchange
 from .schema import CompletionRequest
@@ -25,10 +25,10 @@ class Completions:
     form = CompletionRequest
 
     async def exchange(
-        self, request: CompletionRequest, names: Names, settings: ServerSettings
+        self, request: CompletionRequest, visitor: Visitor, settings: ServerSettings
     ) -> PassedExchange | WrittenExchange:
         """See `api.Api`."""
-        model = await found(request.model, request.control, names)
+        model = await found(request.model, request.control, visitor)
         if isinstance(model, Completing):
-            return PassedExchange(request, model, settings)
-        return WrittenExchange(request, bounded(request.order(), model, settings))
+            return PassedExchange(request, model, visitor, settings)
+        return WrittenExchange(request, bounded(request.order(), model, visitor, settings))

@@ -11,7 +11,8 @@ from typing import Any
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.run import Budget, Ledger, Run
 
-from ..asking import check_limits
+from ..access.visitor import Visitor
+from ..asking import checked, tokens_within
 from ..parts import usage_part, usage_quorate
 from ..settings import ServerSettings
 from ..sse import DONE, frame
@@ -23,10 +24,15 @@ __all__ = ["PassedExchange"]
 class PassedExchange:
     """See `api.Exchange`."""
 
-    def __init__(self, request: CompletionRequest, model: Completing, settings: ServerSettings) -> None:
+    def __init__(
+        self, request: CompletionRequest, model: Completing, visitor: Visitor, settings: ServerSettings
+    ) -> None:
         choices = max(request.n or 1, request.best_of or 1)
-        check_limits(model, request.control, settings, n=choices, questions=request.prompts)
+        self.draws = checked(model, request.control, settings, n=choices, questions=request.prompts)
+        if (tokens := tokens_within(settings, request.max_tokens)) is not None:
+            request = request.model_copy(update={"max_tokens": tokens})
         self._request = request
+        self._budget = visitor.within(request.control.budget or Budget())
         self._model = model
         self.ledger = Ledger()
 
@@ -66,7 +72,7 @@ class PassedExchange:
     def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
         run = Run(
             seed=self._request.seed,
-            budget=self._request.control.budget or Budget(),
+            budget=self._budget,
             ledger=self.ledger,
             live=bool(self._request.stream),
         )

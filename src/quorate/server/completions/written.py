@@ -32,6 +32,10 @@ class WrittenExchange:
     def ledger(self) -> Ledger:
         return self._asking.ledger
 
+    @property
+    def draws(self) -> int:
+        return self._asking.draws
+
     async def reply(self) -> dict[str, Any]:
         """A `text_completion`; a choice that failed is left out and told in `quorate.degraded`."""
         outcomes = await self._asking.outcomes()

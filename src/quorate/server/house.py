@@ -1,0 +1,46 @@
+"""All that the routes of one server share."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from quorate.orchestrator.catalogue import Catalogue
+
+from .access.door import Door
+from .access.visitor import Visitor
+from .names import Names
+from .settings import ServerSettings
+
+__all__ = ["CALLER", "House"]
+
+CALLER = "quorate.caller"
+"""Where a request's scope holds the name of its key."""
+
+
+class House:
+    """What is served, to whom, and how.
+
+    Raises:
+        BadInput: settings that cannot be used.
+    """
+
+    def __init__(self, catalogue: Catalogue, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.names = Names(catalogue)
+        self.door = Door(settings)
+
+    def visitor(self, request: Request, *, counted: bool = False) -> Visitor:
+        """Who asks.
+
+        Args:
+            counted: this is a request that counts for the key's rate.
+
+        Raises:
+            Unauthorized: nobody that we know.
+            TooFast: it is over the key's rate.
+        """
+        key = self.door.recognise(request.headers.get("authorization", ""))
+        request.scope[CALLER] = key.name
+        if counted:
+            self.door.count(key)
+        return Visitor(key, self.door, self.names)
