@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from quorate import Pipeline, load_config
+from quorate import Endpoint, Pipeline, load_config
 from quorate.orchestrator.config import schema
 from quorate.orchestrator.errors import ConfigError, MissingExtra, UnknownName
 
@@ -135,3 +135,20 @@ def test_unknown_embedded_models_and_missing_extras_say_so(tmp_path: Path) -> No
     """Built lazily or not, the message names the fix."""
     with pytest.raises((UnknownName, MissingExtra)):
         load_config(written(tmp_path, "models: {m: {type: embedded, model: no-such}}")).catalogue()
+
+
+def test_a_key_can_come_from_a_file(tmp_path: Path) -> None:
+    """Stripped of its line end; a file that is not there, or two sources at once, are told with file and line."""
+    secret = tmp_path / "key"
+    secret.write_text("s3cret\n")
+    text = GOOD.replace("model: Qwen/Qwen3-8B", f"model: Qwen/Qwen3-8B\n    key_file: {secret}")
+    config = load_config(written(tmp_path, text))
+    endpoint = config.catalogue().models["qwen"]
+    assert isinstance(endpoint, Endpoint)
+    assert endpoint.http._headers["authorization"] == "Bearer s3cret"
+    secret.unlink()
+    with pytest.raises(ConfigError, match=r"quorate.yaml:6: models.qwen.key_file: .*key cannot be read"):
+        config.catalogue()
+    text = text.replace("key_file:", "key_env: HOME\n    key_file:")
+    with pytest.raises(ConfigError, match="not both"):
+        load_config(written(tmp_path, text)).catalogue()

@@ -57,6 +57,8 @@ class EndpointConfig(Frozen):
     """As the server names it; the key in `models` if not given."""
     key_env: str | None = None
     """Environment variable that holds the API key; keys themselves never stand in the file."""
+    key_file: Path | None = None
+    """File that holds it instead, such as a mounted secret."""
     sampling: Sampling = Sampling()
     concurrency: int = Field(default=64, ge=1)
     rate: RateConfig | None = None
@@ -68,9 +70,7 @@ class EndpointConfig(Frozen):
     def build(self, name: str) -> Model:
         from quorate.agents.endpoint import Endpoint, Price, Rate, Retries, Timeouts
 
-        key = os.environ.get(self.key_env) if self.key_env else None
-        if self.key_env and not key:
-            raise ConfigError(f"the environment variable {self.key_env} is not set", field=f"models.{name}.key_env")
+        key = self._key(f"models.{name}")
         return Endpoint(
             self.model or name,
             base_url=self.base_url,
@@ -83,6 +83,21 @@ class EndpointConfig(Frozen):
             timeouts=Timeouts(total=self.timeout),
             retries=Retries(attempts=self.retries + 1),
         )
+
+    def _key(self, where: str) -> str | None:
+        if self.key_env and self.key_file:
+            raise ConfigError("give key_env or key_file, not both", field=f"{where}.key_file")
+        if self.key_env:
+            if key := os.environ.get(self.key_env):
+                return key
+            raise ConfigError(f"the environment variable {self.key_env} is not set", field=f"{where}.key_env")
+        if self.key_file is None:
+            return None
+        try:
+            return self.key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            said = getattr(error, "strerror", None) or "not text"
+            raise ConfigError(f"{self.key_file} cannot be read: {said}", field=f"{where}.key_file") from None
 
 
 class EmbeddedConfig(Frozen):
