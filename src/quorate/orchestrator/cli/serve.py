@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve models and pipelines under /v1, as OpenAI's API does."""
-    asyncio.run(_serve({"host": host, "port": port, "open": unguarded or None}, upstream, config))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve({"host": host, "port": port, "open": unguarded or None}, upstream, config))
 
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
@@ -51,3 +53,12 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
         await server.serve(catalogue, settings, on_ready=ready)
     finally:
         await catalogue.aclose()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed: it halves what the event loop costs a request."""
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy
+        return None
+    return uvloop.new_event_loop
