@@ -134,11 +134,11 @@ class Scorer:
             response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
             request.watch.answered()
             try:
-                return parsed(b"".join([piece async for piece in self.http.body(response, deadline)]))
+                return parsed(await self.http.whole(response, deadline))
             except Malformed as error:
                 raise self.http.faults.bad_reply(f"{self.path}: {error}") from None
             finally:
-                await response.aclose()
+                response.release()
 
     def _booked(self, run: Run, request: _Post, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None
@@ -167,7 +167,7 @@ class RewardModel(Scorer):
 
     def __init__(self, model: str, **settings: Any) -> None:
         super().__init__(model, **settings)
-        self.http.root = self.http.root.copy_with(path=re.sub(r"/v\d+$", "", self.http.root.path) + "/")
+        self.http.root = self.http.root.with_path(re.sub(r"/v\d+$", "", self.http.root.path) + "/", keep_query=True)
 
     def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
         """The conversation with the candidate's text as the assistant's turn; the reward is wanted raw.

@@ -190,11 +190,11 @@ async def _models(http: Http) -> list[str]:
     async with http.slot() as deadline:
         response = await http.open("GET", "/models", _Get(), random.Random("models"), deadline=deadline)
         try:
-            reply = parsed(b"".join([piece async for piece in http.body(response, deadline)]))
+            reply = parsed(await http.whole(response, deadline))
         except Malformed as error:
             raise http.faults.bad_reply(f"/models: {error}") from None
         finally:
-            await response.aclose()
+            response.release()
     listed = reply.get("data")
     names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else [None]
     if not all(isinstance(name, str) and name for name in names):

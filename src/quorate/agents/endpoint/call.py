@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 
 from quorate.orchestrator.errors import Rejected, TimedOut, UpstreamError
 from quorate.orchestrator.events import Event
@@ -112,9 +112,9 @@ class Call:
             except Malformed as error:
                 raise self._http.faults.bad_reply(str(error)) from None
             finally:
-                await response.aclose()
+                response.release()
 
-    async def _opened(self, deadline: float) -> httpx.Response:
+    async def _opened(self, deadline: float) -> aiohttp.ClientResponse:
         rng = self._run.rng(f"retry:{self._endpoint.name}:{self._question.text}:{self._indices[0]}")
         try:
             return await self._http.open("POST", "/chat/completions", self, rng, deadline=deadline, live=self._run.live)
@@ -122,12 +122,12 @@ class Call:
             self._bill.working = self._bill.working and isinstance(error, TimedOut)
             raise
 
-    async def _whole(self, response: httpx.Response, deadline: float) -> AsyncGenerator[Event, None]:
-        data = b"".join([piece async for piece in self._http.body(response, deadline)])
+    async def _whole(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[Event, None]:
+        data = await self._http.whole(response, deadline)
         for event in list(self._reading.whole(parsed(data))):
             yield event
 
-    async def _streamed(self, response: httpx.Response, deadline: float) -> AsyncGenerator[Event, None]:
+    async def _streamed(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[Event, None]:
         done = False
         async with aclosing(self._http.body(response, deadline)) as chunks:
             async with aclosing(messages(chunks)) as data:

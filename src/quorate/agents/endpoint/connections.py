@@ -12,8 +12,6 @@ from typing import Any
 from urllib.request import getproxies
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
 
 __all__ = ["Connections", "Lane"]
 
@@ -25,7 +23,7 @@ IDLE = 4.0
 class Lane:
     """What belongs to one event loop."""
 
-    transport: AiohttpTransport
+    session: aiohttp.ClientSession
     slots: asyncio.Semaphore
     keeper: AsyncGenerator[None, None]
     finalizer: weakref.finalize[..., Any]
@@ -36,10 +34,12 @@ class Connections:
 
     Args:
         concurrency: requests at once, in each event loop.
+        tls: whether the server is spoken to over TLS; its certificates take a tenth of a second to load.
     """
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, *, tls: bool) -> None:
         self._concurrency = concurrency
+        self._tls = tls
         self._open: dict[asyncio.AbstractEventLoop, Lane] = {}
 
     async def lane(self) -> Lane:
@@ -47,12 +47,12 @@ class Connections:
         loop = asyncio.get_running_loop()
         lane = self._open.get(loop)
         if lane is None:
-            transport = _transport()
-            keeper = _kept(self._open, loop, transport)
+            session = _session(tls=self._tls)
+            keeper = _kept(self._open, loop, session)
             # Whoever drops an endpoint without closing it leaves no open connection behind.
             finalizer = weakref.finalize(self, _close_soon, loop, keeper)
             finalizer.atexit = False
-            lane = self._open[loop] = Lane(transport, asyncio.Semaphore(self._concurrency), keeper, finalizer)
+            lane = self._open[loop] = Lane(session, asyncio.Semaphore(self._concurrency), keeper, finalizer)
             await anext(keeper)
         return lane
 
@@ -64,14 +64,14 @@ class Connections:
 
 
 async def _kept(
-    lanes: dict[asyncio.AbstractEventLoop, Lane], loop: asyncio.AbstractEventLoop, transport: AiohttpTransport
+    lanes: dict[asyncio.AbstractEventLoop, Lane], loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession
 ) -> AsyncGenerator[None, None]:
     """Holds connections open. A generator, because `asyncio.run` closes those that are left at its end."""
     try:
         yield
     finally:
         lanes.pop(loop).finalizer.detach()
-        await transport.aclose()
+        await session.close()
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
@@ -84,19 +84,14 @@ def _close_soon(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, No
 
 @cache
 def _ssl() -> SSLContext:
+    import httpx  # knows where certificates are on every system; heavy, and most servers of models speak plain HTTP
+
     return httpx.create_ssl_context()
 
 
-def _transport() -> AiohttpTransport:
-    """aiohttp's pool; the number of connections is left to the endpoint's concurrency.
-
-    Used without an httpx client, which would only add cookies, redirects and time.
-    """
+def _session(*, tls: bool) -> aiohttp.ClientSession:
+    """aiohttp's pool; the number of connections is left to the endpoint's concurrency."""
     # Looking proxies up costs aiohttp two threads a request, so only where there are any.
     proxies = bool(getproxies())
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl())
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)
-
-    return AiohttpTransport(verify=_ssl(), client=session)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl() if tls else True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-import httpx
+from aiohttp.http_exceptions import ContentEncodingError
 
 from quorate.orchestrator.errors import BadReply, RateLimited, Rejected, TimedOut, Unreachable, UpstreamError
 
@@ -44,28 +44,27 @@ class Faults:
 
     def broken_off(self, error: Exception) -> UpstreamError:
         """The connection failed while the reply was read."""
-        if isinstance(_cause(error), TimeoutError) or isinstance(error, httpx.TimeoutException):
+        if isinstance(error, TimeoutError):
             return self.timed_out("the reply stopped coming")
-        if isinstance(error, httpx.DecodingError):
+        if isinstance(error, ContentEncodingError) or isinstance(error.__cause__, ContentEncodingError):
             return self.bad_reply("the reply's compression is broken")
         return self.bad_reply("the connection broke off in the middle of the reply")
 
     def not_sent(self, error: Exception) -> UpstreamError:
         """The request failed before a reply began."""
-        cause = _cause(error)
-        if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
             return Unreachable(self._line("no connection in time"))
-        if isinstance(cause, TimeoutError):
+        if isinstance(error, TimeoutError):
             return self.timed_out("no reply in time")
-        if isinstance(cause, aiohttp.ClientConnectorError):
-            return Unreachable(self._line(f"no connection ({cause.os_error.strerror or cause.os_error})"))
-        if isinstance(cause, aiohttp.ClientConnectionError):
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Unreachable(self._line(f"no connection ({error.os_error.strerror or error.os_error})"))
+        if isinstance(error, aiohttp.ClientConnectionError):
             return Unreachable(self._line("the connection was closed before a reply"))
-        return self.bad_reply(f"not an HTTP reply ({type(cause).__name__})")
+        return self.bad_reply(f"not an HTTP reply ({type(error).__name__})")
 
-    def refused(self, response: httpx.Response, body: bytes) -> UpstreamError:
+    def refused(self, response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""
-        return self.status(response.status_code, _words(body), retry_after(response.headers))
+        return self.status(response.status, _words(body), retry_after(response.headers))
 
     def reported(self, error: object) -> UpstreamError:
         """An error that the server sent in place of an answer, under a status of 200."""
@@ -111,12 +110,6 @@ def _number(value: str | None) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None
-
-
-def _cause(error: Exception) -> BaseException:
-    """What aiohttp said: its httpx transport reports every lost connection as a connect timeout."""
-    cause = error.__cause__
-    return cause if isinstance(cause, aiohttp.ClientError | TimeoutError) else error
 
 
 def _words(body: bytes) -> str:

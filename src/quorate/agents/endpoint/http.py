@@ -1,6 +1,6 @@
 """One server over HTTP: its connections, how many requests at once, how fast, and when to try again.
 
-httpx over aiohttp's connection pool; docs/http-clients.md has the measurements behind that choice.
+aiohttp alone; docs/http-clients.md has the measurements behind that choice.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Protocol
 
 import aiohttp
-import httpx
+from aiohttp.http_exceptions import HttpProcessingError
 from asyncio_throttle import Throttler
+from yarl import URL
 
 from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
-from quorate.orchestrator.merging import until
 
 from .address import api_root, common_headers
 from .connections import Connections
@@ -73,17 +73,22 @@ class Http:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
         self.root = api_root(base_url)
-        self._urls: dict[str, httpx.URL] = {}
+        self._urls: dict[str, URL] = {}
         self._headers = common_headers(api_key, headers)
-        hidden = (*(headers or {}).values(), *self.root.params.values(), api_key or "")
+        hidden = (*(headers or {}).values(), *self.root.query.values(), api_key or "")
         secrets = [part for value in hidden for part in (value, *value.split()[1:])]
-        self.server = str(self.root.copy_with(query=None))
+        self.server = str(self.root.with_query(None))
         """The address without what may be secret in it."""
         self.faults = Faults(f"{name} at {self.server}", secrets)
         self.timeouts = timeouts
         self._retries = retries
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
-        self._connections = Connections(concurrency)
+        self._connections = Connections(concurrency, tls=self.root.scheme == "https")
+        # Whether one of its requests is a stream decides how long a server may be silent.
+        self._limits = {
+            live: aiohttp.ClientTimeout(sock_connect=timeouts.connect, sock_read=silence)
+            for live, silence in ((True, timeouts.first_byte), (False, timeouts.total))
+        }
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
@@ -94,8 +99,8 @@ class Http:
 
     async def open(
         self, method: str, path: str, request: Request, rng: random.Random, *, deadline: float, live: bool = False
-    ) -> httpx.Response:
-        """The reply, its body still to come; tries again as the settings say. Close it.
+    ) -> aiohttp.ClientResponse:
+        """The reply, its body still to come; tries again as the settings say. Release it.
 
         Raises:
             UpstreamError: no success.
@@ -105,9 +110,9 @@ class Http:
                 await self._paced()
             try:
                 response = await self._sent(method, path, request, deadline, live)
-                if response.is_success:
+                if 200 <= response.status <= 299:
                     return response
-                again = response.status_code in AGAIN or response.status_code >= 500
+                again = response.status in AGAIN or response.status >= 500
                 error = await self._refusal(response, deadline)
             except Unreachable as lost:
                 error, again = lost, True
@@ -120,7 +125,7 @@ class Http:
             await asyncio.sleep(pause)
         raise AssertionError("endless")
 
-    async def body(self, response: httpx.Response, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def body(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[bytes, None]:
         """The reply's body as it comes.
 
         Raises:
@@ -128,44 +133,65 @@ class Http:
             BadReply: the connection broke, or the body is larger than any answer.
         """
         size = 0
+        while True:
+            with self._reading():
+                async with asyncio.timeout_at(deadline):
+                    piece = await response.content.readany()
+            if not piece:
+                return
+            size += len(piece)
+            if size > LARGEST_REPLY:
+                raise self.faults.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
+            yield piece
+
+    async def whole(self, response: aiohttp.ClientResponse, deadline: float) -> bytes:
+        """The reply's body in one piece.
+
+        Raises:
+            UpstreamError: as for `body`.
+        """
+        return b"".join([piece async for piece in self.body(response, deadline)])
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            async with aclosing(until(deadline, _pieces(response))) as pieces:
-                async for piece in pieces:
-                    size += len(piece)
-                    if size > LARGEST_REPLY:
-                        raise self.faults.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
-                    yield piece
-        except TimeoutError:
-            raise self.faults.timed_out(f"no complete reply within {self.timeouts.total:g} s") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            yield
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
+            late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
+            if late:
+                raise self.faults.timed_out(f"no complete reply within {self.timeouts.total:g} s") from None
             raise self.faults.broken_off(error) from None
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
         await self._connections.aclose()
 
-    async def _sent(self, method: str, path: str, request: Request, deadline: float, live: bool) -> httpx.Response:
+    async def _sent(
+        self, method: str, path: str, request: Request, deadline: float, live: bool
+    ) -> aiohttp.ClientResponse:
         """One try."""
         lane = await self._connections.lane()
-        silence = self.timeouts.first_byte if live else self.timeouts.total
         headers = self._headers
         if more := request.headers():
             headers = headers.copy()
             headers.update(more)
-        http = httpx.Request(
-            method,
-            self._url(path),
-            headers=headers,
-            content=request.content(),
-            extensions={"timeout": {"connect": self.timeouts.connect, "read": silence}},
-        )
+        body = request.content()
         request.sent()
         try:
             async with asyncio.timeout_at(deadline):
-                return await lane.transport.handle_async_request(http)
-        except TimeoutError:
+                return await lane.session.request(
+                    method,
+                    self._url(path),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    timeout=self._limits[live],
+                )
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ServerTimeoutError):
+                raise self.faults.not_sent(error) from None
             raise self.faults.timed_out(f"no reply within {self.timeouts.total:g} s") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise self.faults.not_sent(error) from None
 
     async def _paced(self) -> None:
@@ -173,12 +199,12 @@ class Http:
         if self._throttle is not None:
             await self._throttle.acquire()
 
-    def _url(self, path: str) -> httpx.URL:
+    def _url(self, path: str) -> URL:
         if path not in self._urls:
-            self._urls[path] = self.root.copy_with(path=self.root.path + path)
+            self._urls[path] = self.root.with_path(self.root.path + path, keep_query=True)
         return self._urls[path]
 
-    async def _refusal(self, response: httpx.Response, deadline: float) -> UpstreamError:
+    async def _refusal(self, response: aiohttp.ClientResponse, deadline: float) -> UpstreamError:
         """The error in a reply, which may itself be broken or endless."""
         words = b""
         try:
@@ -190,10 +216,5 @@ class Http:
         except UpstreamError:
             words = words or b"(no reason given)"
         finally:
-            await response.aclose()
+            response.release()
         return self.faults.refused(response, words[:LARGEST_ERROR])
-
-
-async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    async for piece in response.aiter_bytes():
-        yield piece

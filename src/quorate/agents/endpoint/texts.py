@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 
 from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.merging import until
@@ -105,15 +105,17 @@ class TextCall:
             except Malformed as error:
                 raise self._http.faults.bad_reply(str(error)) from None
             finally:
-                await response.aclose()
+                response.release()
 
-    async def _whole(self, response: httpx.Response, deadline: float) -> AsyncGenerator[dict[str, Any], None]:
-        reply = parsed(b"".join([piece async for piece in self._http.body(response, deadline)]))
+    async def _whole(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[dict[str, Any], None]:
+        reply = parsed(await self._http.whole(response, deadline))
         if not reply.get("error") and not (isinstance(reply.get("choices"), list) and reply["choices"]):
             raise Malformed("a reply without choices")
         yield reply
 
-    async def _streamed(self, response: httpx.Response, deadline: float) -> AsyncGenerator[dict[str, Any], None]:
+    async def _streamed(
+        self, response: aiohttp.ClientResponse, deadline: float
+    ) -> AsyncGenerator[dict[str, Any], None]:
         async with (
             aclosing(self._http.body(response, deadline)) as pieces,
             aclosing(messages(pieces)) as events,
