@@ -17,6 +17,7 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 from quorate.orchestrator.errors import BadInput, UpstreamError
@@ -129,7 +130,7 @@ class Scorer:
         return float(score)
 
     async def _reply(self, request: _Post, run: Run) -> dict[str, Any]:
-        rng = run.rng(f"retry:{self.name}")
+        rng = partial(run.rng, f"retry:{self.name}")
         async with self.http.slot() as deadline:
             response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
             request.watch.answered()

@@ -43,7 +43,8 @@ class Ledger:
         self._entries: dict[tuple[str, str], Usage] = {}
 
     def record(self, stage: str, model: str, usage: Usage) -> None:
-        self._entries[stage, model] = self._entries.get((stage, model), Usage()) + usage
+        known = self._entries.get((stage, model))
+        self._entries[stage, model] = usage if known is None else known + usage
         if self._parent is not None:
             self._parent.record(stage, model, usage)
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from quorate.agents.agent import Agent
@@ -188,7 +189,7 @@ class _Get:
 
 async def _models(http: Http) -> list[str]:
     async with http.slot() as deadline:
-        response = await http.open("GET", "/models", _Get(), random.Random("models"), deadline=deadline)
+        response = await http.open("GET", "/models", _Get(), partial(random.Random, "models"), deadline=deadline)
         try:
             reply = parsed(await http.whole(response, deadline))
         except Malformed as error:

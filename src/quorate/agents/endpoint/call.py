@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -115,7 +116,9 @@ class Call:
                 response.release()
 
     async def _opened(self, deadline: float) -> aiohttp.ClientResponse:
-        rng = self._run.rng(f"retry:{self._endpoint.name}:{self._question.text}:{self._indices[0]}")
+        def rng() -> random.Random:
+            return self._run.rng(f"retry:{self._endpoint.name}:{self._question.text}:{self._indices[0]}")
+
         try:
             return await self._http.open("POST", "/chat/completions", self, rng, deadline=deadline, live=self._run.live)
         except UpstreamError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Protocol
@@ -98,9 +98,19 @@ class Http:
             yield asyncio.get_running_loop().time() + self.timeouts.total
 
     async def open(
-        self, method: str, path: str, request: Request, rng: random.Random, *, deadline: float, live: bool = False
+        self,
+        method: str,
+        path: str,
+        request: Request,
+        rng: Callable[[], random.Random],
+        *,
+        deadline: float,
+        live: bool = False,
     ) -> aiohttp.ClientResponse:
         """The reply, its body still to come; tries again as the settings say. Release it.
+
+        Args:
+            rng: makes the generator of the pauses' jitter, where there are any.
 
         Raises:
             UpstreamError: no success.
@@ -118,7 +128,7 @@ class Http:
                 error, again = lost, True
             if request.refused(error):
                 continue
-            pause = self._retries.pause(error, tried, rng) if again else None
+            pause = self._retries.pause(error, tried, rng()) if again else None
             if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
                 raise error
             log.info("%s; trying again in %.1f s", error, pause)

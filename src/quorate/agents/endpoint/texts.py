@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -88,7 +89,7 @@ class TextCall:
             self._watch.ended(outcome, usage)
 
     async def _exchange(self) -> AsyncGenerator[dict[str, Any], None]:
-        rng = self._run.rng(f"retry:{self._endpoint.name}:texts")
+        rng = partial(self._run.rng, f"retry:{self._endpoint.name}:texts")
         async with self._http.slot() as deadline:
             response = await self._http.open("POST", "/completions", self, rng, deadline=deadline, live=self._live)
             self._watch.answered()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
     def ready(url: str) -> None:
+        _spare_the_collector()
         names = catalogue.names()
         model = next((name for name in names if name.startswith("majority@")), "majority@16/MODEL")
         typer.echo(
@@ -62,3 +64,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # Windows, PyPy
         return None
     return uvloop.new_event_loop
+
+
+def _spare_the_collector() -> None:
+    """Keeps what was loaded out of Python's search for unreachable cycles, which took a fifth of a vote's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
