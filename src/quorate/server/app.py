@@ -21,12 +21,13 @@ from .completions import Completions
 from .documented import document
 from .errors import json_response
 from .house import House
+from .responses import Responses
 from .settings import ServerSettings
 from .wire import RequestIds
 
 __all__ = ["create_app"]
 
-APIS: tuple[Api[Any], ...] = (Chat(), Completions())
+APIS: tuple[Api[Any], ...] = (Chat(), Completions(), Responses())
 """The ways to ask; each is a package of its own."""
 
 

@@ -15,7 +15,7 @@ from quorate.orchestrator.config import StopConfig
 from quorate.orchestrator.run import Budget
 from quorate.orchestrator.types import Frozen, Sampling
 
-__all__ = ["Control", "Count", "Flag", "ModelRequest", "Name", "Number", "StreamOptions", "Whole"]
+__all__ = ["ABOUT_THE_CALLER", "Control", "Count", "Flag", "ModelRequest", "Name", "Number", "StreamOptions", "Whole"]
 
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
