@@ -28,6 +28,7 @@ CONTRACT = {
         "watch",
         "protocols",
         "tokens",
+        "agent",
         "model",
         "merging",
         "proposers",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from .errors import BadInput, UnknownName
 from .pipeline import Pipeline
 from .protocols import Model
-from .recipes import RECIPES, Parts, Recipe
+from .recipes import RECIPES, TOGETHER, Composed, Parts, Recipe
 
 __all__ = ["MAX_SAMPLES", "Catalogue", "ModelInfo"]
 
@@ -113,12 +113,24 @@ class Catalogue:
         if (exact := self._exact(name)) is not None:
             return exact
         head, _, rest = name.partition("/")
+        if head.partition("@")[0] in TOGETHER:
+            return self._together(head, rest).named(name)
         recipe, n = self._stage(head)
         if recipe is None:
             raise UnknownName("model or pipeline", name, self.names())
         models = self._proposers(rest) if rest else (self._default(name),)
         parts = Parts(models, self._checked(n or recipe.n, name), recipe.options())
         return recipe.build(parts).named(name)
+
+    def _together(self, head: str, rest: str) -> Composed:
+        """Models that write together."""
+        together, at, count = head.partition("@")
+        if at:
+            vote = f"majority@{count or 16}/{together}/{rest}"
+            raise BadInput(f"{head!r}: models that write together give one answer; vote over several by {vote}")
+        recipe = TOGETHER[together]
+        models = self._proposers(rest) if rest else (self._default(together),)
+        return recipe.build(Parts(models, 1, recipe.options()))
 
     def _exact(self, name: str) -> Model | None:
         """A configured name, or a configured pipeline's with another N."""
@@ -131,7 +143,8 @@ class Catalogue:
 
     def _proposers(self, rest: str) -> tuple[Model, ...]:
         head = rest.partition("/")[0]
-        if self._exact(rest) is not None or self._stage(head)[0] is not None:
+        composed = head.partition("@")[0] in TOGETHER or self._stage(head)[0] is not None
+        if self._exact(rest) is not None or composed:
             return (self._resolve(rest),)
         return tuple(self._resolve(part) for part in rest.split("+"))
 

@@ -26,9 +26,8 @@ from quorate.server.settings import ServerSettings
 
 from .catalogue import MAX_SAMPLES, Catalogue
 from .errors import BadInput, ConfigError, MissingExtra, UnknownName
-from .pipeline import Pipeline
 from .protocols import Model, StoppingRule
-from .recipes import RECIPES, STOPPING, Parts
+from .recipes import RECIPES, STOPPING, TOGETHER, Composed, Parts
 from .types import Frozen, Sampling
 
 __all__ = ["Config", "load_config", "schema"]
@@ -177,7 +176,7 @@ class StopConfig(Frozen):
 class PipelineConfig(Frozen):
     """A sampling stage and how its candidates become one answer."""
 
-    pipeline: str = Field(json_schema_extra=_one_of(RECIPES))
+    pipeline: str = Field(json_schema_extra=_one_of([*RECIPES, *TOGETHER]))
     """See `quorate aggregators`."""
     models: tuple[str, ...] = Field(min_length=1)
     """Names of models or of other pipelines."""
@@ -190,14 +189,17 @@ class PipelineConfig(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the pipeline, as `quorate aggregators` lists them."""
 
-    def build(self, name: str, models: Sequence[Model], aggregator: Model | None) -> Pipeline:
+    def build(self, name: str, models: Sequence[Model], aggregator: Model | None) -> Composed:
         """The pipeline.
 
         Raises:
             ConfigError: a pipeline, rule or option that does not exist or is impossible; names the field.
         """
+        if self.pipeline in TOGETHER:
+            return self._together(name, models)
         if self.pipeline not in RECIPES:
-            raise ConfigError(str(UnknownName("pipeline", self.pipeline, RECIPES)), field=f"pipelines.{name}.pipeline")
+            known = UnknownName("pipeline", self.pipeline, [*RECIPES, *TOGETHER])
+            raise ConfigError(str(known), field=f"pipelines.{name}.pipeline")
         recipe = RECIPES[self.pipeline]
         with _as_config_error(f"pipelines.{name}.options"):
             options = recipe.checked(self.options)
@@ -207,6 +209,19 @@ class PipelineConfig(Frozen):
         parts = Parts(tuple(models), n, options, helper=aggregator, stop=stop, wave=self.wave, sampling=self.sampling)
         with _as_config_error(f"pipelines.{name}"):
             return recipe.build(parts).named(name)
+
+    def _together(self, name: str, models: Sequence[Model]) -> Composed:
+        recipe = TOGETHER[self.pipeline]
+        for field in ("n", "wave", "stop", "aggregator"):
+            if getattr(self, field) is not None:
+                raise ConfigError(
+                    f"{self.pipeline} has none: models that write together draw no samples; put a vote over it",
+                    field=f"pipelines.{name}.{field}",
+                )
+        with _as_config_error(f"pipelines.{name}.options"):
+            options = recipe.checked(self.options)
+        with _as_config_error(f"pipelines.{name}"):
+            return recipe.build(Parts(tuple(models), 1, options, sampling=self.sampling)).named(name)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ __all__ = [
     "CandidateSet",
     "Cluster",
     "Degradation",
+    "Ensembling",
     "Failure",
     "FinishReason",
     "Frozen",
@@ -28,7 +29,9 @@ __all__ = [
     "Question",
     "Sampling",
     "StageUsage",
+    "TokenChoice",
     "TokenLogprob",
+    "TokenStep",
     "Usage",
 ]
 
@@ -190,6 +193,56 @@ class TokenLogprob(Frozen):
     top: tuple[tuple[str, float], ...] = ()
 
 
+class TokenChoice(Frozen):
+    """What one of several models that write together would have said."""
+
+    model: str
+    text: str | None
+    """None for a token without text; empty for the end of the answer."""
+    probability: float
+
+
+class TokenStep(Frozen):
+    """One token that several models wrote together, and why it stands."""
+
+    text: str
+    """Empty for the end of the answer; a part of a character is shown as a replacement mark."""
+    why: str
+    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted` or `ensembled`; see docs/token-level.md."""
+    drafted: str | None = None
+    """What the drafter proposed."""
+    probability: float | None = None
+    """Of the token in the mixture of all models, where one was made."""
+    choices: tuple[TokenChoice, ...] = ()
+    """Every model's likeliest token, the drafter's first; empty where only the drafter was asked."""
+
+
+class Ensembling(Frozen):
+    """How several models wrote one answer together."""
+
+    counts: Mapping[str, int]
+    """Tokens by why they stand, see `TokenStep.why`."""
+    drafted: int
+    """Tokens that the drafter wrote, those thrown away included."""
+    verifications: int
+    """How often the verifiers were asked."""
+    lost: tuple[str, ...] = ()
+    """Verifiers that dropped out, and why."""
+    bounded: bool = False
+    """Whether some probability was only known to lie below a bound, because a server tells the best few."""
+    steps: tuple[TokenStep, ...] = ()
+    """Every token's story, where it was asked for."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def share(self) -> float:
+        """Part of the tokens that the models decided together."""
+        return self.counts.get("ensembled", 0) / max(1, self.tokens)
+
+
 class Candidate(Frozen):
     """One sampled answer, or the failure that took its place."""
 
@@ -211,6 +264,8 @@ class Candidate(Frozen):
     """Name and content hash of the prompt template used, None for the caller's own words."""
     usage: Usage = Usage()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    ensembling: Ensembling | None = None
+    """How models wrote it together token by token, where they did."""
     latency: float | None = None
     """Seconds from asking to the last token."""
     error: Failure | None = None

@@ -23,6 +23,7 @@ from .weights import Dtype, Loaded, aggregation_form, fingerprint, load, locate
 
 if TYPE_CHECKING:
     from .choosing import Rule
+    from .stepping import TransformersTokens
     from .worker import Draft, Job, Update, Worker
 
 __all__ = ["Embedded"]
@@ -78,6 +79,7 @@ class Embedded(Agent):
         self._load: Callable[[], Loaded] = lambda: load(model, dtype, device)
         self._max_batch, self._threads = max_batch, threads
         self._worker: Worker | None = None
+        self._tokens: TransformersTokens | None = None
         self._opening = threading.Lock()
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
@@ -126,6 +128,15 @@ class Embedded(Agent):
     def aggregation_form(self) -> str | None:
         """How candidates were shown in its training, for a model that was trained to aggregate."""
         return aggregation_form(self._folder)
+
+    def token_model(self) -> TransformersTokens:
+        """The same model asked token by token, see `tokens.TokenModel`; nothing is loaded before it is opened."""
+        with self._opening:
+            if self._tokens is None:
+                from .stepping import TransformersTokens
+
+                self._tokens = TransformersTokens(self._load, self.model)
+            return self._tokens
 
     def context_tokens(self) -> int:
         """Tokens that prompt and answer may have together; loads the model."""

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..catalogue import ModelInfo
-from ..recipes import RECIPES, STOPPING
-from ..recipes.recipe import Recipe, StopRecipe
+from ..recipes import RECIPES, STOPPING, TOGETHER
+from ..recipes.recipe import Recipe, StopRecipe, TokenRecipe
 from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
 from .show import wide_console
 
@@ -33,6 +33,9 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
     console.print("\nover each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL:", style="dim")
     for recipe in RECIPES.values():
         console.print(f"  {recipe.name}@{recipe.n}: {recipe.summary}", markup=False)
+    console.print("\nover several models, as PIPELINE/MODEL+MODEL, token by token:", style="dim")
+    for together in TOGETHER.values():
+        console.print(f"  {together.name}: {together.summary}", markup=False)
 
 
 async def _listing(upstream: str | None, config: ConfigFile) -> list[ModelInfo]:
@@ -52,6 +55,7 @@ def aggregators(as_json: Json = False) -> None:
         print_json(
             {
                 "pipelines": [{**_described(r), "n": r.n} for r in RECIPES.values()],
+                "together": [_described(r) for r in TOGETHER.values()],
                 "stopping": [_described(r) for r in STOPPING.values()],
                 "replay": [
                     {"name": e.name, "summary": e.summary, "source": e.source, "needs": sorted(e.needs)}
@@ -65,6 +69,10 @@ def aggregators(as_json: Json = False) -> None:
     for recipe in RECIPES.values():
         table.add_row(f"{recipe.name}@{recipe.n}", escape(recipe.summary), _options(recipe), escape(recipe.source))
     table.add_section()
+    for together in TOGETHER.values():
+        described = escape(together.summary), _options(together), escape(together.source)
+        table.add_row(f"{together.name}/A+B", *described)
+    table.add_section()
     for rule in STOPPING.values():
         table.add_row(f"stop: {rule.name}", escape(rule.summary), _options(rule), escape(rule.source))
     table.add_section()
@@ -74,12 +82,12 @@ def aggregators(as_json: Json = False) -> None:
     console.print(table)
 
 
-def _described(recipe: Recipe | StopRecipe) -> dict[str, Any]:
+def _described(recipe: Recipe | StopRecipe | TokenRecipe) -> dict[str, Any]:
     options = recipe.options.model_json_schema().get("properties", {})
     return {"name": recipe.name, "summary": recipe.summary, "source": recipe.source, "options": options}
 
 
-def _options(recipe: Recipe | StopRecipe) -> str:
+def _options(recipe: Recipe | StopRecipe | TokenRecipe) -> str:
     fields = recipe.options.model_fields.items()
     shown = (f"{name} (needed)" if field.is_required() else f"{name}={field.default!r}" for name, field in fields)
     return escape(", ".join(shown))

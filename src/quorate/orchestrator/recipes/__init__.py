@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import confidence, gate, judges, selector, stopping, structured, synthesis, votes
-from .recipe import Options, Parts, Recipe, StopRecipe
+from . import confidence, gate, judges, selector, stopping, structured, synthesis, token_level, votes
+from .recipe import Composed, Options, Parts, Recipe, StopRecipe, TokenRecipe
 
-__all__ = ["RECIPES", "STOPPING", "Options", "Parts", "Recipe", "StopRecipe"]
+__all__ = [
+    "RECIPES",
+    "STOPPING",
+    "TOGETHER",
+    "Composed",
+    "Options",
+    "Parts",
+    "Recipe",
+    "StopRecipe",
+    "TokenRecipe",
+]
 
 RECIPES: Mapping[str, Recipe] = {
     r.name: r
@@ -19,6 +29,9 @@ RECIPES: Mapping[str, Recipe] = {
     for r in family.RECIPES
 }
 """Pipelines over any model."""
+
+TOGETHER: Mapping[str, TokenRecipe] = {r.name: r for r in token_level.RECIPES}
+"""Ensembles that write token by token, over several models."""
 
 STOPPING: Mapping[str, StopRecipe] = {r.name: r for r in stopping.RULES}
 """Stopping rules for any pipeline."""

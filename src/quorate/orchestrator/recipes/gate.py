@@ -50,7 +50,10 @@ def _aggregator(parts: Parts, name: str, given: dict[str, Any], option: str) -> 
     if recipe is None or name == NAME:
         error = UnknownName("pipeline", name, set(KNOWN) - {NAME})
         raise BadInput(f"{NAME}: option {option!r}: {error}")
-    return recipe.build(replace(parts, options=recipe.checked(given))).aggregator
+    built = recipe.build(replace(parts, options=recipe.checked(given)))
+    if not isinstance(built, Pipeline):
+        raise BadInput(f"{NAME}: option {option!r}: {name} has no aggregator, it writes its answer by itself")
+    return built.aggregator
 
 
 def _rule(options: GateOptions) -> StoppingRule:

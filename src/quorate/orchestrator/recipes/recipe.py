@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from ..protocols import Model, StoppingRule
 from ..sampling import Sample
 from ..types import Frozen, Sampling
 
-__all__ = ["Options", "Parts", "Recipe", "StopRecipe"]
+__all__ = ["Composed", "Options", "Parts", "Recipe", "StopRecipe", "TokenRecipe"]
 
 
 class Options(Frozen):
@@ -70,6 +70,31 @@ class Recipe:
         return _checked(self, given)
 
 
+class Composed(Model, Protocol):
+    """A model made of models: a pipeline, or an ensemble that writes token by token."""
+
+    def named(self, name: str) -> Composed:
+        """The same under another name."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenRecipe:
+    """Models that write one answer together: no samples, so no number of them, no stopping rule, no aggregator."""
+
+    name: str
+    summary: str
+    source: str
+    """Paper, with section."""
+    build: Callable[[Parts], Composed]
+    """From models, sampling settings and options; the rest of the parts is refused before."""
+    options: type[Options] = Options
+
+    def checked(self, given: dict[str, Any]) -> Options:
+        """See `Recipe.checked`."""
+        return _checked(self, given)
+
+
 @dataclass(frozen=True)
 class StopRecipe:
     """A stopping rule by name."""
@@ -86,7 +111,7 @@ class StopRecipe:
         return _checked(self, given)
 
 
-def _checked(recipe: Recipe | StopRecipe, given: dict[str, Any]) -> Options:
+def _checked(recipe: Recipe | StopRecipe | TokenRecipe, given: dict[str, Any]) -> Options:
     try:
         return recipe.options.model_validate(given)
     except ValidationError as error:

@@ -1,0 +1,35 @@
+"""Several models that write one answer token by token; see docs/token-level.md.
+
+| class | what it does |
+|---|---|
+| `SAFE` | a model made of models: the first drafts, the others judge (arXiv 2510.15346) |
+| `Rule` | how they decide together: conditions, a base ensemble, sharpening |
+| `Safe`, `EveryToken` | when all are asked: where they disagree at common boundaries, or always |
+| `UniTE`, `GaC` | the base ensembles (arXiv 2410.03777, 2406.12585) |
+| `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
+| `Adaptive`, `Fixed` | how far drafts go |
+
+Needs numpy, which comes with the `local` extra; a name is loaded with the module, so import it from here.
+"""
+
+from __future__ import annotations
+
+from .conditions import EveryToken, Safe
+from .engine import Engine, Rule
+from .lookahead import Adaptive, Fixed
+from .mixture import GaC, Geometric, PrefixMass, UniTE
+from .safe import SAFE
+
+__all__ = [
+    "SAFE",
+    "Adaptive",
+    "Engine",
+    "EveryToken",
+    "Fixed",
+    "GaC",
+    "Geometric",
+    "PrefixMass",
+    "Rule",
+    "Safe",
+    "UniTE",
+]

@@ -1,0 +1,244 @@
+"""How several distributions become one: GaC and UniTE, and what sharpens a mixture that is sure of nothing.
+
+GaC (arXiv 2406.12585, section 3): the mean of the probabilities over the union of the vocabularies.
+UniTE (arXiv 2410.03777, section 4): the union of every model's k likeliest tokens; a model without such a
+token gives it the score of its first sub-token; a softmax over the union, then the mean.
+Sharpening (SAFE, arXiv 2510.15346, section 3.3) where no token has half of the mass: the texts that go on
+from a token of the drafter count for it, or the geometric mean takes the place of the arithmetic one.
+
+What differs from these papers and their code: tokens are compared in bytes; all end tokens of a model
+are one event; sums do not depend on the order of the models.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.tokens import Distribution
+
+from .lexicon import END, Lexicon
+
+__all__ = ["GaC", "Geometric", "Merge", "Mixture", "PrefixMass", "Sharpen", "UniTE", "View"]
+
+SURE = 0.5
+"""Sharpening has nothing to do where a token has this much."""
+TINY = 1e-10
+"""Stands for zero in a geometric mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one model expects next."""
+
+    lexicon: Lexicon
+    distribution: Distribution
+    weight: float
+    """Its share; those of all views add up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Probabilities of keys."""
+
+    keys: Sequence[bytes]
+    """In rising order."""
+    mass: Any
+    """Float64 array of shape [keys]."""
+    parts: Any
+    """Each model's own probabilities, [models, keys], the drafter's first."""
+    weights: Any
+    """[models]"""
+
+    def of(self, key: bytes) -> float:
+        """The mass of a key; 0 where it is in no model's."""
+        place = self._place(key)
+        return 0.0 if place is None else float(self.mass[place])
+
+    def best(self, favourite: bytes | None = None) -> bytes:
+        """The key with most mass; the favourite if it has as much, else the first in the order of bytes."""
+        place = int(self.mass.argmax())
+        if favourite is not None and self.of(favourite) >= self.mass[place]:
+            return favourite
+        return self.keys[place]
+
+    def choose(self, uniform: float) -> bytes:
+        """The key where the cumulative mass passes this share of the whole."""
+        cumulative = self.mass.cumsum()
+        place = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
+        return self.keys[min(place, len(self.keys) - 1)]
+
+    def cut(self, top_p: float, top_k: int) -> Mixture:
+        """Only the likeliest keys: top-k first, then the smallest set that holds top-p of what is left."""
+        order = np.argsort(-self.mass, kind="stable")
+        kept = order[: top_k if top_k > 0 else len(order)]
+        shares = self.mass[kept] / self.mass[kept].sum()
+        kept = kept[: int(np.searchsorted(shares.cumsum() - shares, top_p, side="left")) or 1] if top_p < 1 else kept
+        mass = np.zeros_like(self.mass)
+        mass[kept] = self.mass[kept] / self.mass[kept].sum()
+        return self.with_mass(mass)
+
+    def with_mass(self, mass: Any) -> Mixture:
+        """The same keys with other probabilities."""
+        return Mixture(self.keys, mass, self.parts, self.weights)
+
+    def starting(self, prefix: bytes) -> float:
+        """The mass of all keys that begin so."""
+        start = bisect_left(self.keys, prefix)
+        end = start
+        while end < len(self.keys) and self.keys[end].startswith(prefix):
+            end += 1
+        return float(self.mass[start:end].sum())
+
+    def _place(self, key: bytes) -> int | None:
+        place = bisect_left(self.keys, key)
+        return place if place < len(self.keys) and self.keys[place] == key else None
+
+
+class Merge(Protocol):
+    """A base ensemble."""
+
+    @property
+    def name(self) -> str: ...
+
+    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
+        """One distribution from those of all models, the drafter's first."""
+        ...
+
+
+def _mean(keys: Sequence[bytes], parts: Any, views: Sequence[View]) -> Mixture:
+    """Sums in an order that depends on the numbers alone, so that permuted models give the same to the last bit."""
+    weights = np.array([view.weight for view in views])
+    mass = np.sort(parts * weights[:, None], axis=0).sum(axis=0)
+    return Mixture(keys, mass, parts, weights)
+
+
+@dataclass(frozen=True)
+class UniTE:
+    """The mean over the union of every model's k likeliest tokens."""
+
+    k: int = 10
+
+    name = "unite"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadInput(f"UniTE(k={self.k}): k must be at least 1")
+
+    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
+        """See `Merge`."""
+        found = {view.lexicon.key(token) for view in views for token, _ in view.distribution.top(self.k)}
+        keys = sorted(key for key in found if key is not None) or [END]
+        parts = np.array([[_score(key, view) for key in keys] for view in views]) / temperature
+        parts = np.exp(parts - np.maximum(parts.max(axis=1, keepdims=True), -1e300))
+        return _mean(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300), views)
+
+
+def _score(key: bytes, view: View) -> float:
+    logprob = view.lexicon.logprob(key, view.distribution)
+    if logprob is None:
+        token = view.lexicon.first(key)
+        logprob = -np.inf if token is None else view.distribution.logprob(token)
+    return logprob
+
+
+class GaC:
+    """The mean over the union of all vocabularies; of what is known where a server tells the best few only."""
+
+    name = "gac"
+
+    def __init__(self, k: int = 20) -> None:
+        """`k`: tokens asked of a model that tells no more than the best few."""
+        self.k = k
+        self._unions: dict[tuple[int, ...], _Union] = {}
+
+    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
+        """See `Merge`."""
+        rows = [view.distribution.row() for view in views]
+        if any(row is None for row in rows):
+            return self._known(views, temperature)
+        lexicons = [view.lexicon for view in views]
+        name = tuple(map(id, lexicons))
+        if name not in self._unions:
+            self._unions[name] = _Union(lexicons)
+        union = self._unions[name]
+        parts = np.stack([union.spread(n, _softmax(row, temperature)) for n, row in enumerate(rows)])
+        return _mean(union.keys, parts, views)
+
+    def _known(self, views: Sequence[View], temperature: float) -> Mixture:
+        found = {view.lexicon.key(token) for view in views for token, _ in view.distribution.top(self.k)}
+        keys = sorted(key for key in found if key is not None) or [END]
+        parts = np.array([[_share(key, view) for key in keys] for view in views]) ** (1 / temperature)
+        return _mean(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1.0), views)
+
+
+def _share(key: bytes, view: View) -> float:
+    logprob = view.lexicon.logprob(key, view.distribution)
+    return 0.0 if logprob is None else float(np.exp(logprob))
+
+
+def _softmax(logprobs: Any, temperature: float) -> Any:
+    scaled = logprobs.astype(np.float64) / temperature
+    scaled = np.exp(scaled - scaled.max())
+    return scaled / scaled.sum()
+
+
+class _Union:
+    """All keys of several vocabularies, and where each model's tokens stand among them."""
+
+    def __init__(self, lexicons: Sequence[Lexicon]) -> None:
+        self.lexicons = tuple(lexicons)  # keeps them alive, since the union is kept under their addresses
+        self.keys: list[bytes] = sorted({key for lexicon in lexicons for key in lexicon.keys if key is not None})
+        places = {key: place for place, key in enumerate(self.keys)}
+        nowhere = len(self.keys)
+        self._maps = [
+            np.array([nowhere if key is None else places[key] for key in lexicon.keys]) for lexicon in lexicons
+        ]
+
+    def spread(self, model: int, shares: Any) -> Any:
+        """A model's probabilities by id as probabilities by key; tokens without a key are left out."""
+        targets = self._maps[model][: len(shares)]
+        return np.bincount(targets, weights=shares, minlength=len(self.keys) + 1)[:-1]
+
+
+class Sharpen(Protocol):
+    """Makes a mixture more sure where no token has half of its mass."""
+
+    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture: ...
+
+
+@dataclass(frozen=True)
+class PrefixMass:
+    """SAFE's heuristic: what goes on from a likely token of the drafter counts for it."""
+
+    threshold: float = 0.1
+    """Mass that a token of the drafter needs to gather more (lambda)."""
+
+    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture:
+        """See `Sharpen`."""
+        if mixture.mass.max() >= SURE:
+            return mixture
+        mass = mixture.mass.copy()
+        for place in np.flatnonzero(mixture.mass > self.threshold).tolist():
+            key = mixture.keys[place]
+            if key != END and drafter.has(key):
+                mass[place] = mixture.starting(key)
+        return mixture.with_mass(mass / mass.sum())
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """The geometric mean, which lets a model that rules a token out keep it out."""
+
+    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture:  # noqa: ARG002
+        """See `Sharpen`."""
+        if mixture.mass.max() >= SURE:
+            return mixture
+        logs = np.log(np.maximum(mixture.parts, TINY)) * mixture.weights[:, None]
+        mass = np.exp(np.sort(logs, axis=0).sum(axis=0))
+        return mixture.with_mass(mass / mass.sum())

@@ -1,0 +1,309 @@
+"""Several models that write one answer together, as one model.
+
+    pair = SAFE([Embedded("quorate-tiny-product"), Embedded("quorate-tiny-sum")])
+    answer = pair.answer_sync("A bakery bakes 7 trays of 12 rolls each. It sells 30. How many are left?")
+
+The first model drafts, the others judge; see `conditions` for when they decide together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from quorate.orchestrator.agent import Agent
+from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
+from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.tokens import Tokenized, TokenModel
+from quorate.orchestrator.types import (
+    Answer,
+    Candidate,
+    Degradation,
+    Ensembling,
+    Question,
+    Sampling,
+    TokenChoice,
+    TokenStep,
+    Usage,
+)
+
+from .conditions import Safe
+from .engine import Engine, Rule
+from .lookahead import Adaptive
+from .mixture import PrefixMass, UniTE
+from .rooms import Aside, Room, Tasks, Thread
+from .writing import Settings, Step, Writing
+
+__all__ = ["SAFE"]
+
+NO_LIMIT = 1 << 30
+"""Tokens of an answer where nobody says how many; the context ends it."""
+
+
+def safe_rule() -> Rule:
+    """SAFE over UniTE, with the heuristic sharpening and a lookahead that adapts."""
+    return Rule(Safe(Adaptive()), UniTE(), PrefixMass())
+
+
+@dataclass
+class _Opened:
+    """The engine and where it writes."""
+
+    engine: Engine
+    room: Room
+    models: list[TokenModel] = field(default_factory=list)
+
+
+class SAFE(Agent):
+    """Several models that write together (arXiv 2510.15346); with other rules, other token-level ensembles.
+
+    With no temperature given, the first answer is greedy and further ones (of a vote) are sampled at
+    temperature 1; as many tokens as the drafter's context holds. Tools and response formats are refused.
+
+    Args:
+        models: agents whose models can be asked token by token, or `TokenModel`s; the first one drafts.
+        rule: when and how they decide together.
+        weights: by model name, 1 where not given; a verifier of weight 0 is left out.
+        name: how it is called in answers and pipelines.
+        sampling: defaults where the caller sets nothing.
+        traced: whether every candidate keeps each token's story.
+        max_batch: answers written at once, where all models compute in this process.
+
+    Raises:
+        BadInput: there is no model, one cannot be asked token by token, or a weight is impossible.
+    """
+
+    kind = "token-level"
+
+    def __init__(
+        self,
+        models: Sequence[Model | TokenModel],
+        *,
+        rule: Rule | None = None,
+        weights: Mapping[str, float] | None = None,
+        name: str | None = None,
+        sampling: Sampling | None = None,
+        traced: bool = False,
+        max_batch: int = 64,
+    ) -> None:
+        names = [_name(model) for model in models]
+        shares = _weights(names, weights or {})
+        self.models = tuple(model for model, share in zip(models, shares, strict=True) if share > 0)
+        self.weights = tuple(share for share in shares if share > 0)
+        self.rule = rule or safe_rule()
+        self.name = name or "safe/" + "+".join(names)
+        self.model = self.name
+        self.sampling = sampling or Sampling()
+        self.traced, self._max_batch = traced, max_batch
+        self._opened: _Opened | None = None
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+
+    def named(self, name: str) -> SAFE:
+        """The same ensemble under another name."""
+        return self._with(name=name)
+
+    def tracing(self) -> SAFE:
+        """The same ensemble, keeping each token's story."""
+        return self._with(traced=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """What determines its samples beside its name: models, weights and rule."""
+        models = [getattr(model, "fingerprint", _name(model)) for model in self.models]
+        return repr((models, self.weights, self.rule.conditions, self.rule.merge, self.rule.sharpen))
+
+    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        """See `protocols.Sampler`.
+
+        Raises:
+            MissingExtra: a model's library is not installed.
+        """
+        start = time.monotonic()
+        for index in indices:
+            yield CandidateStarted(index=index, model=self.model)
+        try:
+            opened = await self._open()
+            writings = await asyncio.to_thread(self._writings, opened, question, indices, run)
+        except MissingExtra:
+            raise
+        except QuorateError as error:
+            failure = failure_of(error)
+            for index in indices:
+                yield CandidateFailed(candidate=self._blank(index, run).model_copy(update={"error": failure}))
+            return
+        left = dict(zip(writings, indices, strict=True))
+        try:
+            async with aclosing(opened.room.write(writings)) as written:
+                async for news in written:
+                    index = left[news.writing]
+                    if news.piece and run.live:
+                        yield CandidateToken(index=index, text=news.piece)
+                    if news.writing.done:
+                        del left[news.writing]
+                        yield self._ended(index, news.writing, run, start)
+        finally:
+            for writing, index in left.items():
+                candidate = self._candidate(index, writing, run, start)
+                run.cut.append(candidate.model_copy(update={"finish_reason": "cancelled"}))
+
+    async def aclose(self) -> None:
+        """Closes all models' back ends; the next question opens them again."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.room.aclose()
+            for model in opened.models:
+                await model.aclose()
+
+    def _with(self, **changes: Any) -> SAFE:
+        weights = {_name(model): share for model, share in zip(self.models, self.weights, strict=True)}
+        kept: dict[str, Any] = {
+            "rule": self.rule,
+            "weights": weights,
+            "name": self.name,
+            "sampling": self.sampling,
+            "traced": self.traced,
+            "max_batch": self._max_batch,
+        }
+        return SAFE(self.models, **{**kept, **changes})
+
+    async def _open(self) -> _Opened:
+        loop = asyncio.get_running_loop()
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            if self._opened is None:
+                models = [_token_model(model) for model in self.models]
+                for model in models:
+                    await model.open()
+                together = all(model.in_process for model in models)
+                seen = [Aside(model) if model.in_process and not together else model for model in models]
+                engine = Engine(seen[0], seen[1:], self.weights, self.rule)
+                room = Thread(engine, self._max_batch) if together else Tasks(engine)
+                self._opened = _Opened(engine, room, models)
+            return self._opened
+
+    def _writings(self, opened: _Opened, question: Question, indices: Sequence[int], run: Run) -> list[Writing]:
+        if question.response_format and question.response_format.get("type") != "text":
+            raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
+        if question.tools:
+            raise BadInput(f"{self.name} cannot call tools: models with different formats of calls write together")
+        prompts = [model.prompt(question) for model in opened.models]
+        sampling = question.sampling.over(self.sampling)
+        return [opened.engine.writing(prompts, self._settings(sampling, index, run)) for index in indices]
+
+    def _settings(self, sampling: Sampling, index: int, run: Run) -> Settings:
+        temperature = sampling.temperature
+        if temperature is None:
+            temperature = 0.0 if index == 0 else 1.0
+        return Settings(
+            limit=sampling.max_tokens or NO_LIMIT,
+            temperature=temperature,
+            top_p=sampling.top_p or 1.0,
+            top_k=max(0, sampling.top_k or 0),
+            stop=sampling.stop,
+            seed=run.sample_seed(index),
+            traced=self.traced,
+        )
+
+    def _blank(self, index: int, run: Run) -> Candidate:
+        return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
+
+    def _ended(self, index: int, writing: Writing, run: Run, start: float) -> Event:
+        candidate = self._candidate(index, writing, run, start)
+        if writing.error is None:
+            return CandidateFinished(candidate=candidate)
+        return CandidateFailed(candidate=candidate.model_copy(update={"error": failure_of(writing.error)}))
+
+    def _candidate(self, index: int, writing: Writing, run: Run, start: float) -> Candidate:
+        """The answer as a candidate; what every model spent on it goes to the ledger."""
+        usages = [spent.usage for spent in writing.spent]
+        for model, usage in zip(self.models, usages, strict=True):
+            if usage.requests:
+                run.record(_name(model), usage)
+        return self._blank(index, run).model_copy(
+            update={
+                "text": writing.speech.whole,
+                "finish_reason": writing.finish_reason,
+                "usage": Usage.total(usages),
+                "ensembling": self._ensembling(writing),
+                "latency": time.monotonic() - start,
+            }
+        )
+
+    def _ensembling(self, writing: Writing) -> Ensembling:
+        names = [_name(model) for model in self.models]
+        return Ensembling(
+            counts=dict(writing.counts),
+            drafted=writing.drafted,
+            verifications=writing.verifications,
+            lost=tuple(reason for _, reason in writing.lost),
+            bounded=writing.bounded,
+            steps=tuple(_step(step, names) for step in writing.steps),
+        )
+
+    def _answer(self, candidate: Candidate, run: Run) -> Answer:
+        answer = super()._answer(candidate, run)
+        return answer.with_(degraded=(*answer.degraded, *_degradations(candidate)))
+
+
+def _degradations(candidate: Candidate) -> list[Degradation]:
+    """What did not go as it should in writing this."""
+    told = candidate.ensembling
+    if told is None:
+        return []
+    lost = [Degradation(code="verifier_lost", where=f"answer: {candidate.agent}", detail=why) for why in told.lost]
+    if told.bounded:
+        detail = "a server tells only its likeliest tokens; the others counted as much as the last of them"
+        lost.append(Degradation(code="probabilities_bounded", where=f"answer: {candidate.agent}", detail=detail))
+    return lost
+
+
+def _step(step: Step, names: Sequence[str]) -> TokenStep:
+    return TokenStep(
+        text=step.key.decode(errors="replace"),
+        why=step.why,
+        drafted=None if step.drafted is None else step.drafted.decode(errors="replace"),
+        probability=step.mass,
+        choices=tuple(
+            TokenChoice(
+                model=names[choice.model],
+                text=None if choice.key is None else choice.key.decode(errors="replace"),
+                probability=choice.probability,
+            )
+            for choice in step.choices
+        ),
+    )
+
+
+def _token_model(model: Model | TokenModel) -> TokenModel:
+    return model.token_model() if isinstance(model, Tokenized) else cast(TokenModel, model)
+
+
+def _name(model: Model | TokenModel) -> str:
+    """As its agent is called, or else the model itself.
+
+    Raises:
+        BadInput: it cannot be asked token by token.
+    """
+    if not hasattr(model, "token_model") and not (hasattr(model, "draft") and hasattr(model, "score")):
+        raise BadInput(
+            f"{getattr(model, 'name', model)!r} cannot be asked token by token: token-level ensembling takes embedded "
+            "models, vLLM in process and vLLM-compatible servers"
+        )
+    return str(getattr(model, "name", "?"))
+
+
+def _weights(names: Sequence[str], given: Mapping[str, float]) -> list[float]:
+    if not names:
+        raise BadInput("token-level ensembling needs a model, and better two: SAFE([drafter, verifier])")
+    if strange := sorted(set(given) - set(names)):
+        raise BadInput(f"weights for {', '.join(strange)}, but the models are {', '.join(names)}")
+    shares = [float(given.get(name, 1.0)) for name in names]
+    if min(shares) < 0 or shares[0] == 0:
+        raise BadInput(f"weights {dict(given)}: each is at least 0, and the drafter's ({names[0]}) is above 0")
+    return shares
