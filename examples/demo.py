@@ -51,7 +51,9 @@ def run(*arguments: str) -> None:
 def served() -> Iterator[str]:
     """A server of the embedded models on a free port."""
     print("$ quorate serve --port 0", flush=True)
-    server = subprocess.Popen([QUORATE, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [QUORATE, "serve", "--port", "0", "--log-format", "human"], stderr=subprocess.PIPE, text=True
+    )
     try:
         assert server.stderr is not None
         line = server.stderr.readline()

@@ -21,9 +21,10 @@ from .completions import Completions
 from .documented import document
 from .errors import json_response
 from .house import House
+from .observe.middleware import Observed
+from .observe.routes import metrics_routes
 from .responses import Responses
 from .settings import ServerSettings
-from .wire import RequestIds
 
 __all__ = ["create_app"]
 
@@ -38,15 +39,17 @@ def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
-            async with house.door.opened():
+            async with house.door.opened(), house.observer.open():
                 yield
         finally:
             await catalogue.aclose()
 
     app = FastAPI(title="quorate", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.door = house.door
+    app.state.observer = house.observer
     errors.install(app)
     app.include_router(_health())
+    app.include_router(metrics_routes(house))
     app.include_router(_models(house), prefix="/v1")
     for api in APIS:
         app.include_router(routes(api, house), prefix="/v1")
@@ -55,7 +58,7 @@ def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> 
     if origins:
         app.add_middleware(CORSMiddleware, **cross_origin(origins))
     app.add_middleware(Browsers, origins=origins)
-    app.add_middleware(RequestIds)
+    app.add_middleware(Observed, observer=house.observer)
     return app
 
 

@@ -18,6 +18,7 @@ from quorate.orchestrator.types import Answer, Question
 from .access.visitor import Visitor
 from .errors import BadField
 from .fields import Control
+from .observe.observation import Observation, observing
 from .settings import ServerSettings
 
 __all__ = ["Asking", "Order", "Outcome", "answered", "bounded", "checked", "found", "tokens_within", "understood"]
@@ -52,6 +53,12 @@ class Asking:
     """Answers of single models that all choices take at most."""
     ledger: Ledger = field(default_factory=Ledger)
     """Counts for all choices together, so that the budget holds for the request."""
+    observation: Observation | None = field(default_factory=observing)
+    """Looks on."""
+
+    def __post_init__(self) -> None:
+        if self.observation is not None:
+            self.observation.asked(self)
 
     @property
     def choices(self) -> int:
@@ -69,7 +76,11 @@ class Asking:
         if repeat := index % self.order.n:
             seed = derive_seed(seed, "choice", repeat)
         run = Run(seed=seed, budget=self.budget, ledger=self.ledger, live=live)
-        return self.model.stream(question.sampled(seed=seed), run)
+        question = question.sampled(seed=seed)
+        if self.observation is None:
+            return self.model.stream(question, run)
+        choice = self.observation.choice(index)
+        return choice.reading(self.model.stream(question, replace(run, watch=choice)))
 
     async def outcomes(self) -> list[Outcome]:
         """How all choices end, asked at the same time.

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
 
 from .access.faults import Unauthorized
+from .observe.observation import observing
 from .wire import ClientGone, request_id
 
 __all__ = ["BadField", "envelope", "install", "json_response"]
@@ -54,6 +55,8 @@ def install(app: FastAPI) -> None:
 
 async def _ours(_: Request, error: Exception) -> Response:
     assert isinstance(error, QuorateError)
+    if (seen := observing()) is not None:
+        seen.failed(error)
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
@@ -81,7 +84,7 @@ async def _nobody(_: Request, __: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     told = envelope(error)
     told["error"]["message"] += f" (request {request_id(request.scope)})"
-    return json_response(told, 500)
+    return json_response(told, 500, {"x-request-id": request_id(request.scope)})
 
 
 def _status(error: QuorateError) -> int:

@@ -9,12 +9,11 @@ from quorate.orchestrator.catalogue import Catalogue
 from .access.door import Door
 from .access.visitor import Visitor
 from .names import Names
+from .observe.observer import Observer
 from .settings import ServerSettings
+from .wire import CALLER
 
-__all__ = ["CALLER", "House"]
-
-CALLER = "quorate.caller"
-"""Where a request's scope holds the name of its key."""
+__all__ = ["House"]
 
 
 class House:
@@ -28,6 +27,9 @@ class House:
         self.settings = settings
         self.names = Names(catalogue)
         self.door = Door(settings)
+        self.observer = Observer(catalogue, settings)
+        if self.observer.metrics is not None:
+            self.observer.metrics.watch_queue(lambda: self.door.queue.waiting)
 
     def visitor(self, request: Request, *, counted: bool = False) -> Visitor:
         """Who asks.

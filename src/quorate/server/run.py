@@ -76,9 +76,11 @@ class _Server(uvicorn.Server):
         app = create_app(catalogue, settings)
         self._door: Door = app.state.door
         self._drain_seconds = settings.drain_seconds
+        app.state.observer.bind()
         super().__init__(
             uvicorn.Config(
                 app,
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

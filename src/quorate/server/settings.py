@@ -7,9 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from quorate.orchestrator.types import Frozen
-
 from .access.keys import ApiKey, hashed
+from .observe.settings import ObserveSettings
 
 __all__ = ["ServerSettings", "keys_of_environment"]
 
@@ -22,7 +21,7 @@ def keys_of_environment() -> tuple[ApiKey, ...]:
     return tuple(ApiKey(name=f"env-{i}", hash=hashed(key)) for i, key in enumerate(filter(None, keys), start=1))
 
 
-class ServerSettings(Frozen):
+class ServerSettings(ObserveSettings):
     """Limits and manners of one server; all have defaults. The same fields stand under `server` in quorate.yaml."""
 
     host: str = "127.0.0.1"

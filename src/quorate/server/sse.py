@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from quorate.orchestrator.errors import QuorateError
 
 from .errors import envelope
+from .observe.observation import observing
 from .wire import ClientGone, request_id, while_connected
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class EventStream(StreamingResponse):
                 raise
             if not isinstance(error, QuorateError):
                 log.exception("request %s failed while it was streamed", request)
+            if (seen := observing()) is not None:
+                seen.failed(error)
             await frames.send(self._exchange.broken(envelope(error)))
         finally:
             beat.cancel()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import uuid
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["ClientGone", "RequestIds", "TooLarge", "TooSlow", "read_body", "request_id", "while_connected"]
+__all__ = ["CALLER", "REQUEST_ID", "ClientGone", "TooLarge", "TooSlow", "read_body", "request_id", "while_connected"]
 
 T = TypeVar("T")
+
+CALLER = "quorate.caller"
+"""Where the scope of a request has the name of its key."""
+REQUEST_ID = "quorate.request_id"
+"""Where the scope of a request has its id."""
 
 DRAINED = 4
 """A body over the limit is read on up to this many times the limit, so that the client gets to read our 413."""
@@ -96,27 +98,6 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-class RequestIds:
-    """Gives every request an id, the client's own where it sent a plain one, and every reply its `x-request-id`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"x-request-id"), "")
-        identity = given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
-        scope["quorate.request_id"] = identity
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = identity
-            await send(message)
-
-        await self._app(scope, receive, named)
-
-
 def request_id(scope: Scope) -> str:
-    return str(scope.get("quorate.request_id", ""))
+    """The request's id, the client's own or a fresh one."""
+    return str(scope.get(REQUEST_ID, ""))

@@ -131,7 +131,8 @@ class Http:
             pause = self._retries.pause(error, tried, rng()) if again else None
             if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
                 raise error
-            log.info("%s; trying again in %.1f s", error, pause)
+            # Without the server's words, which may quote the prompt.
+            log.info("%s: %s (HTTP %d); trying again in %.1f s", self.faults.where, error.code, error.status, pause)
             await asyncio.sleep(pause)
         raise AssertionError("endless")
 

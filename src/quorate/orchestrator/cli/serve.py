@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +16,16 @@ import typer
 from .options import ConfigFile, Upstream, catalogue_of
 
 __all__ = ["serve"]
+
+log = logging.getLogger("quorate.server")
+
+
+class LogFormat(StrEnum):
+    """See `server.observe.settings`."""
+
+    auto = "auto"
+    json = "json"
+    human = "human"
 
 
 def serve(
@@ -23,14 +36,28 @@ def serve(
     unguarded: Annotated[
         bool, typer.Option("--open", help="Let anyone who can reach the address ask without a key.")
     ] = False,
+    traces: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep a trace of every request; `quorate trace` reads it.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Lines for humans, or JSON; auto decides by whether this is a terminal.")
+    ] = None,
+    log_prompts: Annotated[
+        bool | None,
+        typer.Option("--log-prompts", help="Let logs and traces hold the texts of questions and answers."),
+    ] = None,
 ) -> None:
-    """Serve models and pipelines under /v1, as OpenAI's API does."""
+    """Serve models and pipelines under /v1, as OpenAI's API does; metrics are at /metrics."""
+    given: dict[str, Any] = {"host": host, "port": port, "open": unguarded or None}
+    given |= {"traces": traces, "log_prompts": log_prompts}
+    given["log_format"] = log_format.value if log_format else None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve({"host": host, "port": port, "open": unguarded or None}, upstream, config))
+        runner.run(_serve(given, upstream, config))
 
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
     from quorate import server
+    from quorate.server.observe.logs import configure, for_humans
 
     catalogue = await catalogue_of(upstream, config, tolerant=True)
     settings = server.ServerSettings()
@@ -39,13 +66,18 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
 
         settings = load_config(config).server
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    configure(settings)
 
     def ready(url: str) -> None:
         _spare_the_collector()
+        told = f"quorate serves {len(catalogue.models)} models at {url}/v1"
+        if not for_humans(settings, sys.stderr):
+            log.info(told, extra={"url": url})
+            return
         names = catalogue.names()
         model = next((name for name in names if name.startswith("majority@")), "majority@16/MODEL")
         typer.echo(
-            f"quorate serves {len(catalogue.models)} models at {url}/v1 (Ctrl-C stops it)\n"
+            f"{told} (Ctrl-C stops it)\n"
             f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
             f'\'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
             err=True,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from quorate.orchestrator.run import Budget, Ledger
 
+from ..observe.observation import observing
 from ..settings import ServerSettings
 from .accounts import Accounts
 from .faults import Unauthorized
@@ -73,7 +74,11 @@ class Door:
             TooBusy: as many wait as may.
             Overloaded: no place came free in time.
         """
+        seen = observing()
+        came = seen.now() if seen is not None else 0.0
         async with self.queue.place(key, cost):
+            if seen is not None:
+                seen.queued = seen.now() - came
             try:
                 yield
             finally:

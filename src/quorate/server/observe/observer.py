@@ -1,0 +1,97 @@
+"""All that looks at one server's requests, opened and closed with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import start_http_server
+
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.protocols import Model
+
+from .labels import pipeline_label
+from .logs import log_request
+from .metrics import Metrics
+from .observation import Observation
+from .settings import ObserveSettings
+
+__all__ = ["Observer"]
+
+log = logging.getLogger("quorate.server")
+
+
+class Observer:
+    """The sinks of one server.
+
+    Args:
+        catalogue: names that metrics may know.
+        settings: what is told, and where to.
+
+    Raises:
+        BadInput: something that is wanted cannot be had.
+    """
+
+    def __init__(self, catalogue: Catalogue, settings: ObserveSettings) -> None:
+        self._catalogue = catalogue
+        self._settings = settings
+        self.metrics = Metrics() if settings.metrics else None
+        self._port: WSGIServer | None = None
+
+    @property
+    def served_metrics(self) -> Metrics | None:
+        """The metrics, where the server's own port shows them."""
+        return self.metrics if self._settings.metrics_port is None else None
+
+    def pipeline_label(self, model: Model) -> str:
+        """How metrics call a model."""
+        return pipeline_label(self._catalogue, model)
+
+    def begin(self, request: str, method: str, path: str) -> Observation:
+        """A request came."""
+        seen = Observation(self, request, method, path)
+        if self._settings.forward_request_id:
+            seen.forwarded = {"x-request-id": request}
+        if self.metrics is not None:
+            self.metrics.in_flight.inc()
+        return seen
+
+    def ended(self, seen: Observation) -> None:
+        """It is over; no sink's trouble is the client's."""
+        if self.metrics is not None:
+            self.metrics.in_flight.dec()
+            self.metrics.ended(seen)
+        log_request(seen, texts=self._settings.log_prompts)
+
+    def bind(self) -> None:
+        """Opens the metrics' own port, where they have one.
+
+        Raises:
+            BadInput: it cannot be listened on.
+        """
+        if self.metrics is None or self._settings.metrics_port is None or self._port is not None:
+            return
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        try:
+            self._port, _ = start_http_server(port, host, self.metrics.registry)
+        except OSError as error:
+            raise BadInput(f"metrics cannot listen on {host}:{port}: {error.strerror or error}") from None
+        log.info("metrics at http://%s:%d/metrics", host, self._port.server_port)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None, None]:
+        """Runs what runs beside the requests.
+
+        Raises:
+            BadInput: as `bind`.
+        """
+        self.bind()
+        try:
+            yield
+        finally:
+            if self._port is not None:
+                self._port.shutdown()
+                self._port.server_close()
