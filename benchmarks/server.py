@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
 import statistics
 import tempfile
 import time
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from serving import processes
 from serving.load import Measured, System, at, measured
-from serving.processes import Footprint, footprint
+from serving.processes import Footprint, footprint, free_port
 
 PAIRS = {
     "quorate passthrough": "naive passthrough",
@@ -71,11 +70,6 @@ def config(folder: Path, upstream: str) -> Path:
     path = folder / "quorate.yaml"
     path.write_text(json.dumps({"models": models}))
     return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def rounds_of(everything: list[System], concurrency: int, options: argparse.Namespace) -> list[Round]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-__all__ = ["Footprint", "announced", "cpu", "footprint", "mock", "quorate", "waited_for"]
+__all__ = ["Footprint", "announced", "cpu", "footprint", "free_port", "mock", "quorate", "waited_for"]
 
 HERE = Path(__file__).parents[1]
 TICK = os.sysconf("SC_CLK_TCK")
@@ -34,9 +35,15 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 def announced(handler: Handler, *, around: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> None:
     """Serves on a free port of loopback and prints the port."""
 
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ConnectionError:  # the client has left
+            return web.Response()
+
     async def run() -> None:
         async with around():
-            runner = web.ServerRunner(web.Server(handler))
+            runner = web.ServerRunner(web.Server(answer))
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
             print(runner.addresses[0][1], flush=True)
@@ -69,6 +76,11 @@ def quorate(config: Path, port: int) -> Iterator[tuple[str, int]]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def waited_for(url: str, process: subprocess.Popen[Any], patience: float = 60) -> None:

@@ -1,0 +1,141 @@
+"""Does the server keep what it should let go? Twenty thousand requests of every kind, over an upstream in trouble.
+
+    python benchmarks/soak.py [--requests 20000] [--concurrency 64]
+
+Passed-through models, votes over both kinds of upstream, all plain and streamed, and clients that leave in the
+middle; a tenth of the upstream calls fails, some by never ending. Prints memory, sockets and files over time
+and what the clients got. Ends with status 1 if memory grew by more than a tenth after the first quarter, if
+sockets are left when all is quiet, or if a client got anything but an answer or a proper error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+from serving import processes
+from serving.load import MESSAGES
+from serving.processes import Footprint, footprint, free_port
+
+MODELS = ("many", "majority@5/single", "majority@5/many", "self-moa@3/many")
+ERRORS = {429, 500, 502, 503, 504}
+LEAVES = 0.15
+"""Share of the clients that do not wait for the end."""
+QUIET = 8.0
+"""Seconds until connections that nobody uses are closed on both sides."""
+
+
+@dataclass
+class Soak:
+    url: str
+    pid: int
+    requests: int
+    rng: random.Random = field(default_factory=lambda: random.Random(3))
+    got: Counter[str] = field(default_factory=Counter)
+    strange: list[str] = field(default_factory=list)
+    seen: list[tuple[int, float, Footprint]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    async def run(self, concurrency: int) -> None:
+        numbers = itertools.count()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def client() -> None:
+                while (number := next(numbers)) < self.requests:
+                    if number % (self.requests // 20) == 0:
+                        self.note(number)
+                    await self._ask(session)
+
+            await asyncio.gather(*(client() for _ in range(concurrency)))
+        self.note(self.requests)
+        await asyncio.sleep(QUIET)
+        self.note(self.requests)
+
+    def note(self, number: int) -> None:
+        self.seen.append((number, time.monotonic() - self.begun, footprint(self.pid)))
+
+    async def _ask(self, session: aiohttp.ClientSession) -> None:
+        stream = self.rng.random() < 0.5
+        body = {"model": self.rng.choice(MODELS), "messages": MESSAGES, "stream": stream, "temperature": 0.8}
+        patience = self.rng.uniform(0.0, 0.08) if self.rng.random() < LEAVES else 30.0
+        try:
+            async with asyncio.timeout(patience):
+                async with session.post(f"{self.url}/v1/chat/completions", json=body) as reply:
+                    self._take(reply.status, await reply.text(), stream)
+        except TimeoutError:
+            self.got["client left" if patience < 30 else "no reply in 30 s"] += 1
+
+    def _take(self, status: int, text: str, stream: bool) -> None:
+        if status == 200 and stream and text.rpartition("data: ")[2].startswith('{"error"'):
+            self.got["error in a stream"] += 1
+        elif status == 200 and ("[DONE]" in text if stream else "Answer: " in text):
+            self.got["answer"] += 1
+        elif status in ERRORS and "error" in json.loads(text):
+            self.got[f"error {status}"] += 1
+        else:
+            self.got["strange"] += 1
+            self.strange.append(f"{status} {text[:300]}")
+
+    def faults(self) -> list[str]:
+        """What is wrong."""
+        found = [f"strange reply: {text}" for text in self.strange[:5]]
+        if self.got["no reply in 30 s"]:
+            found.append(f"{self.got['no reply in 30 s']} requests without a reply")
+        early, last = self.seen[len(self.seen) // 4][2], self.seen[-1][2]
+        if last.resident > 1.1 * early.resident:
+            found.append(f"memory grew from {early.resident >> 20} to {last.resident >> 20} MiB")
+        if last.sockets > self.seen[0][2].sockets + 2:
+            found.append(f"{last.sockets} sockets are left, {self.seen[0][2].sockets} were open at first")
+        return found
+
+    def table(self) -> Table:
+        table = Table("requests", "seconds", "memory MiB", "sockets", "files")
+        for number, seconds, held in self.seen:
+            row = (number, f"{seconds:.0f}", f"{held.resident / 2**20:.1f}", held.sockets, held.files)
+            table.add_row(*map(str, row))
+        return table
+
+
+def config(folder: Path, upstream: str) -> Path:
+    models = {
+        name: {"base_url": f"{upstream}/{name}/v1", "model": "m", "concurrency": 512, "timeout": 2, "retries": 1}
+        for name in ("many", "single")
+    }
+    path = folder / "quorate.yaml"
+    path.write_text(json.dumps({"models": models}))
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Twenty thousand requests of every kind.")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--concurrency", type=int, default=64)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        processes.mock("trouble") as (upstream, _),
+        processes.quorate(config(Path(folder), upstream), free_port()) as (url, pid),
+    ):
+        soak = Soak(url, pid, options.requests)
+        asyncio.run(soak.run(options.concurrency))
+    console = Console(width=100)
+    console.print(soak.table())
+    console.print(", ".join(f"{what}: {times}" for what, times in soak.got.most_common()))
+    if faults := soak.faults():
+        sys.exit("\n".join(faults))
+
+
+if __name__ == "__main__":
+    main()
