@@ -14,14 +14,16 @@ inspect_ai = pytest.importorskip("inspect_ai")
 @pytest.mark.parametrize(("model", "least"), [(VOTE, 1.0), (TINY, 0.0)])
 def test_an_evaluation(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, least: float) -> None:
     """It runs to its end, scores the answers and counts the tokens."""
-    from inspect_ai.dataset import MemoryDataset, Sample
-    from inspect_ai.scorer import match
-    from inspect_ai.solver import generate
-
+    dataset, scorer, solver = (pytest.importorskip(f"inspect_ai.{part}") for part in ("dataset", "scorer", "solver"))
     monkeypatch.setenv("QUORATE_BASE_URL", url)
     monkeypatch.setenv("QUORATE_API_KEY", "any")
-    questions = [Sample(input="What is 17 * 24?", target="408"), Sample(input="And 24 * 17?", target="408")]
-    task = inspect_ai.Task(dataset=MemoryDataset(questions), solver=generate(), scorer=match(numeric=True))
+    questions = [
+        dataset.Sample(input="What is 17 * 24?", target="408"),
+        dataset.Sample(input="And 24 * 17?", target="408"),
+    ]
+    task = inspect_ai.Task(
+        dataset=dataset.MemoryDataset(questions), solver=solver.generate(), scorer=scorer.match(numeric=True)
+    )
     [log] = inspect_ai.eval(
         task, model=f"openai-api/quorate/{model}", log_dir=str(tmp_path), display="none", max_tokens=120, seed=1
     )

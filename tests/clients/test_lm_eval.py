@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +35,17 @@ def test_an_evaluation(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Every question is asked and scored, over both of the APIs that it knows."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    assert os.environ["OPENAI_API_KEY"] == "any"
     file = tmp_path / "products.jsonl"
     file.write_text(
         "".join(json.dumps({"question": f"What is 17 * 24? ({i})", "answer": "408"}) + "\n" for i in range(4))
     )
     (tmp_path / "products.yaml").write_text(TASK.format(file=file))
-    from lm_eval.tasks import TaskManager
-
+    tasks = pytest.importorskip("lm_eval.tasks")
     results: Any = lm_eval.simple_evaluate(
         model=kind,
         model_args=f"model={VOTE},base_url={url}/{path},num_concurrent=2,max_retries=1,tokenized_requests=False,tokenizer_backend=None",
         tasks=["products"],
-        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+        task_manager=tasks.TaskManager(include_path=str(tmp_path), include_defaults=False),
         apply_chat_template=kind == "local-chat-completions",
         bootstrap_iters=0,
     )

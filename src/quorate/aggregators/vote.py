@@ -66,6 +66,10 @@ class MajorityVote:
         own = candidate.answer
         return (own if own is not None else self._extract(self.extractor, candidate.text)) or None
 
+    def _voting(self, candidate: Candidate) -> Candidate:
+        answer = self.extract(candidate)
+        return candidate if candidate.answer == answer else candidate.model_copy(update={"answer": answer})
+
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
         """See `protocols.Tallier`."""
         answers = ((candidate, self.extract(candidate)) for candidate in candidates)
@@ -82,7 +86,7 @@ class MajorityVote:
         Raises:
             NoAnswer: no candidate is ok.
         """
-        voters = [c.model_copy(update={"answer": self.extract(c)}) for c in candidates if c.ok]
+        voters = [self._voting(c) for c in candidates if c.ok]
         if not voters:
             raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
         tally = _drawn(await self.tally(voters), run)

@@ -9,13 +9,15 @@ from typing import Any
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken, Event
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Failure, FinishReason, Usage
+from quorate.orchestrator.types import Candidate, Failure, Usage
 
 from .accounts import Bill
 from .faults import Faults
 from .reply import Choice, Counts, Malformed
 
 __all__ = ["Reading"]
+
+NOTHING = Usage()
 
 
 class Reading:
@@ -107,7 +109,7 @@ class Reading:
         """Leaves what there is of the others to the run."""
         left = self.left
         for choice, usage in zip(left, self.bill.rest(left), strict=True):
-            self._run.cut.append(_finished(self._candidate(choice, usage), "cancelled"))
+            self._run.cut.append(self._candidate(choice, usage, finish_reason="cancelled"))
 
     def _unless_error(self, reply: dict[str, Any]) -> None:
         if reply.get("error"):
@@ -146,16 +148,19 @@ class Reading:
             error = self._faults.bad_reply(choice.broken)
         elif choice.finish is not None:
             error = None
-        candidate = self._candidate(choice, usage)
-        candidate = _failed(candidate, error) if error else _finished(candidate, choice.finish or "stop")
+        candidate = self._candidate(
+            choice, usage, **(_failure(error) if error else {"finish_reason": choice.finish or "stop"})
+        )
         self._all_ended[candidate.index] = candidate
         return CandidateFailed(candidate=candidate) if error else CandidateFinished(candidate=candidate)
 
-    def _candidate(self, choice: Choice, usage: Usage) -> Candidate:
+    def _candidate(self, choice: Choice, usage: Usage, **end: Any) -> Candidate:
         """The candidate as it stands; its usage goes to the ledger here and nowhere else."""
         choice.ended = True
-        if usage != Usage():
-            self._run.record(self._blank.model, usage.model_copy(update={"estimated": self.bill.guessed}))
+        if usage != NOTHING:
+            guessed = self.bill.guessed
+            booked = usage if usage.estimated == guessed else usage.model_copy(update={"estimated": guessed})
+            self._run.record(self._blank.model, booked)
         return self._blank.model_copy(
             update={
                 "index": choice.index,
@@ -166,17 +171,14 @@ class Reading:
                 "usage": usage,
                 "logprobs": tuple(choice.logprobs) if choice.logprobs is not None else None,
                 "latency": choice.seconds if choice.seconds is not None else time.monotonic() - self.begun,
+                **end,
             }
         )
 
 
-def _finished(candidate: Candidate, reason: FinishReason) -> Candidate:
-    return candidate.model_copy(update={"finish_reason": reason})
-
-
-def _failed(candidate: Candidate, error: UpstreamError) -> Candidate:
+def _failure(error: UpstreamError) -> dict[str, Any]:
     failure = Failure(code=error.code, message=str(error), status=error.status, retry_after=error.retry_after)
-    return candidate.model_copy(update={"finish_reason": "error", "error": failure})
+    return {"finish_reason": "error", "error": failure}
 
 
 def _in_order(raws: list[Any]) -> list[Any]:
