@@ -12,8 +12,12 @@ from quorate.orchestrator.events import Event
 from quorate.orchestrator.run import Run
 
 
+class PowerCut(BaseException):
+    """Ends everything; an ordinary exception of an aggregator would be answered by the vote as it stood."""
+
+
 class FailsOnce(MajorityVote):
-    """A vote whose first count breaks."""
+    """A vote in whose first count the power fails."""
 
     broken = False
 
@@ -22,7 +26,7 @@ class FailsOnce(MajorityVote):
     ) -> AsyncGenerator[Event, None]:
         if not self.broken:
             self.broken = True
-            raise RuntimeError("power cut")
+            raise PowerCut("power cut")
         async for event in super().aggregate(question, candidates, run):
             yield event
 
@@ -34,7 +38,7 @@ async def main() -> None:
             vote = sample(tiny, n=4) | FailsOnce()
             try:
                 await vote.answer(question, checkpoints=kept, thread="monday")
-            except RuntimeError as error:
+            except PowerCut as error:
                 print(f"broke: {error}")
             answer = await vote.answer(question, checkpoints=kept, thread="monday")
             print(f"resumed: {answer.answer} from {len(answer.candidates)} samples drawn before")

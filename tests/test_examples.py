@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("compose.py", "within a budget"),
         ("checkpoints.py", "resumed: 42 from 4 samples"),
         ("server.py", "tokens"),
+        ("faults.py", "stragglers_cancelled"),
     ],
 )
 def test_an_example_runs(name: str, says: str) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .agents import Agent as Agent
     from .agents import Embedded as Embedded
     from .agents import Endpoint as Endpoint
+    from .agents import Fallback as Fallback
+    from .agents import Hedged as Hedged
+    from .agents import Pool as Pool
     from .agents import Recorded as Recorded
     from .aggregators import AdaptiveConsistency as AdaptiveConsistency
     from .aggregators import MajorityVote as MajorityVote
@@ -48,8 +51,11 @@ _HOME = {
     "Checkpoints": "orchestrator.checkpoints",
     "Embedded": "agents",
     "Endpoint": "agents",
+    "Fallback": "agents",
+    "Hedged": "agents",
     "MajorityVote": "aggregators",
     "Message": "orchestrator.types",
+    "Pool": "agents",
     "Pipeline": "orchestrator.pipeline",
     "Question": "orchestrator.types",
     "QuorateError": "orchestrator.errors",

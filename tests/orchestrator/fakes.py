@@ -21,7 +21,7 @@ from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Usage
 
-__all__ = ["Echo", "First", "Hangs", "Plurality", "Texts"]
+__all__ = ["Echo", "First", "Hangs", "Plurality", "PowerCut", "Texts"]
 
 
 class Texts(Agent):
@@ -130,8 +130,12 @@ class Plurality:
         yield Done(answer=Answer(text=tally[0].answer, answer=tally[0].answer, model=self.name, tally=tally))
 
 
+class PowerCut(BaseException):
+    """Ends the process, as far as a test can: no code of ours may answer it."""
+
+
 class Echo(Plurality):
-    """A plurality whose aggregation breaks until it is mended."""
+    """A plurality in whose aggregation the process dies until it is mended."""
 
     name = "echo"
     broken = True
@@ -140,6 +144,6 @@ class Echo(Plurality):
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
         if self.broken:
-            raise RuntimeError("power cut")
+            raise PowerCut
         async for event in super().aggregate(question, candidates, run):
             yield event

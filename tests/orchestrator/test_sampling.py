@@ -159,7 +159,7 @@ async def test_the_budget_of_samples_is_a_ceiling() -> None:
     """Four of sixteen samples allowed: four drawn, and said."""
     events = await drawn(sample(Texts("x"), n=16), Run(budget=Budget(samples=4)))
     assert len(finished(events)) == 4
-    assert events[-1] == StoppedEarly(reason="budget: 4 samples")
+    assert events[-1] == StoppedEarly(reason="budget: 4 samples", code="budget_exhausted")
 
 
 async def test_the_deadline_keeps_what_there_is() -> None:
@@ -168,7 +168,7 @@ async def test_the_deadline_keeps_what_there_is() -> None:
     events = await drawn(stage, Run(budget=Budget(seconds=0.05)))
     assert len(finished(events)) == 1
     assert [e.candidate.text for e in events if isinstance(e, CandidateCancelled)] == ["never"]
-    assert events[-1] == StoppedEarly(reason="budget: 0.05 seconds passed")
+    assert events[-1] == StoppedEarly(reason="budget: 0.05 seconds passed", code="budget_exhausted")
 
 
 async def test_when_nothing_finished_the_partial_texts_are_the_best_so_far() -> None:

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
+    from .chain import Fallback as Fallback
+    from .chain import Pool as Pool
+    from .chain import RoundRobin as RoundRobin
     from .embedded import Embedded as Embedded
+    from .endpoint import Breaking as Breaking
     from .endpoint import Endpoint as Endpoint
     from .endpoint import Price as Price
     from .endpoint import Rate as Rate
     from .endpoint import Retries as Retries
     from .endpoint import Timeouts as Timeouts
     from .endpoint import discover as discover
+    from .hedged import Hedged as Hedged
     from .recorded import Recorded as Recorded
     from .reward import RerankModel as RerankModel
     from .reward import RewardModel as RewardModel
@@ -25,14 +30,19 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Agent": "agent",
+    "Breaking": "endpoint",
     "Embedded": "embedded",
     "Endpoint": "endpoint",
+    "Fallback": "chain",
+    "Hedged": "hedged",
+    "Pool": "chain",
     "Price": "endpoint",
     "Rate": "endpoint",
     "Recorded": "recorded",
     "RerankModel": "reward",
     "Retries": "endpoint",
     "RewardModel": "reward",
+    "RoundRobin": "chain",
     "ScoreModel": "reward",
     "Timeouts": "endpoint",
     "VLLM": "vllm",
@@ -43,14 +53,19 @@ _HOME = {
 __all__ = [
     "VLLM",
     "Agent",
+    "Breaking",
     "Embedded",
     "Endpoint",
+    "Fallback",
+    "Hedged",
+    "Pool",
     "Price",
     "Rate",
     "Recorded",
     "RerankModel",
     "Retries",
     "RewardModel",
+    "RoundRobin",
     "ScoreModel",
     "Timeouts",
     "discover",

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Calling, Model, StoppingRule, Tailored, Tallier
+from quorate.orchestrator.protocols import Aggregator, Calling, Model, StoppingRule, Tallier
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.types import Candidate, Cluster, Question
 
+from .backing import Backed, closed, shortfall
 from .extraction import AnswerExtractor
 from .stopping import AdaptiveConsistency
-from .synthesis.writing import Writing, instead
+from .synthesis.writing import Writing
 from .vote import MajorityVote
 
 __all__ = ["Agreement", "Gate"]
@@ -55,7 +56,7 @@ class Agreement:
         return f"Agreement({self.share:g}, least={self.least})"
 
 
-class Gate:
+class Gate(Backed):
     """Calls the expensive aggregator only where the cheap one's tally leaves the rule unsure.
 
     `Answer.route` says which way it went, and why. Where the expensive one fails, gives nothing or has
@@ -79,8 +80,7 @@ class Gate:
         if not isinstance(chosen, Tallier):
             raise BadInput(f"Gate(cheap={chosen.name}): it must count votes (`tally`), such as MajorityVote()")
         self.expensive = expensive
-        self.cheap: Aggregator = chosen
-        self.tallier: Tallier = chosen
+        self.cheap = self.fallback = chosen
         self.rule = rule or AdaptiveConsistency()
 
     @property
@@ -92,18 +92,6 @@ class Gate:
         """See `protocols.Calling`: both, since the cheap one answers where the expensive one fails."""
         return sum(each.calls(n) for each in (self.expensive, self.cheap) if isinstance(each, Calling))
 
-    def tailored(self, question: Question) -> Tallier:
-        """See `protocols.Tailored`; the cheap aggregator's, where what counts depends on the question."""
-        return self.cheap.tailored(question) if isinstance(self.cheap, Tailored) else self.tallier
-
-    def extract(self, candidate: Candidate) -> str | None:
-        """What the candidate votes for in the cheap aggregator's tally."""
-        return self.tallier.extract(candidate)
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """The cheap aggregator's tally."""
-        return await self.tallier.tally(candidates)
-
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
@@ -112,8 +100,7 @@ class Gate:
         Raises:
             NoAnswer: no candidate is ok.
         """
-        if not any(c.ok for c in candidates):
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        self.check(candidates)
         tally = await self.tailored(question).tally(candidates)
         sure = self.rule.stop(candidates, tally) if tally else None
         route = f"{self.cheap.name}: {sure}" if sure else f"{self.expensive.name}: {_standing(tally)}, not settled"
@@ -124,27 +111,21 @@ class Gate:
 
     async def _dear(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
         writing, where = Writing(live=run.live), f"{run.stage}: {self.expensive.name}"
-        if (reason := run.exhausted()) is None:
+        if run.exhausted() is None:
             async with aclosing(writing.events(self.expensive.aggregate(question, candidates, run))) as events:
                 async for event in events:
                     yield event
             if writing.answer is not None:
                 yield Done(answer=writing.answer)
                 return
-            note = Degradation(code="aggregator_failed", where=where, detail=writing.problem)
-        else:
-            note = Degradation(code="budget_exhausted", where=where, detail=reason)
-        rest = instead(self.cheap, question, candidates, run, (note,), writing, AnswerExtractor())
-        async with aclosing(rest) as events:
+        rest = self.instead(question, candidates, run, (shortfall(run, where, writing.problem),))
+        async with aclosing(writing.over(rest, AnswerExtractor())) as events:
             async for event in events:
                 yield event
 
     async def aclose(self) -> None:
         """Closes both aggregators."""
-        for owner in (self.expensive, self.cheap):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((self.expensive, self.cheap))
 
     def __repr__(self) -> str:
         return f"Gate({self.expensive!r}, cheap={self.cheap!r}, rule={self.rule!r})"

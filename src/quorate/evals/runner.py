@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from quorate.orchestrator.errors import DataError, NoAnswer, Unreachable
+from quorate.orchestrator.errors import CircuitOpen, DataError, NoAnswer, Unreachable
 from quorate.orchestrator.types import Failure
 
 from .allowance import Allowance
@@ -25,7 +25,7 @@ __all__ = ["PATIENCE", "Engine", "Outcome", "Runner"]
 
 PATIENCE = 16
 """Failures of one kind in a row after which a pipeline is given up; the run ends when all are."""
-_FATAL = frozenset({Unreachable.code, DataError.code})
+_FATAL = frozenset({Unreachable.code, CircuitOpen.code, DataError.code})
 """What ends a run that went well before: the server is gone, or the bank cannot be written."""
 
 

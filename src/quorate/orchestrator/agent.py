@@ -19,8 +19,8 @@ from .events import (
 )
 from .merging import until
 from .model import Answering
-from .run import Ledger, Run
-from .types import Answer, Candidate, Degradation, Question
+from .run import Ledger, Run, cut_short
+from .types import Answer, Candidate, Question
 
 __all__ = ["Agent"]
 
@@ -65,12 +65,12 @@ class Agent(Answering):
 
     def _cut_off(self, run: Run) -> list[Event]:
         """The answer as far as it came before the deadline."""
-        reason = run.exhausted() or "budget: out of time"
+        reason = run.exhausted() or run.timed_out()
         partial = next((c for c in run.cut if c.text), None)
         if partial is None:
             raise NoAnswer(f"{self.name} gave no text in time ({reason})", status=504, code="budget_exhausted")
-        note = Degradation(code="budget_exhausted", where=f"answer: {self.name}", detail=reason)
-        answer = self._answer(partial, run).with_(finish_reason="length", stopped=reason, degraded=(note,))
+        notes = (cut_short(reason, f"answer: {self.name}"), *partial.degraded)
+        answer = self._answer(partial, run).with_(finish_reason="length", stopped=reason, degraded=notes)
         return [CandidateCancelled(candidate=partial), Done(answer=answer)]
 
     def _answer(self, candidate: Candidate, run: Run) -> Answer:
@@ -82,6 +82,7 @@ class Agent(Answering):
             tool_calls=candidate.tool_calls,
             finish_reason=candidate.finish_reason or "stop",
             candidates=(candidate,),
+            degraded=candidate.degraded,
             usage=run.ledger.usage,
             stages=run.ledger.stages,
         )

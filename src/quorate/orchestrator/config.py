@@ -13,11 +13,10 @@ A wrong field is reported with file, line and name. Edge of the room: it may imp
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -25,129 +24,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_vali
 from quorate.server.settings import ServerSettings
 
 from .catalogue import MAX_SAMPLES, Catalogue
-from .errors import BadInput, ConfigError, MissingExtra, UnknownName
+from .config_models import MODEL_TYPES, ModelConfig, built_models, endpoint_by_default
+from .errors import BadInput, ConfigError, UnknownName
 from .protocols import Model, StoppingRule
 from .recipes import RECIPES, STOPPING, TOGETHER, Composed, Parts
 from .types import Frozen, Sampling
 
 __all__ = ["Config", "load_config", "schema"]
-
-
-class RateConfig(Frozen):
-    """At most so many requests in so many seconds; further ones wait."""
-
-    requests: int = Field(ge=1)
-    seconds: float = Field(default=1.0, gt=0)
-
-
-class PriceConfig(Frozen):
-    """Money for a million tokens."""
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-
-class EndpointConfig(Frozen):
-    """Any OpenAI-compatible server."""
-
-    type: Literal["endpoint"] = "endpoint"
-    base_url: str
-    model: str | None = None
-    """As the server names it; the key in `models` if not given."""
-    key_env: str | None = None
-    """Environment variable that holds the API key; keys themselves never stand in the file."""
-    key_file: Path | None = None
-    """File that holds it instead, such as a mounted secret."""
-    sampling: Sampling = Sampling()
-    concurrency: int = Field(default=64, ge=1)
-    rate: RateConfig | None = None
-    price: PriceConfig | None = None
-    timeout: float = Field(default=600.0, gt=0)
-    """Seconds for one request, from sending to the last token."""
-    retries: int = Field(default=3, ge=0)
-
-    def build(self, name: str) -> Model:
-        from quorate.agents.endpoint import Endpoint, Price, Rate, Retries, Timeouts
-
-        key = self._key(f"models.{name}")
-        return Endpoint(
-            self.model or name,
-            base_url=self.base_url,
-            api_key=key,
-            name=name,
-            sampling=self.sampling,
-            concurrency=self.concurrency,
-            rate=Rate(**self.rate.model_dump()) if self.rate else None,
-            price=Price(**self.price.model_dump()) if self.price else None,
-            timeouts=Timeouts(total=self.timeout),
-            retries=Retries(attempts=self.retries + 1),
-        )
-
-    def _key(self, where: str) -> str | None:
-        if self.key_env and self.key_file:
-            raise ConfigError("give key_env or key_file, not both", field=f"{where}.key_file")
-        if self.key_env:
-            if key := os.environ.get(self.key_env):
-                return key
-            raise ConfigError(f"the environment variable {self.key_env} is not set", field=f"{where}.key_env")
-        if self.key_file is None:
-            return None
-        try:
-            return self.key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            said = getattr(error, "strerror", None) or "not text"
-            raise ConfigError(f"{self.key_file} cannot be read: {said}", field=f"{where}.key_file") from None
-
-
-class EmbeddedConfig(Frozen):
-    """A shipped model, or any folder with a causal language model, through transformers."""
-
-    type: Literal["embedded"]
-    model: str = "quorate-tiny-base"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    sampling: Sampling = Sampling()
-
-    def build(self, name: str) -> Model:
-        from quorate.agents import Embedded
-
-        return Embedded(self.model, name=name, dtype=self.dtype, sampling=self.sampling)
-
-
-class VLLMConfig(Frozen):
-    """A model in vLLM's engine, in this process."""
-
-    type: Literal["vllm"]
-    model: str
-    sampling: Sampling = Sampling()
-    engine: dict[str, Any] = Field(default_factory=dict)
-    """vLLM's engine arguments, such as max_model_len or tensor_parallel_size."""
-
-    def build(self, name: str) -> Model:
-        from quorate.agents import VLLM
-
-        return VLLM(self.model, name=name, sampling=self.sampling, **self.engine)
-
-
-class RecordedConfig(Frozen):
-    """Answers from a JSONL file."""
-
-    type: Literal["recorded"]
-    file: Path
-
-    def build(self, name: str) -> Model:
-        from quorate.agents import Recorded
-
-        return Recorded(self.file, name=name)
-
-
-def _endpoint_by_default(value: Any) -> Any:
-    return {"type": "endpoint", **value} if isinstance(value, dict) else value
-
-
-ModelConfig = Annotated[
-    EndpointConfig | EmbeddedConfig | VLLMConfig | RecordedConfig,
-    Field(discriminator="type"),
-]
 
 
 def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
@@ -184,6 +67,16 @@ class PipelineConfig(Frozen):
     wave: int | None = Field(default=None, ge=1)
     stop: StopConfig | None = None
     sampling: Sampling = Sampling()
+    quorum: int | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Good samples that will do, as a number or as a share of n; the others are cancelled after `grace`."""
+    grace: float = Field(default=0.5, ge=0)
+    """Seconds."""
+    least: int = Field(default=1, ge=1)
+    """With fewer good samples in the end there is an error instead of an answer."""
+    sample_seconds: float | None = Field(default=None, gt=0)
+    """For sampling; then the samples that there are go on to the aggregator."""
+    aggregate_seconds: float | None = Field(default=None, gt=0)
+    """For the aggregator; then the vote as it stands is the answer."""
     aggregator: str | None = None
     """The model that judges or synthesizes; the first of `models` if not given."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -208,11 +101,13 @@ class PipelineConfig(Frozen):
         n = self.n or recipe.n
         parts = Parts(tuple(models), n, options, helper=aggregator, stop=stop, wave=self.wave, sampling=self.sampling)
         with _as_config_error(f"pipelines.{name}"):
-            return recipe.build(parts).named(name)
+            pipeline = recipe.build(parts).named(name).within(self.aggregate_seconds)
+            limits = {"quorum": self.quorum, "grace": self.grace, "least": self.least, "seconds": self.sample_seconds}
+            return pipeline.drawing(**limits)
 
     def _together(self, name: str, models: Sequence[Model]) -> Composed:
         recipe = TOGETHER[self.pipeline]
-        for field in ("n", "wave", "stop", "aggregator"):
+        for field in ("n", "wave", "stop", "aggregator", "quorum", "sample_seconds", "aggregate_seconds"):
             if getattr(self, field) is not None:
                 raise ConfigError(
                     f"{self.pipeline} has none: models that write together draw no samples; put a vote over it",
@@ -248,7 +143,7 @@ class Config(Frozen):
     @classmethod
     def _default_types(cls, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("models"), dict):
-            return {**value, "models": {k: _endpoint_by_default(v) for k, v in value["models"].items()}}
+            return {**value, "models": {k: endpoint_by_default(v) for k, v in value["models"].items()}}
         return value
 
     def catalogue(self) -> Catalogue:
@@ -273,14 +168,7 @@ class Config(Frozen):
         return ConfigError(error.message, file=path, line=_line(node, error.field.split(".")), field=error.field)
 
     def _catalogue(self) -> Catalogue:
-        built: dict[str, Model] = {}
-        for name, described in self.models.items():
-            try:
-                built[name] = described.build(name)
-            except (ConfigError, UnknownName, MissingExtra):
-                raise
-            except BadInput as error:
-                raise ConfigError(str(error), field=f"models.{name}") from error
+        built = built_models(self.models)
         catalogue = Catalogue(dict(built), max_samples=self._max_samples)
         for name, config in self.pipelines.items():
             if name in built:
@@ -330,9 +218,19 @@ def load_config(path: str | Path) -> Config:
 
 def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
     first = error.errors(include_url=False)[0]
-    loc = [str(part) for part in first["loc"] if part not in ("endpoint", "embedded", "vllm", "recorded")]
+    loc = [str(part) for part in first["loc"] if not _is_branch(part)]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return ConfigError(first["msg"] + more, file=path, line=_line(node, loc), field=".".join(loc) or None)
+
+
+def _is_branch(part: int | str) -> bool:
+    """Pydantic's name for one of several forms that a value may take."""
+    return (
+        part in MODEL_TYPES
+        or part in ("int", "float")
+        or str(part).startswith("constrained-")
+        or (isinstance(part, str) and part.endswith("Config"))
+    )
 
 
 def _line(node: yaml.Node, loc: list[str]) -> int:

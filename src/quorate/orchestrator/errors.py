@@ -9,6 +9,7 @@
     ├── UpstreamError             a model's server failed; its status code survives
     │   ├── Unreachable           no connection (HTTP 502)
     │   ├── RateLimited           429, with the server's Retry-After
+    │   ├── CircuitOpen           not asked, because it failed too often just now (HTTP 503, with Retry-After)
     │   ├── TimedOut              no reply in time (HTTP 504)
     │   ├── Rejected              another 4xx: the request or the key was refused
     │   └── BadReply              a 5xx, or a reply that is not what the protocol says
@@ -27,6 +28,7 @@ from pathlib import Path
 __all__ = [
     "BadInput",
     "BadReply",
+    "CircuitOpen",
     "ConfigError",
     "DataError",
     "MissingExtra",
@@ -135,6 +137,13 @@ class RateLimited(UpstreamError):
     code = "rate_limited"
 
 
+class CircuitOpen(UpstreamError):
+    """The upstream was not asked: it failed too often just now, and is left alone for a while."""
+
+    status = 503
+    code = "circuit_open"
+
+
 class TimedOut(UpstreamError):
     """The upstream did not reply in time."""
 
@@ -158,7 +167,7 @@ class BadReply(UpstreamError):
 class NoAnswer(QuorateError):
     """Nothing to answer with: every candidate failed, or the budget ended before the first.
 
-    Takes the status and Retry-After of the first cause, so that a 429 stays a 429.
+    Takes the status and Retry-After of the most telling cause, so that a 429 stays a 429.
     """
 
     status = 502

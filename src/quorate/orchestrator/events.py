@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .types import Answer, Candidate, Cluster, Frozen, TokenLogprob
+from .types import Answer, Candidate, Cluster, Code, Frozen, TokenLogprob
 
 __all__ = [
     "CandidateCancelled",
@@ -71,6 +71,8 @@ class TallyChanged(Frozen):
 class StoppedEarly(Frozen):
     type: Literal["stopped_early"] = "stopped_early"
     reason: str
+    code: Code | None = None
+    """How the answer is marked; None where a rule was content with the samples there are."""
 
 
 class SynthesisToken(Frozen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -50,19 +50,23 @@ async def merge(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T,
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(deadline: float | None, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The items of a stream up to a time of the loop's clock.
+Deadline = float | None | Callable[[], float | None]
+
+
+async def until(deadline: Deadline, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The items of a stream up to a time of the loop's clock; a function is asked anew before each item.
 
     Raises:
         TimeoutError: the deadline passed first; the stream has been closed.
     """
     async with aclosing(stream):
         while True:
+            at = deadline() if callable(deadline) else deadline
             try:
-                if deadline is None:
+                if at is None:
                     item = await anext(stream)
                 else:
-                    async with asyncio.timeout_at(deadline):
+                    async with asyncio.timeout_at(at):
                         item = await anext(stream)
             except StopAsyncIteration:
                 return

@@ -24,7 +24,9 @@ from .protocols import Model, Sampler
 from .run import Run
 from .types import Answer, Candidate, Failure, Question
 
-__all__ = ["failure_of", "proposals"]
+__all__ = ["failure_of", "most_telling", "proposals"]
+
+_TELLING = (429, 503, 504)
 
 log = logging.getLogger("quorate")
 
@@ -35,6 +37,24 @@ def failure_of(error: Exception) -> Failure:
         return Failure(code=error.code, message=str(error), status=error.status, retry_after=error.retry_after)
     log.error("a model raised %s", type(error).__name__, exc_info=error)
     return Failure(code="model_crashed", message=f"{type(error).__name__}: {error}", status=500)
+
+
+def most_telling(failures: Sequence[Failure]) -> Failure:
+    """The failure that tells the caller most of what to do, the first of equals, with how many there were.
+
+    One that says when to come back before one that says to come back: 429, 503, 504, any other 5xx, then the 4xx
+    that trying again cannot help. Its Retry-After is the shortest of those with its status, since one good
+    sample is enough.
+    """
+    chosen = min(failures, key=_rank)
+    waits = [f.retry_after for f in failures if f.status == chosen.status and f.retry_after is not None]
+    return chosen.model_copy(update={"retry_after": min(waits, default=None)})
+
+
+def _rank(failure: Failure) -> int:
+    if failure.status in _TELLING:
+        return _TELLING.index(failure.status)
+    return len(_TELLING) + (failure.status < 500)
 
 
 async def proposals(model: Model, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
@@ -95,5 +115,6 @@ def _as_candidate(blank: Candidate, answer: Answer, latency: float) -> Candidate
             "finish_reason": answer.finish_reason,
             "usage": answer.usage,
             "latency": latency,
+            "degraded": answer.degraded,
         }
     )

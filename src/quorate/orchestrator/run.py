@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .types import Candidate, Frozen, StageUsage, Usage
+from .types import Candidate, Code, Degradation, Frozen, StageUsage, Usage
 from .watch import UNWATCHED, Watch
 
 if TYPE_CHECKING:
     from .checkpoints import Checkpoints
 
-__all__ = ["Budget", "Ledger", "Run", "derive_seed"]
+__all__ = ["Budget", "Ledger", "Run", "cut_short", "derive_seed"]
+
+NESTED_EARLIER = 0.05
+"""Of the time left, by which a nested pipeline has to end before the stage that waits for it..."""
+NESTED_MOST = 0.1
+"""...but never more seconds than these."""
+_STAGE = "deadline:"
 
 
 class Budget(Frozen):
@@ -82,20 +88,28 @@ class Run:
     checkpoints: Checkpoints | None = None
     thread: str = ""
     """Name under which checkpoints of this run are kept."""
+    until: float | None = None
+    """When the stage has to end, on the monotonic clock; the budget may end before."""
     cut: list[Candidate] = field(default_factory=list)
     """Where an agent leaves the part of a candidate that it had when it was cancelled."""
     watch: Watch = UNWATCHED
     """Is told of stages and upstream calls, of nested pipelines and judges too."""
 
-    def at(self, stage: str, *, live: bool | None = None) -> Run:
+    def at(self, stage: str, *, live: bool | None = None, seconds: float | None = None) -> Run:
         """The same run inside one stage, which begins now, with a fresh list of cut candidates."""
         self.watch.stage(self.thread, stage)
-        return replace(self, stage=stage, live=self.live if live is None else live, cut=[])
+        until = self.until if seconds is None else _earliest(self.until, time.monotonic() + seconds)
+        return replace(self, stage=stage, live=self.live if live is None else live, until=until, cut=[])
 
     def nested(self, index: int) -> Run:
-        """The run of a pipeline that serves as proposer: its own ledger page, seed and thread."""
+        """The run of a pipeline that serves as proposer: its own ledger page, seed and thread.
+
+        Its deadline lies a little before that of this run, so that it can hand up the best answer so far.
+        """
+        left = self.seconds_left
         return replace(
             self,
+            until=None if left is None else time.monotonic() + left - min(NESTED_MOST, NESTED_EARLIER * left),
             seed=derive_seed(self.seed, "nested", index),
             ledger=Ledger(self.ledger),
             thread=f"{self.thread}/{self.stage}.{index}",
@@ -125,12 +139,14 @@ class Run:
 
     @property
     def deadline(self) -> float | None:
-        """On the monotonic clock."""
-        return None if self.budget.seconds is None else self.started + self.budget.seconds
+        """Of the request or the stage, whichever comes first, on the monotonic clock."""
+        seconds = self.budget.seconds
+        return self.until if seconds is None else _earliest(self.until, self.started + seconds)
 
     @property
     def seconds_left(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def tokens_left(self, unrecorded: int = 0) -> int | None:
         """Tokens still allowed when `unrecorded` have arrived that no ledger entry holds yet."""
@@ -148,4 +164,21 @@ class Run:
         if self.budget.money is not None and (self.ledger.root.usage.cost or 0.0) >= self.budget.money:
             yield f"budget: {self.budget.money} of money spent"
         if self.seconds_left == 0:
-            yield f"budget: {self.budget.seconds} seconds passed"
+            yield self.timed_out()
+
+    def timed_out(self) -> str:
+        """That the deadline has passed, in the words of `exhausted`."""
+        seconds = self.budget.seconds
+        if seconds is not None and (self.until is None or self.started + seconds <= self.until):
+            return f"budget: {seconds} seconds passed"
+        return f"{_STAGE} the time of stage {self.stage!r} is over"
+
+
+def cut_short(reason: str, where: str) -> Degradation:
+    """What `Run.exhausted` says, as it is told of an answer."""
+    code: Code = "deadline_passed" if reason.startswith(_STAGE) else "budget_exhausted"
+    return Degradation(code=code, where=where, detail=reason)
+
+
+def _earliest(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)

@@ -4,13 +4,17 @@ sample(qwen, n=16)                                   one wave of sixteen
 sample(qwen, n=16, stop=AdaptiveConsistency(0.95))   waves, until the rule is sure
 sample([qwen, llama], n=16)                          dealt round-robin: eight each
 sample(vote, n=3)                                    a pipeline is a model, so it can propose
+sample(qwen, n=5, quorum=4, grace=0.5)               four will do; the fifth gets half a second more
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .errors import BadInput, NoAnswer
@@ -25,10 +29,10 @@ from .events import (
     TallyChanged,
 )
 from .merging import merge, until
-from .proposers import proposals
+from .proposers import most_telling, proposals
 from .protocols import Aggregator, Limited, Model, StoppingRule, Tallier
-from .run import Run
-from .types import Candidate, Cluster, Question, Sampling
+from .run import Run, cut_short
+from .types import Candidate, Cluster, Failure, Question, Sampling
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -37,6 +41,8 @@ __all__ = ["Sample", "sample"]
 
 DEFAULT_WAVE = 4
 """Samples in flight at once where a stopping rule may make further ones needless."""
+SLACK = 0.02
+"""Seconds that the count of the votes may take beyond a deadline."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,15 @@ class Sample:
     """Samples in flight at once: 1 spends fewest tokens, n has least latency."""
     sampling: Sampling = field(default_factory=Sampling)
     """Defaults where the caller sets nothing."""
+    quorum: int | float | None = None
+    """Good samples that will do, as a number or as a share of n: once there are so many, no further one starts,
+    and those that run are cancelled after `grace`."""
+    grace: float = 0.5
+    """Seconds."""
+    least: int = 1
+    """With fewer good samples in the end there is an error instead of an answer."""
+    seconds: float | None = None
+    """For the whole stage; then the samples that there are go on to the aggregator."""
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -64,6 +79,18 @@ class Sample:
             raise BadInput(f"sample(stop={self.stop!r}): not a stopping rule: it needs a method `stop`")
         if self.wave is not None and self.wave < 1:
             raise BadInput(f"sample(wave={self.wave}): a wave holds at least 1 sample")
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        share = isinstance(self.quorum, float)
+        if self.quorum is not None and not (0 < self.quorum < 1 if share else 1 <= self.quorum <= self.n):
+            raise BadInput(f"sample(quorum={self.quorum!r}): give 1 to n={self.n} samples, or a share such as 0.8")
+        if not 0 <= self.grace < math.inf:
+            raise BadInput(f"sample(grace={self.grace!r}): give a number of seconds, 0 or more")
+        if not 1 <= self.least <= self.n:
+            raise BadInput(f"sample(least={self.least!r}): give a number from 1 to n={self.n}")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise BadInput(f"sample(seconds={self.seconds!r}): give a number of seconds above 0")
 
     def __or__(self, aggregator: Aggregator) -> Pipeline:
         """`sample(...) | aggregate`: the pipeline of both.
@@ -81,6 +108,29 @@ class Sample:
         """Events of all candidates, with the votes as they change; ends without `Done`."""
         question = question.model_copy(update={"sampling": question.sampling.over(self.sampling)})
         return _Draw(self, question, run, tallier).events()
+
+    def sized(self, n: int) -> Sample:
+        """The same stage drawing n candidates; a quorum or a minimum that is larger becomes n."""
+        quorum = min(self.quorum, n) if isinstance(self.quorum, int) else self.quorum
+        return replace(self, n=n, quorum=quorum, least=min(self.least, n))
+
+    def enough(self, n: int) -> int:
+        """How many good samples of n are a quorum."""
+        if self.quorum is None:
+            return n
+        return min(n, self.quorum if isinstance(self.quorum, int) else math.ceil(self.quorum * n))
+
+    def missed(self, candidates: Sequence[Candidate]) -> str | None:
+        """That there is no quorum among the candidates of a whole stage, in words."""
+        good = sum(c.ok for c in candidates)
+        if self.quorum is None or good >= self.enough(self.n):
+            return None
+        return f"{good} good samples of {self.n}, and {self.enough(self.n)} were to be a quorum"
+
+    @property
+    def cuts(self) -> bool:
+        """Samples may be cut short, so their tokens have to be known while they come."""
+        return self.stop is not None or self.quorum is not None or self.seconds is not None
 
     def waves(self, n: int, *, frugal: bool = False) -> Iterator[range]:
         """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
@@ -102,14 +152,39 @@ def sample(
     stop: StoppingRule | None = None,
     wave: int | None = None,
     sampling: Sampling | None = None,
+    quorum: int | float | None = None,
+    grace: float = 0.5,
+    least: int = 1,
+    seconds: float | None = None,
 ) -> Sample:
     """A stage that draws `n` candidates from one or several models; compose it with `|`.
 
+    Args:
+        models: who is asked, dealt round-robin.
+        n: candidates.
+        stop: ends sampling once it is content.
+        wave: samples in flight at once.
+        sampling: settings where the caller sets nothing.
+        quorum: good samples that will do, as a number or a share of n; the others are cancelled after `grace`.
+        grace: seconds that the others have from then on.
+        least: good samples without which there is an error instead of an answer.
+        seconds: for the whole stage; then what there is goes on to the aggregator.
+
     Raises:
-        BadInput: there is no model, or n or wave is below 1.
+        BadInput: there is no model, or a number is impossible.
     """
     chosen = tuple(models) if isinstance(models, Sequence) else (models,)
-    return Sample(chosen, n=n, stop=stop, wave=wave, sampling=sampling or Sampling())
+    return Sample(
+        chosen,
+        n=n,
+        stop=stop,
+        wave=wave,
+        sampling=sampling or Sampling(),
+        quorum=quorum,
+        grace=grace,
+        least=least,
+        seconds=seconds,
+    )
 
 
 @dataclass
@@ -123,6 +198,11 @@ class _Draw:
     candidates: list[Candidate] = field(default_factory=list)
     tally: tuple[Cluster, ...] = ()
     rule: StoppingRule | None = None
+    enough: int = 0
+    """Good candidates that will do."""
+    good: int = 0
+    patience: float | None = None
+    """When the others' grace ends, once there is a quorum."""
     arriving: dict[int, int] = field(default_factory=dict)
     """Tokens seen of candidates that have not ended, by index."""
     ended: dict[int, Candidate] = field(default_factory=dict)
@@ -133,41 +213,41 @@ class _Draw:
         n = self.stage.n if limit is None else min(self.stage.n, limit)
         rule = self.stage.stop
         self.rule = rule.within(n) if isinstance(rule, Limited) else rule
+        self.enough = self.stage.enough(n)
         frugal = self.run.budget.tokens is not None or self.run.budget.money is not None
         for indices in self.stage.waves(n, frugal=frugal):
-            reason = None
+            stopped = None
             async with aclosing(self._wave(indices)) as wave:
                 async for event in wave:
                     yield event
                     if isinstance(event, StoppedEarly):
-                        reason = event.reason
-            if reason is not None:
+                        stopped = event
+            if stopped is not None:
                 break
         else:
             if n < self.stage.n:
-                yield StoppedEarly(reason=f"budget: {n} samples")
+                yield StoppedEarly(reason=f"budget: {n} samples", code="budget_exhausted")
         self._check()
 
     async def _wave(self, indices: range) -> AsyncGenerator[Event, None]:
         """One wave; ends with `StoppedEarly` if it shall be the last."""
-        if (reason := self.run.exhausted()) is not None:
-            yield StoppedEarly(reason=reason)
+        if (stopped := self._beforehand()) is not None:
+            yield stopped
             return
-        reason = None
         async with aclosing(self._draws(indices)) as draws:
             try:
                 async for event in draws:
                     async for out in self._noted(event):
                         yield out
-                    if (reason := self._enough(last=self._ended(indices))) is not None:
+                    if (stopped := self._enough(last=self._ended(indices))) is not None:
                         break
             except TimeoutError:
-                reason = self.run.exhausted() or "budget: out of time"
+                stopped = self._overtime()
         for event in self._unread():
             async for out in self._noted(event):
                 yield out
-        if reason is not None:
-            yield StoppedEarly(reason=reason)
+        if stopped is not None and not (stopped.code == "stragglers_cancelled" and self._whole(indices)):
+            yield stopped
 
     def _draws(self, indices: range) -> AsyncGenerator[Event, None]:
         question = self.question
@@ -176,7 +256,12 @@ class _Draw:
             limit = question.sampling.max_tokens
             question = question.sampled(max_tokens=left if limit is None else min(limit, left))
         streams = [self._watched(proposals(m, question, mine, self.run)) for m, mine in self.stage.shares(indices)]
-        return until(self.run.deadline, merge(streams))
+        return until(self.run.deadline if self.stage.quorum is None else self._until, merge(streams))
+
+    def _until(self) -> float | None:
+        """When the samples that run are given up."""
+        ends = (self.run.deadline, self.patience)
+        return min((end for end in ends if end is not None), default=None)
 
     async def _watched(self, stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """Counts where the ledger counts, before the event waits in the queue to be read."""
@@ -198,9 +283,11 @@ class _Draw:
             case CandidateFinished(candidate=candidate):
                 candidate = self._voting(candidate)
                 self.candidates.append(candidate)
+                self.good += 1
+                if self.good >= self.enough and self.patience is None:
+                    self.patience = time.monotonic() + self.stage.grace
                 yield CandidateFinished(candidate=candidate)
-                if self.tallier is not None:
-                    self.tally = await self.tallier.tally(self.candidates)
+                if self.tallier is not None and await self._counted(self.tallier):
                     yield TallyChanged(tally=self.tally)
             case CandidateFailed(candidate=candidate) | CandidateCancelled(candidate=candidate):
                 self.candidates.append(candidate)
@@ -215,14 +302,50 @@ class _Draw:
             return candidate
         return candidate.model_copy(update={"answer": self.tallier.extract(candidate)})
 
+    async def _counted(self, tallier: Tallier) -> bool:
+        """Whether the votes could be counted in time; if not, they stand as they stood."""
+        deadline = self.run.deadline
+        if deadline is None:
+            self.tally = await tallier.tally(self.candidates)
+            return True
+        try:
+            async with asyncio.timeout_at(max(deadline, time.monotonic() + SLACK)):
+                self.tally = await tallier.tally(self.candidates)
+        except TimeoutError:
+            return False
+        return True
+
     def _ended(self, indices: range) -> bool:
         return sum(c.index in indices for c in self.candidates) == len(indices)
 
-    def _enough(self, *, last: bool) -> str | None:
+    def _whole(self, indices: range) -> bool:
+        """Nothing had to be cancelled in the end, and nothing else was to come."""
+        drawn = {c.index for c in self.candidates if c.finish_reason != "cancelled"}
+        return indices.stop >= self.stage.n and drawn.issuperset(indices)
+
+    def _beforehand(self) -> StoppedEarly | None:
+        """Why a wave need not begin."""
+        if (reason := self.run.exhausted()) is not None:
+            return _cut_off(reason)
+        return StoppedEarly(reason=f"quorum: {self.good} good samples") if self.patience is not None else None
+
+    def _enough(self, *, last: bool) -> StoppedEarly | None:
         """Why to stop; a budget that ends just with the wave has cut nothing off."""
         if self.rule is not None and (reason := self.rule.stop(self.candidates, self.tally)) is not None:
-            return reason
-        return None if last else self.run.exhausted(sum(self.arriving.values()))
+            return StoppedEarly(reason=reason)
+        if last:
+            return None
+        if (reason := self.run.exhausted(sum(self.arriving.values()))) is not None:
+            return _cut_off(reason)
+        return self._overtime() if self.patience is not None and time.monotonic() >= self.patience else None
+
+    def _overtime(self) -> StoppedEarly:
+        """A deadline has passed: the run's, the stage's, or that of the grace after a quorum."""
+        deadline = self.run.deadline
+        if self.patience is None or (deadline is not None and deadline <= self.patience):
+            return _cut_off(self.run.exhausted() or self.run.timed_out())
+        reason = f"quorum: {self.enough} good samples, and {self.stage.grace:g} s for the others"
+        return StoppedEarly(reason=reason, code="stragglers_cancelled")
 
     def _unread(self) -> list[Event]:
         """What had come when sampling stopped: no finished sample is lost, a partial one counts as cancelled.
@@ -245,12 +368,30 @@ class _Draw:
         return CandidateFinished(candidate=candidate.model_copy(update={"finish_reason": "length"}))
 
     def _check(self) -> None:
-        if any(c.ok for c in self.candidates):
+        if self.good >= self.stage.least:
             return
-        failure = next((c.error for c in self.candidates if c.error is not None), None)
-        if failure is None:
-            raise NoAnswer(f"no candidate before the end ({self.run.exhausted() or 'cut off'})", status=504)
-        count = f"all {len(self.candidates)} candidates failed; the first: " if len(self.candidates) > 1 else ""
+        drawn, failures = len(self.candidates), [c.error for c in self.candidates if c.error is not None]
+        if not failures:
+            raise NoAnswer(f"{self._too_few()} before the end ({self.run.exhausted() or 'cut off'})", status=504)
+        if len(failures) < drawn - self.good:
+            cut = f"{drawn - self.good - len(failures)} samples were cut off"
+            failures.append(Failure(code="budget_exhausted", message=cut, status=504))
+        worst = most_telling(failures)
+        count = f"all {drawn} candidates failed; " if not self.good and drawn > 1 else ""
+        count = f"{self._too_few()}; " if self.good else count
+        which = "the first: " if all(f.status == worst.status for f in failures) else "among them: "
         raise NoAnswer(
-            f"{count}{failure.message}", status=failure.status, code=failure.code, retry_after=failure.retry_after
+            f"{count}{which if count else ''}{worst.message}",
+            status=worst.status,
+            code=worst.code,
+            retry_after=worst.retry_after,
         )
+
+    def _too_few(self) -> str:
+        if not self.good:
+            return "no candidate"
+        return f"{self.good} good of {len(self.candidates)} candidates where at least {self.stage.least} are needed"
+
+
+def _cut_off(reason: str) -> StoppedEarly:
+    return StoppedEarly(reason=reason, code=cut_short(reason, "sample").code)

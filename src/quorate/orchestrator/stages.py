@@ -7,13 +7,13 @@ keeps the state after each of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
-from .events import CandidateCancelled, CandidateFailed, CandidateFinished, Done, Event, StoppedEarly
+from .events import CandidateCancelled, CandidateFailed, CandidateFinished, Done, Event, StoppedEarly, TallyChanged
 from .run import Run
-from .types import Answer, Candidate, Degradation, Question, StageUsage
+from .types import Answer, Candidate, Cluster, Degradation, Question, StageUsage
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -26,7 +26,10 @@ class State(TypedDict, total=False):
 
     question: Question
     candidates: tuple[Candidate, ...]
+    tally: tuple[Cluster, ...]
+    """As it stood when sampling ended."""
     stopped: str
+    notes: tuple[Degradation, ...]
     spent: tuple[StageUsage, ...]
     answer: Answer
 
@@ -38,7 +41,10 @@ class Stage(Protocol):
 
 
 async def _sample(pipeline: Pipeline, state: State, run: Run) -> AsyncGenerator[Event, None]:
-    candidates, stopped = [], "complete"
+    candidates: list[Candidate] = []
+    tally: tuple[Cluster, ...] = ()
+    notes: list[Degradation] = []
+    stopped = "complete"
     async with aclosing(pipeline.sampling_events(state["question"], run)) as events:
         async for event in events:
             match event:
@@ -46,17 +52,25 @@ async def _sample(pipeline: Pipeline, state: State, run: Run) -> AsyncGenerator[
                     candidates.append(event.candidate)
                 case StoppedEarly():
                     stopped = event.reason
+                    if event.code is not None:
+                        notes.append(Degradation(code=event.code, where="sample", detail=event.reason))
+                case TallyChanged():
+                    tally = event.tally
             yield event
     candidates.sort(key=lambda candidate: candidate.index)
-    state |= State(candidates=tuple(candidates), stopped=stopped, spent=run.ledger.stages)
+    if (missed := pipeline.sampler.missed(candidates)) is not None:
+        notes.append(Degradation(code="quorum_missed", where="sample", detail=missed))
+    state |= State(
+        candidates=tuple(candidates), tally=tally, stopped=stopped, notes=tuple(notes), spent=run.ledger.stages
+    )
 
 
 async def _aggregate(pipeline: Pipeline, state: State, run: Run) -> AsyncGenerator[Event, None]:
     candidates = state["candidates"]
-    async with aclosing(pipeline.aggregation_events(state["question"], candidates, run)) as events:
+    async with aclosing(pipeline.aggregation_events(state["question"], candidates, state["tally"], run)) as events:
         async for event in events:
             if isinstance(event, Done):
-                answer = _completed(event.answer, candidates, state["stopped"], run)
+                answer = _completed(event.answer, state, run)
                 state["answer"] = answer.with_(model=pipeline.name)
                 yield Done(answer=state["answer"])
                 return
@@ -77,18 +91,19 @@ async def straight(pipeline: Pipeline, question: Question, run: Run) -> AsyncGen
                 yield event
 
 
-def _completed(answer: Answer, candidates: Sequence[Candidate], stopped: str, run: Run) -> Answer:
+def _completed(answer: Answer, state: State, run: Run) -> Answer:
     """The aggregator's answer with all that the pipeline knows of how it came about."""
+    candidates = state["candidates"]
     failed = [
         Degradation(code="candidate_failed", where=f"sample: {c.agent or c.model} #{c.index}", detail=c.error.message)
         for c in candidates
         if c.error is not None
     ]
-    cut = [Degradation(code="budget_exhausted", where="sample", detail=stopped)] if stopped.startswith("budget") else []
+    inside = [note for c in candidates for note in c.degraded]
     return answer.with_(
-        candidates=tuple(candidates),
-        stopped=stopped,
-        degraded=(*failed, *cut, *answer.degraded),
+        candidates=candidates,
+        stopped=state["stopped"],
+        degraded=(*failed, *state["notes"], *inside, *answer.degraded),
         usage=run.ledger.usage,
         stages=run.ledger.stages,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "Candidate",
     "CandidateSet",
     "Cluster",
+    "Code",
     "Degradation",
     "Ensembling",
     "Failure",
@@ -36,6 +37,35 @@ __all__ = [
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "error"]
+
+Code = Literal[
+    # sampling
+    "candidate_failed",
+    "stragglers_cancelled",
+    "quorum_missed",
+    "deadline_passed",
+    "budget_exhausted",
+    # models
+    "fallback_used",
+    # aggregation
+    "aggregator_failed",
+    "member_failed",
+    "candidate_cut",
+    "candidate_dropped",
+    "score_missing",
+    "verdict_missing",
+    "tests_missing",
+    "all_abstained",
+    "no_confidence",
+    "assembled_invalid",
+    "selector_fell_back",
+    "unknown_model",
+    "unsure",
+    "abilities_not_saved",
+    # several choices
+    "choice_failed",
+]
+"""Every way in which an answer can be worse than configured; docs/faults.md says what each means."""
 
 
 class Frozen(BaseModel):
@@ -185,6 +215,15 @@ class Failure(Frozen):
     retry_after: float | None = None
 
 
+class Degradation(Frozen):
+    """Something that did not go as configured although an answer was given."""
+
+    code: Code
+    where: str
+    """The stage and model concerned."""
+    detail: str
+
+
 class TokenLogprob(Frozen):
     """One generated token with its natural-log probability and, where asked, the alternatives."""
 
@@ -269,6 +308,8 @@ class Candidate(Frozen):
     latency: float | None = None
     """Seconds from asking to the last token."""
     error: Failure | None = None
+    degraded: tuple[Degradation, ...] = ()
+    """What did not go as configured on the way to it, such as a fallback model or inside a nested pipeline."""
 
     @property
     def ok(self) -> bool:
@@ -308,16 +349,6 @@ class Cluster(Frozen):
     weight: float
     voters: tuple[int, ...]
     """Indices of the candidates that voted for it."""
-
-
-class Degradation(Frozen):
-    """Something that did not go as configured although an answer was given."""
-
-    code: str
-    """`candidate_failed`, `budget_exhausted`, `aggregator_failed`, ..."""
-    where: str
-    """The stage and model concerned."""
-    detail: str
 
 
 class Answer(Frozen):

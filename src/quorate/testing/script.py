@@ -70,7 +70,7 @@ class Fault(Step):
     after: int | None = None
     """Chunks of text sent before it; None: not even the status."""
     then: str = "close"
-    """`close`, `hang` or `error`."""
+    """`close`, `reset`, `hang` or `error`."""
 
     @staticmethod
     def status(
@@ -111,6 +111,11 @@ class Fault(Step):
     def close_midway(*, after_chunks: int = 1, reply: Reply | None = None) -> Fault:
         """Closes the connection after some chunks, or in the middle of a plain reply."""
         return Fault(after=after_chunks, reply=reply or Fault.reply)
+
+    @staticmethod
+    def reset_midway(*, after_chunks: int = 1, reply: Reply | None = None) -> Fault:
+        """Resets the connection (RST) after some chunks, or before a plain reply."""
+        return Fault(then="reset", after=after_chunks, reply=reply or Fault.reply)
 
     @staticmethod
     def error_midway(*, after_chunks: int = 1, reply: Reply | None = None) -> Fault:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from aiohttp import web
 
 from .script import Fault, Raw, Reply, Step
 from .texts import TEXT, text_body, text_chunks
-from .wire import SCORING, error_body, models_body, plain_body, says_something, score_body, sse, stream_chunks
+from .wire import SCORING, counted, error_body, models_body, plain_body, says_something, score_body, sse, stream_chunks
 
 __all__ = ["Received", "ScriptedUpstream"]
 
@@ -28,6 +30,11 @@ class Received:
     body: dict[str, Any]
     disconnected: bool = False
     """The client went away before its reply was complete."""
+    left: float | None = None
+    """When it did, on the loop's clock."""
+    prompt_tokens: int = 0
+    """What the server has counted for this chat request, as far as it has got."""
+    completion_tokens: int = 0
 
 
 OK = Reply("ok")
@@ -76,6 +83,11 @@ class ScriptedUpstream:
         """Addresses at the other end of all connections that chat requests came over."""
         self.url = ""
         """Where it listens, with `/v1`."""
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Prompt and generated tokens of all chat requests, as far as they have got."""
+        return sum(r.prompt_tokens for r in self.requests), sum(r.completion_tokens for r in self.requests)
 
     async def wait_until(self, condition: Callable[[Self], bool]) -> None:
         """Waits until something holds of this server: `await up.wait_until(lambda up: up.in_flight == 0)`."""
@@ -132,6 +144,7 @@ class ScriptedUpstream:
             return await self._answer(request, received)
         except asyncio.CancelledError:
             received.disconnected = not self._closing
+            received.left = asyncio.get_running_loop().time()
             raise
         except ConnectionError:
             received.disconnected = True
@@ -162,9 +175,9 @@ class ScriptedUpstream:
             return await _raw(request, step)
         if isinstance(step, Reply):
             await asyncio.sleep(step.delay)
-            return await self._good(request, step, body)
+            return await self._good(request, step, body, received)
         assert isinstance(step, Fault)
-        return await self._fault(request, step, body)
+        return await self._fault(request, step, body, received)
 
     def _next(self, received: Received) -> Step:
         if callable(self._script):
@@ -172,23 +185,33 @@ class ScriptedUpstream:
         self._steps += 1
         return self._script[min(self._steps, len(self._script)) - 1]
 
-    async def _good(self, request: web.Request, reply: Reply, body: dict[str, Any]) -> web.StreamResponse:
+    async def _good(
+        self, request: web.Request, reply: Reply, body: dict[str, Any], received: Received
+    ) -> web.StreamResponse:
         if request.path in SCORING:
             return _json(200, score_body(request.path, reply, body))
         whole, chunks = (text_body, text_chunks) if request.path == TEXT else (plain_body, stream_chunks)
+        received.prompt_tokens, completion = counted(reply, body)
         if not body.get("stream"):
+            received.completion_tokens = completion
             return _json(200, whole(reply, body))
         response = await _stream(request)
         for chunk in chunks(reply, body):
+            received.completion_tokens += says_something(chunk)
             await response.write(sse(chunk))
             await asyncio.sleep(reply.gap)
             if reply.hold is not None and says_something(chunk):
                 await reply.hold.wait()
+        received.completion_tokens = completion
         await response.write(sse("[DONE]"))
         return response
 
-    async def _fault(self, request: web.Request, fault: Fault, body: dict[str, Any]) -> web.StreamResponse:
+    async def _fault(
+        self, request: web.Request, fault: Fault, body: dict[str, Any], received: Received
+    ) -> web.StreamResponse:
         response: web.StreamResponse | None = None
+        if fault.after is not None or fault.then == "hang":
+            received.prompt_tokens, _ = counted(fault.reply, body)
         if fault.after is not None and body.get("stream"):
             response = await _stream(request)
             left = fault.after
@@ -196,6 +219,7 @@ class ScriptedUpstream:
                 left -= says_something(chunk)
                 if left < 0:
                     break
+                received.completion_tokens += says_something(chunk)
                 await response.write(sse(chunk))
         elif fault.after is not None and fault.then == "close":
             data = plain_body(fault.reply, body)
@@ -211,7 +235,9 @@ class ScriptedUpstream:
                 return _json(500, error_body(500, "scripted failure"))
             await response.write(sse(json.loads(error_body(500, "scripted failure"))) + sse("[DONE]"))
         elif request.transport is not None:
-            request.transport.close()
+            # What was written has to be on its way before the connection ends, for the client to have got it.
+            await asyncio.sleep(0.01)
+            _ended(request.transport, reset=fault.then == "reset")
         return response or web.Response()
 
     def _admits(self, request: web.Request) -> bool:
@@ -220,6 +246,16 @@ class ScriptedUpstream:
     def _tell(self) -> None:
         self._change.set()
         self._change = asyncio.Event()
+
+
+def _ended(connection: asyncio.Transport, *, reset: bool) -> None:
+    """Closes a connection in the ordinary way, or with a RST."""
+    if reset:
+        linger = struct.pack("ii", 1, 0)
+        connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.abort()
+    else:
+        connection.close()
 
 
 def _json(status: int, data: bytes) -> web.Response:

@@ -11,6 +11,7 @@ from .script import Reply, pieces_of
 
 __all__ = [
     "SCORING",
+    "counted",
     "error_body",
     "models_body",
     "plain_body",
@@ -40,7 +41,7 @@ def models_body(models: tuple[str, ...]) -> bytes:
 def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The whole reply to a request that does not stream."""
     choices = [_choice(reply, body, place) for place in range(_n(body))]
-    usage = usage_body(*_counted(reply, body))
+    usage = usage_body(*counted(reply, body))
     return json.dumps(
         _COMMON | {"object": "chat.completion", "model": body.get("model"), "choices": choices} | usage
     ).encode()
@@ -49,9 +50,7 @@ def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
 def score_body(path: str, reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The reply of a scoring endpoint as vLLM sends it; JSON has no NaN, but Python's reads and writes it."""
     score = float(reply.text_of(0))
-    usage = (
-        usage_body(*_counted(reply, body)) if "messages" in body else usage_body(len(pieces_of(json.dumps(body))), 0)
-    )
+    usage = usage_body(*counted(reply, body)) if "messages" in body else usage_body(len(pieces_of(json.dumps(body))), 0)
     if path == "/v1/rerank":
         [document] = body["documents"]
         found = [{"index": 0, "document": {"text": document}, "relevance_score": score}]
@@ -65,7 +64,7 @@ def stream_chunks(reply: Reply, body: Mapping[str, Any]) -> Iterator[dict[str, A
     """The chunks of a streamed reply, the choices interleaved."""
     common = _COMMON | {"object": "chat.completion.chunk", "model": body.get("model")}
     options = body.get("stream_options") or {}
-    prompt, completion = _counted(reply, body)
+    prompt, completion = counted(reply, body)
     for chunk, place, sent in _deltas(reply, body):
         usage = usage_body(prompt, sent) if options.get("continuous_usage_stats") else {}
         yield common | {"choices": [{"index": place, "logprobs": None, "finish_reason": None} | chunk]} | usage
@@ -135,7 +134,7 @@ def _logprobs(body: Mapping[str, Any], pieces: list[str]) -> dict[str, Any]:
     return {"logprobs": {"content": content}}
 
 
-def _counted(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
+def counted(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
     """Prompt and generated tokens of the request."""
     if reply.usage is not None:
         return reply.usage

@@ -1,6 +1,6 @@
 """Any OpenAI-compatible chat server as an agent."""
 
 from .agent import Endpoint, discover
-from .settings import Price, Rate, Retries, Timeouts
+from .settings import Breaking, Price, Rate, Retries, Timeouts
 
-__all__ = ["Endpoint", "Price", "Rate", "Retries", "Timeouts", "discover"]
+__all__ = ["Breaking", "Endpoint", "Price", "Rate", "Retries", "Timeouts", "discover"]

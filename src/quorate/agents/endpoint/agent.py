@@ -21,7 +21,7 @@ from .call import Call
 from .http import Http
 from .reply import Malformed, parsed
 from .request import Dialect
-from .settings import Price, Rate, Retries, Timeouts
+from .settings import Breaking, Price, Rate, Retries, Timeouts
 from .texts import TextCall
 
 __all__ = ["Endpoint", "discover"]
@@ -49,6 +49,7 @@ class Endpoint(Agent):
         rate: how many requests may start in a time; further ones wait.
         timeouts: how long to wait.
         retries: when to try again.
+        breaking: when to leave the server alone for a while.
         price: makes usage carry its cost.
         headers: sent with every request.
         n_supported: whether the server answers several samples in one request; None finds out.
@@ -69,6 +70,7 @@ class Endpoint(Agent):
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
+        breaking: Breaking | None = None,
         price: Price | None = None,
         headers: Mapping[str, str] | None = None,
         n_supported: bool | None = None,
@@ -89,6 +91,7 @@ class Endpoint(Agent):
             rate=rate,
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
+            breaking=breaking,
         )
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
@@ -147,6 +150,11 @@ class Endpoint(Agent):
             UpstreamError: it cannot be asked, or does not answer as it should.
         """
         return await _models(self.http)
+
+    @property
+    def available(self) -> bool:
+        """False while its circuit breaker is open."""
+        return self.http.breaker.state != "open"
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop; the next question opens them again."""

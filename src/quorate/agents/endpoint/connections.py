@@ -25,6 +25,8 @@ class Lane:
 
     session: aiohttp.ClientSession
     slots: asyncio.Semaphore
+    turn: asyncio.Lock
+    """Of who waits for the rate: one at a time, first come, first served."""
     keeper: AsyncGenerator[None, None]
     finalizer: weakref.finalize[..., Any]
 
@@ -52,7 +54,8 @@ class Connections:
             # Whoever drops an endpoint without closing it leaves no open connection behind.
             finalizer = weakref.finalize(self, _close_soon, loop, keeper)
             finalizer.atexit = False
-            lane = self._open[loop] = Lane(session, asyncio.Semaphore(self._concurrency), keeper, finalizer)
+            slots = asyncio.Semaphore(self._concurrency)
+            lane = self._open[loop] = Lane(session, slots, asyncio.Lock(), keeper, finalizer)
             await anext(keeper)
         return lane
 

@@ -12,7 +12,15 @@ from typing import Any
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from quorate.orchestrator.errors import BadReply, RateLimited, Rejected, TimedOut, Unreachable, UpstreamError
+from quorate.orchestrator.errors import (
+    BadReply,
+    CircuitOpen,
+    RateLimited,
+    Rejected,
+    TimedOut,
+    Unreachable,
+    UpstreamError,
+)
 
 from .reply import sound
 
@@ -41,6 +49,13 @@ class Faults:
 
     def timed_out(self, text: str) -> TimedOut:
         return TimedOut(self._line(text))
+
+    def circuit_open(self, reason: str, wait: float) -> CircuitOpen:
+        """It is left alone; `reason` is the message of an error made here."""
+        last = reason.removeprefix(f"{self.where}: ")
+        return CircuitOpen(
+            self._line(f"left alone for {wait:.1f} s more; the last of its failures: {last}"), retry_after=wait
+        )
 
     def broken_off(self, error: Exception) -> UpstreamError:
         """The connection failed while the reply was read."""

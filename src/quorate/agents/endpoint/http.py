@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import count
@@ -18,12 +19,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from asyncio_throttle import Throttler
 from yarl import URL
 
-from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
+from quorate.orchestrator.errors import BadInput, CircuitOpen, Unreachable, UpstreamError
 
 from .address import api_root, common_headers
-from .connections import Connections
+from .breaker import Allowance, Breaker
+from .connections import Connections, Lane
 from .faults import Faults
-from .settings import Rate, Retries, Timeouts
+from .settings import Breaking, Rate, Retries, Timeouts
 
 __all__ = ["Http", "Request"]
 
@@ -69,6 +71,7 @@ class Http:
         rate: Rate | None,
         timeouts: Timeouts,
         retries: Retries,
+        breaking: Breaking | None = None,
     ) -> None:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
@@ -81,7 +84,11 @@ class Http:
         """The address without what may be secret in it."""
         self.faults = Faults(f"{name} at {self.server}", secrets)
         self.timeouts = timeouts
+        self.breaker = Breaker(breaking or Breaking())
         self._retries = retries
+        self._allowance = Allowance(retries.share, retries.reserve)
+        self._held = 0.0
+        """Until when the server has asked to be left alone, on the monotonic clock."""
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
         self._connections = Connections(concurrency, tls=self.root.scheme == "https")
         # Whether one of its requests is a stream decides how long a server may be silent.
@@ -92,10 +99,26 @@ class Http:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
-        """A free place among the concurrent requests, when the rate allows; yields the time its request has until."""
-        async with (await self._connections.lane()).slots:
-            await self._paced()
-            yield asyncio.get_running_loop().time() + self.timeouts.total
+        """A free place among the concurrent requests, when the rate allows; yields the time its request has until.
+
+        How the request ends is told to the circuit breaker.
+
+        Raises:
+            CircuitOpen: there is no point in waiting.
+        """
+        if (wait := self.breaker.wait()) is not None:
+            raise self._open_circuit(wait)
+        lane = await self._connections.lane()
+        async with lane.slots:
+            await self._paced(lane)
+            try:
+                yield asyncio.get_running_loop().time() + self.timeouts.total
+            except UpstreamError as error:
+                if not isinstance(error, CircuitOpen):
+                    self.breaker.ended(error)
+                raise
+            else:
+                self.breaker.ended(None)
 
     async def open(
         self,
@@ -115,26 +138,56 @@ class Http:
         Raises:
             UpstreamError: no success.
         """
+        last: UpstreamError | None = None
+        self._allowance.asked()
         for tried in count(1):
-            if tried > 1:
-                await self._paced()
+            if (wait := self.breaker.admit()) is not None:
+                raise last or self._open_circuit(wait)
+            await self._left_alone(deadline)
             try:
                 response = await self._sent(method, path, request, deadline, live)
                 if 200 <= response.status <= 299:
+                    self.breaker.alive()
                     return response
                 again = response.status in AGAIN or response.status >= 500
                 error = await self._refusal(response, deadline)
             except Unreachable as lost:
                 error, again = lost, True
-            if request.refused(error):
-                continue
-            pause = self._retries.pause(error, tried, rng()) if again else None
-            if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
-                raise error
-            # Without the server's words, which may quote the prompt.
-            log.info("%s: %s (HTTP %d); trying again in %.1f s", self.faults.where, error.code, error.status, pause)
-            await asyncio.sleep(pause)
+            last = error
+            if not request.refused(error):
+                self._hold(error)
+                pause = self._retries.pause(error, tried, rng()) if again else None
+                if pause is None or asyncio.get_running_loop().time() + pause >= deadline or not self._may(error):
+                    raise error
+                self.breaker.ended(error)
+                # Without the server's words, which may quote the prompt.
+                log.info("%s: %s (HTTP %d); trying again in %.1f s", self.faults.where, error.code, error.status, pause)
+                await asyncio.sleep(pause)
+            await self._paced(await self._connections.lane())
         raise AssertionError("endless")
+
+    def _may(self, error: UpstreamError) -> bool:
+        """Whether to try again: where the server does not ask for it, only as often as there is an allowance for."""
+        return error.retry_after is not None or self._allowance.take()
+
+    def _hold(self, error: UpstreamError) -> None:
+        """Takes note of when the server wants to be asked again."""
+        if error.retry_after is not None and error.retry_after <= self._retries.longest:
+            self._held = max(self._held, time.monotonic() + error.retry_after)
+
+    async def _left_alone(self, deadline: float) -> None:
+        """Waits as long as the server has asked for.
+
+        Raises:
+            RateLimited: that is longer than this request has.
+        """
+        while (wait := self._held - time.monotonic()) > 0:
+            if asyncio.get_running_loop().time() + wait >= deadline:
+                raise self.faults.status(429, f"asked to be left alone for {wait:.1f} s more; not sent", wait)
+            await asyncio.sleep(wait)
+
+    def _open_circuit(self, wait: float) -> CircuitOpen:
+        return self.faults.circuit_open(self.breaker.reason, wait)
 
     async def body(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[bytes, None]:
         """The reply's body as it comes.
@@ -205,10 +258,11 @@ class Http:
         except (aiohttp.ClientError, OSError) as error:
             raise self.faults.not_sent(error) from None
 
-    async def _paced(self) -> None:
-        """Waits until the rate allows another request."""
+    async def _paced(self, lane: Lane) -> None:
+        """Waits until the rate allows another request, one after the other: the throttle polls."""
         if self._throttle is not None:
-            await self._throttle.acquire()
+            async with lane.turn:
+                await self._throttle.acquire()
 
     def _url(self, path: str) -> URL:
         if path not in self._urls:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
-__all__ = ["Price", "Rate", "Retries", "Timeouts"]
+__all__ = ["Breaking", "Price", "Rate", "Retries", "Timeouts"]
 
 
 def _check(value: float, what: str, *, above: float = 0.0, whole: bool = False) -> None:
@@ -48,7 +48,10 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class Retries:
-    """When to send a request again: no connection, or a status of 408, 409, 429 or 5xx."""
+    """When to send a request again: no connection, or a status of 408, 409, 429 or 5xx.
+
+    Where the server says when to come back (Retry-After), no request at all is sent to it before.
+    """
 
     attempts: int = 3
     """Tries in all; 1 never tries again."""
@@ -56,9 +59,15 @@ class Retries:
     """Seconds before the second try, doubled before each further one, less a jitter of up to half."""
     longest: float = 60.0
     """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
+    share: float = 0.2
+    """Of all requests that may be tries again without the server's invitation, once `reserve` is used up."""
+    reserve: int = 10
+    """Tries again that are saved up for a burst."""
 
     def __post_init__(self) -> None:
         _check(self.attempts, "Retries(attempts)", whole=True)
+        _check(self.share, "Retries(share)", above=-1e-12)
+        _check(self.reserve, "Retries(reserve)", whole=True)
         _check(self.backoff, "Retries(backoff)")
         _check(self.longest, "Retries(longest)")
 
@@ -69,6 +78,27 @@ class Retries:
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.longest else None
         return min(self.longest, self.backoff * 2.0 ** (tried - 1)) * rng.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaking:
+    """When a server is left alone for a while (`breaker.Breaker`): too many failures in a row, or among the last."""
+
+    failures: int = 10
+    """In a row."""
+    share: float = 0.5
+    """Of the last requests."""
+    last: int = 40
+    pause: float = 5.0
+    """Seconds until one request may try again; doubled each time that it fails."""
+    longest: float = 60.0
+    """No pause is longer."""
+
+    def __post_init__(self) -> None:
+        _check(self.failures, "Breaking(failures)", whole=True)
+        _check(self.last, "Breaking(last)", whole=True)
+        for name in ("share", "pause", "longest"):
+            _check(getattr(self, name), f"Breaking({name})")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,13 @@ from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Model, Tallier
+from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
-from ..judges.falling import fallen_back
+from ..backing import Backed, closed, shortfall
 from ..tallying import best_told
 from ..vote import MajorityVote
 from .code import CodeExtractor, SameText
@@ -59,7 +59,7 @@ def consensus_sets(passes: Sequence[Hashable], tests: Sequence[int], codes: Sequ
     return sorted(sets, key=lambda s: (-s.score, s.members))
 
 
-class ExecutionAgreement:
+class ExecutionAgreement(Backed):
     """The program of the consensus set with the highest score; of equal sets the seed draws one.
 
     Candidates without code abstain. Where there are no tests, or no program passes any, the fallback
@@ -107,14 +107,6 @@ class ExecutionAgreement:
         """See `protocols.Calling`."""
         return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0
 
-    def extract(self, candidate: Candidate) -> str | None:
-        """What the candidate votes for in the fallback's tally."""
-        return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """The fallback's tally, since nothing has been run yet."""
-        return await self.fallback.tally(candidates) if isinstance(self.fallback, Tallier) else ()
-
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
@@ -124,8 +116,7 @@ class ExecutionAgreement:
             BadInput: programs cannot be isolated here.
             NoAnswer: no candidate is ok.
         """
-        if not any(c.ok for c in candidates):
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        self.check(candidates)
         programs = [(c, code) for c in candidates if c.ok and (code := self._code.extract(c.text)) is not None]
         notes: tuple[Degradation, ...] = ()
         if len(programs) > 1:
@@ -133,7 +124,7 @@ class ExecutionAgreement:
             if sets:
                 yield Done(answer=self._answer(programs, sets, candidates, notes, run))
                 return
-        async with aclosing(fallen_back(self.fallback, question, candidates, run, notes)) as events:
+        async with aclosing(self.instead(question, candidates, run, notes)) as events:
             async for event in events:
                 yield event
 
@@ -154,9 +145,7 @@ class ExecutionAgreement:
             problem = f"none of {len(programs)} programs passes any of {len(tests)} tests" if tests else problem
         except TimeoutError:
             problem = "no time left"
-        reason = run.exhausted()
-        code = "budget_exhausted" if reason else "aggregator_failed"
-        return [], (*notes, Degradation(code=code, where=f"{run.stage}: {self.name}", detail=reason or problem))
+        return [], (*notes, shortfall(run, f"{run.stage}: {self.name}", problem))
 
     async def _sets(self, programs: Sequence[tuple[Candidate, str]], tests: Sequence[str]) -> list[ConsensusSet]:
         """Every different program is run once."""
@@ -216,10 +205,7 @@ class ExecutionAgreement:
 
     async def aclose(self) -> None:
         """Closes what writes the tests, and the fallback."""
-        for owner in (self.tests, self.fallback):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((self.tests, self.fallback))
 
     def __repr__(self) -> str:
         return f"ExecutionAgreement({self.tests!r})"

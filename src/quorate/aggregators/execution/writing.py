@@ -80,7 +80,8 @@ class TestWriter:
         ranked = sorted(found, key=lambda test: (-found[test], test))[: self.limit]
         failed = [reply.problem for reply in replies if reply.problem]
         note = Degradation(code="tests_missing", where=f"{run.stage}: {self.model.name}", detail=next(iter(failed), ""))
-        return tuple(ranked), (note,) if failed else ()
+        degraded = tuple(note for reply in replies for note in reply.degraded)
+        return tuple(ranked), (*((note,) if failed else ()), *degraded)
 
     async def aclose(self) -> None:
         close = getattr(self.model, "aclose", None)

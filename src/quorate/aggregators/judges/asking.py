@@ -11,7 +11,7 @@ from quorate.orchestrator.events import Done
 from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Message, Question, Sampling
+from quorate.orchestrator.types import Answer, Degradation, Message, Question, Sampling
 
 from ..asking import inner_run
 from ..markup import visible
@@ -24,6 +24,8 @@ class Reply(NamedTuple):
 
     text: str = ""
     problem: str = ""
+    degraded: tuple[Degradation, ...] = ()
+    """What did not go as configured while it was asked."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,22 @@ class Asked:
             inner = replace(inner_run(run, purpose), live=False)
             question = Question(messages=(Message(role="user", content=words),), sampling=self.sampling)
             try:
-                text = await self._text(question if inner.seed is None else question.sampled(seed=inner.seed), inner)
+                answer = await self._answer(
+                    question if inner.seed is None else question.sampled(seed=inner.seed), inner
+                )
             except Exception as error:
                 return Reply(problem=failure_of(error).message)
-        text = visible(text).strip()
-        return Reply(text) if text else Reply(problem="it gave an empty answer")
+        text = visible(answer.text).strip() if answer else ""
+        problem = "" if text else "it gave an empty answer"
+        return Reply(text, problem, answer.degraded if answer else ())
 
-    async def _text(self, question: Question, run: Run) -> str:
-        text = ""
+    async def _answer(self, question: Question, run: Run) -> Answer | None:
+        answer = None
         async with aclosing(self.model.stream(question, run)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    text = event.answer.text
-        return text
+                    answer = event.answer
+        return answer
 
 
 def conversation(question: Question) -> str:

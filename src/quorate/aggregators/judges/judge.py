@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Model, Tailored, Tallier
+from quorate.orchestrator.protocols import Aggregator, Model, Tallier
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampling
+from quorate.orchestrator.types import Answer, Candidate, Code, Degradation, Question, Sampling
 
+from ..backing import Backed, closed, shortfall
 from ..synthesis.base import told_once
 from ..synthesis.material import Room, item, laid_out, shuffled, told
 from ..synthesis.wording import prompt_of
 from ..vote import MajorityVote
 from .asking import Asked, Reply, conversation
-from .falling import fallen_back
 
 __all__ = ["Judge", "Session"]
 
@@ -46,18 +46,19 @@ class Session:
         material = laid_out([item(c) for c in candidates], self.room, self.where)
         self.notes += material.notes
         words = self.words.render(question=conversation(self.question), responses=material.texts)
-        return await self.asked.reply(words, purpose, self.run)
+        reply = await self.asked.reply(words, purpose, self.run)
+        self.notes += reply.degraded
+        return reply
 
-    def note(self, code: str, detail: str) -> None:
+    def note(self, code: Code, detail: str) -> None:
         self.notes.append(Degradation(code=code, where=self.where, detail=detail))
 
     def failed(self, detail: str) -> None:
         """There is no verdict, and this is why."""
-        reason = self.run.exhausted()
-        self.note("budget_exhausted" if reason else "aggregator_failed", reason or detail)
+        self.notes.append(shortfall(self.run, self.where, detail))
 
 
-class Judge(ABC):
+class Judge(Backed, ABC):
     """A model that picks one of the candidates.
 
     Candidates are shuffled by the seed, without their thinking; failed ones, and those that say nothing
@@ -79,7 +80,6 @@ class Judge(ABC):
         BadInput: a setting is impossible, or the prompt cannot be used.
     """
 
-    name: str
     prompt_name: ClassVar[str]
 
     def __init__(
@@ -115,18 +115,6 @@ class Judge(ABC):
         """See `protocols.Calling`."""
         return (self.judge,)
 
-    def tailored(self, question: Question) -> Tallier:
-        """See `protocols.Tailored`; the fallback's way of counting."""
-        return self.fallback.tailored(question) if isinstance(self.fallback, Tailored) else self
-
-    def extract(self, candidate: Candidate) -> str | None:
-        """What the candidate votes for in the fallback's tally."""
-        return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """The fallback's tally of the candidates; it informs, and decides only where the judge does not."""
-        return await self.fallback.tally(candidates) if isinstance(self.fallback, Tallier) else ()
-
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run
     ) -> AsyncGenerator[Event, None]:
@@ -135,8 +123,7 @@ class Judge(ABC):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        if not any(c.ok for c in candidates):
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        self.check(candidates)
         session = self._session(question, run)
         players = [c for c in shuffled(candidates, run) if told(c)]
         winner = None
@@ -148,7 +135,7 @@ class Judge(ABC):
         if winner is not None:
             yield Done(answer=await self._answer(winner, candidates, notes, session))
             return
-        async with aclosing(fallen_back(self.fallback, question, candidates, run, notes)) as events:
+        async with aclosing(self.instead(question, candidates, run, notes)) as events:
             async for event in events:
                 yield event
 
@@ -186,10 +173,7 @@ class Judge(ABC):
 
     async def aclose(self) -> None:
         """Closes the model and the fallback."""
-        for owner in (self.judge, self.fallback):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((self.judge, self.fallback))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.judge.name})"

@@ -17,17 +17,17 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Verifier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.run import Run, cut_short
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
+from ..backing import Backed, closed
 from ..synthesis.material import canonical
 from ..tallying import Vote, best_told, clusters
 from ..vote import MajorityVote
-from .falling import fallen_back
 
 __all__ = ["MeteredVerifier", "RewardBest", "RewardSoftmaxVote", "RewardVote", "softmax_weights", "sum_weights"]
 
@@ -39,7 +39,7 @@ class MeteredVerifier(Protocol):
     async def metered_score(self, question: Question, candidate: Candidate, run: Run) -> float: ...
 
 
-class _Scored(ABC):
+class _Scored(Backed, ABC):
     """Scores all candidates, then decides.
 
     Without any score (the verifier fails for all, or the budget is used up) the vote answers, marked
@@ -55,13 +55,12 @@ class _Scored(ABC):
         BadInput: concurrency is below 1.
     """
 
-    name: str
-
     def __init__(self, verifier: Verifier, *, vote: MajorityVote | None = None, concurrency: int = 16) -> None:
         if concurrency < 1:
             raise BadInput(f"{type(self).__name__}(concurrency={concurrency}): give at least 1")
         self.verifier = verifier
         self.vote = vote or MajorityVote()
+        self.fallback = self.vote
         self.concurrency = concurrency
 
     @abstractmethod
@@ -69,14 +68,6 @@ class _Scored(ABC):
         self, scored: Sequence[Candidate], scores: Mapping[int, float], run: Run
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """The winner of candidates that all have a score, by index, and the tally."""
-
-    def extract(self, candidate: Candidate) -> str | None:
-        """See `protocols.Tallier`."""
-        return self.vote.extract(candidate)
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """Plain votes: there are no scores before all candidates are there."""
-        return await self.vote.tally(candidates)
 
     async def aggregate(
         self, question: Question, candidates: Sequence[Candidate], run: Run
@@ -86,8 +77,7 @@ class _Scored(ABC):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        if not any(c.ok for c in candidates):
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        self.check(candidates)
         voters = [c.model_copy(update={"answer": self.extract(c)}) for c in canonical(candidates)]
         scores: dict[int, float] = {}
         notes: list[Degradation] = []
@@ -99,7 +89,7 @@ class _Scored(ABC):
             winner, tally = await self.decided(scored, scores, run)
             yield Done(answer=_answer(winner, tally, candidates, notes, run))
             return
-        async with aclosing(fallen_back(self.vote, question, candidates, run, notes)) as events:
+        async with aclosing(self.instead(question, candidates, run, notes)) as events:
             async for event in events:
                 yield event
 
@@ -148,17 +138,14 @@ class _Scored(ABC):
         ]
         reason = run.exhausted()
         if problems and reason is not None:
-            notes.insert(0, Degradation(code="budget_exhausted", where=where, detail=reason))
+            notes.insert(0, cut_short(reason, where))
         elif not scores:
             notes.insert(0, Degradation(code="aggregator_failed", where=where, detail="no candidate has a score"))
         return notes
 
     async def aclose(self) -> None:
         """Closes the verifier and the vote."""
-        for owner in (self.verifier, self.vote):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((self.verifier, self.vote))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.verifier!r})"

@@ -13,6 +13,7 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import cut_short
 from quorate.orchestrator.types import Candidate
 
 from .comparing import Court, Match
@@ -32,7 +33,7 @@ class _Tournament(Judge):
         if not court.settled():
             return None
         if (reason := session.run.exhausted()) is not None:
-            session.note("budget_exhausted", reason)
+            session.notes.append(cut_short(reason, session.where))
         return players[winner]
 
     async def _winner(self, court: Court) -> int:

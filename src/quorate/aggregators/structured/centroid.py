@@ -19,6 +19,7 @@ from quorate.orchestrator.protocols import Aggregator, Extractor
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
+from ..backing import closed, stand_in
 from ..context import fitted
 from ..extraction import AnswerExtractor
 from ..markup import visible
@@ -87,8 +88,9 @@ class Centroid:
         try:
             means = await self._means(distinct, counts)
         except Exception as error:
-            async for event in self._instead(question, candidates, run, failure_of(error).message):
-                yield event
+            async with aclosing(self._instead(question, candidates, run, failure_of(error).message)) as events:
+                async for event in events:
+                    yield event
             return
         if not distinct:
             detail = f"none of {len(voters)} candidates says anything; one of them was chosen"
@@ -147,26 +149,18 @@ class Centroid:
             degraded=degraded,
         )
 
-    async def _instead(
+    def _instead(
         self, question: Question, candidates: Sequence[Candidate], run: Run, problem: str
     ) -> AsyncGenerator[Event, None]:
         note = Degradation(code="aggregator_failed", where=self._where(run), detail=problem)
-        async with aclosing(self.fallback.aggregate(question, candidates, run)) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    yield Done(answer=event.answer.with_(degraded=(note, *event.answer.degraded)))
-                else:
-                    yield event
+        return stand_in(self.fallback, question, candidates, run, (note,))
 
     def _where(self, run: Run) -> str:
         return f"{run.stage}: {self.name}"
 
     async def aclose(self) -> None:
         """Closes the similarity and the fallback."""
-        for owner in (self.similarity, self.fallback):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((self.similarity, self.fallback))
 
     def __repr__(self) -> str:
         return f"Centroid({self.similarity!r})"

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tailored, Tallier
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tailored
+from quorate.orchestrator.run import Run, cut_short
+from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
 from quorate.prompts import Prompt
 
 from ..asking import inner_run
+from ..backing import Backed, closed, shortfall
 from ..extraction import AnswerExtractor
 from ..vote import MajorityVote
 from .material import Counts, Item, Room, item, laid_out, shuffled
 from .wording import as_system, prompt_of
-from .writing import Writing, instead
+from .writing import Writing
 
 __all__ = ["Brief", "Synthesis", "Writer", "told_once"]
 
@@ -30,7 +31,7 @@ SAMPLE = {"responses": ["x", "y"], "system": "", "problem": "x", "formatted": Fa
 """Variables of every prompt of this family."""
 
 
-class Synthesis(ABC):
+class Synthesis(Backed, ABC):
     """Base of all: parameters, tally, closing.
 
     Args:
@@ -47,7 +48,6 @@ class Synthesis(ABC):
         BadInput: max_context_tokens leaves no room, or the prompt cannot be used.
     """
 
-    name: str
     prompt_name: ClassVar[str]
     placed: Callable[[Prompt, Question, Sequence[str]], Question] = staticmethod(as_system)
     """Where the prompt stands in the conversation."""
@@ -83,18 +83,6 @@ class Synthesis(ABC):
     @abstractmethod
     def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`."""
-
-    def tailored(self, question: Question) -> Tallier:
-        """See `protocols.Tailored`; the fallback's, where what counts depends on the question."""
-        return self.fallback.tailored(question) if isinstance(self.fallback, Tailored) else self
-
-    def extract(self, candidate: Candidate) -> str | None:
-        """What the candidate votes for in the fallback's tally."""
-        return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """The fallback's tally of the candidates; it informs, and decides only where the model fails."""
-        return await self.fallback.tally(candidates) if isinstance(self.fallback, Tallier) else ()
 
     def worded(self, question: Question, items: Sequence[Item], model: Model, where: str) -> Brief:
         """What a model is asked about these texts, in this order; nothing if none of them says anything."""
@@ -138,18 +126,14 @@ class Synthesis(ABC):
         Raises:
             NoAnswer: there is nothing to synthesize.
         """
-        if not any(c.ok for c in candidates):
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        self.check(candidates)
         for model in self.models:
             if isinstance(model, Counts):
                 await asyncio.to_thread(Room.of, model, 1)
 
     async def aclose(self) -> None:
         """Closes the models and the fallback."""
-        for owner in {id(o): o for o in (*self.models, self.fallback)}.values():
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
+        await closed((*self.models, self.fallback))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.aggregator.name})"
@@ -188,7 +172,7 @@ class Writer(Synthesis):
         brief = await self.brief(question, candidates, run)
         notes = told_once(brief.notes)
         if (reason := brief.stopped or run.exhausted()) is not None:
-            note = Degradation(code="budget_exhausted", where=where, detail=reason)
+            note = cut_short(reason, where)
         elif brief.asked is None:
             note = Degradation(code="aggregator_failed", where=where, detail=brief.problem)
         else:
@@ -202,9 +186,9 @@ class Writer(Synthesis):
                 answer = writing.answer.with_(answer=found, prompt_version=self.prompt.version)
                 yield Done(answer=await self.finished(question, answer, candidates, notes, run))
                 return
-            note = Degradation(code="aggregator_failed", where=where, detail=writing.problem)
-        rest = instead(self.fallback, question, candidates, run, (note, *notes), writing, self.extractor)
-        async with aclosing(rest) as events:
+            note = shortfall(run, where, writing.problem)
+        rest = self.instead(question, candidates, run, (note, *notes))
+        async with aclosing(writing.over(rest, self.extractor)) as events:
             async for event in events:
                 yield event
 

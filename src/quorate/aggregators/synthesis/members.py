@@ -37,6 +37,8 @@ class Drawn:
     members: dict[int, Candidate] = field(default_factory=dict)
     """Those that said something."""
     notes: list[Degradation] = field(default_factory=list)
+    inside: list[Degradation] = field(default_factory=list)
+    """What did not go as configured in making those that said something."""
     stopped: str | None = None
     """The budget that ran out before all had ended."""
     arriving: dict[int, int] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Drawn:
 
     def _ended(self, candidate: Candidate, stage: str) -> None:
         self.arriving.pop(candidate.index, None)
+        self.inside += candidate.degraded
         if candidate.ok and (candidate.text.strip() or candidate.tool_calls):
             self.members[candidate.index] = candidate
             return
@@ -79,7 +82,7 @@ async def draw(asks: Sequence[Ask], run: Run) -> Drawn:
             await _wave(drawn, wave, inner)
         if drawn.stopped is not None:
             break
-    drawn.notes.sort(key=lambda note: note.where)
+    drawn.notes = sorted((*drawn.notes, *drawn.inside), key=lambda note: note.where)
     drawn.members = dict(sorted(drawn.members.items()))
     return drawn
 
@@ -103,7 +106,7 @@ async def _wave(drawn: Drawn, asks: Sequence[Ask], run: Run) -> None:
                     drawn.stopped = reason
                     break
         except TimeoutError:
-            drawn.stopped = run.exhausted() or "budget: out of time"
+            drawn.stopped = run.exhausted() or run.timed_out()
 
 
 def _proposed(ask: Ask, run: Run) -> AsyncGenerator[Event, None]:

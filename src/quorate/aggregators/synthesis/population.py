@@ -10,7 +10,7 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.run import Run, cut_short
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
 
 from ..extraction import AnswerExtractor
@@ -77,7 +77,7 @@ class Population(Synthesis):
             members = [drawn.members.get(m.index, m) for m in members]
             where = f"{here.stage}: {self.aggregator.name}"
             if drawn.stopped is not None:
-                notes.insert(0, Degradation(code="budget_exhausted", where=where, detail=drawn.stopped))
+                notes.insert(0, cut_short(drawn.stopped, where))
                 break
             if not drawn.members:
                 detail = f"no member of this {self.rounds_name} answered; those before it vote"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from quorate.orchestrator.events import Done, Event, SynthesisToken
 from quorate.orchestrator.proposers import failure_of
-from quorate.orchestrator.protocols import Aggregator, Extractor
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
+from quorate.orchestrator.protocols import Extractor
+from quorate.orchestrator.types import Answer
 
-__all__ = ["Writing", "instead"]
+__all__ = ["Writing"]
 
 
 @dataclass
@@ -54,30 +53,19 @@ class Writing:
         self.text += "".join(t.text for t in passed)
         return passed
 
-    def over(self, fallback: Answer, extractor: Extractor) -> Answer:
-        """The fallback's answer, but for what has been read already, which cannot be taken back."""
+    async def over(self, fallback: AsyncGenerator[Event, None], extractor: Extractor) -> AsyncGenerator[Event, None]:
+        """The fallback's events, but for what has been read already, which cannot be taken back."""
+        async with aclosing(fallback) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    yield Done(answer=self._kept(event.answer, extractor))
+                elif not self.text:
+                    yield event
+
+    def _kept(self, fallback: Answer, extractor: Extractor) -> Answer:
         if self.text:
             answer = extractor.extract(self.text)
             return fallback.with_(
                 text=self.text, reasoning=self.reasoning or None, answer=answer, tool_calls=(), finish_reason="error"
             )
         return fallback.with_(reasoning=self.reasoning) if self.reasoning else fallback
-
-
-async def instead(
-    fallback: Aggregator,
-    question: Question,
-    candidates: Sequence[Candidate],
-    run: Run,
-    notes: Sequence[Degradation],
-    writing: Writing,
-    extractor: Extractor,
-) -> AsyncGenerator[Event, None]:
-    """What there is without a whole answer: what was read of it, else the fallback's; marked with `notes`."""
-    async with aclosing(fallback.aggregate(question, candidates, run)) as events:
-        async for event in events:
-            if isinstance(event, Done):
-                answer = event.answer.with_(degraded=(*notes, *event.answer.degraded))
-                yield Done(answer=writing.over(answer, extractor))
-            elif not writing.text:
-                yield event

@@ -1,0 +1,245 @@
+"""Fallback models and pools, over real sockets: who is asked, what is told, what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
+from quorate.agents import Breaking, Retries, RoundRobin, Timeouts
+from quorate.agents.agent import Agent
+from quorate.aggregators import UniversalSelfConsistency
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.events import CandidateToken
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Question, Usage
+from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
+
+from .asking import drawn
+
+ONCE = Retries(attempts=1)
+
+
+def endpoint(up: ScriptedUpstream, name: str, **settings: object) -> Endpoint:
+    return Endpoint(name, base_url=up.url, **{"retries": ONCE, "n_supported": False, **settings})  # type: ignore[arg-type]
+
+
+FAULTS: dict[str, Step] = {
+    "refuses": Fault.status(401),
+    "is overloaded": Fault.status(429, retry_after=90),
+    "fails": Fault.status(500),
+    "closes": Fault.close(),
+    "hangs": Fault.hang(),
+    "gives nonsense": Fault.malformed(b"<html>"),
+}
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_another_model_stands_in(fault: str, live: bool) -> None:
+    """Whatever the first one's failure before its first token; the answer is whole, marked, and counts both."""
+    async with ScriptedUpstream(FAULTS[fault]) as broken, ScriptedUpstream(Reply("so it is")) as good:
+        first = endpoint(broken, "big", timeouts=Timeouts(first_byte=0.3, total=0.3))
+        async with Fallback(first, endpoint(good, "small")) as model:
+            result = await drawn(model, 2, live=live)
+            answer = await model.answer("How many?")
+    assert result.texts == ["so it is"] * 2
+    assert [c.agent for c in result.candidates] == ["small"] * 2
+    assert [[d.code for d in c.degraded] for c in result.candidates] == [["fallback_used"]] * 2
+    assert (answer.text, answer.model) == ("so it is", "big")
+    [note] = answer.degraded
+    assert (note.code, note.where) == ("fallback_used", "answer: big #0")
+    assert "big at http://127.0.0.1" in note.detail
+    assert answer.usage.requests == 2
+    assert answer.candidates[0].usage == answer.usage
+
+
+async def test_a_working_model_needs_nobody() -> None:
+    """No note, and not a single request to the others."""
+    async with (
+        ScriptedUpstream(Reply("x")) as good,
+        ScriptedUpstream() as other,
+        Fallback(endpoint(good, "big"), endpoint(other, "small")) as model,
+    ):
+        answer = await model.answer("?")
+    assert answer.degraded == ()
+    assert not other.requests
+
+
+async def test_what_has_been_read_is_not_taken_back() -> None:
+    """A stream that breaks after its first token is a failure, not another model's text glued to it."""
+    async with (
+        ScriptedUpstream(Fault.reset_midway(after_chunks=2)) as broken,
+        ScriptedUpstream() as other,
+        Fallback(endpoint(broken, "big"), endpoint(other, "small")) as model,
+    ):
+        result = await drawn(model, live=True)
+    assert result.one.error is not None
+    assert result.tokens(0) == ["one ", "two "]
+    assert not other.requests
+
+
+async def test_an_open_circuit_hands_on_at_once() -> None:
+    """Once the first server has failed often enough, it is not asked any more."""
+    async with ScriptedUpstream(Fault.status(503)) as broken, ScriptedUpstream(Reply("x")) as good:
+        first = endpoint(broken, "big", breaking=Breaking(failures=2, pause=60))
+        async with Fallback(first, endpoint(good, "small")) as model:
+            for _ in range(5):
+                assert (await drawn(model)).texts == ["x"]
+    assert len(broken.requests) == 2
+
+
+async def test_the_last_failure_is_told_when_all_fail() -> None:
+    """With what all of them cost."""
+    async with (
+        ScriptedUpstream(Fault.status(500)) as one,
+        ScriptedUpstream(Fault.status(429)) as two,
+        Fallback(endpoint(one, "big"), endpoint(two, "small")) as model,
+    ):
+        candidate = (await drawn(model)).one
+    assert candidate.error is not None
+    assert candidate.error.status == 429
+    assert candidate.usage.requests == 2
+
+
+async def test_a_fallback_is_a_proposer_and_a_writer_and_a_judge() -> None:
+    """Its note reaches the answer from each place."""
+    async with ScriptedUpstream(Fault.status(500)) as broken, ScriptedUpstream(Reply("so 42")) as good:
+        breaking = Breaking(failures=1000, last=1000)
+        async with Fallback(endpoint(broken, "big", breaking=breaking), endpoint(good, "small")) as model:
+            plain = endpoint(good, "small")
+            vote = await (sample(model, n=2) | MajorityVote()).answer("?")
+            fused = await (sample(plain, n=2) | SelfMoA(model)).answer("?")
+            judged = await (sample(plain, n=2) | UniversalSelfConsistency(model)).answer("?")
+            await plain.aclose()
+    assert [(d.code, d.where) for d in vote.degraded] == [
+        ("fallback_used", "sample: big #0"),
+        ("fallback_used", "sample: big #1"),
+    ]
+    assert [d.code for d in fused.degraded] == ["fallback_used"]
+    assert fused.text == "so 42"
+    assert "fallback_used" in [d.code for d in judged.degraded]
+
+
+async def test_a_pipeline_can_stand_in() -> None:
+    """A pipeline is a model."""
+    vote = sample(ScriptedModel(["so 1", "so 2", "so 2"]), n=3) | MajorityVote()
+    async with ScriptedUpstream(Fault.status(500)) as broken, Fallback(endpoint(broken, "big"), vote) as model:
+        answer = await model.answer("?")
+    assert answer.text == "so 2"
+
+
+async def test_leaving_a_chain_counts_what_was_spent() -> None:
+    """Cancelled while the second model writes: both are in the ledger and on the cut candidate."""
+    async with (
+        ScriptedUpstream(Fault.status(500)) as broken,
+        ScriptedUpstream(Fault.hang(after_chunks=2)) as good,
+        Fallback(endpoint(broken, "big"), endpoint(good, "small")) as model,
+    ):
+        run = Run()
+        stream = model.sample(Question.of("How many?"), [0], run)
+        seen = 0
+        async for event in stream:
+            seen += isinstance(event, CandidateToken)
+            if seen == 2:
+                break
+        await stream.aclose()
+        await good.wait_until(lambda up: up.in_flight == 0)
+    [cut] = run.cut
+    assert (cut.text, cut.usage) == ("one two ", run.ledger.usage)
+    assert (cut.usage.requests, cut.usage.completion_tokens) == (2, 2)
+
+
+async def test_a_pool_shares_the_load() -> None:
+    """Requests under way are spread evenly; a request for several samples goes to one server."""
+    async with (
+        ScriptedUpstream(Reply("x", delay=0.1)) as one,
+        ScriptedUpstream(Reply("x", delay=0.1)) as two,
+        Pool([endpoint(one, "m"), endpoint(two, "m")]) as model,
+    ):
+        results = await asyncio.gather(*(drawn(model) for _ in range(8)))
+        assert model.load == [0, 0]
+        assert [r.one.degraded for r in results] == [()] * 8
+        assert (len(one.requests), len(two.requests)) == (4, 4)
+        await drawn(model, 3)
+    assert sorted((len(one.requests), len(two.requests))) == [4, 7]
+
+
+async def test_a_pool_prefers_the_idle_server() -> None:
+    """One server hangs with two samples; the next three all go to the other one."""
+    async with (
+        ScriptedUpstream(Fault.hang()) as slow,
+        ScriptedUpstream(Reply("x")) as quick,
+        Pool([endpoint(slow, "m"), endpoint(quick, "m")]) as model,
+    ):
+        waiting = asyncio.create_task(drawn(model, 2))
+        await slow.wait_until(lambda up: up.in_flight == 2)
+        for _ in range(3):
+            assert (await drawn(model)).texts == ["x"]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert model.load == [0, 0]
+    assert len(quick.requests) == 3
+
+
+async def test_round_robin_takes_turns() -> None:
+    """Whatever is under way."""
+    async with (
+        ScriptedUpstream(Reply("x")) as one,
+        ScriptedUpstream(Reply("x")) as two,
+        RoundRobin([endpoint(one, "m"), endpoint(two, "m")]) as model,
+    ):
+        for _ in range(6):
+            await drawn(model)
+    assert (len(one.requests), len(two.requests)) == (3, 3)
+
+
+async def test_a_pool_outlives_one_of_its_servers() -> None:
+    """Its failure is nobody's business: no note, no failed candidate; later it is not even asked."""
+    async with ScriptedUpstream(Fault.close()) as dead, ScriptedUpstream(Reply("x")) as good:
+        first = endpoint(dead, "m", breaking=Breaking(failures=2, pause=60))
+        async with Pool([first, endpoint(good, "m")]) as model:
+            for _ in range(8):
+                result = await drawn(model)
+                assert (result.texts, result.one.degraded) == (["x"], ())
+    assert len(dead.requests) == 2
+
+
+async def test_a_pool_does_not_spread_a_bad_request() -> None:
+    """Another server of the same model would refuse it too."""
+    async with (
+        ScriptedUpstream(Fault.status(400)) as one,
+        ScriptedUpstream(Fault.status(400)) as two,
+        Pool([endpoint(one, "m"), endpoint(two, "m")]) as model,
+    ):
+        assert (await drawn(model)).one.error is not None
+    assert len(one.requests) + len(two.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [Pool, RoundRobin])
+def test_one_model_is_no_pool(kind: type[Pool]) -> None:
+    """Nor is something that is no model."""
+    with pytest.raises(BadInput, match="two or more"):
+        kind([ScriptedModel()])
+    with pytest.raises(BadInput, match="two or more"):
+        kind([ScriptedModel(), "m"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("make", [Fallback, lambda a, b: Pool([a, b])])
+async def test_finished_samples_that_nobody_read_are_not_lost(make: object) -> None:
+    """As with a single endpoint: they are left to the run, and candidates sum to the ledger."""
+    async with ScriptedUpstream(Reply(["a", "b", "c"])) as one, ScriptedUpstream() as two:
+        first, second = endpoint(one, "m", n_supported=True), endpoint(two, "m")
+        model: Agent = make(first, second)  # type: ignore[operator]
+        async with model:
+            run = Run(live=False)
+            stream = model.sample(Question.of("?"), range(3), run)
+            read = []
+            async for event in stream:
+                if hasattr(event, "candidate"):
+                    read.append(event.candidate)
+                    break
+            await stream.aclose()
+    assert sorted(c.index for c in (*read, *run.cut)) == [0, 1, 2]
+    assert Usage.total(c.usage for c in (*read, *run.cut)).total_tokens == run.ledger.usage.total_tokens

@@ -1,0 +1,101 @@
+"""Whoever leaves stops all upstream work: in every pipeline, while it samples and while it aggregates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from quorate import Endpoint, Fallback, Hedged, MajorityVote, Pool, sample
+from quorate.agents.agent import Agent
+from quorate.orchestrator.model import Answering
+from quorate.orchestrator.protocols import Calling
+from quorate.orchestrator.recipes import RECIPES, Parts
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Question
+from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
+
+N = 3
+LISTED = [name for name, recipe in RECIPES.items() if recipe.listed]
+
+
+def answers_then_hangs(sampled: int, hang: Step) -> Callable[[Received], Step]:
+    """So many good, different answers; then nothing more."""
+    seen = iter(range(10_000))
+    return lambda _: hang if (place := next(seen)) >= sampled else Reply(f"The answer is {place}.")
+
+
+async def left(
+    model: Answering, up: ScriptedUpstream, until: Callable[[ScriptedUpstream], bool], *, live: bool
+) -> None:
+    """Asks, leaves once something holds of the server, and waits until the server is let go."""
+    run = Run(live=live)
+    events = model.stream(Question.of("How many?"), run)
+
+    async def read() -> None:
+        async for _ in events:
+            pass
+
+    task = asyncio.create_task(read())
+    async with asyncio.timeout(10):
+        await up.wait_until(until)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await up.wait_until(lambda up: up.in_flight == 0)
+    assert run.ledger.usage.requests == len(up.requests)
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("name", LISTED)
+async def test_leaving_while_it_samples(name: str, live: bool) -> None:
+    """No sample goes on, and every request is in the ledger."""
+    recipe = RECIPES[name]
+    async with (
+        ScriptedUpstream(Fault.hang(after_chunks=1)) as up,
+        Endpoint("m", base_url=up.url, n_supported=False) as model,
+    ):
+        pipeline = recipe.build(Parts((model,), N, recipe.options()))
+        await left(pipeline, up, lambda up: up.in_flight == N, live=live)
+    assert all(r.disconnected for r in up.requests)
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("name", LISTED)
+async def test_leaving_while_it_aggregates(name: str, live: bool) -> None:
+    """No judge, writer or member of a population goes on, and every request is in the ledger."""
+    recipe = RECIPES[name]
+    async with (
+        ScriptedUpstream(answers_then_hangs(N, Fault.hang(after_chunks=1))) as up,
+        Endpoint("m", base_url=up.url, n_supported=False) as model,
+    ):
+        pipeline = recipe.build(Parts((model,), N, recipe.options()))
+        asks = isinstance(pipeline.aggregator, Calling) and pipeline.aggregator.calls(N)
+        if not asks:
+            pytest.skip("asks no model")
+        await left(pipeline, up, lambda up: len(up.requests) > N and up.in_flight > 0, live=live)
+    assert all(r.disconnected for r in up.requests[N:])
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        lambda a, b: sample(sample(a, n=2) | MajorityVote(), n=2) | MajorityVote(),
+        Fallback,
+        lambda a, b: Pool([a, b]),
+        lambda a, b: Hedged(a, after=0.01, share=1),
+        lambda a, b: sample(Hedged(Pool([a, b]), after=0.01, share=1), n=2, quorum=1, grace=9) | MajorityVote(),
+        lambda a, b: Fallback(sample(a, n=3) | MajorityVote(), b),
+    ],
+    ids=["nested", "fallback", "pool", "hedged", "hedged pool with a quorum", "fallback of a pipeline"],
+)
+async def test_leaving_what_is_composed(over: Callable[[Agent, Agent], Answering]) -> None:
+    """However deep the request lies."""
+    async with (
+        ScriptedUpstream(Fault.hang(after_chunks=1)) as up,
+        Endpoint("m", base_url=up.url, n_supported=False) as one,
+        Endpoint("m", base_url=up.url, n_supported=False) as two,
+    ):
+        await left(over(one, two), up, lambda up: up.in_flight > 0, live=True)
+    assert all(r.disconnected for r in up.requests)
