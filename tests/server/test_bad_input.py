@@ -79,7 +79,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema.schema"),
     ({"response_format": {}}, "response_format", "needs a type"),
     ({"functions": [{"name": "f"}]}, "functions", "use tools"),
-    ({"modalities": ["text", "audio"]}, "modalities", "text only"),
+    ({"modalities": ["text", "audio"]}, "modalities[1]", "should be 'text'"),
     ({"audio": {"voice": "x"}}, "audio", "text only"),
     ({"user": 5}, "user", "string"),
     ({"metadata": []}, "metadata", "object"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import jsonschema
 import openai
 import pytest
 from openai import AsyncOpenAI
 
+from quorate.aggregators.stopping import AdaptiveConsistency
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import Unreachable
 from quorate.orchestrator.protocols import Model
@@ -126,3 +129,77 @@ async def test_the_openapi_document_describes_the_body(start: Start) -> None:
     assert "Control" in schemas
     references = {part.split('"')[0] for part in reply.text.split('"#/components/schemas/')[1:]}
     assert references <= set(schemas)
+
+
+async def test_listings_tell_what_pipelines_are_made_of(start: Start) -> None:
+    """What a built-in one does, its source and options; samples, models and rule of a configured one."""
+    model = Echo("m")
+    rule = AdaptiveConsistency(0.9)
+    vote = sample(model, n=2, stop=rule) | Plurality()
+    async with start(model, pipelines={"vote": vote}) as served:
+        told = {entry["id"]: entry for entry in (await served.http.get("/v1/models")).json()["data"]}
+        one = (await served.http.get("/v1/models/adaptive-consistency@4/self-moa@6/m")).json()
+    assert "quorate" not in told["m"]
+    assert told["vote"]["quorate"] == {"pipeline": "plurality", "n": 2, "models": ["m"], "stop": str(rule)}
+    built_in = told["adaptive-consistency@16/m"]["quorate"]
+    assert (built_in["pipeline"], built_in["n"], built_in["models"]) == ("adaptive-consistency", 16, ["m"])
+    assert built_in["options"]["threshold"]["default"] == 0.95
+    assert "2305.11860" in built_in["source"]
+    assert built_in["description"]
+    assert (one["quorate"]["n"], one["quorate"]["models"]) == (4, ["self-moa@6/m"])
+
+
+class Down(Echo):
+    """A model whose upstreams are known not to answer."""
+
+    available = False
+
+
+async def test_ready_says_what_is_missing(start: Start) -> None:
+    """503 with the reason where no model is known or one's upstreams are down, one inside a pipeline too; else 200."""
+    upstream, down = Upstream(), Down("down")
+    async with start(catalogue=Catalogue(discover=upstream.discover)) as served:
+        unknown = await served.http.get("/ready")
+        upstream.up = True
+        known = await served.http.get("/ready")
+    async with start(Echo(), pipelines={"vote": sample(down, n=2) | Plurality()}) as served:
+        broken = await served.http.get("/ready")
+    assert (unknown.status_code, unknown.json()["reasons"]) == (503, ["no model is known: its upstream does not tell"])
+    assert (known.status_code, known.json()) == (200, {"status": "ready"})
+    assert (broken.status_code, broken.json()["reasons"]) == (503, ["no upstream of 'down' answers"])
+
+
+async def test_the_document_is_true_of_the_replies(start: Start) -> None:
+    """Every plain reply fits its schema, errors too."""
+    model = Echo("m")
+    message = {"messages": [{"role": "user", "content": "x"}]}
+    bodies: dict[str, Any] = {
+        "/v1/chat/completions": message,
+        "/v1/completions": {"prompt": "x"},
+        "/v1/responses": {"input": "x"},
+    }
+    async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
+        document = (await served.http.get("/openapi.json")).json()
+        replies = [(path, "get", await served.http.get(path)) for path in ("/health", "/ready", "/v1/models")]
+        for path, body in bodies.items():
+            for name in ("m", "vote", "nobody"):
+                reply = await served.http.post(path, json={"model": name, "quorate": {"trace": True}, **body})
+                replies.append((path, "post", reply))
+    for path, method, reply in replies:
+        status = "200" if reply.status_code == 200 else f"{reply.status_code // 100}XX"
+        schema = document["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+        jsonschema.validate(reply.json(), {**schema, "components": document["components"]})
+    assert {reply.status_code for _, _, reply in replies} == {200, 404}
+
+
+async def test_the_document_describes_every_api(start: Start) -> None:
+    """Each request is a schema of its own, with the server's limits; keys are asked for where there are some."""
+    key = ApiKey(name="me", hash=hashed("secret"))
+    async with start(Echo(), max_n=3) as served, start(Echo(), keys=(key,)) as closed:
+        document = (await served.http.get("/openapi.json")).json()
+        guarded = (await closed.http.get("/openapi.json")).json()
+    for name in ("ChatRequest", "CompletionRequest", "ResponseRequest"):
+        jsonschema.Draft202012Validator.check_schema(document["components"]["schemas"][name])
+    assert document["components"]["schemas"]["ChatRequest"]["properties"]["n"]["anyOf"][0]["maximum"] == 3
+    assert "security" not in document["paths"]["/v1/responses"]["post"]
+    assert guarded["paths"]["/v1/responses"]["post"]["security"] == [{"key": []}]

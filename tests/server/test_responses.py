@@ -313,11 +313,13 @@ async def test_the_first_token_does_not_wait_for_the_second(start: Start) -> Non
 FILE = {"type": "input_image", "file_id": "f"}
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"input": ""}, "input", "at least 1 character"),
+    ({"input": ""}, "input", "pattern"),
     ({"input": []}, "input", "at least 1 item"),
     ({"input": None}, "input", "string"),
-    ({"input": " "}, "input", "empty"),
+    ({"input": [{"role": "system", "content": "x"}]}, "input", "empty"),
     ({"input": [{"role": "wizard", "content": "x"}]}, "input[0].role", "one of assistant, developer, system, user"),
+    ({"input": [{"role": {}, "content": "x"}]}, "input[0].role", "one of assistant"),
+    ({"input": [{"role": "user", "content": [{"type": {}, "text": "x"}]}]}, "input[0].content[0]", "is no input_text"),
     ({"input": [{"role": "user"}]}, "input[0].content", "must be text"),
     ({"input": [{"role": "user", "content": [5]}]}, "input[0].content[0]", "is no input_text"),
     (

@@ -21,7 +21,18 @@ from .fields import Control
 from .observe.observation import Observation, observing
 from .settings import ServerSettings
 
-__all__ = ["Asking", "Order", "Outcome", "answered", "bounded", "checked", "found", "tokens_within", "understood"]
+__all__ = [
+    "Asking",
+    "Order",
+    "Outcome",
+    "answered",
+    "bounded",
+    "checked",
+    "found",
+    "single_models",
+    "tokens_within",
+    "understood",
+]
 
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
@@ -159,7 +170,7 @@ def checked(model: Model, control: Control, settings: ServerSettings, *, n: int,
     if (total := questions * n * _draws(model)) > settings.max_samples:
         field = "quorate.n" if control.n is not None else "n" if n > 1 else "prompt" if questions > 1 else "model"
         raise BadField(f"{total} samples in all, but this server allows {settings.max_samples} a request", field)
-    if control.budget is not None and control.budget.money is not None and not any(map(_priced, _single(model))):
+    if control.budget is not None and control.budget.money is not None and not any(map(_priced, single_models(model))):
         raise BadField(f"{model.name} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money")
     return total
 
@@ -207,15 +218,16 @@ def _draws(model: Model) -> int:
     return drawn + aggregator.calls(n) * max(_draws(inner) for inner in aggregator.models)
 
 
-def _single(model: Model) -> Iterator[Model]:
+def single_models(model: Model) -> Iterator[Model]:
     """All single models that a model asks."""
     if not isinstance(model, Pipeline):
         yield model
         return
     helpers = model.aggregator.models if isinstance(model.aggregator, Calling) else ()
     for inner in (*model.sampler.models, *helpers):
-        yield from _single(inner)
+        yield from single_models(inner)
 
 
 def _priced(model: Model) -> bool:
-    return getattr(model, "price", None) is not None
+    """Whether a model, or one that it falls back on, has a price."""
+    return getattr(model, "price", None) is not None or any(map(_priced, getattr(model, "models", ())))

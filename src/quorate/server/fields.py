@@ -9,20 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from quorate.orchestrator.config import StopConfig
 from quorate.orchestrator.run import Budget
 from quorate.orchestrator.types import Frozen, Sampling
 
-__all__ = ["ABOUT_THE_CALLER", "Control", "Count", "Flag", "ModelRequest", "Name", "Number", "StreamOptions", "Whole"]
+__all__ = [
+    "ABOUT_THE_CALLER",
+    "Control",
+    "Count",
+    "Flag",
+    "ModelRequest",
+    "Name",
+    "Number",
+    "StreamOptions",
+    "TopLogprobs",
+    "Whole",
+]
 
 Flag = Annotated[bool, Strict()]
-Whole = Annotated[int, Strict()]
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 2.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = BeforeValidator(_whole)
+"""Stands behind the bounds of a whole number, so that the JSON schema shows them."""
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[int, Strict(), Field(ge=1), Whole]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
-Seed = Annotated[Whole, Field(ge=-(2**63), lt=2**63)]
+TopLogprobs = Annotated[int, Strict(), Field(ge=0, le=20), Whole]
+Seed = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63), Whole]
 Stop = Annotated[str, Field(min_length=1)]
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 Bias = Annotated[Number, Field(ge=-100, le=100)]
@@ -68,7 +88,7 @@ class ModelRequest(BaseModel):
     model: Name
     temperature: Annotated[Number, Field(ge=0)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Whole, Field(ge=-1)] | None = None
+    top_k: Annotated[int, Strict(), Field(ge=-1), Whole] | None = None
     seed: Seed | None = None
     """Makes the request reproducible; every sample's seed derives from it."""
     stop: Stop | Annotated[list[Stop], Field(fail_fast=True)] | None = None

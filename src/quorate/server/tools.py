@@ -50,8 +50,12 @@ def _format(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(kind, str):
         raise ValueError("needs a type: 'text', 'json_object' or 'json_schema'")
     described = given.get("json_schema")
-    if kind == "json_schema" and not (isinstance(described, Mapping) and isinstance(described.get("schema"), Mapping)):
+    if kind != "json_schema":
+        return given
+    if not (isinstance(described, Mapping) and isinstance(described.get("schema"), Mapping)):
         raise ValueError("needs the schema in json_schema.schema, an object")
+    if not isinstance(described.get("name", ""), str):
+        raise ValueError("json_schema.name must be text")
     return given
 
 

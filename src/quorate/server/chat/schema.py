@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Message, Question
 
 from ..asking import Order
 from ..errors import BadField
-from ..fields import Count, Flag, ModelRequest, StreamOptions, Whole
+from ..fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs
 from ..tools import ResponseFormat, Tool, ToolChoice, chosen_tools
 
 __all__ = ["ChatRequest"]
 
 
+SAYING: dict[str, JsonValue] = {
+    "properties": {
+        "role": {"not": {"const": "system"}},
+        "content": {"anyOf": [{"type": "string", "pattern": "\\S"}, {"type": "array", "minItems": 1}]},
+    },
+    "required": ["role", "content"],
+}
+"""A message that there must be: somebody says something."""
+
+
 class ChatRequest(ModelRequest):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(
+        min_length=1, json_schema_extra={"contains": SAYING}
+    )
     n: Count | None = None
     """Independent answers of the model or pipeline; not the samples of a vote (`quorate.n`)."""
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     """The newer name; wins over `max_tokens`."""
     logprobs: Flag | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
     """Needs `logprobs`."""
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: Flag | None = None
     response_format: ResponseFormat | None = None
-    modalities: list[str] | None = None
+    modalities: list[Literal["text"]] | None = None
     """Only `text` can be answered with."""
     stream_options: StreamOptions | None = None
-
-    @field_validator("modalities")
-    @classmethod
-    def _only_text(cls, value: list[str] | None) -> list[str] | None:
-        if value not in (None, ["text"]):
-            raise ValueError("this server answers with text only: leave it out, or give ['text']")
-        return value
 
     def order(self) -> Order:
         """What is wanted.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from quorate.orchestrator.types import Message, Question
 
 from ..asking import Order
 from ..errors import BadField
-from ..fields import Count, Flag, ModelRequest, StreamOptions, Whole
+from ..fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs, Whole
 
 __all__ = ["CompletionRequest"]
 
-Token = Annotated[Whole, Field(ge=0)]
+Token = Annotated[int, Strict(), Field(ge=0), Whole]
 Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]
 
 OURS = frozenset({"model", "quorate", "stream_options"})
@@ -32,9 +32,9 @@ class CompletionRequest(ModelRequest):
     )
     """Token ids only for a single model whose server has text completions."""
     n: Count | None = None
-    max_tokens: Annotated[Whole, Field(ge=0)] | None = None
+    max_tokens: Token | None = None
     """0 only for such a model, with `echo`."""
-    logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    logprobs: TopLogprobs | None = None
     """How many alternatives a token to report."""
     echo: Flag | None = None
     suffix: str | None = None

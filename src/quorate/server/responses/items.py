@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import JsonValue, WithJsonSchema
 
 from quorate.orchestrator.types import Message
 
 from ..errors import BadField
 
-__all__ = ["Item", "messages_of"]
+__all__ = ["SAYING", "Item", "messages_of"]
 
 TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 """Parts that are text, and the field that holds it."""
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 """Servers behind know `developer` seldom, `system` always."""
 
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "pattern": "\\S"}
 _CONTENT = {
     "anyOf": [
         _TEXT,
@@ -33,6 +33,11 @@ _CONTENT = {
         },
     ]
 }
+SAYING: dict[str, JsonValue] = {
+    "properties": {"role": {"enum": ["assistant", "user"]}},
+    "required": ["role", "content"],
+}
+"""An item that there must be: somebody says something."""
 Item = Annotated[
     Mapping[str, Any],
     WithJsonSchema(
@@ -99,7 +104,7 @@ def messages_of(given: str | Iterable[Mapping[str, Any]]) -> list[Message]:
 
 def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     role = item.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise BadField(f"must be one of {', '.join(sorted(ROLES))}", f"{where}.role")
     return {"role": ROLES[role], "content": _content(item.get("content"), f"{where}.content")}
 
@@ -134,6 +139,7 @@ def _content(content: Any, where: str, *, empty: bool = False) -> str | list[dic
 
 def _part(part: Any, where: str) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, Mapping) else None
+    kind = kind if isinstance(kind, str) else None
     if kind in TEXTS and isinstance(part.get(TEXTS[kind]), str):
         return {"type": "text", "text": part[TEXTS[kind]]}
     if kind == "input_image" and isinstance(part.get("image_url"), str):

@@ -12,9 +12,9 @@ from quorate.orchestrator.types import Message, Question
 
 from ..asking import Order
 from ..errors import BadField
-from ..fields import ABOUT_THE_CALLER, Count, Flag, ModelRequest, Whole
+from ..fields import ABOUT_THE_CALLER, Count, Flag, ModelRequest, TopLogprobs
 from ..tools import MODES, chosen_tools
-from .items import Item, messages_of
+from .items import SAYING, Item, messages_of
 
 __all__ = ["ResponseRequest"]
 
@@ -52,6 +52,8 @@ def _format(given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError("needs a type: 'text', 'json_object' or 'json_schema'")
     if given["type"] == "json_schema" and not isinstance(given.get("schema"), Mapping):
         raise ValueError("needs a schema, an object")
+    if not isinstance(given.get("name", ""), str):
+        raise ValueError("the name must be text")
     return given
 
 
@@ -114,7 +116,10 @@ class ResponseRequest(ModelRequest):
         "truncation",
     }
 
-    input: Annotated[str, Field(min_length=1)] | Annotated[list[Item], Field(min_length=1, fail_fast=True)]
+    input: (
+        Annotated[str, Field(pattern=r"\S")]
+        | Annotated[list[Item], Field(min_length=1, fail_fast=True, json_schema_extra={"contains": SAYING})]
+    )
     instructions: str | None = None
     max_output_tokens: Count | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
@@ -122,7 +127,7 @@ class ResponseRequest(ModelRequest):
     parallel_tool_calls: Flag | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
     include: list[str] | None = None
     """`message.output_text.logprobs` brings log-probabilities; the others say nothing here."""
     store: Flag | None = None
