@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
+from pydantic.config import JsonDict
 
 from .errors import BadField
 
-__all__ = ["ResponseFormat", "Tool", "ToolChoice", "chosen_tools", "function_name"]
+__all__ = ["CHOICE_NEEDS_TOOLS", "ResponseFormat", "Tool", "ToolChoice", "chosen_tools", "function_name"]
 
 MODES = ("auto", "none", "required")
 FUNCTION = {
@@ -17,6 +18,15 @@ FUNCTION = {
     "properties": {"name": {"type": "string", "minLength": 1}, "parameters": {"type": ["object", "null"]}},
     "required": ["name"],
 }
+
+CHOICE_NEEDS_TOOLS: JsonDict = {
+    "if": {
+        "properties": {"tool_choice": {"anyOf": [{"const": "required"}, {"type": "object"}]}},
+        "required": ["tool_choice"],
+    },
+    "then": {"properties": {"tools": {"type": "array", "minItems": 1}}, "required": ["tools"]},
+}
+"""For the JSON schema of a request: what must be called must be there."""
 
 
 def function_name(tool: Mapping[str, Any]) -> str | None:

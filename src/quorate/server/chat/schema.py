@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Message, Question
@@ -12,7 +12,7 @@ from quorate.orchestrator.types import Message, Question
 from ..asking import Order
 from ..errors import BadField
 from ..fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs
-from ..tools import ResponseFormat, Tool, ToolChoice, chosen_tools
+from ..tools import CHOICE_NEEDS_TOOLS, ResponseFormat, Tool, ToolChoice, chosen_tools
 
 __all__ = ["ChatRequest"]
 
@@ -29,6 +29,8 @@ SAYING: dict[str, JsonValue] = {
 
 class ChatRequest(ModelRequest):
     """`POST /v1/chat/completions`."""
+
+    model_config = ConfigDict(json_schema_extra=CHOICE_NEEDS_TOOLS)
 
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(
         min_length=1, json_schema_extra={"contains": SAYING}

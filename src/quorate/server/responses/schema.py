@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Message, Question
@@ -13,7 +13,7 @@ from quorate.orchestrator.types import Message, Question
 from ..asking import Order
 from ..errors import BadField
 from ..fields import ABOUT_THE_CALLER, Count, Flag, ModelRequest, TopLogprobs
-from ..tools import MODES, chosen_tools
+from ..tools import CHOICE_NEEDS_TOOLS, MODES, chosen_tools
 from .items import SAYING, Item, messages_of
 
 __all__ = ["ResponseRequest"]
@@ -102,6 +102,8 @@ class Reasoning(BaseModel):
 
 class ResponseRequest(ModelRequest):
     """`POST /v1/responses`."""
+
+    model_config = ConfigDict(json_schema_extra=CHOICE_NEEDS_TOOLS)
 
     stays: ClassVar[frozenset[str]] = ABOUT_THE_CALLER | {
         *REFUSED,
