@@ -165,7 +165,7 @@ def _responses(path: str) -> dict[str, Any]:
     """Of every route; errors are one form, whatever their status."""
     good: dict[str, Any] = {JSON: {"schema": _ref(REPLIES[path])}} if path in REPLIES else {"*/*": {}}
     if path in ("/v1/chat/completions", "/v1/completions", "/v1/responses"):
-        good["text/event-stream"] = {"schema": TEXT}
+        good["text/event-stream"] = {}
     bad = {JSON: {"schema": _ref("Health" if path == "/ready" else "Error")}}
     return {
         "200": {"description": "the reply", "content": good},

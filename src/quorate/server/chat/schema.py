@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
+from pydantic.config import JsonDict
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Message, Question
@@ -26,11 +27,16 @@ SAYING: dict[str, JsonValue] = {
 }
 """A message that there must be: somebody says something."""
 
+TOP_NEEDS_LOGPROBS: JsonDict = {
+    "if": {"properties": {"top_logprobs": {"type": "integer"}}, "required": ["top_logprobs"]},
+    "then": {"properties": {"logprobs": {"const": True}}, "required": ["logprobs"]},
+}
+
 
 class ChatRequest(ModelRequest):
     """`POST /v1/chat/completions`."""
 
-    model_config = ConfigDict(json_schema_extra=CHOICE_NEEDS_TOOLS)
+    model_config = ConfigDict(json_schema_extra={"allOf": [CHOICE_NEEDS_TOOLS, TOP_NEEDS_LOGPROBS]})
 
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(
         min_length=1, json_schema_extra={"contains": SAYING}

@@ -34,7 +34,11 @@ _CONTENT = {
     ]
 }
 SAYING: dict[str, JsonValue] = {
-    "properties": {"role": {"enum": ["assistant", "user"]}},
+    "properties": {
+        "type": {"const": "message"},
+        "role": {"enum": ["assistant", "user"]},
+        "content": {"anyOf": [{"type": "string", "pattern": "\\S"}, {"type": "array", "minItems": 1}]},
+    },
     "required": ["role", "content"],
 }
 """An item that there must be: somebody says something."""
