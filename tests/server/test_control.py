@@ -12,7 +12,7 @@ import pytest
 from quorate.agents.endpoint import Endpoint, Price
 from quorate.aggregators import MajorityVote, SelfMoA
 from quorate.orchestrator.sampling import sample
-from quorate.testing import Reply, ScriptedUpstream
+from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
 from .conftest import Start, asked
 from .scripted import Echo, Plurality
@@ -134,3 +134,21 @@ async def test_a_vote_opens_with_its_first_token(start: Start) -> None:
     assert first.choices[0].delta.role == "assistant"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in rest) == "It is #### 42"
     assert any("3/3 sampled" in (c.choices[0].delta.model_extra or {}).get("reasoning_content", "") for c in rest)
+
+
+async def test_a_quorum_for_one_request(start: Start) -> None:
+    """Four good samples of five will do; the one that hangs is given up, its place told in the trace."""
+
+    def step(request: Any) -> Step:
+        return Fault.hang() if request.body["seed"] == 5 else Reply("#### 42")
+
+    async with ScriptedUpstream(step) as up:
+        model = Endpoint("m", base_url=up.url, n_supported=False)
+        async with start(model, pipelines={"vote": sample(model, n=5) | MajorityVote()}) as served:
+            control = {"quorum": 4, "grace": 0, "least": 2, "trace": True}
+            own = (await served.post(model="vote", seed=5, quorate=control)).json()["quorate"]
+            strict = await served.post(model="vote", seed=5, quorate={"sample_seconds": 0.3, "least": 5})
+    assert own["answer"] == "42"
+    assert own["tally"][0]["votes"] == 4
+    assert [c["finish_reason"] for c in own["candidates"]] == ["cancelled", *["stop"] * 4]
+    assert strict.status_code == 504

@@ -69,7 +69,7 @@ class Pipeline(Answering):
 
     def stopping(self, rule: StoppingRule) -> Pipeline:
         """The same pipeline with another stopping rule."""
-        return Pipeline(replace(self.sampler, stop=rule), self.aggregator, name=self.name)
+        return self._with(replace(self.sampler, stop=rule))
 
     def over(self, wrap: Callable[[Model], Model]) -> Pipeline:
         """The same pipeline over other proposers."""

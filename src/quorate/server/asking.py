@@ -34,6 +34,9 @@ __all__ = [
     "understood",
 ]
 
+STAGE = ("quorum", "grace", "least", "sample_seconds")
+"""Fields of `quorate` that are about the sampling stage."""
+
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
 
@@ -134,7 +137,7 @@ async def found(name: str, control: Control, visitor: Visitor) -> Model:
         UnknownName: no such model or pipeline.
         NotAllowed: the caller may not ask it.
     """
-    return _stopping(await visitor.resolve(_full_name(name, control, visitor.catalogue), n=control.n), control)
+    return _as_asked(await visitor.resolve(_full_name(name, control, visitor.catalogue), n=control.n), control)
 
 
 def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettings) -> Asking:
@@ -194,17 +197,26 @@ def _full_name(model: str, control: Control, catalogue: Catalogue) -> str:
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 
-def _stopping(model: Model, control: Control) -> Model:
-    """The model with the request's stopping rule."""
-    if control.rule is None:
+def _as_asked(model: Model, control: Control) -> Model:
+    """The model with the stopping rule, the quorum and the deadlines of the request."""
+    stage, seconds = control.sampling_stage, control.aggregate_seconds
+    changed = [name for name in (*STAGE, "aggregate_seconds", "stop") if getattr(control, name) is not None]
+    if not changed:
         return model
-    try:
-        rule = control.rule.build()
-    except BadInput as error:
-        raise BadField(str(error), "quorate.stop") from None
     if not isinstance(model, Pipeline):
-        raise BadField(f"a stopping rule needs a pipeline, and {model.name!r} is a single model", "quorate.stop")
-    return model.stopping(rule)
+        raise BadField(f"needs a pipeline, and {model.name!r} is a single model", f"quorate.{changed[0]}")
+    if control.rule is not None:
+        try:
+            model = model.stopping(control.rule.build())
+        except BadInput as error:
+            raise BadField(str(error), "quorate.stop") from None
+    if stage:
+        try:
+            model = model.drawing(**stage)
+        except BadInput as error:
+            wrong = next((name for name in stage if f"({name}=" in str(error)), changed[0])
+            raise BadField(str(error), f"quorate.{'sample_seconds' if wrong == 'seconds' else wrong}") from None
+    return model if seconds is None else model.within(seconds)
 
 
 def _draws(model: Model) -> int:

@@ -60,12 +60,28 @@ class Control(Frozen):
     """Samples that the pipeline draws."""
     stop: Name | StopConfig | None = None
     """When it stops before n: a rule's name, or `{"rule": NAME}` with the rule's options beside it."""
+    quorum: Count | Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Good samples that will do, as a number or as a share of n; the others are cancelled after `grace`."""
+    grace: Annotated[Number, Field(ge=0)] | None = None
+    """Seconds."""
+    least: Count | None = None
+    """With fewer good samples in the end there is an error instead of an answer."""
+    sample_seconds: Annotated[Number, Field(gt=0)] | None = None
+    """For sampling; then the samples that there are go on to the aggregator."""
+    aggregate_seconds: Annotated[Number, Field(gt=0)] | None = None
+    """For the aggregator; then the vote as it stands is the answer."""
     budget: Budget | None = None
     """Hard limits of the whole request."""
     trace: Flag = False
     """Whether the reply lists every candidate."""
     progress: Flag | None = None
     """Whether a stream tells of the vote's progress; the server's setting if not given."""
+
+    @property
+    def sampling_stage(self) -> dict[str, Any]:
+        """What of the sampling stage is to be different."""
+        given = {"quorum": self.quorum, "grace": self.grace, "least": self.least, "seconds": self.sample_seconds}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def rule(self) -> StopConfig | None:
