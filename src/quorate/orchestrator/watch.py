@@ -7,7 +7,7 @@ ledger does. The bases here ignore everything; override what you want to see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .types import Usage
 
@@ -37,9 +37,11 @@ class CallWatch:
 class UpstreamCall:
     """Who is asked, from where in the pipeline."""
 
-    __slots__ = ("agent", "model", "samples", "server", "stage", "thread")
+    __slots__ = ("agent", "indices", "model", "server", "stage", "thread")
 
-    def __init__(self, thread: str, stage: str, *, agent: str, model: str, server: str, samples: int = 1) -> None:
+    def __init__(
+        self, thread: str, stage: str, *, agent: str, model: str, server: str, indices: Sequence[int] = (0,)
+    ) -> None:
         self.thread = thread
         """Of the run: which nested pipeline or asked model, `""` for the outermost."""
         self.stage = stage
@@ -49,7 +51,8 @@ class UpstreamCall:
         """As the server names it."""
         self.server = server
         """Its URL, without query and secrets."""
-        self.samples = samples
+        self.indices = tuple(indices)
+        """Of the candidates that it is for."""
 
 
 class Watch:

@@ -143,7 +143,7 @@ def test_a_revision_and_a_prompt_stand_with_the_question() -> None:
 
 def test_there_is_no_bank(tmp_path: Path) -> None:
     """Told, and none is made."""
-    with pytest.raises(BadInput, match="there is no bank"):
+    with pytest.raises(BadInput, match="there is no sample bank"):
         Bank(tmp_path / "none", create=False)
     assert not (tmp_path / "none").exists()
 

@@ -176,7 +176,7 @@ class Call:
             agent=self._endpoint.name,
             model=self._endpoint.model,
             server=self._http.server,
-            samples=len(self._indices),
+            indices=self._indices,
         )
 
     def _new_body(self) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from quorate.orchestrator.columns import CANDIDATE, columns_of
 from quorate.orchestrator.types import Candidate, Question, Sampling
 
 from . import catalog
 from .bank import Bank
-from .columns import CANDIDATE, columns_of
 from .values import BankedAgent, BankedItem, Request
 
 __all__ = ["Absorbed", "Incoming", "absorb"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
+from quorate.orchestrator.columns import CANDIDATE, candidate_of, columns_of
 from quorate.orchestrator.run import Ledger
 from quorate.orchestrator.types import CandidateSet, Question
 
 from ..outcome import Outcome
 from . import catalog, reading
 from .claims import Holder
-from .columns import CANDIDATE, candidate_of, columns_of
 from .store import Store
 from .values import BankedAgent, BankedItem, Drawn, Request, RunRecord
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from quorate.orchestrator.columns import candidate_of
 from quorate.orchestrator.types import CandidateSet, Question, Sampling
 
-from .columns import candidate_of
 from .store import Store
 from .values import BankedItem
 

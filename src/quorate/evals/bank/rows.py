@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from quorate.orchestrator.columns import CANDIDATE, candidate_of
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question, Sampling
 
 from .absorbing import Incoming
-from .columns import CANDIDATE, candidate_of
 from .store import Store
 from .values import BankedAgent, BankedItem
 

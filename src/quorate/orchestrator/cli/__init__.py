@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuorateError
-from . import ask, evaluate, inspect, key, serve, train
+from . import ask, evaluate, inspect, key, serve, trace, train
 
 __all__ = ["app", "main"]
 
@@ -33,6 +33,7 @@ app.add_typer(train.app, name="train")
 app.command("models")(inspect.models)
 app.command("aggregators")(inspect.aggregators)
 app.command("graph")(inspect.graph)
+app.command("trace")(trace.trace)
 app.command("config-schema")(inspect.config_schema)
 
 

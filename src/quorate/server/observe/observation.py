@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     from ..asking import Asking
     from .observer import Observer
 
-__all__ = ["CLIENT_GONE", "CallSpan", "Choice", "Observation", "ObservedCall", "RequestSpan", "observe", "observing"]
+__all__ = [
+    "ANSWER",
+    "CLIENT_GONE",
+    "CallSpan",
+    "Choice",
+    "Observation",
+    "ObservedCall",
+    "RequestSpan",
+    "observe",
+    "observing",
+]
 
 CLIENT_GONE = 499
 """The status that nginx logs for a client that left."""
+ANSWER = -1
+"""Stands for the answer itself among the indices of candidates."""
 
 
 class CallSpan(Protocol):
@@ -89,7 +101,7 @@ class Choice(Watch):
         self.stages: list[tuple[float, str, str]] = []
         """When which stage of which thread began."""
         self.first_tokens: dict[int, float] = {}
-        """When each candidate's first token came; that of the answer itself under -1."""
+        """When each candidate's first token came; that of the answer under `ANSWER`."""
         self.calls: list[ObservedCall] = []
         self.answer: Answer | None = None
         self.error: QuorateError | None = None
@@ -110,7 +122,7 @@ class Choice(Watch):
             async with aclosing(stream):
                 async for event in stream:
                     if isinstance(event, CandidateToken | SynthesisToken):
-                        index = event.index if isinstance(event, CandidateToken) else -1
+                        index = event.index if isinstance(event, CandidateToken) else ANSWER
                         if index not in first:
                             first[index] = now()
                     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from .labels import pipeline_label
 from .logs import log_request
 from .metrics import Metrics
 from .observation import Observation
+from .recording import Recorder
 from .settings import ObserveSettings
 
 __all__ = ["Observer"]
@@ -40,6 +42,7 @@ class Observer:
         self._settings = settings
         self.metrics = Metrics() if settings.metrics else None
         self._port: WSGIServer | None = None
+        self._recorder: Recorder | None = None
 
     @property
     def served_metrics(self) -> Metrics | None:
@@ -65,13 +68,32 @@ class Observer:
             self.metrics.in_flight.dec()
             self.metrics.ended(seen)
         log_request(seen, texts=self._settings.log_prompts)
+        if self._recorder is not None and seen.asking is not None:
+            self._recorder.put(seen)
 
     def bind(self) -> None:
-        """Opens the metrics' own port, where they have one.
+        """Opens the file of traces and the metrics' own port, where they are wanted.
 
         Raises:
-            BadInput: it cannot be listened on.
+            BadInput: the file cannot be written, or the port not listened on.
+            DataError: the file is something else, or broken.
         """
+        settings = self._settings
+        if settings.traces is not None and self._recorder is None:
+            self._recorder = Recorder(
+                settings.traces,
+                texts=settings.log_prompts,
+                days=settings.trace_days,
+                megabytes=settings.trace_megabytes,
+                lost=self._lost,
+            )
+        self._bind_port()
+
+    def _lost(self, traces: int) -> None:
+        if self.metrics is not None:
+            self.metrics.traces_lost.inc(traces)
+
+    def _bind_port(self) -> None:
         if self.metrics is None or self._settings.metrics_port is None or self._port is not None:
             return
         host, port = self._settings.metrics_host, self._settings.metrics_port
@@ -95,3 +117,5 @@ class Observer:
             if self._port is not None:
                 self._port.shutdown()
                 self._port.server_close()
+            if self._recorder is not None:
+                await asyncio.to_thread(self._recorder.close)

@@ -1,4 +1,8 @@
-"""A candidate as columns of a table, and back without loss."""
+"""A candidate as columns of a table, and back without loss.
+
+The sample bank and the server's traces keep candidates in the same columns, so that what was served can be
+replayed, graded and learned from.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 import zlib
 from typing import Any
 
-from quorate.orchestrator.types import Candidate, TokenLogprob, Usage
+from .types import Candidate, TokenLogprob, Usage
 
 __all__ = ["CANDIDATE", "candidate_of", "columns_of", "packed", "storable", "unpacked"]
 
