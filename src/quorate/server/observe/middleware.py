@@ -31,7 +31,7 @@ class Observed:
             return
         identity = _identity(scope)
         scope[REQUEST_ID] = identity
-        seen = self._observer.begin(identity, scope["method"], scope["path"])
+        seen = self._observer.begin(identity, scope["method"], scope["path"], scope["headers"])
         observe(seen)
 
         async def noted(message: Message) -> None:

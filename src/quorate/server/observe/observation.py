@@ -49,6 +49,8 @@ class CallSpan(Protocol):
 class RequestSpan(Protocol):
     """A request in a distributed trace."""
 
+    def stage(self, choice: Choice, thread: str, stage: str) -> None: ...
+
     def call(self, call: UpstreamCall, choice: Choice) -> CallSpan: ...
 
     def end(self, seen: Observation) -> None: ...
@@ -109,6 +111,8 @@ class Choice(Watch):
 
     def stage(self, thread: str, stage: str) -> None:
         self.stages.append((self._request.now(), thread, stage))
+        if self._request.span is not None:
+            self._request.span.stage(self, thread, stage)
 
     def call(self, call: UpstreamCall) -> CallWatch:
         span = self._request.span.call(call, self) if self._request.span is not None else None
@@ -216,6 +220,8 @@ class Observation:
         for choice in self.choices.values():
             for call in choice.calls:
                 call.ended("cancelled", Usage())
+        if self.span is not None:
+            self.span.end(self)
         self.observer.ended(self)
 
 

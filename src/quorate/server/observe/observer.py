@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import start_http_server
 
 from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.protocols import Model
 
 from .labels import pipeline_label
@@ -21,9 +23,15 @@ from .observation import Observation
 from .recording import Recorder
 from .settings import ObserveSettings
 
+if TYPE_CHECKING:
+    from .spans import Spans
+
 __all__ = ["Observer"]
 
 log = logging.getLogger("quorate.server")
+
+OTEL = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+"""Variables of OpenTelemetry that say where spans go."""
 
 
 class Observer:
@@ -41,6 +49,7 @@ class Observer:
         self._catalogue = catalogue
         self._settings = settings
         self.metrics = Metrics() if settings.metrics else None
+        self._spans = _spans(settings.otel, os.environ)
         self._port: WSGIServer | None = None
         self._recorder: Recorder | None = None
 
@@ -53,9 +62,11 @@ class Observer:
         """How metrics call a model."""
         return pipeline_label(self._catalogue, model)
 
-    def begin(self, request: str, method: str, path: str) -> Observation:
+    def begin(self, request: str, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Observation:
         """A request came."""
         seen = Observation(self, request, method, path)
+        if self._spans is not None:
+            seen.span = self._spans.request(seen, {k.decode("latin-1"): v.decode("latin-1") for k, v in headers})
         if self._settings.forward_request_id:
             seen.forwarded = {"x-request-id": request}
         if self.metrics is not None:
@@ -119,3 +130,23 @@ class Observer:
                 self._port.server_close()
             if self._recorder is not None:
                 await asyncio.to_thread(self._recorder.close)
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close)
+
+
+def _spans(setting: bool | None, environment: Mapping[str, str]) -> Spans | None:
+    """Spans, where the setting or else the environment wants them."""
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none":
+        return None
+    if not (any(environment.get(name) for name in OTEL) if setting is None else setting):
+        return None
+    try:
+        from .spans import Spans
+    except ImportError:
+        missing = MissingExtra("otel", "sending traces to OpenTelemetry")
+        if setting:
+            raise missing from None
+        # The variables may be meant for other programs of this machine.
+        log.warning("%s", missing)
+        return None
+    return Spans()
