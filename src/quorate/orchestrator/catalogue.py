@@ -23,6 +23,8 @@ __all__ = ["MAX_SAMPLES", "Catalogue", "ModelInfo"]
 
 MAX_SAMPLES = 1024
 """Default bound on the candidates of one stage."""
+REMEMBERED = 256
+"""Names whose pipelines are kept: what they learn and remember serves the next question."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Catalogue:
     pipelines: dict[str, Model] = field(default_factory=dict)
     discover: Discover | None = None
     max_samples: int = MAX_SAMPLES
+    _resolved: dict[tuple[str, int | None], Model] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def resolve(self, name: str, *, n: int | None = None) -> Model:
         """The model of this name, its sampling stage drawing n candidates if given.
@@ -62,12 +65,22 @@ class Catalogue:
             UnknownName: with the names that exist.
             BadInput: n is impossible, or the model draws no samples.
         """
-        model = self._resolve(name.strip())
+        key = name.strip(), n
+        if (known := self._resolved.get(key)) is not None:
+            return known
+        model = self._sized(*key)
+        if len(self._resolved) >= REMEMBERED:
+            self._resolved.pop(next(iter(self._resolved)))
+        self._resolved[key] = model
+        return model
+
+    def _sized(self, name: str, n: int | None) -> Model:
+        model = self._resolve(name)
         if n is None:
             return model
         if not isinstance(model, Pipeline):
             raise BadInput(f"n={n} samples need a pipeline, and {name!r} is a single model: try majority@{n}/{name}")
-        head, slash, rest = name.strip().partition("/")
+        head, slash, rest = name.partition("/")
         return model.sized(self._checked(n, name)).named(f"{head.partition('@')[0]}@{n}{slash}{rest}")
 
     def names(self) -> tuple[str, ...]:
@@ -89,6 +102,7 @@ class Catalogue:
         if self.discover is not None:
             for model in await self.discover():
                 self.models.setdefault(model.name, model)
+            self._resolved.clear()
 
     def wrapped(self, wrap: Callable[[Model], Model]) -> Catalogue:
         """The same names over other models: `wrap` is applied to every single model, once each."""

@@ -102,4 +102,4 @@ def _spare_the_collector() -> None:
     """Keeps what was loaded out of Python's search for unreachable cycles, which took a fifth of a vote's time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    gc.set_threshold(20_000, 10, 10)
