@@ -228,6 +228,8 @@ class _Draw:
             if n < self.stage.n:
                 yield StoppedEarly(reason=f"budget: {n} samples", code="budget_exhausted")
         self._check()
+        if not self.run.live and (changed := await self._counted()) is not None:
+            yield changed
 
     async def _wave(self, indices: range) -> AsyncGenerator[Event, None]:
         """One wave; ends with `StoppedEarly` if it shall be the last."""
@@ -287,8 +289,9 @@ class _Draw:
                 if self.good >= self.enough and self.patience is None:
                     self.patience = time.monotonic() + self.stage.grace
                 yield CandidateFinished(candidate=candidate)
-                if self.tallier is not None and await self._counted(self.tallier):
-                    yield TallyChanged(tally=self.tally)
+                # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
+                if self.run.live and (changed := await self._counted()) is not None:
+                    yield changed
             case CandidateFailed(candidate=candidate) | CandidateCancelled(candidate=candidate):
                 self.candidates.append(candidate)
                 yield event
@@ -302,18 +305,17 @@ class _Draw:
             return candidate
         return candidate.model_copy(update={"answer": self.tallier.extract(candidate)})
 
-    async def _counted(self, tallier: Tallier) -> bool:
-        """Whether the votes could be counted in time; if not, they stand as they stood."""
+    async def _counted(self) -> TallyChanged | None:
+        """How the votes stand; None where there is no vote, or it cannot be counted in time."""
+        if self.tallier is None:
+            return None
         deadline = self.run.deadline
-        if deadline is None:
-            self.tally = await tallier.tally(self.candidates)
-            return True
         try:
-            async with asyncio.timeout_at(max(deadline, time.monotonic() + SLACK)):
-                self.tally = await tallier.tally(self.candidates)
+            async with asyncio.timeout_at(None if deadline is None else max(deadline, time.monotonic() + SLACK)):
+                self.tally = await self.tallier.tally(self.candidates)
         except TimeoutError:
-            return False
-        return True
+            return None
+        return TallyChanged(tally=self.tally)
 
     def _ended(self, indices: range) -> bool:
         return sum(c.index in indices for c in self.candidates) == len(indices)
