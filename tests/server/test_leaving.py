@@ -114,3 +114,19 @@ async def test_stopping_does_not_wait_for_ever() -> None:
         await model.asked.wait()
     await asyncio.wait_for(model.cancelled.wait(), 30)
     writer.close()
+
+
+async def test_stopping_ends_with_the_best_answer_so_far() -> None:
+    """A vote whose last sample hangs answers from the others when the server's time is up, and says so."""
+    stuck, echo = Stuck(), Echo()
+    vote = sample([echo, stuck], n=4) | Plurality()
+    settings = ServerSettings(port=0, shutdown_seconds=0.2)
+    async with httpx.AsyncClient(timeout=30) as client:
+        async with running(Catalogue({}, {"vote": vote}), settings) as url:
+            asking = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json={**asked(), "model": "vote"}))
+            await stuck.asked.wait()
+        reply = (await asking).json()
+    assert reply["choices"][0]["message"]["content"] == "hello there"
+    assert {"halted"} <= {note["code"] for note in reply["quorate"]["degraded"]}
+    assert "shutting down" in reply["quorate"]["stopped"]
+    assert stuck.cancelled.is_set()

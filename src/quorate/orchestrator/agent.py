@@ -41,7 +41,7 @@ class Agent(Answering):
         run = replace(run, ledger=Ledger(run.ledger), live=run.live or run.deadline is not None).at("answer")
         if (left := run.tokens_left()) is not None:
             question = question.sampled(max_tokens=min(left, question.sampling.max_tokens or left))
-        async with aclosing(until(run.deadline, self.sample(question, [0], run))) as events:
+        async with aclosing(until(run.deadline, self.sample(question, [0], run), run.halt)) as events:
             try:
                 async for event in events:
                     match event:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+from .halt import Halt
+
 __all__ = ["merge", "until"]
 
 T = TypeVar("T")
@@ -53,8 +55,13 @@ async def merge(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T,
 Deadline = float | None | Callable[[], float | None]
 
 
-async def until(deadline: Deadline, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def until(
+    deadline: Deadline, stream: AsyncGenerator[T, None], halt: Halt | None = None
+) -> AsyncGenerator[T, None]:
     """The items of a stream up to a time of the loop's clock; a function is asked anew before each item.
+
+    Args:
+        halt: ends it at once when pulled.
 
     Raises:
         TimeoutError: the deadline passed first; the stream has been closed.
@@ -63,7 +70,11 @@ async def until(deadline: Deadline, stream: AsyncGenerator[T, None]) -> AsyncGen
         while True:
             at = deadline() if callable(deadline) else deadline
             try:
-                if at is None:
+                if halt is not None:
+                    async with asyncio.timeout_at(at) as limit:
+                        with halt.ending(limit):
+                            item = await anext(stream)
+                elif at is None:
                     item = await anext(stream)
                 else:
                     async with asyncio.timeout_at(at):

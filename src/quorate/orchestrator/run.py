@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from .halt import Halt
 from .types import Candidate, Code, Degradation, Frozen, StageUsage, Usage
 from .watch import UNWATCHED, Watch
 
@@ -24,6 +25,7 @@ NESTED_EARLIER = 0.05
 NESTED_MOST = 0.1
 """...but never more seconds than these."""
 _STAGE = "deadline:"
+_HALT = "halted:"
 
 
 class Budget(Frozen):
@@ -92,6 +94,8 @@ class Run:
     """When the stage has to end, on the monotonic clock; the budget may end before."""
     cut: list[Candidate] = field(default_factory=list)
     """Where an agent leaves the part of a candidate that it had when it was cancelled."""
+    halt: Halt | None = None
+    """Ends this run and others when it is pulled."""
     watch: Watch = UNWATCHED
     """Is told of stages and upstream calls, of nested pipelines and judges too."""
 
@@ -140,8 +144,12 @@ class Run:
     @property
     def deadline(self) -> float | None:
         """Of the request or the stage, whichever comes first, on the monotonic clock."""
-        seconds = self.budget.seconds
-        return self.until if seconds is None else _earliest(self.until, self.started + seconds)
+        until, seconds = self.until, self.budget.seconds
+        if seconds is not None:
+            until = _earliest(until, self.started + seconds)
+        if self.halt is not None and self.halt.at is not None:
+            until = _earliest(until, self.halt.at)
+        return until
 
     @property
     def seconds_left(self) -> float | None:
@@ -168,6 +176,8 @@ class Run:
 
     def timed_out(self) -> str:
         """That the deadline has passed, in the words of `exhausted`."""
+        if self.halt is not None and self.halt.reason is not None:
+            return f"{_HALT} {self.halt.reason}"
         seconds = self.budget.seconds
         if seconds is not None and (self.until is None or self.started + seconds <= self.until):
             return f"budget: {seconds} seconds passed"
@@ -176,7 +186,11 @@ class Run:
 
 def cut_short(reason: str, where: str) -> Degradation:
     """What `Run.exhausted` says, as it is told of an answer."""
-    code: Code = "deadline_passed" if reason.startswith(_STAGE) else "budget_exhausted"
+    code: Code = "budget_exhausted"
+    if reason.startswith(_STAGE):
+        code = "deadline_passed"
+    elif reason.startswith(_HALT):
+        code = "halted"
     return Degradation(code=code, where=where, detail=reason)
 
 

@@ -258,7 +258,7 @@ class _Draw:
             limit = question.sampling.max_tokens
             question = question.sampled(max_tokens=left if limit is None else min(limit, left))
         streams = [self._watched(proposals(m, question, mine, self.run)) for m, mine in self.stage.shares(indices)]
-        return until(self.run.deadline if self.stage.quorum is None else self._until, merge(streams))
+        return until(self.run.deadline if self.stage.quorum is None else self._until, merge(streams), self.run.halt)
 
     def _until(self) -> float | None:
         """When the samples that run are given up."""

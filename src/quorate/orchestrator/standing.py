@@ -35,9 +35,9 @@ async def backed(
         BadInput: the aggregator cannot be used like this.
         QuorateError: it failed, and there is no vote.
     """
-    events, told = aggregator.aggregate(question, candidates, run), ""
-    if (deadline := run.deadline) is not None:
-        events = until(max(deadline, time.monotonic()) + SLACK, events)
+    events, told, begun = aggregator.aggregate(question, candidates, run), "", time.monotonic()
+    if run.deadline is not None or run.halt is not None:
+        events = until(lambda: _last_moment(run, begun), events, run.halt)
     where = f"{run.stage}: {aggregator.name}"
     try:
         async with aclosing(events):
@@ -59,6 +59,11 @@ async def backed(
             raise
         note = Degradation(code="aggregator_failed", where=where, detail=failure_of(error).message)
     yield Done(answer=_standing(candidates, tally, told, aggregator.name).with_(degraded=(note,)))
+
+
+def _last_moment(run: Run, begun: float) -> float | None:
+    deadline = run.deadline
+    return None if deadline is None else max(deadline, begun) + SLACK
 
 
 def _standing(candidates: Sequence[Candidate], tally: Sequence[Cluster], told: str, name: str) -> Answer:

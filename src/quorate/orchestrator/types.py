@@ -45,6 +45,7 @@ Code = Literal[
     "quorum_missed",
     "deadline_passed",
     "budget_exhausted",
+    "halted",
     # models
     "fallback_used",
     # aggregation

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event
+from quorate.orchestrator.halt import Halt
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Calling, Model
@@ -65,6 +66,8 @@ class Asking:
     budget: Budget
     draws: int
     """Answers of single models that all choices take at most."""
+    halt: Halt | None = None
+    """Ends it when the server ends."""
     ledger: Ledger = field(default_factory=Ledger)
     """Counts for all choices together, so that the budget holds for the request."""
     observation: Observation | None = field(default_factory=observing)
@@ -89,7 +92,7 @@ class Asking:
         seed = question.sampling.seed
         if repeat := index % self.order.n:
             seed = derive_seed(seed, "choice", repeat)
-        run = Run(seed=seed, budget=self.budget, ledger=self.ledger, live=live)
+        run = Run(seed=seed, budget=self.budget, ledger=self.ledger, live=live, halt=self.halt)
         question = question.sampled(seed=seed)
         if self.observation is None:
             return self.model.stream(question, run)
@@ -159,6 +162,7 @@ def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettin
         progress=settings.progress if control.progress is None else control.progress,
         budget=visitor.within(control.budget or Budget()),
         draws=draws,
+        halt=visitor.halt,
     )
 
 

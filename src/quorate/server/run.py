@@ -21,6 +21,8 @@ from .settings import ServerSettings
 __all__ = ["running", "serve"]
 
 BACKLOG = 2048
+LAST_WORDS = 2.0
+"""Seconds that replies have to be sent in after what still ran was halted."""
 
 
 async def serve(
@@ -75,7 +77,7 @@ class _Server(uvicorn.Server):
     def __init__(self, catalogue: Catalogue, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
         app = create_app(catalogue, settings)
         self._door: Door = app.state.door
-        self._drain_seconds = settings.drain_seconds
+        self._settings = settings
         app.state.observer.bind()
         super().__init__(
             uvicorn.Config(
@@ -86,7 +88,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 lifespan="on",
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds + LAST_WORDS)),
                 backlog=BACKLOG,
             )
         )
@@ -99,10 +101,15 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.draining = True
-        end = asyncio.get_running_loop().time() + self._drain_seconds
-        while not self.force_exit and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110  a signal sets it
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.drain_seconds
+        while not self.force_exit and loop.time() < end:  # noqa: ASYNC110  a signal sets it
             await asyncio.sleep(0.05)
+        end_of_all = loop.call_later(
+            self._settings.shutdown_seconds, self._door.halt.pull, "the server is shutting down"
+        )
         await super().shutdown(sockets)
+        end_of_all.cancel()
 
 
 class _Embedded(_Server):

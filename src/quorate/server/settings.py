@@ -47,7 +47,7 @@ class ServerSettings(ObserveSettings):
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """A silent stream sends a comment this often, so that proxies keep it open."""
     shutdown_seconds: float = Field(default=10.0, ge=0)
-    """How long requests may go on after the server was asked to stop."""
+    """How long requests may go on after the server was asked to stop; then they end with the best answer so far."""
     drain_seconds: float = Field(default=0.0, ge=0)
     """How long, before that, the server still takes requests while `/ready` already says 503, so that a load
     balancer gets to notice."""

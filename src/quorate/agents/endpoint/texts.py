@@ -70,7 +70,7 @@ class TextCall:
         )
         self._watch, outcome = self._run.watch.call(asked), "cancelled"
         try:
-            async with aclosing(until(self._run.deadline, self._exchange())) as exchange:
+            async with aclosing(until(self._run.deadline, self._exchange(), self._run.halt)) as exchange:
                 async for reply in exchange:
                     yield reply
             outcome = "ok"

@@ -98,7 +98,7 @@ def _waves(asks: Sequence[Ask], run: Run) -> list[Sequence[Ask]]:
 async def _wave(drawn: Drawn, asks: Sequence[Ask], run: Run) -> None:
     expected = drawn.ended + sum(len(ask.members) for ask in asks)
     streams = [drawn.watched(_proposed(ask, run), run.stage) for ask in asks]
-    async with aclosing(until(run.deadline, merge(streams))) as events:
+    async with aclosing(until(run.deadline, merge(streams), run.halt)) as events:
         try:
             async for _ in events:
                 reason = run.exhausted(sum(drawn.arriving.values()))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from quorate.orchestrator.halt import Halt
 from quorate.orchestrator.run import Budget, Ledger
 
 from ..observe.observation import observing
@@ -35,6 +36,8 @@ class Door:
         )
         self.draining = False
         """The server is about to end; load balancers should look elsewhere."""
+        self.halt = Halt()
+        """Ends what still runs with the best answers so far."""
 
     def recognise(self, authorization: str) -> ApiKey:
         """Whose key a header holds.

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.halt import Halt
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Budget, Ledger
 
@@ -28,6 +29,11 @@ class Visitor:
         self.key = key
         self._door = door
         self._names = names
+
+    @property
+    def halt(self) -> Halt:
+        """Ends the caller's runs when the server does."""
+        return self._door.halt
 
     @property
     def catalogue(self) -> Catalogue:

@@ -32,6 +32,7 @@ class PassedExchange:
         if (tokens := tokens_within(settings, request.max_tokens)) is not None:
             request = request.model_copy(update={"max_tokens": tokens})
         self._request = request
+        self._halt = visitor.halt
         self._budget = visitor.within(request.control.budget or Budget())
         self._model = model
         self.ledger = Ledger()
@@ -74,6 +75,7 @@ class PassedExchange:
             seed=self._request.seed,
             budget=self._budget,
             ledger=self.ledger,
+            halt=self._halt,
             live=bool(self._request.stream),
         )
         return self._model.complete(self._request.passed(), run.at("answer"))
