@@ -30,6 +30,14 @@ async def main() -> None:
         )
         async for chunk in stream:
             print(chunk.choices[0].delta.content or "", end="")
+        print()
+        response = await client.responses.create(
+            model="majority@4/tiny",  # a pipeline by its name alone
+            input="What is 17 * 24?",
+            extra_body={"seed": 1, "quorate": {"stop": {"rule": "esc", "window": 2}, "trace": True}},
+        )
+        own = (response.model_extra or {})["quorate"]
+        print(response.output_text, own["stopped"], len(own["candidates"]), "candidates")
     await catalogue.aclose()
 
 

@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("quickstart.py", "votes for"),
         ("compose.py", "within a budget"),
         ("checkpoints.py", "resumed: 42 from 4 samples"),
-        ("server.py", "tokens"),
+        ("server.py", "candidates"),
         ("faults.py", "stragglers_cancelled"),
     ],
 )

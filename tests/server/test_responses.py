@@ -368,3 +368,10 @@ async def test_control_is_the_same_as_in_chat(start: Start) -> None:
             model="echo", input="x", extra_body={"quorate": {"pipeline": "vote", "n": 3, "trace": True}}
         )
     assert len((reply.model_extra or {})["quorate"]["candidates"]) == 3
+
+
+async def test_the_servers_limit_on_tokens_names_this_apis_field(start: Start) -> None:
+    """As the request calls it."""
+    async with start(Echo(), max_tokens=9) as served:
+        reply = await served.http.post("/v1/responses", json={"model": "echo", "input": "x", "max_output_tokens": 10})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "max_output_tokens")

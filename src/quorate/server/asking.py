@@ -51,6 +51,8 @@ class Order:
     control: Control
     n: int = 1
     """Choices for each question."""
+    max_tokens_field: str = "max_tokens"
+    """How the request calls the length of an answer."""
     logprobs: bool = False
     include_usage: bool = False
     """Whether a stream ends in a chunk with the usage."""
@@ -153,7 +155,9 @@ def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettin
     control = order.control
     draws = checked(model, control, settings, n=order.n, questions=len(order.questions))
     questions = tuple(
-        q.sampled(max_tokens=tokens_within(settings, q.sampling.max_tokens)) if settings.max_tokens else q
+        q.sampled(max_tokens=tokens_within(settings, q.sampling.max_tokens, order.max_tokens_field))
+        if settings.max_tokens
+        else q
         for q in order.questions
     )
     return Asking(
@@ -182,14 +186,14 @@ def checked(model: Model, control: Control, settings: ServerSettings, *, n: int,
     return total
 
 
-def tokens_within(settings: ServerSettings, wanted: int | None) -> int | None:
+def tokens_within(settings: ServerSettings, wanted: int | None, field: str = "max_tokens") -> int | None:
     """Tokens of one answer: those that the request wants, else as many as the server allows.
 
     Raises:
         BadInput: it wants more.
     """
     if wanted is not None and settings.max_tokens is not None and wanted > settings.max_tokens:
-        raise BadField(f"{wanted} tokens, but this server allows {settings.max_tokens} an answer", "max_tokens")
+        raise BadField(f"{wanted} tokens, but this server allows {settings.max_tokens} an answer", field)
     return settings.max_tokens if wanted is None else wanted
 
 

@@ -85,6 +85,7 @@ class ChatRequest(ModelRequest):
             questions=(question,),
             control=self.control,
             n=self.n or 1,
+            max_tokens_field="max_completion_tokens" if self.max_completion_tokens else "max_tokens",
             logprobs=bool(self.logprobs),
             include_usage=bool(self.stream_options and self.stream_options.include_usage),
         )

@@ -165,6 +165,7 @@ class ResponseRequest(ModelRequest):
                 ),
             ),
             control=self.control,
+            max_tokens_field="max_output_tokens",
             logprobs=logprobs,
         )
 
