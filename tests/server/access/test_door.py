@@ -213,5 +213,6 @@ async def test_a_draining_server_still_serves() -> None:
         for _ in range(5):
             await asyncio.sleep(0.1)
             assert (await client.get("/health")).status_code == 200
+        assert (await client.get("/ready")).status_code == 503
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.wait(), 20)
