@@ -32,4 +32,4 @@ def test_every_code_is_used() -> None:
 def test_there_is_no_other() -> None:
     """Not even by mistake."""
     with pytest.raises(ValidationError):
-        Degradation(code="something_else", where="here", detail="")  # type: ignore[arg-type]
+        Degradation(code="something_else", where="here", detail="")

@@ -16,6 +16,7 @@ from quorate.orchestrator.types import Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from .conftest import Serving, Start
+from .observe.scraping import scraped
 from .scripted import Echo, Merged, Plurality
 
 
@@ -140,6 +141,16 @@ async def test_errors_of_a_server_behind_keep_their_status(start: Start, stream:
         with pytest.raises(openai.NotFoundError, match="this is a chat model"):
             await served.openai.completions.create(model="m", prompt="x", stream=stream)
     assert limited.value.response.headers["retry-after"] == "3"
+
+
+async def test_passed_requests_are_seen_like_any_other(start: Start) -> None:
+    """Metrics know the call upstream and its tokens."""
+    async with ScriptedUpstream(Reply("x", usage=(4, 6))) as up, start(endpoint(up)) as served:
+        await posted(served, prompt=[11, 12])
+        seen = await scraped(served)
+    assert seen.value("quorate_upstream_calls_total", endpoint="m", outcome="ok") == 1
+    assert seen.value("quorate_tokens_total", kind="completion") == 6
+    assert seen.value("quorate_requests_total", route="/v1/completions", status="200") == 1
 
 
 # Written.

@@ -156,8 +156,9 @@ def _body(form: type[BaseModel], schemas: dict[str, Any], settings: ServerSettin
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs", {})
     schemas[form.__name__] = schema
-    if "n" in schema["properties"]:
-        schema["properties"]["n"]["anyOf"][0]["maximum"] = settings.max_n
+    for name in ("n", "best_of"):
+        if name in schema["properties"]:
+            schema["properties"][name]["anyOf"][0]["maximum"] = settings.max_n
     return {"required": True, "content": {JSON: {"schema": _ref(form.__name__)}}}
 
 

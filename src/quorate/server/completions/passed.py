@@ -10,9 +10,10 @@ from typing import Any
 
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.run import Budget, Ledger, Run
+from quorate.orchestrator.watch import UNWATCHED
 
 from ..access.visitor import Visitor
-from ..asking import checked, tokens_within
+from ..asking import Asking, checked, tokens_within
 from ..parts import usage_part, usage_quorate
 from ..settings import ServerSettings
 from ..sse import DONE, frame
@@ -32,10 +33,19 @@ class PassedExchange:
         if (tokens := tokens_within(settings, request.max_tokens)) is not None:
             request = request.model_copy(update={"max_tokens": tokens})
         self._request = request
-        self._halt = visitor.halt
-        self._budget = visitor.within(request.control.budget or Budget())
         self._model = model
-        self.ledger = Ledger()
+        self._asking = Asking(
+            request.as_passed(),
+            model,
+            progress=False,
+            budget=visitor.within(request.control.budget or Budget()),
+            draws=self.draws,
+            halt=visitor.halt,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._asking.ledger
 
     async def reply(self) -> dict[str, Any]:
         """The server's reply."""
@@ -71,12 +81,14 @@ class PassedExchange:
         return frame(error)
 
     def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
+        asking, seen = self._asking, self._asking.observation
         run = Run(
             seed=self._request.seed,
-            budget=self._budget,
-            ledger=self.ledger,
-            halt=self._halt,
+            budget=asking.budget,
+            ledger=asking.ledger,
+            halt=asking.halt,
             live=bool(self._request.stream),
+            watch=UNWATCHED if seen is None else seen.choice(0),
         )
         return self._model.complete(self._request.passed(), run.at("answer"))
 

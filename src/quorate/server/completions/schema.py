@@ -64,6 +64,11 @@ class CompletionRequest(ModelRequest):
         left = self.stays | OURS
         return {name: getattr(self, name) for name in self.model_fields_set if name not in left}
 
+    def as_passed(self) -> Order:
+        """What is wanted of a server behind, for those who look on: token ids stand as they are written."""
+        prompts = [self.prompt] if isinstance(self.prompt, str) or isinstance(self.prompt[0], int) else self.prompt
+        return self._order([prompt if isinstance(prompt, str) else str(prompt) for prompt in prompts])
+
     def order(self) -> Order:
         """The prompts as questions: each becomes a conversation of one message.
 
@@ -82,11 +87,14 @@ class CompletionRequest(ModelRequest):
             raise self._only_text("max_tokens", "0")
         if self.echo and self.logprobs is not None:
             raise self._only_text("echo", "log-probabilities of the prompt")
-        sampling = self.settings(max_tokens=self.max_tokens, top_logprobs=self.logprobs)
+        return self._order(self.texts)
+
+    def _order(self, texts: list[str]) -> Order:
+        sampling = self.settings(max_tokens=self.max_tokens or None, top_logprobs=self.logprobs)
         return Order(
             model=self.model,
             questions=tuple(
-                Question(messages=(Message(role="user", content=text),), sampling=sampling) for text in self.texts
+                Question(messages=(Message(role="user", content=text),), sampling=sampling) for text in texts
             ),
             control=self.control,
             n=self.n or 1,
