@@ -94,14 +94,11 @@ def test_the_ledger_holds_what_the_servers_counted(system: str, first: list[str]
     received = [request for up in ups for request in up.requests]
     left = sum(request.disconnected for request in received)
     assert spent.requests >= len(received)
-    if not spent.estimated:
+    if not spent.estimated:  # no request was given up before its first byte
         # What a server has just sent when it is let go may be on its way still: a token at most.
         assert spent.prompt_tokens == prompt
         assert 0 <= completion - spent.completion_tokens <= left
         assert spent.requests == len(received)
-    else:
-        # A request was given up before its first byte.
-        assert left or spent.requests > len(received)
     assert spent.cost in (None, pytest.approx(spent.prompt_tokens + 2 * spent.completion_tokens))
     if isinstance(outcome, Answer):
         assert outcome.usage == spent

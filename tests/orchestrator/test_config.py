@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from quorate import Endpoint, Pipeline, load_config
+from quorate import Endpoint, Fallback, Hedged, Pipeline, load_config
+from quorate.agents import RoundRobin
 from quorate.orchestrator.config import schema
 from quorate.orchestrator.errors import ConfigError, MissingExtra, UnknownName
 
@@ -152,3 +153,63 @@ def test_a_key_can_come_from_a_file(tmp_path: Path) -> None:
     text = text.replace("key_file:", "key_env: HOME\n    key_file:")
     with pytest.raises(ConfigError, match="not both"):
         load_config(written(tmp_path, text)).catalogue()
+
+
+FAULTS = """
+models:
+  one: {base_url: http://one:8000/v1, model: m, timeout: {first_byte: 5}, retries: {attempts: 2, share: 0.5}}
+  two: {base_url: http://two:8000/v1, model: m, timeout: 30, retries: 0, breaker: {failures: 3, pause: 1}}
+  small: {base_url: http://small:8000/v1, hedge: {after: 2}}
+  m: {type: pool, models: [one, two], balance: round-robin, hedge: {percentile: 0.9, share: 0.2}, fallback: [small]}
+pipelines:
+  vote:
+    {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, least: 2, sample_seconds: 9, aggregate_seconds: 3}
+"""
+
+
+def test_faults_are_configured(tmp_path: Path) -> None:
+    """Pools of models, hedges over pools, fallbacks over both, in the order of the file; limits of the stages."""
+    catalogue = load_config(written(tmp_path, FAULTS)).catalogue()
+    jsonschema.validate(yaml.safe_load(FAULTS), schema())
+    assert list(catalogue.models) == ["one", "two", "small", "m"]
+    one, two, small, m = catalogue.models.values()
+    assert isinstance(one, Endpoint)
+    assert isinstance(two, Endpoint)
+    assert (one.http.timeouts.first_byte, one.http.timeouts.total) == (5, 600)
+    assert two.http.timeouts.total == 30
+    assert isinstance(small, Hedged)
+    assert isinstance(m, Fallback)
+    hedged, stand_in = m.models
+    assert stand_in is small
+    assert isinstance(hedged, Hedged)
+    assert isinstance(hedged.model, RoundRobin)
+    assert hedged.model.models == (one, two)
+    vote = catalogue.resolve("vote")
+    assert isinstance(vote, Pipeline)
+    stage = vote.sampler
+    assert (stage.quorum, stage.grace, stage.least, stage.seconds, vote.seconds) == (0.8, 0.1, 2, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        (("fallback: [small]", "fallback: [m]"), "models.m.fallback", "for itself"),
+        (("fallback: [small]", "fallback: [huge]"), "models.m.fallback", "'huge'"),
+        (("[one, two]", "[one, vote]"), "models.m.models", "'vote'"),
+        (("[one, two]", "[one]"), "models.m.models", "2"),
+        (("[one, two]", "[one, one]"), "models.m", "once"),
+        (("timeout: 30", "timeout: -1"), "models.two.timeout", "greater than 0"),
+        (("first_byte: 5", "first_byte: 0"), "models.one.timeout.first_byte", "greater than 0"),
+        (("first_byte: 5", "first: 5"), "models.one.timeout.first", "not permitted"),
+        (("quorum: 0.8", "quorum: 1.5"), "pipelines.vote.quorum", ""),
+        (("quorum: 0.8", "quorum: 9"), "pipelines.vote", "quorum"),
+        (("least: 2", "least: 6"), "pipelines.vote", "least"),
+    ],
+)
+def test_impossible_faults_are_refused(tmp_path: Path, change: tuple[str, str], field: str, says: str) -> None:
+    """With the field, and what is wrong with it."""
+    assert change[0] in FAULTS
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, FAULTS.replace(*change))).catalogue()
+    assert caught.value.field == field
+    assert says in str(caught.value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from quorate import Budget, Usage
-from quorate.orchestrator.run import Ledger, Run, derive_seed
+from quorate.orchestrator.run import Ledger, Run, cut_short, derive_seed
 
 usages = st.builds(
     Usage,
@@ -89,3 +92,32 @@ def test_impossible_budgets_are_refused(limit: str, value: int) -> None:
     """A limit of nothing is a mistake, not an answer."""
     with pytest.raises(ValidationError):
         Budget.model_validate({limit: value})
+
+
+def test_the_earliest_deadline_counts() -> None:
+    """Of the request, the stage and the stage around it; what ran out is told in words, with its code."""
+    run = Run(budget=Budget(seconds=60))
+    stage = run.at("sample", seconds=5)
+    assert run.deadline is not None
+    assert stage.deadline is not None
+    assert run.deadline - stage.deadline == pytest.approx(55, abs=1)
+    assert stage.at("inner", seconds=50).deadline == stage.deadline
+    assert stage.at("inner", seconds=1).deadline < stage.deadline  # type: ignore[operator]
+    over = replace(run, until=time.monotonic() - 1, stage="sample")
+    reason = over.exhausted()
+    assert reason is not None
+    assert cut_short(reason, "sample").code == "deadline_passed"
+    spent = replace(over, started=time.monotonic() - 100).exhausted()
+    assert spent is not None
+    assert cut_short(spent, "sample").code == "budget_exhausted"
+
+
+@given(seconds=st.floats(0.01, 1000))
+def test_a_nested_run_ends_a_little_earlier(seconds: float) -> None:
+    """So that its best answer so far arrives in time; never by more than a tenth of a second."""
+    run = Run(budget=Budget(seconds=seconds))
+    inner = run.nested(0)
+    assert inner.seconds_left is not None
+    assert run.seconds_left is not None
+    assert 0 <= run.seconds_left - inner.seconds_left <= 0.11
+    assert Run().nested(0).deadline is None

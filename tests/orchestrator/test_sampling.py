@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +21,10 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
+from quorate.orchestrator.proposers import most_telling
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import Sample
-from quorate.orchestrator.types import Candidate, Cluster, Question, Sampling
+from quorate.orchestrator.types import Candidate, Cluster, Failure, Question, Sampling
 
 from .fakes import First, Hangs, Plurality, Texts
 
@@ -238,3 +241,45 @@ def test_waves_and_shares_deal_every_index_once(n: int, wave: int, models: int) 
     stage = sample([Texts("x", name=str(i)) for i in range(models)], n=n, wave=wave)
     dealt = [(i, m.name) for indices in stage.waves(n) for m, mine in stage.shares(indices) for i in mine]
     assert sorted(dealt) == [(i, str(i % models)) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"quorum": 0}, {"quorum": 6}, {"quorum": 1.0}, {"grace": -1}, {"least": 0}, {"least": 6}, {"seconds": 0}]
+)
+def test_impossible_limits_are_refused(wrong: dict[str, Any]) -> None:
+    """Named, when the stage is made."""
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        sample(Texts("x"), n=5, **wrong)
+
+
+@given(n=st.integers(1, 40), share=st.floats(0.01, 0.99), smaller=st.integers(1, 40))
+def test_a_quorum_follows_the_number_of_samples(n: int, share: float, smaller: int) -> None:
+    """A share is rounded up; a number shrinks with n, so that another n is always possible."""
+    stage = sample(Texts("x"), n=n, quorum=share)
+    assert 1 <= stage.enough(n) <= n
+    assert stage.enough(n) >= share * n
+    fixed = sample(Texts("x"), n=n, quorum=n, least=n).sized(smaller)
+    assert fixed.quorum == fixed.least == min(n, smaller)
+
+
+async def test_a_quorum_ends_sampling_between_waves() -> None:
+    """With enough good samples no further wave starts, and nothing is degraded by it."""
+    model = Texts("x")
+    events = await drawn(sample(model, n=12, wave=4, quorum=4))
+    assert len(model.asked) == 4
+    assert events[-1] == StoppedEarly(reason="quorum: 4 good samples")
+
+
+@given(st.lists(st.sampled_from([400, 404, 429, 500, 502, 503, 504]), min_size=1, max_size=6), st.randoms())
+def test_the_most_telling_failure_does_not_depend_on_the_order(statuses: list[int], rng: random.Random) -> None:
+    """429, 503, 504, other 5xx, 4xx; its Retry-After is the shortest of its status."""
+    failures = [Failure(code="x", message="x", status=s, retry_after=i or None) for i, s in enumerate(statuses)]
+    told = most_telling(failures)
+    shuffled = rng.sample(failures, len(failures))
+    rank = [429, 503, 504]
+    best = next((s for s in rank if s in statuses), None)
+    assert best is None or told.status == best
+    assert told.status >= 500 or told.status == 429 or max(statuses) < 500
+    again = most_telling(shuffled)
+    if best is not None:
+        assert (again.status, again.retry_after) == (told.status, told.retry_after)

@@ -217,7 +217,9 @@ def load_config(path: str | Path) -> Config:
 
 
 def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # Of a value that may take several forms, the form was meant whose type it has.
+    first = next((e for e in errors if not e["type"].endswith("_type")), errors[0])
     loc = [str(part) for part in first["loc"] if not _is_branch(part)]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return ConfigError(first["msg"] + more, file=path, line=_line(node, loc), field=".".join(loc) or None)
