@@ -10,6 +10,7 @@ from typing import Any
 
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.run import Budget, Ledger, Run
+from quorate.orchestrator.types import Answer
 from quorate.orchestrator.watch import UNWATCHED
 
 from ..access.visitor import Visitor
@@ -49,9 +50,8 @@ class PassedExchange:
 
     async def reply(self) -> dict[str, Any]:
         """The server's reply."""
-        replies = self._replies()
-        async with aclosing(replies):
-            reply = await anext(replies)
+        async with aclosing(self._replies()) as replies:
+            [reply] = [reply async for reply in replies]
         return {**reply, **self._head(), "usage": usage_part(self.ledger.usage), "quorate": self._ours()}
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -80,7 +80,8 @@ class PassedExchange:
         """The envelope as the last event."""
         return frame(error)
 
-    def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
+    async def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
+        """The server's replies; who looks on is told the first text in the end."""
         asking, seen = self._asking, self._asking.observation
         run = Run(
             seed=self._request.seed,
@@ -90,7 +91,14 @@ class PassedExchange:
             live=bool(self._request.stream),
             watch=UNWATCHED if seen is None else seen.choice(0),
         )
-        return self._model.complete(self._request.passed(), run.at("answer"))
+        texts: list[str] = []
+        async with aclosing(self._model.complete(self._request.passed(), run.at("answer"))) as replies:
+            async for reply in replies:
+                texts.extend(_first_texts(reply))
+                yield reply
+        if seen is not None:
+            usage, stages = self.ledger.usage, self.ledger.stages
+            seen.choice(0).answer = Answer(text="".join(texts), model=self._model.name, usage=usage, stages=stages)
 
     def _head(self) -> dict[str, Any]:
         identity = f"cmpl-{uuid.uuid4().hex}"
@@ -99,3 +107,9 @@ class PassedExchange:
     def _ours(self) -> dict[str, Any]:
         usage = usage_quorate(self.ledger.usage, self.ledger.stages)
         return {"answer": None, "tally": [], "stopped": "complete", "degraded": [], "usage": usage}
+
+
+def _first_texts(reply: dict[str, Any]) -> list[str]:
+    """What a reply, read without trust, holds of the first choice."""
+    choices = [choice for choice in reply.get("choices") or () if isinstance(choice, dict)]
+    return [str(choice.get("text") or "") for choice in choices if not choice.get("index")]
