@@ -7,15 +7,19 @@ and a timeline of what happened when. `quorate.server` writes them, `quorate tra
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .columns import CANDIDATE, candidate_of, columns_of
 from .database import Database
 from .types import Answer, Candidate, Failure, Frozen, Question, StageUsage, Usage
 
-__all__ = ["Moment", "Trace", "TraceLine", "TraceStore", "TracedCall", "TracedChoice"]
+__all__ = ["Moment", "Trace", "TraceLine", "TraceStore", "TracedCall", "TracedChoice", "is_store"]
 
 V = TypeVar("V", bound=Frozen)
 
@@ -88,6 +92,13 @@ class TracedChoice(Frozen):
     """With all its candidates; None where there is none."""
     error: Failure | None = None
     candidates: tuple[Candidate, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    calls: tuple[TracedCall, ...] = ()
+
+
+class _Timeline(Frozen):
+    """How the file holds what happened in a choice."""
+
     moments: tuple[Moment, ...] = ()
     calls: tuple[TracedCall, ...] = ()
 
@@ -221,27 +232,27 @@ class TraceStore(Database):
     def _add(self, trace: Trace) -> None:
         row = {name: getattr(trace, name) for name in PLAIN}
         row |= {name: getattr(trace.usage, name) for name in USAGE}
-        row["stages"] = _dumped([stage.model_dump(mode="json") for stage in trace.stages])
+        row["stages"] = f"[{','.join(map(_dumped, trace.stages))}]"
         row["error"], row["question"] = _json(trace.error), _json(trace.question)
-        number = self.execute(_insert("traces", row), row).lastrowid
+        number = self.execute(_insert("traces", *row), row).lastrowid
         for place, choice in enumerate(trace.choices):
-            answer = choice.answer and choice.answer.with_(candidates=())
-            timeline = {
-                "moments": [moment.model_dump(mode="json", exclude_defaults=True) for moment in choice.moments],
-                "calls": [call.model_dump(mode="json") for call in choice.calls],
-            }
+            timeline = _Timeline(moments=choice.moments, calls=choice.calls)
             kept = {
                 "trace": number,
                 "choice": place,
-                "answer": _json(answer),
+                "answer": _json(choice.answer and choice.answer.with_(candidates=())),
                 "error": _json(choice.error),
                 "timeline": zlib.compress(_dumped(timeline).encode(), 1),
             }
-            self.execute(_insert("choices", kept), kept)
-            for candidate in choice.candidates:
-                sample = {"trace": number, "choice": place, "idx": candidate.index, "error": _json(candidate.error)}
-                sample |= columns_of(candidate)
-                self.execute(_insert("samples", sample, "OR REPLACE "), sample)
+            self.execute(_insert("choices", *kept), kept)
+            if choice.candidates:
+                self.many(
+                    _insert("samples", "trace", "choice", "idx", "error", *CANDIDATE),
+                    [
+                        {"trace": number, "choice": place, "idx": c.index, "error": _json(c.error), **columns_of(c)}
+                        for c in {candidate.index: candidate for candidate in choice.candidates}.values()
+                    ],
+                )
 
     def _read(self, row: Any) -> Trace:
         number = row["number"]
@@ -262,25 +273,43 @@ class TraceStore(Database):
             for each in self.execute(found, (number, row["choice"])).fetchall()
         )
         answer = _parsed(Answer, row["answer"])
+        timeline = _Timeline.model_validate(json.loads(zlib.decompress(row["timeline"])))
         return TracedChoice(
             answer=answer and answer.with_(candidates=candidates),
             error=_parsed(Failure, row["error"]),
             candidates=candidates,
-            **json.loads(zlib.decompress(row["timeline"])),
+            moments=timeline.moments,
+            calls=timeline.calls,
         )
 
 
-def _insert(table: str, row: Mapping[str, Any], how: str = "") -> str:
-    return f"INSERT {how}INTO {table} ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
+def is_store(path: Path) -> bool:
+    """Whether this is a file of traces."""
+    if not path.is_file():
+        return False
+    with closing(sqlite3.connect(path)) as db:
+        try:
+            return bool(db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format)
+        except sqlite3.Error:
+            return False
+
+
+@lru_cache
+def _insert(table: str, *names: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
 
 
 def _json(value: Frozen | None) -> str | None:
-    return None if value is None else _dumped(value.model_dump(mode="json"))
+    return None if value is None else _dumped(value)
 
 
-def _dumped(value: Any) -> str:
-    """In ASCII, which holds halves of surrogate pairs too."""
-    return json.dumps(value, separators=(",", ":"))
+def _dumped(value: Frozen) -> str:
+    """Without what is as it is by default."""
+    try:
+        return value.model_dump_json(exclude_defaults=True)
+    except (UnicodeError, ValueError):
+        # Half a surrogate pair, which only escapes can hold.
+        return json.dumps(value.model_dump(mode="json", exclude_defaults=True))
 
 
 def _parsed(kind: type[V], text: str | None) -> V | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import httpx
 import pytest
 
 from quorate import Endpoint, MajorityVote, sample
-from quorate.agents import Price, Retries
+from quorate.agents import Hedged, Price, Retries
 from quorate.aggregators import AdaptiveConsistency
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, running
 from quorate.server.access.keys import ApiKey, hashed
+from quorate.server.observe.metrics import Metrics
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from ..conftest import Start
@@ -176,3 +179,33 @@ async def test_openmetrics_is_spoken_where_it_is_asked_for(start: Start) -> None
         reply = await served.http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert reply.text.endswith("# EOF\n")
+
+
+async def test_breakers_and_hedges_are_told_as_they_stand(start: Start) -> None:
+    """Of the endpoints inside hedged models and pools too."""
+    async with (
+        ScriptedUpstream([Reply("late", delay=5), Reply("4")]) as slow,
+        ScriptedUpstream(Fault.status(500)) as broken,
+        Endpoint("m", base_url=slow.url, name="box") as box,
+        Endpoint("m", base_url=broken.url, name="bad", retries=Retries(attempts=1)) as bad,
+        start(Hedged(box, after=0.05, share=1.0, name="hedged"), bad) as served,
+    ):
+        assert (await served.post(model="hedged")).status_code == 200
+        for _ in range(30):
+            await served.post(model="bad")
+        seen = await scraped(served)
+    assert seen.value("quorate_hedges_total", model="hedged") == 1
+    assert seen.value("quorate_breaker_state", endpoint="box", state="closed") == 1
+    assert seen.value("quorate_breaker_state", endpoint="bad", state="open") == 1
+    assert seen.value("quorate_breaker_state", endpoint="bad", state="closed") == 0
+    assert "circuit_open" in seen.labels("quorate_upstream_calls_total", "outcome")
+
+
+def test_the_documented_metrics_exist() -> None:
+    """All of them, and no other."""
+    page = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
+    table = page.partition("## Metrics")[2].partition("```yaml")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    documented = {f"quorate_{name}".removesuffix("_total") for row in rows for name in re.findall(r"`(\w+)`", row)}
+    made = {family.name for family in Metrics(Catalogue()).registry.collect()}
+    assert documented - {"quorate_info"} == {name for name in made if name.startswith("quorate_")}

@@ -75,7 +75,8 @@ async def test_a_trace_holds_what_led_to_the_answer(start: Start, tmp_path: Path
     whats = [moment.what for moment in choice.moments]
     assert whats[:2] == ["stage", "candidate_started"]
     assert whats[-1] == "done"
-    assert whats.count("candidate_finished") == whats.count("tally") == 3
+    assert whats.count("candidate_finished") == 3
+    assert 1 <= whats.count("tally") <= 3, "those that came together are counted together"
     assert [m.at for m in choice.moments] == sorted(m.at for m in choice.moments)
     assert 0 < choice.moments[-1].at <= trace.seconds
 

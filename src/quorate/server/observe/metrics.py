@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from quorate import __version__
+from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.events import (
     CandidateCancelled,
     CandidateFailed,
@@ -23,6 +24,7 @@ from quorate.orchestrator.events import (
 from quorate.orchestrator.types import StageUsage
 
 from .labels import Few, stage_label, stop_label
+from .standing import Standing
 
 if TYPE_CHECKING:
     from .observation import Observation, ObservedCall
@@ -41,8 +43,9 @@ ENDED: dict[type[Event], str] = {
 class Metrics:
     """Counters, gauges and histograms, and their text for a scrape."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self.registry = registry = CollectorRegistry()
+        registry.register(Standing(catalogue))
         self._codes, self._rules, self._stages = Few(), Few(), Few()
 
         def counter(name: str, says: str, *labels: str) -> Counter:

@@ -48,7 +48,7 @@ class Observer:
     def __init__(self, catalogue: Catalogue, settings: ObserveSettings) -> None:
         self._catalogue = catalogue
         self._settings = settings
-        self.metrics = Metrics() if settings.metrics else None
+        self.metrics = Metrics(catalogue) if settings.metrics else None
         self._spans = _spans(settings.otel, os.environ)
         self._port: WSGIServer | None = None
         self._recorder: Recorder | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.traces import is_store
 
 from ...replay.lines import lines_of
 from ..absorbing import Absorbed, Incoming, absorb
@@ -17,6 +18,7 @@ from .folder import import_folder, is_folder
 from .inspect_logs import inspect_samples, is_log
 from .lm_eval import is_samples, lm_eval_samples
 from .recorded import recorded_answers
+from .served import served_samples
 
 __all__ = ["Absorbed", "Hints", "Incoming", "absorb", "import_path"]
 
@@ -53,8 +55,8 @@ async def import_path(bank: Bank, path: Path, hints: Hints | None = None) -> Abs
 def _import(bank: Bank, path: Path, hints: Hints) -> Absorbed:
     if not path.exists():
         raise BadInput(f"{path}: there is no such file or folder")
-    if bank_file(path).is_file() or path.suffix == ".sqlite":
-        return _bank(bank, path)
+    if bank_file(path).is_file() or path.suffix == ".sqlite" or is_store(path):
+        return absorb(bank, served_samples(path)) if is_store(path) else _bank(bank, path)
     if not path.is_dir():
         read = _reader(path)
         return absorb(bank, recorded_answers(path, hints.task) if read is None else read(path))
