@@ -15,7 +15,7 @@ TEMPLATE = (
 SPECIALS = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
 
 
-def build(folder: Path, *, seed: int = 0, spread: float = 0.3) -> Path:
+def build(folder: Path, *, seed: int = 0, spread: float = 0.3, context: int = CONTEXT) -> Path:
     """Writes the model into `folder`; a larger `spread` of its weights makes its choices surer."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -44,7 +44,7 @@ def build(folder: Path, *, seed: int = 0, spread: float = 0.3) -> Path:
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=32,
-            max_position_embeddings=CONTEXT,
+            max_position_embeddings=context,
             initializer_range=spread,
             bos_token_id=None,
             eos_token_id=fast.eos_token_id,

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question
 
+IN_PROCESS = [
+    pytest.mark.vllm,
+    pytest.mark.asyncio(loop_scope="module"),
+    # vLLM itself warns when it is imported and leaves sockets to the collector.
+    *map(
+        pytest.mark.filterwarnings,
+        (
+            "ignore::DeprecationWarning",
+            "ignore::FutureWarning",
+            "ignore::UserWarning",
+            "ignore::ResourceWarning",
+            "ignore::pytest.PytestUnraisableExceptionWarning",
+        ),
+    ),
+]
+"""Marks of tests with vLLM in this process."""
 PROBLEMS = (
     "Tom has 12 apples. He buys 7 boxes of 5 apples each. How many apples does Tom have now?",
     "Ann reads 14 pages on Monday and 9 pages on Tuesday. How many pages does she read?",

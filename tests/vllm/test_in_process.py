@@ -13,24 +13,10 @@ from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 
-from .asking import HOT, PROBLEMS, TOM, drawn
+from .asking import HOT, IN_PROCESS, PROBLEMS, TOM, drawn
 from .conftest import MODEL
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.asyncio(loop_scope="module"),
-    # vLLM itself warns when it is imported and leaves sockets to the collector.
-    *map(
-        pytest.mark.filterwarnings,
-        (
-            "ignore::DeprecationWarning",
-            "ignore::FutureWarning",
-            "ignore::UserWarning",
-            "ignore::ResourceWarning",
-            "ignore::pytest.PytestUnraisableExceptionWarning",
-        ),
-    ),
-]
+pytestmark = IN_PROCESS
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

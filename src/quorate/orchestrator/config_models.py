@@ -113,6 +113,8 @@ class EndpointConfig(_Backed):
     """How often a request is tried again; or how, and how often in all."""
     breaker: BreakerConfig = BreakerConfig()
     hedge: HedgeConfig | None = None
+    tokenizer: str | None = None
+    """Folder or hub name of the model's tokenizer, for token-level ensembling; the server's own `root` if not given."""
 
     def build(self, name: str) -> Model:
         from quorate.agents.endpoint import Breaking, Endpoint, Price, Rate, Retries, Timeouts
@@ -133,6 +135,7 @@ class EndpointConfig(_Backed):
             timeouts=waits,
             retries=tries,
             breaking=Breaking(**dict(self.breaker)),
+            tokenizer=self.tokenizer,
         )
         return self.hedge.over(endpoint) if self.hedge else endpoint
 

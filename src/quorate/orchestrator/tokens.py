@@ -19,12 +19,13 @@ Ids in `ends` all mean the same, the end of the answer; a draft that meets one s
 are raised as `QuorateError`s from `draft` and `score`: a verifier that raises is dropped and the answer
 marked as degraded, a drafter that raises fails the candidate. Usage is not the back end's business: the
 engine counts drafted tokens as completion tokens and every position that a model had to read anew as
-prompt tokens; a server's own count goes into `Draft.usage` and `Scores.usage` where it is known.
+prompt tokens; a server's own count goes into `Draft.usage` and `Scores.usage` where it is known, and
+what a call cost that failed or was cancelled goes to `ask.spend`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -138,6 +139,10 @@ class Draw:
     """For a back end that samples by itself; differs from ask to ask."""
 
 
+def _forgotten(_: Usage) -> None:
+    """Nobody counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class DraftAsk:
     """Go on from a context."""
@@ -150,6 +155,8 @@ class DraftAsk:
     until: float = 0.0
     """Stop after the first token less likely than this (at temperature 1); a back end that cannot may go on."""
     draw: Draw | None = None
+    spend: Callable[[Usage], None] = _forgotten
+    """Told what the call cost where it gives no draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,8 @@ class ScoreAsk:
     """The whole context; its last place is its end."""
     places: Sequence[int]
     """Lengths of the prefixes, rising, from 1; the last is the length of `tokens`."""
+    spend: Callable[[Usage], None] = _forgotten
+    """See `DraftAsk`."""
 
 
 @dataclass(frozen=True, slots=True)

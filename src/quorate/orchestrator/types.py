@@ -63,6 +63,9 @@ Code = Literal[
     "unknown_model",
     "unsure",
     "abilities_not_saved",
+    # token-level ensembling
+    "verifier_lost",
+    "probabilities_bounded",
     # several choices
     "choice_failed",
 ]

@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,18 @@ from aiohttp import web
 
 from .script import Fault, Raw, Reply, Step
 from .texts import TEXT, text_body, text_chunks
-from .wire import SCORING, counted, error_body, models_body, plain_body, says_something, score_body, sse, stream_chunks
+from .wire import (
+    OTHERS,
+    SCORING,
+    counted,
+    error_body,
+    models_body,
+    plain_body,
+    says_something,
+    score_body,
+    sse,
+    stream_chunks,
+)
 
 __all__ = ["Received", "ScriptedUpstream"]
 
@@ -44,7 +55,7 @@ class ScriptedUpstream:
     """An OpenAI-compatible server for tests: `/v1/chat/completions` (plain and streamed) and `/v1/models`.
 
     Also `/v1/completions`, and vLLM's `/pooling`, `/v1/score` and `/v1/rerank`, where the text of a `Reply` is
-    the score.
+    the score, and its `/tokenize`, which is there for a script that gives a `Raw`.
 
     Use it with `async with` in the running event loop, or with `with` from code that has none.
 
@@ -52,6 +63,7 @@ class ScriptedUpstream:
         script: what to do with each request in turn, the last step for all further ones; or a
             function from the request to a step.
         models: what `/v1/models` lists.
+        about: further fields of every model there, such as vLLM's `root` and `max_model_len`.
         refuses: fields of the body (`n`, `max_tokens`, `stream_options.continuous_usage_stats`, ...)
             that are answered with a 400 that names them; such requests use up no step. `n=1` is fine.
         ignores: fields that have no effect, such as `n`, `stream` or `stream_options`.
@@ -63,12 +75,14 @@ class ScriptedUpstream:
         script: Step | Sequence[Step] | Callable[[Received], Step] = OK,
         *,
         models: Sequence[str] = ("scripted",),
+        about: Mapping[str, Any] | None = None,
         refuses: Collection[str] = (),
         ignores: Collection[str] = (),
         api_key: str | None = None,
     ) -> None:
         self._script = script if callable(script) else [script] if isinstance(script, Step) else list(script)
         self._models = tuple(models)
+        self._about = about or {}
         self._refuses = refuses
         self._ignores = ignores
         self._key = api_key
@@ -96,7 +110,7 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**27)
-        for path in ("/v1/chat/completions", TEXT, *SCORING):
+        for path in ("/v1/chat/completions", TEXT, *SCORING, *OTHERS):
             app.router.add_post(path, self._chat)
         app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -131,7 +145,7 @@ class ScriptedUpstream:
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if not self._admits(request):
             return _json(401, error_body(401, "Incorrect API key provided"))
-        return _json(200, models_body(self._models))
+        return _json(200, models_body(self._models, self._about))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -188,6 +202,8 @@ class ScriptedUpstream:
     async def _good(
         self, request: web.Request, reply: Reply, body: dict[str, Any], received: Received
     ) -> web.StreamResponse:
+        if request.path in OTHERS:
+            return _json(404, error_body(404, "Not Found"))
         if request.path in SCORING:
             return _json(200, score_body(request.path, reply, body))
         whole, chunks = (text_body, text_chunks) if request.path == TEXT else (plain_body, stream_chunks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from .script import Reply, pieces_of
 
 __all__ = [
+    "OTHERS",
     "SCORING",
     "counted",
     "error_body",
@@ -25,6 +26,9 @@ __all__ = [
 SCORING = ("/pooling", "/v1/score", "/v1/rerank")
 """Paths of reward models and rerankers."""
 
+OTHERS = ("/tokenize",)
+"""Paths that are only there for scripts that give their replies as they are, see `Raw`."""
+
 _COMMON = {"id": "chatcmpl-scripted", "created": 1_700_000_000}
 
 
@@ -33,8 +37,9 @@ def error_body(code: int, message: str, param: str | None = None) -> bytes:
     return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
 
 
-def models_body(models: tuple[str, ...]) -> bytes:
-    data = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "quorate"} for name in models]
+def models_body(models: Sequence[str], about: Mapping[str, Any]) -> bytes:
+    common = {"object": "model", "created": 1_700_000_000, "owned_by": "quorate", **about}
+    data = [{"id": name, **common} for name in models]
     return json.dumps({"object": "list", "data": data}).encode()
 
 

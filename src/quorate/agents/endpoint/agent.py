@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 from quorate.agents.agent import Agent
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
 from quorate.orchestrator.merging import merge
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question, Sampling
 
 from .call import Call
+from .exchange import exchange
 from .http import Http
-from .reply import Malformed, parsed
 from .request import Dialect
 from .settings import Breaking, Price, Rate, Retries, Timeouts
 from .texts import TextCall
+from .tokens import EndpointTokens
 
 __all__ = ["Endpoint", "discover"]
 
@@ -53,6 +53,8 @@ class Endpoint(Agent):
         price: makes usage carry its cost.
         headers: sent with every request.
         n_supported: whether the server answers several samples in one request; None finds out.
+        tokenizer: folder or hub name of the model's tokenizer, for token-level ensembling; where the server says
+            that the model lies (vLLM's `root`) if not given.
 
     Raises:
         BadInput: a setting is impossible.
@@ -74,6 +76,7 @@ class Endpoint(Agent):
         price: Price | None = None,
         headers: Mapping[str, str] | None = None,
         n_supported: bool | None = None,
+        tokenizer: str | Path | None = None,
     ) -> None:
         if not isinstance(model, str) or not model.strip():
             raise BadInput("Endpoint(model) is empty: give the model's name as its server lists it")
@@ -93,6 +96,8 @@ class Endpoint(Agent):
             retries=retries or Retries(),
             breaking=breaking,
         )
+        where = None if tokenizer is None else str(tokenizer)
+        self._tokens = EndpointTokens(self.http, model, self.name, tokenizer=where, price=price)
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`. One request for several samples has one seed (`Run.request_seed`)."""
@@ -143,6 +148,10 @@ class Endpoint(Agent):
         """See `protocols.Completing`."""
         return TextCall(self, body, run).replies()
 
+    def token_model(self) -> EndpointTokens:
+        """The same model asked token by token, see `tokens.TokenModel`; needs a vLLM-compatible server."""
+        return self._tokens
+
     async def models(self) -> list[str]:
         """Names of the models that the server offers.
 
@@ -179,31 +188,8 @@ async def discover(base_url: str, api_key: str | None = None, **settings: Any) -
     return [Endpoint(name, base_url=base_url, api_key=api_key, **settings) for name in names]
 
 
-class _Get:
-    """A request without a body (see `http.Request`)."""
-
-    def content(self) -> None:
-        return None
-
-    def headers(self) -> dict[str, str]:
-        return {}
-
-    def sent(self) -> None:
-        return None
-
-    def refused(self, error: UpstreamError) -> bool:  # noqa: ARG002 - nothing to adapt
-        return False
-
-
 async def _models(http: Http) -> list[str]:
-    async with http.slot() as deadline:
-        response = await http.open("GET", "/models", _Get(), partial(random.Random, "models"), deadline=deadline)
-        try:
-            reply = parsed(await http.whole(response, deadline))
-        except Malformed as error:
-            raise http.faults.bad_reply(f"/models: {error}") from None
-        finally:
-            response.release()
+    reply = await exchange(http, "/models")
     listed = reply.get("data")
     names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else [None]
     if not all(isinstance(name, str) and name for name in names):

@@ -265,8 +265,12 @@ class Http:
                 await self._throttle.acquire()
 
     def _url(self, path: str) -> URL:
+        """Of a path below the API's root; one that begins with `/..` lies beside the version."""
         if path not in self._urls:
-            self._urls[path] = self.root.with_path(self.root.path + path, keep_query=True)
+            root, rest = self.root.path, path
+            if path.startswith("/../"):
+                root, rest = root.rpartition("/")[0], path.removeprefix("/..")
+            self._urls[path] = self.root.with_path(root + rest, keep_query=True)
         return self._urls[path]
 
     async def _refusal(self, response: aiohttp.ClientResponse, deadline: float) -> UpstreamError:

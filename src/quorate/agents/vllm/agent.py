@@ -27,6 +27,7 @@ from quorate.orchestrator.types import Candidate, Question, Sampling
 
 from .draft import Draft, failed, settings
 from .engine import Engine
+from .tokens import VLLMTokens
 
 __all__ = ["VLLM"]
 
@@ -68,9 +69,10 @@ class VLLM(Agent):
         self.model = Path(source).name if shipped or Path(source).is_dir() else source
         self.name = name or self.model
         self.sampling = sampling or Sampling()
-        small = {"kv_cache_memory_bytes": SMALL_CACHE} if shipped else {}
+        small = {"kv_cache_memory_bytes": SMALL_CACHE, "max_logprobs": -1} if shipped else {}
         args = {"model": source, "dtype": dtype, "max_model_len": max_model_len, "disable_log_stats": True}
         self._engine = Engine({**args, **small, **engine_args})
+        self._tokens = VLLMTokens(self._engine, self.name)
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
@@ -107,6 +109,10 @@ class VLLM(Agent):
             for draft in left.values():
                 run.record(self.model, draft.usage(cut=True))
                 run.cut.append(draft.candidate(cut=True))
+
+    def token_model(self) -> VLLMTokens:
+        """The same model in the same engine, asked token by token; see `tokens.TokenModel`."""
+        return self._tokens
 
     async def aclose(self) -> None:
         """Shuts the engine down with its processes, failing what it still draws; the next question starts another."""

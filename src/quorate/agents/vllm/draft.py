@@ -11,7 +11,7 @@ from quorate.orchestrator.events import CandidateFailed
 from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.types import Candidate, Failure, FinishReason, Sampling, TokenLogprob, Usage
 
-__all__ = ["Draft", "failed", "settings"]
+__all__ = ["Draft", "failed", "refused", "settings"]
 
 
 @dataclass
@@ -93,10 +93,13 @@ def _logprob(token: int, known: Mapping[int, Any], alternatives: int) -> TokenLo
     return TokenLogprob(token=known[token].decoded_token or "", logprob=known[token].logprob, top=top)
 
 
+def refused(error: Exception) -> bool:
+    """Whether vLLM did not take a request, which then is the caller's fault."""
+    return isinstance(error, ValueError) or any(kind.__name__ == "VLLMClientError" for kind in type(error).__mro__)
+
+
 def failed(candidate: Candidate, error: Exception) -> CandidateFailed:
     """The candidate with the error as a value; vLLM's refusals of a request are the caller's fault."""
-    if isinstance(error, ValueError) or any(kind.__name__ == "VLLMClientError" for kind in type(error).__mro__):
-        failure = Failure(code="upstream_rejected", message=str(error), status=400)
-    else:
-        failure = failure_of(error)
+    told = Failure(code="upstream_rejected", message=str(error), status=400)
+    failure = told if refused(error) else failure_of(error)
     return CandidateFailed(candidate=candidate.model_copy(update={"error": failure}))

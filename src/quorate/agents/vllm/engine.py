@@ -32,7 +32,7 @@ class Engine:
         """Ids of requests that have not ended."""
 
     async def get(self) -> Any:
-        """The engine, started once however many ask for it.
+        """The engine, started once however many ask for it, and anew where its process has died.
 
         Raises:
             MissingExtra: vLLM is not installed.
@@ -43,6 +43,8 @@ class Engine:
             if not self._loop.is_closed():
                 raise BadInput("the vLLM engine serves another event loop: use it there, or close it there first")
             await asyncio.to_thread(self._abandon)
+        if self._engine is not None and self._engine.errored:
+            await self.aclose()
         if self._starting is None or (self._starting.done() and self._engine is None):
             self._loop = loop
             self._starting = loop.create_task(self._start())
@@ -56,7 +58,8 @@ class Engine:
         engine, self._engine, self._loop, self._starting = self._engine, None, None, None
         if engine is None:
             return
-        await engine.abort(list(self.running))
+        if not engine.errored:
+            await engine.abort(list(self.running))
         if (reader := getattr(engine, "output_handler", None)) is not None:
             reader.cancel()  # else it logs the engine's end as a crash
         await asyncio.to_thread(engine.shutdown)

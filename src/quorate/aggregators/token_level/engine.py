@@ -128,7 +128,8 @@ class Engine:
             place = len(writing.ids)
             uniforms = [writing.uniforms(place + n)[0] for n in range(length)]
             draw = Draw(writing.settings.temperature, uniforms, int(uniforms[0] * 2**31))
-        return DraftAsk(writing, writing.tokens, length, 0.0 if alone else writing.pace.until, draw)
+        until = 0.0 if alone else writing.pace.until
+        return DraftAsk(writing, writing.tokens, length, until, draw, writing.spent[0].add)
 
     def _turn(self, writing: Writing, draft: Draft) -> _Turn:
         """What the verifiers are to judge; those whose context is full are lost."""
@@ -189,7 +190,8 @@ class Engine:
 
     def _lose(self, writing: Writing, number: int, reason: str) -> None:
         writing.followers[number] = None
-        writing.lost.append((number, f"{self.verifiers[number].name}: {reason}"))
+        name = self.verifiers[number].name
+        writing.lost.append((number, reason if reason.startswith(name) else f"{name}: {reason}"))
 
     def _decide(self, turn: _Turn) -> None:
         """Commits the draft up to the first token that the models decide together, and that one."""
@@ -312,7 +314,8 @@ def _finishes(spot: Spot | None) -> bool:
 def _score_ask(turn: _Turn, number: int) -> ScoreAsk:
     spots = turn.readings[number].spots
     places = [spot.place for n in turn.places[number] if (spot := spots[n]) is not None]
-    return ScoreAsk(turn.writing, turn.readings[number].tokens[: places[-1]], places)
+    spend = turn.writing.spent[number + 1].add
+    return ScoreAsk(turn.writing, turn.readings[number].tokens[: places[-1]], places, spend)
 
 
 def _shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
@@ -327,9 +330,8 @@ def _count(writing: Writing, model: int, told: Draft | Scores, *, prompt: int = 
     """Adds the server's own count, or else ours."""
     spent = writing.spent[model]
     if told.usage is not None:
-        prompt, completion = told.usage.prompt_tokens, told.usage.completion_tokens
-        spent.requests += told.usage.requests
-    else:
-        spent.requests = 1
+        spent.add(told.usage)
+        return
+    spent.requests = 1
     spent.prompt += prompt
     spent.completion += completion

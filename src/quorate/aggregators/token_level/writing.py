@@ -32,10 +32,27 @@ class Count:
     prompt: int = 0
     completion: int = 0
     requests: int = 0
+    cost: float | None = None
+    estimated: bool = False
+
+    def add(self, usage: Usage) -> None:
+        """What a back end counted by itself."""
+        self.prompt += usage.prompt_tokens
+        self.completion += usage.completion_tokens
+        self.requests += usage.requests
+        self.estimated |= usage.estimated
+        if usage.cost is not None:
+            self.cost = (self.cost or 0.0) + usage.cost
 
     @property
     def usage(self) -> Usage:
-        return Usage(prompt_tokens=self.prompt, completion_tokens=self.completion, requests=self.requests)
+        return Usage(
+            prompt_tokens=self.prompt,
+            completion_tokens=self.completion,
+            requests=self.requests,
+            cost=self.cost,
+            estimated=self.estimated,
+        )
 
 
 class Choice(NamedTuple):

@@ -1,0 +1,199 @@
+"""vLLM in this process, asked token by token.
+
+A draft is one engine request that is dropped once it meets a token it was to stop at. Distributions
+after prefixes are as many requests of one token each: the prefix cache makes each cost a block at most,
+while log-probabilities of a prompt would have vLLM read it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from collections.abc import AsyncGenerator, Hashable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from quorate.agents.embedded.chat import Closed, prompt_tokens
+from quorate.agents.listed import ALL, MOST, SMALL, listed
+from quorate.agents.vocabulary import TokenizerVocabulary, vocabulary_of
+from quorate.orchestrator.errors import BadInput, QuorateError, Rejected, UpstreamError
+from quorate.orchestrator.merging import together
+from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
+from quorate.orchestrator.types import Question, Usage
+
+from .draft import refused
+from .engine import Engine
+
+__all__ = ["VLLMTokens"]
+
+Token = tuple[int, Distribution]
+"""One that was chosen, and what it was chosen from."""
+
+
+class VLLMTokens:
+    """See `orchestrator.tokens.TokenModel`.
+
+    Distributions are whole where the engine allows it (`max_logprobs=-1`) and the vocabulary is small;
+    else they are the best few.
+
+    Args:
+        engine: started with the first `open`, and shared with whoever else draws from it.
+        name: of the model.
+    """
+
+    in_process = False
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._vocabulary: TokenizerVocabulary | None = None
+        self._context = 0
+        self._rows: dict[Hashable, Any] = {}
+        """The engine that each answer began with."""
+
+    @property
+    def context(self) -> int:
+        """See `TokenModel`."""
+        return self._context
+
+    @property
+    def vocabulary(self) -> TokenizerVocabulary:
+        """See `TokenModel`."""
+        if self._vocabulary is None:
+            raise RuntimeError(f"{self.name} has not been opened")
+        return self._vocabulary
+
+    async def open(self) -> None:
+        """See `TokenModel`.
+
+        Raises:
+            MissingExtra: vLLM is not installed.
+            BadInput: vLLM cannot run the model, the engine tells no log-probabilities, or no fast tokenizer.
+        """
+        engine = await self._started()
+        if self._vocabulary is None:
+            await asyncio.to_thread(self._learn, engine)
+
+    def prompt(self, question: Question) -> list[int]:
+        """See `TokenModel`."""
+        return prompt_tokens(self._tokenizer, question, self.name)
+
+    async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
+        """See `TokenModel`."""
+        engine = await self._running(asks)
+        return await together([self._draft(engine, ask) for ask in asks])
+
+    async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
+        """See `TokenModel`."""
+        engine = await self._running(asks)
+        nexts = await together([self._next(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
+        left = iter(nexts)
+        return [Scores([next(left) for _ in ask.places]) for ask in asks]
+
+    def release(self, rows: Sequence[Hashable]) -> None:
+        """See `TokenModel`; the engine's cache forgets by itself."""
+        for row in rows:
+            self._rows.pop(row, None)
+
+    async def aclose(self) -> None:
+        """Shuts the engine down."""
+        await self._engine.aclose()
+
+    async def _running(self, asks: Sequence[DraftAsk | ScoreAsk]) -> Any:
+        """The engine; an answer does not wait for another one if its own has died."""
+        if any(engine.errored for ask in asks if (engine := self._rows.get(ask.row)) is not None):
+            raise UpstreamError(f"{self.name}: vLLM's engine has died")
+        engine = await self._started()
+        self._rows.update((ask.row, engine) for ask in asks)
+        return engine
+
+    async def _started(self) -> Any:
+        try:
+            return await self._engine.get()
+        except (QuorateError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            raise BadInput(f"vLLM cannot run {self.name}: {error}") from error
+
+    def _learn(self, engine: Any) -> None:
+        config, tokenizer = engine.model_config, engine.get_tokenizer()
+        allowed = config.get_vocab_size() if config.max_logprobs == ALL else config.max_logprobs
+        if allowed < 1:
+            raise BadInput(f"{self.name} runs with max_logprobs=0: token-level ensembling needs log-probabilities")
+        vocabulary = vocabulary_of(tokenizer, _ends(engine), self.name)
+        whole = allowed >= config.get_vocab_size() and vocabulary.size <= SMALL
+        self._k = ALL if whole else min(MOST, allowed)
+        self._context, self._tokenizer, self._vocabulary = config.max_model_len, tokenizer, vocabulary
+
+    async def _draft(self, engine: Any, ask: DraftAsk) -> Draft:
+        said: list[Token] = []
+        try:
+            async with aclosing(self._said(engine, ask.tokens, ask.limit, ask.draw)) as steps:
+                async for token, distribution in steps:
+                    said.append((token, distribution))
+                    if ask.until and math.exp(distribution.logprob(token)) < ask.until:
+                        break
+        except (QuorateError, asyncio.CancelledError):
+            ask.spend(Usage(completion_tokens=len(said), estimated=bool(said)))
+            raise
+        return Draft([token for token, _ in said], [distribution for _, distribution in said])
+
+    async def _next(self, engine: Any, tokens: Sequence[int]) -> Distribution:
+        async with aclosing(self._said(engine, tokens, 1, None)) as steps:
+            async for _, distribution in steps:
+                return distribution
+        raise UpstreamError(f"{self.name}: vLLM gave no token")
+
+    async def _said(
+        self, engine: Any, tokens: Sequence[int], limit: int, draw: Draw | None
+    ) -> AsyncGenerator[Token, None]:
+        """Token after token; closing it makes vLLM drop the request."""
+        request = uuid.uuid4().hex
+        self._engine.running.add(request)
+        count, aborted = 0, False
+        try:
+            outputs = engine.generate({"prompt_token_ids": list(tokens)}, self._params(limit, draw), request_id=request)
+            async with aclosing(outputs):
+                async for output in outputs:
+                    [choice] = output.outputs
+                    aborted = choice.finish_reason == "abort"
+                    for token, known in zip(choice.token_ids, choice.logprobs or (), strict=True):
+                        entries = {other: entry.logprob for other, entry in known.items()}
+                        yield token, listed(entries, self._k, self.vocabulary.size)
+                        count += 1
+        except QuorateError:
+            raise
+        except Exception as error:
+            raise self._failure(error) from error
+        finally:
+            self._engine.running.discard(request)
+        if aborted or not count:
+            raise Closed(f"{self.name} was closed while it answered")
+
+    def _params(self, limit: int, draw: Draw | None) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=draw.temperature if draw else 0.0,
+            seed=draw.seed if draw else None,
+            max_tokens=limit,
+            logprobs=self._k,
+            stop_token_ids=sorted(self.vocabulary.ends),
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+    def _failure(self, error: Exception) -> QuorateError:
+        if refused(error):
+            return Rejected(f"{self.name}: {error}")
+        return UpstreamError(f"{self.name}: vLLM failed ({type(error).__name__}: {error})")
+
+
+def _ends(engine: Any) -> set[int]:
+    """Ids that vLLM stops at by itself."""
+    told = engine.model_config.try_get_generation_config().get("eos_token_id")
+    ends = {told} if isinstance(told, int) else set(told or ())
+    own = engine.get_tokenizer().eos_token_id
+    return ends if own is None else ends | {own}
