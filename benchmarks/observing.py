@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "metrics and logs (the default)": {},
     "and the trace store": {"traces": "traces.sqlite"},
     "and the trace store, with texts": {"traces": "texts.sqlite", "log_prompts": True},
-    "and OpenTelemetry": {"otel": True},
+    "metrics, logs and OpenTelemetry": {"otel": True},
 }
 PIPELINES = {"passthrough": "many", "majority@5, five calls": "majority@5/single"}
 

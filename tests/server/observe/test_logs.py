@@ -21,6 +21,7 @@ from quorate.orchestrator.types import Question
 from quorate.server import ServerSettings
 from quorate.server.access.keys import ApiKey, hashed
 from quorate.server.observe.logs import configure, mask, secrets_of
+from quorate.server.observe.metrics import Metrics
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from ..conftest import Start
@@ -249,3 +250,17 @@ def test_secrets_of_the_environment_are_masked() -> None:
     secrets = secrets_of(environment)
     assert secrets == ["sk-0123456789", "first-secret", "second-secret", "hf_0123456"]
     assert mask('{"a": "Bearer sk-0123456789"}', secrets) == '{"a": "Bearer ***"}'
+
+
+async def test_a_sink_that_fails_costs_no_reply(log: Log, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor another sink its part; the log says so."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(PROMPT)
+
+    monkeypatch.setattr(Metrics, "ended", broken)
+    async with start(Echo()) as served:
+        assert (await served.post()).status_code == 200
+    assert log.of()[-1]["status"] == 200
+    assert any(line.get("exception") == "RuntimeError" for line in log.lines)
+    assert PROMPT not in log.text

@@ -10,7 +10,7 @@ import re
 
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.recipes import RECIPES
+from quorate.orchestrator.recipes import RECIPES, TOGETHER
 
 __all__ = ["OTHER", "Few", "pipeline_label", "stage_label", "stop_label"]
 
@@ -47,7 +47,7 @@ def pipeline_label(catalogue: Catalogue, model: Model) -> str:
     pipeline, _, _ = head.partition("@")
     if (sized := re.sub(r"@\d+$", "", name)) in catalogue.pipelines:
         return sized
-    return pipeline if pipeline in RECIPES or pipeline in catalogue.pipelines else OTHER
+    return pipeline if any(pipeline in known for known in (RECIPES, TOGETHER, catalogue.pipelines)) else OTHER
 
 
 def stage_label(stage: str, thread: str = "") -> str:

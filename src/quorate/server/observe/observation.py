@@ -220,8 +220,6 @@ class Observation:
         for choice in self.choices.values():
             for call in choice.calls:
                 call.ended("cancelled", Usage())
-        if self.span is not None:
-            self.span.end(self)
         self.observer.ended(self)
 
 

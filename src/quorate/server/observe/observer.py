@@ -74,13 +74,26 @@ class Observer:
         return seen
 
     def ended(self, seen: Observation) -> None:
-        """It is over; no sink's trouble is the client's."""
+        """It is over; no sink's trouble is the client's, nor another's."""
+        for told in (self._measure, self._trace, self._log):
+            try:
+                told(seen)
+            except Exception:
+                log.exception("request %s could not be told of", seen.id)
+
+    def _measure(self, seen: Observation) -> None:
         if self.metrics is not None:
             self.metrics.in_flight.dec()
             self.metrics.ended(seen)
-        log_request(seen, texts=self._settings.log_prompts)
+
+    def _trace(self, seen: Observation) -> None:
+        if seen.span is not None:
+            seen.span.end(seen)
         if self._recorder is not None and seen.asking is not None:
             self._recorder.put(seen)
+
+    def _log(self, seen: Observation) -> None:
+        log_request(seen, texts=self._settings.log_prompts)
 
     def bind(self) -> None:
         """Opens the file of traces and the metrics' own port, where they are wanted.
