@@ -123,7 +123,7 @@ async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path
     """`safe/A+B` takes models as `quorate.yaml` has them, with a tokenizer of one's own choice."""
     async with serving(folders[0], about={}) as (_, _, up):
         file = tmp_path / "quorate.yaml"
-        served = f"{{base_url: {up.url}, model: tiny, tokenizer: {folders[0]}}}"
+        served = f"{{base_url: {up.url}, model: tiny, tokenizer: {folders[0]}, hedge: {{}}}}"
         file.write_text(f"models:\n  there: {served}\n  here: {{type: embedded, model: {folders[1]}}}\n")
         catalogue = load_config(file).catalogue()
         ensemble = catalogue.resolve("safe/there+here")

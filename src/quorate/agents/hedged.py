@@ -26,6 +26,7 @@ from quorate.orchestrator.merging import merge
 from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Ledger, Run
+from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Question, Usage
 
 from .agent import Agent
@@ -90,6 +91,16 @@ class Hedged(Agent):
         if self._after is not None or len(self._waits) < FEWEST:
             return self._after
         return sorted(self._waits)[math.ceil(self._percentile * len(self._waits)) - 1]
+
+    def token_model(self) -> TokenModel:
+        """The model's own: where it is asked token by token, nothing is hedged.
+
+        Raises:
+            BadInput: it cannot be.
+        """
+        if not isinstance(self.model, Tokenized):
+            raise BadInput(f"{self.name} cannot be asked token by token")
+        return self.model.token_model()
 
     def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""
