@@ -357,7 +357,9 @@ class _Draw:
         read = {c.index for c in self.candidates}
         whole = {c.index: c for c in self.run.cut if c.ok or c.error is not None} | self.ended
         ended: dict[int, Event] = {
-            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c) for i, c in whole.items()
+            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c)
+            for i, c in whole.items()
+            if i not in read
         }
         best = not any(c.ok for c in whole.values())
         late = {c.index: self._partial(c, promoted=best and bool(c.text)) for c in self.run.cut}

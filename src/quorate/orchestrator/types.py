@@ -123,7 +123,7 @@ class Question(Frozen):
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     response_format: Mapping[str, Any] | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Field(default_factory=Sampling)
 
     @classmethod
     def of(cls, question: Question | str | Sequence[Message | Mapping[str, Any]]) -> Question:

@@ -204,8 +204,7 @@ class Http:
             if not piece:
                 return
             size += len(piece)
-            if size > LARGEST_REPLY:
-                raise self.faults.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
+            self._check(size)
             yield piece
 
     async def whole(self, response: aiohttp.ClientResponse, deadline: float) -> bytes:
@@ -214,7 +213,17 @@ class Http:
         Raises:
             UpstreamError: as for `body`.
         """
-        return b"".join([piece async for piece in self.body(response, deadline)])
+        reply = bytearray()
+        with self._reading():
+            async with asyncio.timeout_at(deadline):
+                while piece := await response.content.readany():
+                    reply += piece
+                    self._check(len(reply))
+        return bytes(reply)
+
+    def _check(self, size: int) -> None:
+        if size > LARGEST_REPLY:
+            raise self.faults.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
