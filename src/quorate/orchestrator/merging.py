@@ -60,9 +60,11 @@ async def merge(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T,
             else:
                 running -= 1
     finally:
-        for task in tasks:
+        left = [task for task in tasks if not task.done()]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if left:  # else this would cost two turns of the loop, in which all other work gets its turn first
+            await asyncio.gather(*left, return_exceptions=True)
 
 
 Deadline = float | None | Callable[[], float | None]

@@ -80,22 +80,25 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientGone: the client left first; `work` has been cancelled and has cleaned up.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnect(receive))
+    # `work` runs in this very task: each task more is a turn of the loop more, in which every other request
+    # under way gets its turn first, so that under load all replies would wait for the slowest.
+    here = asyncio.current_task()
+    assert here is not None
+    leaving = asyncio.create_task(_cancelled_when_gone(receive, here))
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone
+        return await work
+    except asyncio.CancelledError:
+        if leaving.done() and here.uncancel() == 0:
+            raise ClientGone from None
+        raise
     finally:
-        working.cancel()
         leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _disconnect(receive: Receive) -> None:
+async def _cancelled_when_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    task.cancel()
 
 
 def request_id(scope: Scope) -> str:
