@@ -10,6 +10,7 @@ async with ScriptedUpstream([Fault.status(429, retry_after=1), Reply("4")]) as u
 
 from .model import ScriptedModel
 from .script import Fault, Raw, Reply, Step
+from .tokens import FormulaTokens
 from .upstream import Received, ScriptedUpstream
 
-__all__ = ["Fault", "Raw", "Received", "Reply", "ScriptedModel", "ScriptedUpstream", "Step"]
+__all__ = ["Fault", "FormulaTokens", "Raw", "Received", "Reply", "ScriptedModel", "ScriptedUpstream", "Step"]

@@ -234,7 +234,7 @@ class Engine:
         judges = turn.judges(number)
         if not judges:
             return []
-        total = self.weights[0] + sum(self.weights[judge + 1] for judge in judges)
+        total = math.fsum([self.weights[0], *(self.weights[judge + 1] for judge in judges)])
         views = [View(self.lexicon, turn.draft.distributions[number], self.weights[0] / total)]
         for judge in judges:
             distribution = turn.scores[judge].distributions[turn.places[judge].index(number)]
@@ -271,6 +271,9 @@ class Engine:
 
     def _mixture(self, views: Sequence[View], temperature: float) -> Mixture:
         mixture = self.rule.merge.merge(views, temperature)
+        if not self.lexicon.fluent:
+            # What the drafter cannot read it could never go on from.
+            mixture = mixture.only(self.lexicon.speaks)
         if self.rule.sharpen is None:
             return mixture
         return self.rule.sharpen.sharpened(mixture, self.lexicon)

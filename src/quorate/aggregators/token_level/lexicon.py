@@ -24,6 +24,7 @@ class Lexicon:
         self.vocabulary = vocabulary
         self._ends = sorted(vocabulary.ends)
         self._first: dict[bytes, int | None] = {}
+        self._speaks: dict[bytes, bool] = {}
 
     @cached_property
     def keys(self) -> list[bytes | None]:
@@ -63,6 +64,18 @@ class Lexicon:
             return self._ends[:1]
         token = self.vocabulary.id_of(key)
         return [token] if token is not None else self._pieces(key)
+
+    @cached_property
+    def fluent(self) -> bool:
+        """Whether any text can be said: every byte has a token, as byte-level vocabularies and byte fallback have."""
+        return all(self.vocabulary.id_of(bytes([byte])) is not None for byte in range(256))
+
+    def speaks(self, key: bytes) -> bool:
+        """Whether some tokens say this, one after another."""
+        if key not in self._speaks:
+            said = b"".join(self.vocabulary.bytes_of(token) or b"" for token in self.spelled(key))
+            self._speaks[key] = key == END or said == key
+        return self._speaks[key]
 
     def logprob(self, key: bytes, distribution: Distribution) -> float | None:
         """Natural logarithm of the probability of a key; None where no token says this."""

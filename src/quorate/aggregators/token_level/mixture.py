@@ -13,7 +13,7 @@ are one event; sums do not depend on the order of the models.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,6 +82,12 @@ class Mixture:
         mass = np.zeros_like(self.mass)
         mass[kept] = self.mass[kept] / self.mass[kept].sum()
         return self.with_mass(mass)
+
+    def only(self, allowed: Callable[[bytes], bool]) -> Mixture:
+        """Without the keys that are not allowed; all of it where none is."""
+        mass = self.mass * np.array([allowed(key) for key in self.keys])
+        total = mass.sum()
+        return self.with_mass(mass / total) if total > 0 else self
 
     def with_mass(self, mass: Any) -> Mixture:
         """The same keys with other probabilities."""

@@ -1,0 +1,181 @@
+"""Laws of token-level ensembling, on formula models over tokenizers of several kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate.aggregators.token_level import Adaptive, EveryToken, Fixed, GaC, Geometric, PrefixMass, UniTE
+from quorate.aggregators.token_level.lexicon import END
+from quorate.testing.tokens import FormulaTokens
+
+from .writers import KINDS, engine, model, vocabulary, write
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("tokenizers")
+
+kinds = st.sampled_from(KINDS)
+once = st.sampled_from(["bytes", "pieces", "words"])
+"""Kinds in which no text has two ids."""
+seeds = st.integers(0, 10_000)
+quick = settings(max_examples=12, deadline=None)
+
+
+def alone(one: FormulaTokens, prompt: Sequence[int] = (5,), limit: int = 24) -> list[int]:
+    """The greedy ids of one model, its end token included."""
+    ids: list[int] = []
+    while len(ids) < limit:
+        ids.append(int(one.row([*prompt, *ids]).argmax()))
+        if ids[-1] in one.vocabulary.ends:
+            return ids[:-1]
+    return ids
+
+
+@quick
+@given(kinds, seeds, st.integers(1, 8), st.integers(1, 3))
+def test_a_model_with_itself_is_itself(kind: str, seed: int, n: int, copies: int) -> None:
+    """[M, M] and [M, M, M, M] write exactly M's greedy ids and ensemble nothing, however long drafts are."""
+    one = model(kind, seed)
+    for lookahead in (Fixed(n), Adaptive()):
+        written = write(engine([one] * (1 + copies), lookahead=lookahead, merge=UniTE(), sharpen=PrefixMass()))
+        assert written.ids == alone(one)
+        assert set(written.counts) <= {"agreed", "textless"}
+
+
+@quick
+@given(once, kinds, seeds)
+def test_a_weight_near_one_is_the_drafter(drafter: str, verifier: str, seed: int) -> None:
+    """With all the weight on the drafter the answer is the drafter's; with none on the others these are left out."""
+    first, second = model(drafter, seed), model(verifier, seed + 1)
+    assert write(engine([first, second], weights=[1.0, 1e-12], merge=GaC())).ids == alone(first)
+
+
+@quick
+@given(kinds, kinds, seeds, st.sampled_from([GaC(), UniTE(4)]), st.sampled_from([None, PrefixMass(), Geometric()]))
+def test_a_greedy_answer_does_not_depend_on_the_drafts(
+    drafter: str, verifier: str, seed: int, merge: Any, sharpen: Any
+) -> None:
+    """Drafts of 1, 2, 5 and 13 tokens, adaptive ones and ones that end at unsure tokens: the same bytes and reasons."""
+    models = [model(drafter, seed), model(verifier, seed + 1)]
+    rules = [Fixed(1), Fixed(2), Fixed(5), Fixed(13), Fixed(9, until=0.6), Adaptive()]
+    written = [write(engine(models, lookahead=rule, merge=merge, sharpen=sharpen)) for rule in rules]
+    assert len({(w.text, tuple(w.ids), tuple((s.key, s.why) for s in w.steps)) for w in written}) == 1
+
+
+@quick
+@given(st.lists(kinds, min_size=3, max_size=3), seeds, st.sampled_from([GaC(), UniTE()]))
+def test_the_order_of_verifiers_is_nothing(found: list[str], seed: int, merge: Any) -> None:
+    """Permuted verifiers, with their weights, give the same answer to the last bit of every probability."""
+    drafter = model("bytes", seed)
+    others = [(model(kind, seed + 1 + n), 0.3 + n) for n, kind in enumerate(found)]
+    written = []
+    for order in permutations(others):
+        weights = [1.0, *(weight for _, weight in order)]
+        written.append(write(engine([drafter, *(one for one, _ in order)], weights=weights, merge=merge)))
+    assert len({(w.text, tuple((s.key, s.why, s.mass) for s in w.steps)) for w in written}) == 1
+
+
+@quick
+@given(once, seeds, st.integers(2, 3))
+def test_one_tokenizer_is_brute_force(kind: str, seed: int, count: int) -> None:
+    """Models of one tokenizer write the argmax of their mean at every step, whether all are asked or only some."""
+    models = [model(kind, seed + n) for n in range(count)]
+    ids: list[int] = []
+    silent = [t for t in range(vocabulary(kind).size) if vocabulary(kind).bytes_of(t) is None]
+    while len(ids) < 24:
+        mean = np.mean([np.exp(one.row([5, *ids]).astype(np.float64)) for one in models], axis=0)
+        mean[[t for t in silent if t not in models[0].vocabulary.ends]] = 0
+        best = int(mean.argmax())
+        if best in models[0].vocabulary.ends:
+            break
+        ids.append(best)
+    for conditions in (None, EveryToken()):
+        written = write(engine(models, conditions=conditions, merge=GaC()))
+        assert written.text == b"".join(vocabulary(kind).bytes_of(token) or b"" for token in ids)
+    safe = write(engine(models))
+    assert safe.counts.get("boundary", 0) == 0
+
+
+@quick
+@given(kinds, kinds, seeds, st.booleans())
+def test_bytes_are_the_tokens_bytes(drafter: str, verifier: str, seed: int, greedy: bool) -> None:
+    """What is written is what its tokens say, byte for byte, and the story's keys join to it."""
+    written = write(
+        engine([model(drafter, seed), model(verifier, seed + 1)]), temperature=0.0 if greedy else 1.0, seed=seed
+    )
+    known = vocabulary(drafter)
+    assert b"".join(known.bytes_of(token) or b"" for token in written.ids) == written.text
+    assert b"".join(step.key for step in written.steps if step.key != END) == written.text
+    assert written.speech.whole == written.text.decode(errors="replace")
+    assert sum(written.counts.values()) == len(written.steps)
+
+
+def mixed(models: Sequence[FormulaTokens], prompt: Sequence[int], temperature: float) -> dict[bytes, float]:
+    """The mean distribution over texts, from the formulas alone."""
+    mass: dict[bytes, float] = {}
+    for one in models:
+        shares = np.exp(one.row(prompt).astype(np.float64) / temperature)
+        shares /= shares.sum()
+        for token, share in enumerate(shares):
+            key = END if token in one.vocabulary.ends else one.vocabulary.bytes_of(token)
+            if key is not None:
+                mass[key] = mass.get(key, 0.0) + share / len(models)
+    return mass
+
+
+@pytest.mark.parametrize(("verifier", "temperature"), [("bytes", 1.0), ("spaces", 0.8)])
+def test_samples_are_distributed_as_the_mixture(verifier: str, temperature: float) -> None:
+    """Chi-square of 4,000 first tokens against the mean of the tempered distributions, texts under 5 pooled."""
+    models = [model("bytes", 3, together=1.0), model(verifier, 4, together=1.0)]
+    made, draws = engine(models, merge=GaC(), lookahead=Fixed(1)), 4000
+    writings = [
+        made.writing([[5], [5]], _settings(limit=1, temperature=temperature, seed=seed)) for seed in range(draws)
+    ]
+    asyncio.run(made.cycle(writings))
+    seen: dict[bytes, int] = {}
+    for writing in writings:
+        key = writing.steps[0].key
+        seen[key] = seen.get(key, 0) + 1
+    expected = {key: mass * draws for key, mass in mixed(models, [5], temperature).items()}
+    total = sum(expected.values())
+    common = [key for key, count in expected.items() if count >= 5]
+    rest = draws - sum(seen.get(key, 0) for key in common)
+    rest_expected = total - sum(expected[key] for key in common)
+    statistic = sum((seen.get(key, 0) - expected[key]) ** 2 / expected[key] for key in common)
+    statistic += (rest - rest_expected) ** 2 / rest_expected
+    assert statistic < len(common) + 4 * (2 * len(common)) ** 0.5
+
+
+def test_samples_do_not_depend_on_the_drafts() -> None:
+    """Random numbers belong to places, so longer drafts draw the same answer."""
+    models = [model("bytes", 3), model("spaces", 4)]
+    for seed in range(5):
+        written = [write(engine(models, lookahead=Fixed(n)), temperature=1.0, seed=seed, limit=40) for n in (1, 3, 8)]
+        assert len({w.text for w in written}) == 1
+
+
+def test_answers_in_a_batch_are_the_answers_alone() -> None:
+    """Seven questions at once, ending at different times, give what each gives by itself."""
+    made = engine([model("bytes", 3), model("spaces", 4), model("words", 5)])
+    prompts = [[[n + 4], [n + 5], [n + 6]] for n in range(7)]
+    single = [write(made, prompts=prompt, limit=8 + 4 * n) for n, prompt in enumerate(prompts)]
+    together = [made.writing(prompt, _settings(limit=8 + 4 * n)) for n, prompt in enumerate(prompts)]
+
+    async def run() -> None:
+        while any(not writing.done for writing in together):
+            await made.cycle(together)
+
+    asyncio.run(run())
+    assert [w.text for w in together] == [w.text for w in single]
+
+
+def _settings(**given: Any) -> Any:
+    from quorate.aggregators.token_level.writing import Settings
+
+    return Settings(**{"traced": True, **given})

@@ -1,0 +1,111 @@
+"""Tokenizers of several kinds, trained on a few lines, and formula models over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from quorate.agents.vocabulary import TokenizerVocabulary
+from quorate.aggregators.token_level import Engine, Fixed, GaC, Rule, Safe
+from quorate.aggregators.token_level.mixture import Merge, Sharpen
+from quorate.aggregators.token_level.writing import Settings, Writing
+from quorate.testing.tokens import FormulaTokens
+
+LINES = (
+    "Tom has 3 apples and buys 14 more.\r\nThe answer is 17. déjà vu",
+    "def add(a, b):\n    return a + b\n\n\tif x == 128:\n        print('漢字 🙂')",
+    "the then there these other another mother father 2024 365 1,000",
+)
+KINDS = ("bytes", "spaces", "pieces", "words")
+
+
+def _trained(kind: str, size: int) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    specials, alphabet = ["<|end|>", "<|user|>"], [f"<0x{byte:02X}>" for byte in range(256)]
+    match kind:
+        case "bytes":
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+            tokenizer.decoder = decoders.ByteLevel()
+            byte = sorted(pre_tokenizers.ByteLevel.alphabet())
+            trainer = trainers.BpeTrainer(
+                vocab_size=size, special_tokens=specials, initial_alphabet=byte, show_progress=False
+            )
+        case "spaces":  # SentencePiece's kind, with a mark for spaces and bytes for what it has never seen
+            tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+            tokenizer.decoder = decoders.Sequence(
+                [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+            )
+            trainer = trainers.BpeTrainer(
+                vocab_size=size + 256, special_tokens=["<unk>", *specials, *alphabet], show_progress=False
+            )
+        case "pieces":
+            tokenizer = Tokenizer(models.Unigram())
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+            tokenizer.decoder = decoders.Metaspace()
+            trainer = trainers.UnigramTrainer(
+                vocab_size=size, special_tokens=["<unk>", *specials], unk_token="<unk>", show_progress=False
+            )
+        case _:
+            tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+            tokenizer.normalizer = normalizers.Lowercase()
+            tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+            tokenizer.decoder = decoders.WordPiece()
+            trainer = trainers.WordPieceTrainer(
+                vocab_size=size, special_tokens=["[UNK]", *specials], show_progress=False
+            )
+    tokenizer.train_from_iterator([*LINES, *" ".join(LINES).split()], trainer)
+    return tokenizer
+
+
+@cache
+def vocabulary(kind: str) -> TokenizerVocabulary:
+    """A vocabulary of one of `KINDS`; byte fallback makes its tokens bytes and not special."""
+    import json
+
+    tokenizer = _trained(kind, 320)
+    spec = json.loads(tokenizer.to_str())
+    for added in spec["added_tokens"]:
+        if added["content"].startswith("<0x"):
+            added["special"] = False
+    spec["added_tokens"] = [added for added in spec["added_tokens"] if not added["content"].startswith("<0x")]
+    return TokenizerVocabulary(json.dumps(spec), [tokenizer.token_to_id("<|end|>")], kind)
+
+
+def model(kind: str, seed: int = 0, **settings: Any) -> FormulaTokens:
+    """A formula model over a vocabulary."""
+    return FormulaTokens(vocabulary(kind), seed, **{"name": f"{kind}-{seed}", **settings})
+
+
+def engine(
+    models: Sequence[Any],
+    *,
+    weights: Sequence[float] | None = None,
+    lookahead: Any = None,
+    merge: Merge | None = None,
+    sharpen: Sharpen | None = None,
+    conditions: Any = None,
+) -> Engine:
+    """An engine over opened models; SAFE with GaC and drafts of five if nothing else is said."""
+    rule = Rule(conditions or Safe(lookahead or Fixed(5)), merge or GaC(), sharpen)
+    return Engine(models[0], models[1:], weights or [1.0] * len(models), rule)
+
+
+def write(made: Engine, *, prompts: Sequence[Sequence[int]] | None = None, **settings: Any) -> Writing:
+    """One answer, written to its end."""
+    count = 1 + len(made.verifiers)
+    writing = made.writing(prompts or [[5]] * count, Settings(**{"limit": 24, "traced": True, **settings}))
+
+    async def to_the_end() -> None:
+        while not writing.done:
+            await made.cycle([writing])
+
+    asyncio.run(to_the_end())
+    made.release([writing])
+    if writing.error is not None:
+        raise writing.error
+    return writing
