@@ -110,8 +110,8 @@ def test_drafts_are_the_models_greedy_tokens(tokens: Path) -> None:
             rows = [list(prompt) for prompt in prompts]
             while min(len(row) - len(prompt) for row, prompt in zip(rows, prompts, strict=True)) < 12:
                 drafts = await stepper.draft([DraftAsk(n, row, limit) for n, row in enumerate(rows)])
-                for row, draft in zip(rows, drafts, strict=True):
-                    row += draft.tokens
+                for written, draft in zip(rows, drafts, strict=True):
+                    written.extend(draft.tokens)
             for row, prompt, expected in zip(rows, prompts, whole, strict=True):
                 said = row[len(prompt) :]
                 assert said[: len(expected)] == expected[: len(said)]

@@ -74,7 +74,7 @@ class Lexicon:
         """Whether some tokens say this, one after another."""
         if key not in self._speaks:
             said = b"".join(self.vocabulary.bytes_of(token) or b"" for token in self.spelled(key))
-            self._speaks[key] = key == END or said == key
+            self._speaks[key] = key in (END, said)
         return self._speaks[key]
 
     def logprob(self, key: bytes, distribution: Distribution) -> float | None:

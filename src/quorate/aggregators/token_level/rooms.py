@@ -36,6 +36,8 @@ class News:
 
     writing: Writing
     piece: str
+    done: bool
+    """Whether this is the last of it; the writing itself may have gone on since."""
 
 
 class Cycling(Protocol):
@@ -71,7 +73,7 @@ class Tasks(Room):
         try:
             while left:
                 news = await queue.get()
-                left -= news.writing.done
+                left -= news.done
                 yield news
         finally:
             for task in tasks:
@@ -86,7 +88,7 @@ class Tasks(Room):
             except Exception as error:
                 log.exception("token-level ensembling failed")
                 writing.fail(error)
-            queue.put_nowait(News(writing, writing.speech.fresh(ended=writing.done)))
+            queue.put_nowait(News(writing, writing.speech.fresh(ended=writing.done), writing.done))
 
 
 class Thread(Room):
@@ -114,7 +116,7 @@ class Thread(Room):
         try:
             while left:
                 news = await queue.get()
-                left -= news.writing.done
+                left -= news.done
                 yield news
         finally:
             self._cancel(writings)
@@ -145,7 +147,7 @@ class Thread(Room):
                     writing.fail(error)
             for writing, deliver in self._active:
                 piece = writing.speech.fresh(ended=writing.done)
-                if (piece or writing.done) and not deliver(News(writing, piece)):
+                if (piece or writing.done) and not deliver(News(writing, piece, writing.done)):
                     self._cancelled.add(writing)
 
     def _admitted(self) -> bool:

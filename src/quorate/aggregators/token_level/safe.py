@@ -145,7 +145,7 @@ class SAFE(Agent):
                     index = left[news.writing]
                     if news.piece and run.live:
                         yield CandidateToken(index=index, text=news.piece)
-                    if news.writing.done:
+                    if news.done:
                         del left[news.writing]
                         yield self._ended(index, news.writing, run, start)
         finally:

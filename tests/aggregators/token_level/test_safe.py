@@ -1,0 +1,196 @@
+"""`SAFE` as a model: in pipelines, streamed, counted, and when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.events import CandidateFinished, CandidateToken, Done, SynthesisToken
+from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.types import Answer, Question
+from quorate.testing import ScriptedModel
+
+from .writers import model
+
+pytest.importorskip("numpy")
+pytest.importorskip("tokenizers")
+
+ASKED = "The answer is 365 apples."
+
+
+def pair(**settings: Any) -> SAFE:
+    """A byte-level drafter and a verifier with SentencePiece's kind of tokens."""
+    return SAFE([model("bytes", 1), model("spaces", 2)], **settings)
+
+
+async def asked(ensemble: SAFE, question: Any = ASKED, **settings: Any) -> Answer:
+    question = Question.of(question).sampled(**{"max_tokens": 24, **settings})
+    return await ensemble.answer(question)
+
+
+async def test_tokens_are_streamed_as_they_stand() -> None:
+    """What is streamed joins to the answer, and the candidate tells why its tokens stand."""
+    question = Question.of(ASKED).sampled(max_tokens=24)
+    events = [event async for event in pair().events(question)]
+    done = events[-1]
+    assert isinstance(done, Done)
+    pieces = [event.text for event in events if isinstance(event, SynthesisToken)]
+    assert len(pieces) > 3
+    assert "".join(pieces) == done.answer.text
+    [candidate] = done.answer.candidates
+    assert candidate.ensembling is not None
+    assert candidate.ensembling.tokens >= len(pieces)
+
+
+async def test_every_token_has_a_story_where_it_is_asked_for() -> None:
+    """Text, reason, both models' first choices and the mixture's probability."""
+    answer = await asked(pair(traced=True))
+    told = answer.candidates[0].ensembling
+    assert told is not None
+    assert told.tokens == len(told.steps)
+    decided = [step for step in told.steps if step.why == "ensembled"]
+    assert decided
+    assert all([choice.model for choice in step.choices] == ["bytes-1", "spaces-2"] for step in decided)
+    assert all(0 < (step.probability or 0) <= 1 for step in decided)
+    assert (await asked(pair())).candidates[0].ensembling.steps == ()  # type: ignore[union-attr]
+
+
+async def test_what_every_model_reads_and_writes_is_counted() -> None:
+    """Drafted tokens are the drafter's completion, positions that a verifier reads its prompt, thrown away or not."""
+    answer = await asked(pair())
+    told = answer.candidates[0].ensembling
+    assert told is not None
+    spent = {stage.model: stage.usage for stage in answer.stages}
+    assert set(spent) == {"bytes-1", "spaces-2"}
+    assert spent["bytes-1"].completion_tokens == told.drafted
+    assert spent["spaces-2"].completion_tokens == 0
+    assert spent["spaces-2"].prompt_tokens >= len(model("spaces", 2).prompt(Question.of(ASKED)))
+    assert answer.usage.total_tokens == sum(usage.total_tokens for usage in spent.values())
+
+
+async def test_a_vote_over_ensembles() -> None:
+    """`majority@3/...` draws one greedy answer and two samples, which repeat with the seed."""
+    from quorate import MajorityVote, sample
+
+    vote = sample(pair(), n=3) | MajorityVote()
+    question = Question.of(ASKED).sampled(max_tokens=12)
+    first, second = [await vote.answer(question, seed=5) for _ in range(2)]
+    assert [c.text for c in first.candidates] == [c.text for c in second.candidates]
+    assert len({c.text for c in first.candidates}) == 3
+    assert first.candidates[0].text == (await pair().answer(question)).text
+
+
+async def test_a_verifier_that_dies_is_left_out() -> None:
+    """The answer goes on with the others from there, and says which one was lost and why."""
+    dying = model("spaces", 2, dies=3)
+    answer = await asked(SAFE([model("bytes", 1), dying, model("words", 3)]))
+    [note] = [note for note in answer.degraded if note.code == "verifier_lost"]
+    assert "spaces-2" in note.detail
+    assert "connection was lost" in note.detail
+    told = answer.candidates[0].ensembling
+    assert told is not None
+    assert told.counts.get("alone", 0) == 0
+    alone = await asked(SAFE([model("bytes", 1), model("spaces", 2, dies=1)]))
+    assert alone.text == (await asked(SAFE([model("bytes", 1)]))).text
+
+
+async def test_contexts_that_are_full() -> None:
+    """A verifier whose context ends is lost; a question beyond the drafter's is refused, an answer ends at its end."""
+    short = model("spaces", 2, context=30)
+    answer = await asked(SAFE([model("bytes", 1), short]))
+    assert [note.code for note in answer.degraded] == ["verifier_lost"]
+    with pytest.raises(NoAnswer, match="shorten it") as refused:
+        await asked(SAFE([model("bytes", 1, context=4), model("spaces", 2)]))
+    assert refused.value.status == 400
+    room = len(model("bytes", 1).prompt(Question.of(ASKED))) + 5
+    cut = await asked(SAFE([model("bytes", 1, context=room), model("spaces", 2)]))
+    assert cut.finish_reason == "length"
+
+
+async def test_a_budget_of_tokens_ends_it() -> None:
+    """The best answer so far, marked, no matter how many it might have had."""
+    question = Question.of(ASKED)
+    answer = await pair().answer(question, budget=Budget(tokens=8))
+    assert answer.finish_reason == "length"
+    assert answer.text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"tools": ({"type": "function", "function": {"name": "f"}},)}, "cannot call tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+    ],
+)
+async def test_what_models_cannot_do_together_is_refused(more: dict[str, Any], words: str) -> None:
+    """Tools and formats: a 400 instead of an answer that ignores them."""
+    with pytest.raises(NoAnswer, match=words) as refused:
+        await pair().answer(Question.of(ASKED).model_copy(update=more))
+    assert refused.value.status == 400
+
+
+def test_impossible_ensembles_are_refused() -> None:
+    """None, one that has no tokens, and weights for strangers, below zero or without the drafter."""
+    with pytest.raises(BadInput, match="needs a model"):
+        SAFE([])
+    with pytest.raises(BadInput, match="cannot be asked token by token"):
+        SAFE([model("bytes", 1), ScriptedModel(["4"], name="chat")])
+    for weights in ({"nobody": 1.0}, {"bytes-1": 0.0}, {"spaces-2": -1.0}):
+        with pytest.raises(BadInput, match="weights"):
+            pair(weights=weights)
+
+
+async def test_weights_of_zero_drop_out() -> None:
+    """The drafter alone, and no verifier is asked."""
+    answer = await asked(pair(weights={"spaces-2": 0.0}))
+    assert answer.text == (await asked(SAFE([model("bytes", 1)]))).text
+    assert [stage.model for stage in answer.stages] == ["bytes-1"]
+
+
+async def test_names_make_ensembles(embedded_pair: str) -> None:
+    """`safe/A+B` over models of a catalogue, and a vote over it; one that cannot take part is a 400 by name."""
+    from quorate.agents import Embedded
+
+    first, second = (Embedded(name) for name in embedded_pair.split("+"))
+    catalogue = Catalogue({first.name: first, second.name: second, "chat": ScriptedModel(["4"], name="chat")})
+    ensemble = catalogue.resolve(f"safe/{embedded_pair}")
+    assert isinstance(ensemble, SAFE)
+    answer = await ensemble.answer(Question.of("Tom has 3 apples and buys 14 more. How many apples?"))
+    assert answer.text.strip()
+    assert {stage.model for stage in answer.stages} == {first.name, second.name}
+    every = await SAFE([first, second], rule=Rule(EveryToken(), GaC())).answer("Tom has 3 apples. How many?")
+    assert every.candidates[0].ensembling is not None
+    assert every.candidates[0].ensembling.share > 0.9
+    vote = catalogue.resolve(f"majority@2/safe/{embedded_pair}")
+    events = [event async for event in vote.events("Tom has 3 apples. How many?", seed=1)]  # type: ignore[attr-defined]
+    assert sum(isinstance(event, CandidateFinished) for event in events) == 2
+    with pytest.raises(BadInput, match="'chat' cannot be asked token by token"):
+        catalogue.resolve(f"safe/{first.name}+chat")
+    await ensemble.aclose()
+
+
+@pytest.fixture
+def embedded_pair() -> str:
+    pytest.importorskip("torch")
+    return "quorate-tiny-product+quorate-tiny-sum"
+
+
+async def test_nothing_is_lost_between_the_writing_thread_and_a_slow_reader() -> None:
+    """Ten answers at once, read slowly: every one is whole, and none counts as cancelled."""
+    ensemble, run = pair(), Run(live=True)
+    question = Question.of(ASKED).sampled(max_tokens=24)
+    pieces = dict.fromkeys(range(10), "")
+    whole: dict[int, str] = {}
+    async for event in ensemble.sample(question, range(10), run):
+        if isinstance(event, CandidateToken):
+            pieces[event.index] += event.text
+            await asyncio.sleep(0.002)
+        elif isinstance(event, CandidateFinished):
+            whole[event.candidate.index] = event.candidate.text
+    assert whole == pieces
+    assert run.cut == []
