@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 VENV_CLIENTS ?= .venv-clients
+VENV_LLAMA ?= .venv-llama
 TORCH ?= torch==2.13.0
 PIP_FLAGS ?=
 # On Linux PyPI's torch brings CUDA along. To save the download on a machine without a GPU, point
@@ -15,7 +16,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients soak lint types check wheel bench bench-server train clean
+.PHONY: help demo test test-all test-vllm test-clients test-llama soak lint types check wheel bench bench-server train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,15 @@ $(VENV_CLIENTS)/.clients: pyproject.toml
 test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients ## LangChain, LiteLLM, llm, Inspect, lm-eval, ... as clients of the server; schemathesis
 	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients $(ARGS)
 
+$(VENV_LLAMA)/.llama:
+	@echo "building llama.cpp's server into $(VENV_LLAMA) (once; needs cmake and a C++ compiler, takes minutes)"
+	@$(PYTHON) -m venv $(VENV_LLAMA)
+	@$(VENV_LLAMA)/bin/python -m pip install --quiet --disable-pip-version-check 'llama-cpp-python[server]' gguf
+	@touch $@
+
+test-llama: $(VENV)/.test $(VENV_LLAMA)/.llama ## The tests against a real llama.cpp server
+	@LLAMA=$(VENV_LLAMA)/bin/python $(PYTEST) tests/upstreams $(ARGS)
+
 soak: $(VENV)/.test ## 20,000 mixed requests: does the server's memory stay flat?
 	@$(RUN) benchmarks/soak.py
 
@@ -90,4 +100,4 @@ bench-server: $(VENV)/.test ## The server beside a bare proxy: requests a second
 	@$(RUN) benchmarks/server.py
 
 clean: ## Remove environments and build output
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) build dist src/*.egg-info
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) $(VENV_LLAMA) build dist src/*.egg-info
