@@ -25,9 +25,11 @@ from quorate.evals.bank import Bank
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, CandidateSet
+from quorate.orchestrator.types import Candidate, CandidateSet, Sampling
 
 IN_FLIGHT = 96
+LONGEST = 400
+"""Tokens of an answer, as the embedded models' own limit."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Question:
     """One question's outcome."""
 
     family: str
+    m: int
     single: float
     vote: float
     """Credit of the vote over m."""
@@ -77,6 +80,7 @@ async def asked(aggregator: AggLM, found: CandidateSet, m: int, shuffles: int) -
         written += run.ledger.usage.completion_tokens
     return Question(
         family=found.cluster,
+        m=m,
         single=sum(map(bool, correct)) / m,
         vote=vote,
         double=double,
@@ -150,32 +154,52 @@ def _by_plurality(questions: list[Question]) -> dict[str, Any]:
     groups = defaultdict[int, list[Question]](list)
     for q in questions:
         groups[q.plurality].append(q)
+    sizes = {str(size): _beside(group) for size, group in sorted(groups.items())}
+    sure = [q for q in questions if q.plurality * 4 >= 3 * q.m]
+    return sizes | ({f"{-(-3 * sure[0].m // 4)} or more": _beside(sure)} if sure else {})
+
+
+def _beside(group: list[Question]) -> dict[str, Any]:
+    """Vote and aggregator on these questions."""
+    vote, own = [q.vote for q in group], [float(q.right[0]) for q in group]
+    families = [q.family for q in group]
+    difference = {"difference": _paired(own, vote, families)} if len(set(families)) > 1 else {}
     return {
-        str(size): {
-            "questions": len(group),
-            "vote": round(sum(q.vote for q in group) / len(group), 3),
-            "aggregator": round(sum(q.right[0] for q in group) / len(group), 3),
-        }
-        for size, group in sorted(groups.items())
-    }
+        "questions": len(group),
+        "vote": round(sum(vote) / len(group), 3),
+        "aggregator": round(sum(own) / len(group), 3),
+    } | difference
+
+
+def read_sets(bank: Path, m: int, *, agent: str | None = None, limit: int | None = None) -> list[CandidateSet]:
+    """The bank's questions that have m samples."""
+    with Bank(bank, create=False) as opened:
+        return [s for s in opened.sets(agent=agent) if len(s.candidates) >= m][:limit]
+
+
+async def outcomes(
+    model: str, sets: list[CandidateSet], m: int, *, shuffles: int = 1, form: str | None = None
+) -> list[Question]:
+    """What the aggregator makes of each question's first m samples."""
+    # Greedily, as a trained aggregator does by itself; one that was not trained is asked the same way.
+    answering = Embedded(model, sampling=Sampling(temperature=0.0, max_tokens=LONGEST))
+    made = SteppedAggLM if (form or answering.aggregation_form) == "steps" else AggLM
+    aggregator, gate = made(answering), asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(found: CandidateSet) -> Question:
+        async with gate:
+            return await asked(aggregator, found, m, shuffles)
+
+    questions = await asyncio.gather(*map(one, sets))
+    await aggregator.aclose()
+    return list(questions)
 
 
 async def measured(given: argparse.Namespace) -> dict[str, Any]:
     """Reads the bank, asks the aggregator, reports."""
-    model = Embedded(given.model)
-    form = given.form or model.aggregation_form
-    aggregator = SteppedAggLM(model) if form == "steps" else AggLM(model)
-    with Bank(given.bank, create=False) as bank:
-        sets = [s for s in bank.sets(agent=given.agent) if len(s.candidates) >= given.m][: given.limit]
-    gate = asyncio.Semaphore(IN_FLIGHT)
-
-    async def one(found: CandidateSet) -> Question:
-        async with gate:
-            return await asked(aggregator, found, given.m, given.shuffles)
-
-    questions = await asyncio.gather(*map(one, sets))
-    await aggregator.aclose()
-    return {"model": given.model, "m": given.m, "shuffles": given.shuffles} | report(list(questions))
+    sets = read_sets(given.bank, given.m, agent=given.agent, limit=given.limit)
+    questions = await outcomes(given.model, sets, given.m, shuffles=given.shuffles, form=given.form)
+    return {"model": given.model, "m": given.m, "shuffles": given.shuffles} | report(questions)
 
 
 def main() -> None:

@@ -39,6 +39,18 @@ async def test_the_target_is_a_right_sample_of_the_question() -> None:
     assert hopeless.target is None
 
 
+async def test_of_several_right_samples_the_target_is_the_one_most_like_the_set() -> None:
+    """What the set's candidates wrote, wherever it was right, is not to be written otherwise."""
+    alike, other = "a: 1 + 1 = 2\nb: 2 + 2 = 4\nAnswer: 4", "x: 8 / 2 = 4\nAnswer: 4"
+    wrong = "a: 1 + 1 = 2\nb: 2 + 2 = 5\nAnswer: 5"
+    texts = [(wrong, False), (wrong, False), (alike, True), (other, True)]
+    base = sampled("q", [4] * len(texts), 4)
+    candidates = tuple(c.model_copy(update={"text": t}) for c, (t, _) in zip(base.candidates, texts, strict=True))
+    question = base.model_copy(update={"candidates": candidates, "correct": tuple(ok for _, ok in texts)})
+    (found,) = await cut([question], Cut(m=4))
+    assert found.target == alike
+
+
 @settings(deadline=None)
 @given(share=st.sampled_from([0.0, 0.25, 0.5, 1.0]), seed=st.integers(0, 5))
 async def test_all_hard_sets_stay_and_easy_ones_as_a_share_of_them(share: float, seed: int) -> None:

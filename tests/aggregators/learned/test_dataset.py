@@ -12,7 +12,7 @@ from quorate.aggregators import SteppedAggLM
 from quorate.aggregators.learned.cutting import Cut
 from quorate.aggregators.learned.dataset import build, read
 from quorate.aggregators.learned.settings import Settings, read_settings
-from quorate.aggregators.synthesis.agglm import by_step
+from quorate.aggregators.synthesis.agglm import Line, by_step
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
@@ -65,7 +65,7 @@ async def test_training_reads_what_serving_asks() -> None:
 
 
 def test_by_step_counts_equal_lines_of_a_step() -> None:
-    """The commonest first, then in the order of the responses; shorter ones simply end; empty lines do not count."""
+    """The commonest first, then by their text; shorter ones simply end; empty lines do not count."""
     steps = by_step(["a\n\nb\nc", "a\nx", "a\nx"])
     assert [[(line.count, line.text) for line in step] for step in steps] == [
         [(3, "a")],
@@ -74,13 +74,21 @@ def test_by_step_counts_equal_lines_of_a_step() -> None:
     ]
     assert by_step([]) == ()
     assert len(by_step("abcdef")[0]) < len(by_step("abcdef", None)[0]) == 6
+    assert by_step("aaaab") == ((Line("a", 4),),)
+    assert by_step("aaab") == ((Line("a", 3), Line("b", 1)),)
+
+
+@given(st.permutations(["a: 1\nb: 2", "a: 1\nb: 3", "a: 4\nc: 5", "d: 6"]))
+def test_the_order_of_the_responses_changes_nothing(responses: list[str]) -> None:
+    """Equally common lines stand in the order of their text."""
+    assert by_step(responses) == by_step(sorted(responses))
 
 
 @given(st.lists(st.text(st.sampled_from("ab\n"), max_size=8), min_size=1, max_size=5))
 def test_by_step_keeps_every_line(responses: list[str]) -> None:
     """With all lines shown, the counts of a step add up to the responses that reach it."""
     rows = [[line for line in r.splitlines() if line.strip()] for r in responses]
-    for at, step in enumerate(by_step(responses, None)):
+    for at, step in enumerate(by_step(responses, None, None)):
         assert sum(line.count for line in step) == sum(at < len(row) for row in rows)
 
 

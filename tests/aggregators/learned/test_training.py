@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from quorate import Embedded, sample
 from quorate.agents.embedded import locate
@@ -18,6 +19,7 @@ from quorate.aggregators.learned.cutting import Cut
 from quorate.aggregators.learned.dataset import DataSet, build
 from quorate.aggregators.learned.reward import Reward, same_answer
 from quorate.aggregators.learned.settings import Reinforcement, Settings, WarmUp
+from quorate.aggregators.learned.warmup import encoded
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Sampling
 
@@ -120,6 +122,19 @@ def test_a_warm_up_without_a_right_sample_is_refused(tmp_path: Path) -> None:
     sets = [sampled(f"{n}+{n}", [1, 1, 2, 3], 2 * n + 50) for n in range(4)]
     with pytest.raises(DataError, match="no sample of the bank is right"):
         training.train(asyncio.run(build(sets, SHORT)), SHORT, BASE, tmp_path, tell=lambda _: None)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_share_of_the_questions_is_asked_without_the_attempts(data: DataSet, share: float) -> None:
+    """So many begin as the bare question does, and all end with the target."""
+    assert SHORT.warm_up is not None
+    how = SHORT.model_copy(update={"warm_up": SHORT.warm_up.model_copy(update={"bare": share})})
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    rows = [row for row in data.train if row.target]
+    asked = [tokenizer.decode(e["input_ids"]) for e in encoded(rows, tokenizer, how)]
+    bare = sum(f"<|user|>{row.bare[0]['content']}" in text for row, text in zip(rows, asked, strict=True))
+    assert bare == 0 if share == 0 else 0 < bare < len(rows)
+    assert all(text.endswith(f"{row.target}<|end|>") for row, text in zip(rows, asked, strict=True))
 
 
 def test_leaving_out_both_stages_is_refused(data: DataSet, tmp_path: Path) -> None:

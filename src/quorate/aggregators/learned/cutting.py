@@ -8,6 +8,7 @@ models are small.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
@@ -53,7 +54,8 @@ class LabelledSet(Frozen):
     plurality: int
     """Votes of the leading answer."""
     target: str | None = None
-    """A verified solution of the question, from any of its samples; None where no sample is right."""
+    """A verified solution of the question: of all its right samples the one that has most lines in common with the
+    candidates; None where no sample is right."""
 
 
 async def cut(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
@@ -72,7 +74,7 @@ async def cut(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
             tally = await vote.tally(chosen)
             part = question.model_copy(update={"candidates": chosen, "correct": ok})
             hard = not _right(tally, ok)
-            target = _target(question, labelled, how, len(found))
+            target = _target(labelled, chosen)
             found.append(LabelledSet(source=part, hard=hard, plurality=tally[0].votes if tally else 0, target=target))
     if not found:
         raise _nothing(how, most, graded)
@@ -120,9 +122,19 @@ def _right(tally: Sequence[Cluster], correct: Sequence[bool]) -> bool:
     return correct[tally[0].voters[0]]
 
 
-def _target(question: CandidateSet, labelled: Sequence[tuple[Candidate, bool]], how: Cut, number: int) -> str | None:
-    right = sorted({c.text for c, ok in labelled if ok})
-    return Random(f"target/{how.seed}/{question.item}/{number}").choice(right) if right else None
+def _target(labelled: Sequence[tuple[Candidate, bool]], chosen: Sequence[Candidate]) -> str | None:
+    """Of all right samples the one that has most in common with the set, so that little in it is the model's own."""
+    seen = Counter(line for candidate in chosen for line in set(_lines(candidate.text)))
+
+    def common(text: str) -> float:
+        lines = _lines(text)
+        return sum(seen[line] for line in lines) / max(1, len(lines))
+
+    return max(sorted({c.text for c, ok in labelled if ok}), key=common, default=None)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _nothing(how: Cut, most: int, graded: int) -> DataError:

@@ -34,6 +34,8 @@ class Row(Frozen):
 
     prompt: tuple[dict[str, str], ...]
     """Chat messages, worded as the serving pipeline words them."""
+    bare: tuple[dict[str, str], ...]
+    """The question's own messages, without the candidates."""
     target: str | None
     gold: str | None
     item: str
@@ -162,7 +164,8 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
     aggregator = reader(settings.form)
     asked = _worded(aggregator, source.question, [told(c) for c in order])
     return Row(
-        prompt=tuple({"role": m.role, "content": m.text} for m in asked.messages),
+        prompt=_chat(asked),
+        bare=_chat(source.question),
         target=found.target,
         gold=source.gold,
         item=source.item,
@@ -172,6 +175,10 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
         candidates=len(source.candidates),
         right=sum(bool(ok) for ok in source.correct),
     )
+
+
+def _chat(question: Question) -> tuple[dict[str, str], ...]:
+    return tuple({"role": m.role, "content": m.text} for m in question.messages)
 
 
 def _worded(aggregator: AggLM, question: Question, texts: Sequence[str]) -> Question:
@@ -222,6 +229,7 @@ def _card(data: DataSet) -> str:
         ),
         "- Training sets are balanced, the others are as they came; no question is in two splits, and no family of",
         "  `unseen` is in another.",
-        "- `target` is a sample of the same question that was graded right, from the set or beside it.",
+        "- `target` is a sample of the same question that was graded right, from the set or beside it: the one that",
+        "  has most lines in common with the set. `bare` is the question without the set.",
     ]
     return "\n".join(lines) + "\n"

@@ -37,6 +37,8 @@ class WarmUp(Frozen):
     """`muon`: Muon for the matrices inside the layers and AdamW for the rest, for small models trained whole."""
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup_steps: int = Field(default=50, ge=0)
+    bare: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the sets whose question is asked without them, so that solving is not forgotten over reading."""
 
 
 class Reinforcement(Frozen):

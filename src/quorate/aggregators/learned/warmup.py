@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from .dataset import Row
@@ -20,11 +21,13 @@ __all__ = ["encoded", "warm_up"]
 
 def encoded(rows: Sequence[Row], tokenizer: Any, settings: Settings) -> list[dict[str, list[int]]]:
     """Token ids with a mask of the graded ones; sets without a solution and those that are too long are left out."""
-    kept = []
+    rng, kept = Random(f"bare/{settings.seed}"), []
+    share = settings.warm_up.bare if settings.warm_up else 0.0
     for row in rows:
+        asked = row.bare if rng.random() < share else row.prompt
         if row.target is None:
             continue
-        prompt = tokenizer.apply_chat_template(list(row.prompt), add_generation_prompt=True, return_dict=False)
+        prompt = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
         answer = tokenizer(row.target, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
         if len(prompt) + len(answer) > settings.max_tokens:
             continue
