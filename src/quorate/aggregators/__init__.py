@@ -9,7 +9,7 @@
 | `plurality_is_optimal` | when counting votes is provably as good as weighing them |
 | `SelfMoA`, `SelfMoASeq` | a model writes a new answer from all candidates, or a window at a time (arXiv 2502.00674) |
 | `AggLM` | the same with AggLM's prompt, for a model trained so or any other (arXiv 2509.06870) |
-| `SteppedAggLM` | AggLM for models trained on attempts merged step by step, as the shipped one is |
+| `SteppedAggLM` | AggLM for models trained on attempts merged step by step |
 | `MixtureOfAgents`, `Layer` | layers of models that each read the layer before (arXiv 2406.04692) |
 | `ProposeAndAggregate` | rounds of aggregation by one model (AFT, arXiv 2501.11877) |
 | `RecursiveSelfAggregation`, `RandomMember` | a population of aggregated subsets (RSA, arXiv 2509.26626) |

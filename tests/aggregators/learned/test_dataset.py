@@ -138,6 +138,7 @@ def test_settings_can_be_changed_by_dotted_names() -> None:
         ("laptop", {"cut.k": 3}, r"cut\.k"),
         ("laptop", {"warm_up.batch": 0}, r"warm_up\.batch"),
         (None, {"form": "poem"}, "form"),
+        (None, {"warm_up": {"bare": 0.6, "lone": 0.6}}, "at most 1 together"),
     ],
 )
 def test_wrong_settings_are_one_line(source: str | None, changes: dict[str, object], words: str) -> None:

@@ -124,17 +124,27 @@ def test_a_warm_up_without_a_right_sample_is_refused(tmp_path: Path) -> None:
         training.train(asyncio.run(build(sets, SHORT)), SHORT, BASE, tmp_path, tell=lambda _: None)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_share_of_the_questions_is_asked_without_the_attempts(data: DataSet, share: float) -> None:
-    """So many begin as the bare question does, and all end with the target."""
-    assert SHORT.warm_up is not None
-    how = SHORT.model_copy(update={"warm_up": SHORT.warm_up.model_copy(update={"bare": share})})
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
-    rows = [row for row in data.train if row.target]
-    asked = [tokenizer.decode(e["input_ids"]) for e in encoded(rows, tokenizer, how)]
-    bare = sum(f"<|user|>{row.bare[0]['content']}" in text for row, text in zip(rows, asked, strict=True))
-    assert bare == 0 if share == 0 else 0 < bare < len(rows)
-    assert all(text.endswith(f"{row.target}<|end|>") for row, text in zip(rows, asked, strict=True))
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_share_of_the_sets_is_shown_without_attempts_or_as_one_attempt_to_copy(data: DataSet, share: float) -> None:
+    """Whole sets and questions alone before the target; one attempt alone before itself."""
+    how, tokenizer = WarmUp(bare=share, lone=share), AutoTokenizer.from_pretrained(BASE)
+    rows = [row for row in data.train if row.target] * 8
+    asked = [tokenizer.decode(e["input_ids"]).partition("<|assistant|>") for e in encoded(rows, tokenizer, SHORT, how)]
+    shown = []
+    for row, (words, _, answer) in zip(rows, asked, strict=True):
+        way = next(n for n in ("prompt", "bare", "lone") if words == f"<|user|>{getattr(row, n)[0]['content']}")
+        assert answer == f"{row.lone_text if way == 'lone' else row.target}<|end|>"
+        shown.append(way)
+    assert set(shown) == ({"prompt", "bare", "lone"} if share else {"prompt"})
+
+
+def test_copying_comes_before_the_warm_up(data: DataSet, tmp_path: Path) -> None:
+    """A stage of its own, of which the record tells."""
+    lone = WarmUp(max_steps=1, batch=2, lone=0.9, learning_rate=1e-4)
+    how = SHORT.model_copy(update={"copying": lone, "reinforcement": None})
+    folder = training.train(data, how, BASE, tmp_path, tell=lambda _: None)
+    record = json.loads((folder / "training.json").read_text())
+    assert [stage["stage"] for stage in record["stages"]] == ["copying", "warm-up"]
 
 
 def test_leaving_out_both_stages_is_refused(data: DataSet, tmp_path: Path) -> None:

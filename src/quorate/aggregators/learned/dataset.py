@@ -36,6 +36,10 @@ class Row(Frozen):
     """Chat messages, worded as the serving pipeline words them."""
     bare: tuple[dict[str, str], ...]
     """The question's own messages, without the candidates."""
+    lone: tuple[dict[str, str], ...]
+    """One of the candidates, worded as in `prompt`, without the question's last words."""
+    lone_text: str
+    """What that candidate says, right or wrong."""
     target: str | None
     gold: str | None
     item: str
@@ -162,10 +166,12 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
     order = canonical(source.candidates)
     Random(f"order/{settings.seed}/{source.item}/{found.target}").shuffle(order)
     aggregator = reader(settings.form)
-    asked = _worded(aggregator, source.question, [told(c) for c in order])
+    texts = [told(c) for c in order]
     return Row(
-        prompt=_chat(asked),
+        prompt=_chat(_worded(aggregator, source.question, texts)),
         bare=_chat(source.question),
+        lone=_chat(_worded(aggregator, _silent(source.question), texts[:1])),
+        lone_text=texts[0],
         target=found.target,
         gold=source.gold,
         item=source.item,
@@ -175,6 +181,11 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
         candidates=len(source.candidates),
         right=sum(bool(ok) for ok in source.correct),
     )
+
+
+def _silent(question: Question) -> Question:
+    *before, last = question.messages
+    return question.asking(*before, last.model_copy(update={"content": ""}))
 
 
 def _chat(question: Question) -> tuple[dict[str, str], ...]:
@@ -230,6 +241,7 @@ def _card(data: DataSet) -> str:
         "- Training sets are balanced, the others are as they came; no question is in two splits, and no family of",
         "  `unseen` is in another.",
         "- `target` is a sample of the same question that was graded right, from the set or beside it: the one that",
-        "  has most lines in common with the set. `bare` is the question without the set.",
+        "  has most lines in common with the set. `bare` is the question without the set,",
+        "  and `lone` one candidate without the question.",
     ]
     return "\n".join(lines) + "\n"

@@ -39,6 +39,12 @@ class WarmUp(Frozen):
     warmup_steps: int = Field(default=50, ge=0)
     bare: float = Field(default=0.0, ge=0, lt=1)
     """Share of the sets whose question is asked without them, so that solving is not forgotten over reading."""
+    lone: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the sets of which one candidate alone is shown, without the question, to be written as it stands."""
+
+    def model_post_init(self, _: object, /) -> None:
+        if self.bare + self.lone > 1:
+            raise BadInput(f"bare={self.bare} and lone={self.lone} are shares of the same sets: at most 1 together")
 
 
 class Reinforcement(Frozen):
@@ -81,6 +87,9 @@ class Settings(Frozen):
     """Share of the questions of every template family that nothing is learned from."""
     unseen_families: int = Field(default=0, ge=0)
     """Template families that nothing at all is learned from; they are measured apart."""
+    copying: WarmUp | None = None
+    """Comes first where it is given: a model too small to have learned to copy from its prompt is taught that by
+    itself (`lone`), which takes far fewer steps than finding it out from sets."""
     warm_up: WarmUp | None = WarmUp()
     """None begins with reinforcement, as the paper does."""
     reinforcement: Reinforcement | None = Reinforcement()

@@ -1,7 +1,7 @@
 """From labelled sets to an aggregator: data set, warm-up, reinforcement, and a folder that serves.
 
-`out/` holds `data/` (the sets), `warm-up/` and `reinforcement/` (checkpoints and TensorBoard logs),
-and in the end `model/`: weights, tokenizer, `aggregator.json` (how its prompts are worded) and a card.
+`out/` holds `data/` (the sets), a folder for each stage (checkpoints and TensorBoard logs), and in the
+end `model/`: weights, tokenizer, `aggregator.json` (how its prompts are worded) and a card.
 Run again after a crash, it goes on from the last checkpoint of the stage that was under way.
 """
 
@@ -23,7 +23,7 @@ from .settings import Settings
 
 __all__ = ["STAGES", "train"]
 
-STAGES = ("warm-up", "reinforcement")
+STAGES = ("copying", "warm-up", "reinforcement")
 SIDECAR = "aggregator.json"
 
 
@@ -59,7 +59,7 @@ def train(
     _same_run(out, settings, data, str(model))
     stages = [s for s in STAGES if getattr(settings, s.replace("-", "_")) is not None]
     if not stages:
-        raise BadInput("the settings leave out both warm_up and reinforcement: nothing would be trained")
+        raise BadInput("the settings leave out warm_up and reinforcement: nothing would be trained")
     began, log = time.monotonic(), list[dict[str, Any]]()
     source: str | Path = model
     with models.processor(settings):
@@ -94,10 +94,11 @@ def _stage(
     tell(f"{stage}: begins at {before}")
     start = time.monotonic()
     callbacks = [watching(stage, settings.evaluate_steps, look, tell)]
-    if stage == "warm-up":
+    supervised = {"copying": settings.copying, "warm-up": settings.warm_up}.get(stage)
+    if supervised is not None:
         if not any(row.target for row in data.train):
-            raise DataError("warm-up: no set has a verified solution, since no sample of the bank is right")
-        trained = warm_up(model, tokenizer, data.train, settings, out, callbacks)
+            raise DataError(f"{stage}: no set has a verified solution, since no sample of the bank is right")
+        trained = warm_up(model, tokenizer, data.train, settings, supervised, out, callbacks)
     else:
         if not any(row.gold for row in data.train):
             raise DataError("reinforcement: no set has a gold answer, so nothing can be rewarded")

@@ -14,31 +14,48 @@ from typing import Any
 from .dataset import Row
 from .models import common, lora_config, resumable
 from .optimizers import muon_with_adamw
-from .settings import Settings
+from .settings import Settings, WarmUp
 
 __all__ = ["encoded", "warm_up"]
 
 
-def encoded(rows: Sequence[Row], tokenizer: Any, settings: Settings) -> list[dict[str, list[int]]]:
+def encoded(rows: Sequence[Row], tokenizer: Any, settings: Settings, how: WarmUp) -> list[dict[str, list[int]]]:
     """Token ids with a mask of the graded ones; sets without a solution and those that are too long are left out."""
-    rng, kept = Random(f"bare/{settings.seed}"), []
-    share = settings.warm_up.bare if settings.warm_up else 0.0
+    rng, kept = Random(f"shown/{settings.seed}"), []
     for row in rows:
-        asked = row.bare if rng.random() < share else row.prompt
-        if row.target is None:
+        asked, wanted = _shown(row, how, rng.random())
+        if wanted is None:
             continue
         prompt = tokenizer.apply_chat_template(list(asked), add_generation_prompt=True, return_dict=False)
-        answer = tokenizer(row.target, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        answer = tokenizer(wanted, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
         if len(prompt) + len(answer) > settings.max_tokens:
             continue
         kept.append({"input_ids": prompt + answer, "completion_mask": [0] * len(prompt) + [1] * len(answer)})
     return kept
 
 
+def _shown(row: Row, how: WarmUp, drawn: float) -> tuple[Sequence[dict[str, str]], str | None]:
+    """What is asked and what is wanted, by a number from 0 to 1."""
+    if drawn < how.bare:
+        return row.bare, row.target
+    if drawn < how.bare + how.lone:
+        return row.lone, row.lone_text
+    return row.prompt, row.target
+
+
 def warm_up(
-    model: Any, tokenizer: Any, rows: Sequence[Row], settings: Settings, out: Path, callbacks: Sequence[Any] = ()
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    settings: Settings,
+    how: WarmUp,
+    out: Path,
+    callbacks: Sequence[Any] = (),
 ) -> Any:
     """Trains the model in place; goes on from the last checkpoint in `out`.
+
+    Args:
+        how: `settings.warm_up` or `settings.copying`.
 
     Returns:
         The trainer's model, with adapters where there are any.
@@ -47,9 +64,7 @@ def warm_up(
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    how = settings.warm_up
-    assert how is not None
-    examples = encoded(rows, tokenizer, settings)
+    examples = encoded(rows, tokenizer, settings, how)
     micro = how.micro_batch or how.batch
     trainer = SFTTrainer(
         model=model,

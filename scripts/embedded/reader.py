@@ -1,0 +1,119 @@
+"""Teach an embedded model to read attempts: `python -m scripts.embedded.reader --start MODEL --out DIR --minutes 25`.
+
+A start for `quorate train aggregator` where the model is small: one that has only ever seen questions neither copies
+from its prompt nor finds out from a bank of some thousand questions, which it remembers sooner than it reads. Here no
+problem comes twice: fresh ones of the training split, attempts made up from their working (`attempts.py`), merged as
+`agglm` merges them. Some come without attempts, so that solving stays, and some attempts come alone, to be copied.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import torch
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+from quorate.aggregators import SteppedAggLM
+from quorate.aggregators.learned.dataset import reader
+from quorate.orchestrator.types import Message, Question
+
+from .attempts import attempts
+from .batches import Batch, _pad, training_problems
+from .train import Settings, _update, optimizers, save
+from .vocabulary import ASSISTANT, END, PAD, USER
+
+SHARES = {"set": 0.65, "bare": 0.15, "lone": 0.2}
+"""How often a problem comes with attempts, without them, or as one attempt to copy."""
+COUNT = 8
+_POOL = 16
+
+
+def composed(aggregator: SteppedAggLM, question: str, solution: str, rng: Random) -> tuple[str, str]:
+    """What is asked, and what is wanted."""
+    way = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    if way == "bare":
+        return question, solution
+    texts = attempts(solution, COUNT if way == "set" else 1, rng)
+    asked = Question.of(question)
+    if way == "lone":
+        asked = asked.asking(Message(role="user", content=""))
+    prompt = aggregator.placed(aggregator.prompt, asked, texts).text
+    return prompt, solution if way == "set" else texts[0]
+
+
+def batches(tokenizer: Tokenizer, size: int, seed: int) -> Iterator[Batch]:
+    """Token ids and grading weights, both (problems, length)."""
+    rng, problems, aggregator = Random(f"reader/{seed}"), training_problems(seed), reader("steps")
+    assert isinstance(aggregator, SteppedAggLM)
+    pad = tokenizer.token_to_id(PAD)
+    while True:
+        rows = []
+        for _ in range(size * _POOL):
+            problem = next(problems)
+            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng)
+            asked = tokenizer.encode(f"{USER}{prompt}{ASSISTANT}").ids
+            answer = tokenizer.encode(f"{wanted}{END}").ids
+            rows.append((asked + answer, [0.0] * len(asked) + [1.0] * len(answer)))
+        rows.sort(key=lambda row: len(row[0]))
+        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+        rng.shuffle(chunks)
+        yield from (_pad(chunk, pad) for chunk in chunks)
+
+
+def teach(start: Path, out: Path, settings: Settings) -> None:
+    """Train from a folder of an embedded model, log, checkpoint now and then, write the weights."""
+    torch.manual_seed(settings.seed)
+    tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
+    model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).train()
+    steppers, recent, begun = optimizers(model), list[float](), time.monotonic()
+    saved = begun
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "log.jsonl").open("w") as log:
+        for step, batch in enumerate(batches(tokenizer, settings.problems, settings.seed)):
+            progress = settings.progress(step, (time.monotonic() - begun) / 60)
+            if progress >= 1.0:
+                break
+            recent.append(_update(model, steppers, batch, settings.rate_at(step, progress)))
+            if (step + 1) % 10 == 0:
+                record = {"step": step + 1, "loss": round(sum(recent) / len(recent), 4)}
+                print(json.dumps(record | {"minutes": round((time.monotonic() - begun) / 60, 2)}), file=log, flush=True)
+                recent = []
+            if time.monotonic() - saved > settings.every * 60:
+                saved = time.monotonic()
+                save(model, tokenizer, out / "checkpoint", {})
+    save(model, tokenizer, out, {})
+
+
+def main() -> None:
+    """Read the command line and teach."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float)
+    length.add_argument("--steps", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=0.0015)
+    parser.add_argument("--decay", type=float, default=0.7, help="the part of the run in which the rate falls")
+    given = parser.parse_args()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(given.threads)
+    settings = Settings(
+        seed=given.seed,
+        minutes=given.minutes,
+        steps=given.steps,
+        rate=given.rate,
+        decay=given.decay,
+        warmup=30,
+        every=2.0,
+    )
+    teach(given.start, given.out, settings)
+
+
+if __name__ == "__main__":
+    main()
