@@ -17,6 +17,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
+from quorate.agents.embedded import locate
 from quorate.aggregators import SteppedAggLM
 from quorate.aggregators.learned.dataset import reader
 from quorate.orchestrator.types import Message, Question
@@ -41,7 +42,8 @@ def composed(aggregator: SteppedAggLM, question: str, solution: str, rng: Random
     asked = Question.of(question)
     if way == "lone":
         asked = asked.asking(Message(role="user", content=""))
-    prompt = aggregator.placed(aggregator.prompt, asked, texts).text
+    # Chat templates strip what is around a message.
+    prompt = aggregator.placed(aggregator.prompt, asked, texts).text.strip()
     return prompt, solution if way == "set" else texts[0]
 
 
@@ -67,6 +69,7 @@ def batches(tokenizer: Tokenizer, size: int, seed: int) -> Iterator[Batch]:
 def teach(start: Path, out: Path, settings: Settings) -> None:
     """Train from a folder of an embedded model, log, checkpoint now and then, write the weights."""
     torch.manual_seed(settings.seed)
+    start = locate(start)
     tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
     model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).train()
     steppers, recent, begun = optimizers(model), list[float](), time.monotonic()

@@ -52,4 +52,4 @@ def test_what_is_asked_is_worded_as_the_pipeline_words_it() -> None:
     assert (False, True, problem.solution) in wanted
     lone = [(prompt, text) for prompt, text in asked if problem.question not in prompt]
     assert lone
-    assert all(prompt.strip() == text for prompt, text in lone)
+    assert all(prompt == text for prompt, text in lone)

@@ -132,7 +132,7 @@ def test_a_share_of_the_sets_is_shown_without_attempts_or_as_one_attempt_to_copy
     asked = [tokenizer.decode(e["input_ids"]).partition("<|assistant|>") for e in encoded(rows, tokenizer, SHORT, how)]
     shown = []
     for row, (words, _, answer) in zip(rows, asked, strict=True):
-        way = next(n for n in ("prompt", "bare", "lone") if words == f"<|user|>{getattr(row, n)[0]['content']}")
+        way = next(n for n in ("prompt", "bare", "lone") if words == f"<|user|>{getattr(row, n)[0]['content'].strip()}")
         assert answer == f"{row.lone_text if way == 'lone' else row.target}<|end|>"
         shown.append(way)
     assert set(shown) == ({"prompt", "bare", "lone"} if share else {"prompt"})
