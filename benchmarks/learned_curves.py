@@ -57,6 +57,7 @@ class Curves:
         """The folder of a short run of GRPO from the shared warm-up."""
         run = self.out / f"easy-{named(share).rstrip('%')}"
         changes = {
+            "copying": "null",
             "warm_up": "null",
             "cut.easy_share": "null" if share is None else share,
             "reinforcement.max_steps": self.given.steps,
