@@ -16,7 +16,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-llama soak lint types check wheel bench bench-server train clean
+.PHONY: help demo test test-all test-vllm test-clients test-llama soak lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench: $(VENV)/.test ## The benchmarks whose figures stand in docs
 	@$(RUN) benchmarks/http_clients.py
 	@$(RUN) benchmarks/embedded.py
 	@$(RUN) benchmarks/report.py
+
+bench-token-level: $(VENV)/.test ## Models that write together: accuracy, speed, and the trace in the docs
+	@$(RUN) -m benchmarks.token_level
 
 bench-server: $(VENV)/.test ## The server beside a bare proxy: requests a second, latency, CPU, memory, start
 	@$(RUN) benchmarks/server.py

@@ -1,17 +1,19 @@
 """What writing together brings and costs: SAFE, every-token ensembling and single models on fresh word problems.
 
-    python -m benchmarks.token_level [accuracy] [speed] [--tier hard] [--questions 500] [--seed 2026] [--out FILE.json]
+    python -m benchmarks.token_level [accuracy] [speed] [trace] [--tier hard] [--questions 500] [--out FILE.json]
 
-`accuracy` answers the same problems of the test split greedily with every system, many at a time, and compares SAFE with
-the best single model and with every-token ensembling over the same base, pairs of questions kept together by
-template family. `speed` answers some of them one at a time (batch 1, one thread), all systems by turns on the same
-question, so that what else the machine does hits all alike; ratios are medians over questions.
+`accuracy` answers the same problems of the test split greedily with every system, many at a time, and compares SAFE
+with the best single model and with every-token ensembling over the same base, template families kept together.
+`speed` answers some of them one at a time (batch 1, one thread), all systems by turns on the same question, so that
+what else the machine does hits all alike; ratios are medians over questions. `trace` draws one answer with the
+tokens that the models decided together, as docs/images/token-trace.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import statistics
 import time
@@ -20,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from quorate.agents import Embedded
 from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, PrefixMass, Rule, Safe, UniTE
@@ -114,19 +119,46 @@ async def speed(problems: Sequence[Problem]) -> dict[str, Any]:
                 shares[name].append(answer)
         for model in everything.values():
             await model.aclose()
-        print(f"\n| {label}, batch 1, {len(problems)} problems | tokens/s | of the drafter | of every token | ensembled |")
+        print(
+            f"\n| {label}, batch 1, {len(problems)} problems | tokens/s | of the drafter | of every token | ensembled |"
+        )
         print("|---|---|---|---|---|")
         told[label] = {}
         for name, values in rates.items():
             alone = _ratio(values, rates[PRODUCT.name])
             every = _ratio(values, rates[f"{name.removeprefix('SAFE, ')} at every token"]) if "SAFE" in name else None
             row = {"tokens_per_second": statistics.median(values[1:]), "of_drafter": alone, "of_every_token": every}
-            told[label][name] = {**row, "ensembled": ensembled(shares[name][1:])}
+            share = ensembled(shares[name][1:])
+            told[label][name] = {**row, "ensembled": share}
             shown = f"{every:.2f}" if every is not None else ""
-            print(
-                f"| {name} | {row['tokens_per_second']:.0f} | {alone:.2f} | {shown} | {ensembled(shares[name][1:]):.3f} |"
-            )
+            print(f"| {name} | {row['tokens_per_second']:.0f} | {alone:.2f} | {shown} | {share:.3f} |")
     return told
+
+
+async def trace(problems: Sequence[Problem]) -> None:
+    """A right answer with at least three tokens on which the ensemble overruled the drafter, as a picture."""
+    pair = SAFE([PRODUCT, SUM], traced=True)
+    for problem in problems:
+        answer = await pair.answer(problem.question)
+        told = answer.candidates[0].ensembling
+        assert told is not None
+        overruled = [step for step in told.steps if step.why == "ensembled" and step.drafted != step.text]
+        if right(answer, problem) and len(overruled) >= 3:
+            break
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(Text(f"{problem.question}\n"))
+    written = Text()
+    for step in told.steps:
+        style = "black on dark_orange" if step in overruled else "black on khaki1" if step.why == "ensembled" else ""
+        written.append(step.text, style=style)
+    console.print(written)
+    table = Table("token", "why", "drafter says", "verifier says", "mixture", title="Tokens that both decided")
+    for step in told.steps:
+        if step.why == "ensembled":
+            said = [f"{choice.text!r} {choice.probability:.2f}" for choice in step.choices]
+            table.add_row(repr(step.text), step.why, *said, f"{step.probability:.2f}")
+    console.print(table)
+    console.save_svg("docs/images/token-trace.svg", title="safe/product+sum")
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -137,7 +169,7 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 async def main() -> None:
     """Prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["accuracy", "speed"], default=["accuracy", "speed"])
+    parser.add_argument("parts", nargs="*", choices=["accuracy", "speed", "trace"], default=["accuracy", "speed"])
     parser.add_argument("--tier", choices=["easy", "medium", "hard"], default="hard")
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--timed", type=int, default=24, help="problems that `speed` answers")
@@ -151,6 +183,8 @@ async def main() -> None:
         found["accuracy"] = await accuracy(problems)
     if "speed" in given.parts:
         found["speed"] = await speed(problems[: given.timed])
+    if "trace" in given.parts:
+        await trace(problems)
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

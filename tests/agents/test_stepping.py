@@ -33,7 +33,7 @@ SMALL = {
     "eos_token_id": 1,
     "tie_word_embeddings": True,
 }
-FAMILIES = {
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", {}),
     "qwen3": ("Qwen3Config", {}),
     "mistral, sliding": ("MistralConfig", {"sliding_window": 6}),

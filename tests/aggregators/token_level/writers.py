@@ -25,6 +25,7 @@ def _trained(kind: str, size: int) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     specials, alphabet = ["<|end|>", "<|user|>"], [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer: Any
     match kind:
         case "bytes":
             tokenizer = Tokenizer(models.BPE())
