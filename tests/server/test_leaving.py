@@ -130,3 +130,21 @@ async def test_stopping_ends_with_the_best_answer_so_far() -> None:
     assert {"halted"} <= {note["code"] for note in reply["quorate"]["degraded"]}
     assert "shutting down" in reply["quorate"]["stopped"]
     assert stuck.cancelled.is_set()
+
+
+async def test_who_waits_when_the_server_ends_is_sent_away() -> None:
+    """A request that never had its turn gets a 503 with a time to come back, and no model is asked for it."""
+    stuck = Stuck()
+    settings = ServerSettings(port=0, shutdown_seconds=0.2, max_concurrent=1)
+    async with httpx.AsyncClient(timeout=30) as client:
+        async with running(Catalogue({"stuck": stuck}), settings) as url:
+            body = {**asked(), "model": "stuck"}
+            first = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body))
+            await stuck.asked.wait()
+            stuck.asked.clear()
+            second = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body))
+            await asyncio.sleep(0.2)
+        replies = [await first, await second]
+    assert [reply.status_code for reply in replies] == [503, 503]
+    assert replies[1].headers["retry-after"]
+    assert not stuck.asked.is_set()

@@ -96,6 +96,7 @@ def test_signals_stop_the_server_cleanly(number: signal.Signals) -> None:
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(number)
         assert process.stdout.read() == "closed\n"
+        assert (process.wait() == 0) == (number == signal.SIGTERM)
 
 
 async def test_serve_reports_when_it_is_ready() -> None:

@@ -184,3 +184,14 @@ async def test_a_slow_first_token_is_kept_alive_too(start: Start) -> None:
         served.http.stream("POST", "/v1/chat/completions", json=asked() | {"model": "stuck", "stream": True}) as reply,
     ):
         assert await anext(reply.aiter_lines()) == ": keep-alive"
+
+
+@pytest.mark.parametrize("progress", [True, False])
+async def test_a_deadline_before_any_answer_is_a_status(start: Start, progress: bool) -> None:
+    """All samples hang: nothing is worth a 200, so the stream does not begin."""
+    stuck = Stuck()
+    async with start(stuck) as served:
+        control = {"sample_seconds": 0.2, "progress": progress}
+        reply = await served.post(model="majority@3/stuck", stream=True, quorate=control)
+    assert reply.status_code == 504
+    assert reply.json()["error"]["code"]

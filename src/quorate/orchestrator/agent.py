@@ -66,10 +66,11 @@ class Agent(Answering):
     def _cut_off(self, run: Run) -> list[Event]:
         """The answer as far as it came before the deadline."""
         reason = run.exhausted() or run.timed_out()
-        partial = next((c for c in run.cut if c.text), None)
+        partial, note = next((c for c in run.cut if c.text), None), cut_short(reason, f"answer: {self.name}")
         if partial is None:
-            raise NoAnswer(f"{self.name} gave no text in time ({reason})", status=504, code="budget_exhausted")
-        notes = (cut_short(reason, f"answer: {self.name}"), *partial.degraded)
+            status = 503 if note.code == "halted" else 504
+            raise NoAnswer(f"{self.name} gave no text in time ({reason})", status=status, code=note.code)
+        notes = (note, *partial.degraded)
         answer = self._answer(partial, run).with_(finish_reason="length", stopped=reason, degraded=notes)
         return [CandidateCancelled(candidate=partial), Done(answer=answer)]
 

@@ -39,7 +39,7 @@ def _whole(value: Any) -> Any:
 Whole = BeforeValidator(_whole)
 """Stands behind the bounds of a whole number, so that the JSON schema shows them."""
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Count = Annotated[int, Strict(), Field(ge=1), Whole]
+Count = Annotated[int, Strict(), Field(ge=1, lt=2**31), Whole]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 TopLogprobs = Annotated[int, Strict(), Field(ge=0, le=20), Whole]
 Seed = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63), Whole]

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.events import CandidateFailed, CandidateStarted, Done, Event, StoppedEarly, SynthesisToken
+from quorate.orchestrator.events import (
+    CandidateCancelled,
+    CandidateFailed,
+    CandidateStarted,
+    Done,
+    Event,
+    StoppedEarly,
+    SynthesisToken,
+)
 from quorate.orchestrator.merging import merge
 from quorate.orchestrator.types import Answer
 
@@ -82,7 +90,7 @@ class _Choice:
         line = self._progress.line(event) if self._progress else None
         if not self._open:
             # These come before the first reply of an upstream, or instead of it.
-            if isinstance(event, CandidateStarted | CandidateFailed | StoppedEarly):
+            if isinstance(event, CandidateStarted | CandidateFailed | CandidateCancelled | StoppedEarly):
                 return
             self._open = True
             yield Piece(self._index, "opened")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -110,6 +111,15 @@ class _Server(uvicorn.Server):
         )
         await super().shutdown(sockets)
         end_of_all.cancel()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """A SIGTERM that was followed to the end is a success, not a death by signal."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals = [number for number in self._captured_signals if number != signal.SIGTERM]
 
 
 class _Embedded(_Server):

@@ -43,10 +43,20 @@ def test_a_key_in_plain_text_is_no_hash(value: str) -> None:
 
 
 def test_patterns_say_what_a_key_may_ask_for() -> None:
-    """`*` is any text, everything else is itself."""
+    """`*` is any text up to a slash, `**` any at all, everything else is itself."""
     key = ApiKey(name="ann", hash=hashed("1"), allow=("majority@*/small", "team"))
     assert [key.allows(n) for n in ("majority@4/small", "team")] == [True, True]
-    assert not any(key.allows(n) for n in ("small", "majority@4/large", "majority@4/small+large", "teams", "Team"))
+    assert not any(
+        key.allows(n)
+        for n in ("small", "majority@4/self-moa@6/small", "majority@4/large", "majority@4/small+large", "teams", "Team")
+    )
+
+
+def test_two_stars_are_anything() -> None:
+    """Every name, or every pipeline over one model, however deep."""
+    assert ApiKey(name="ann", hash=hashed("1")).allows("majority@4/self-moa@6/Qwen/Qwen3-8B")
+    deep = ApiKey(name="ann", hash=hashed("1"), allow=("**/Qwen/*",))
+    assert [deep.allows(n) for n in ("majority@4/self-moa@6/Qwen/Qwen3-8B", "Qwen/Qwen3-8B")] == [True, False]
 
 
 def test_a_rate_refuses_the_one_too_many() -> None:

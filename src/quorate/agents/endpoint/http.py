@@ -171,8 +171,8 @@ class Http:
         return error.retry_after is not None or self._allowance.take()
 
     def _hold(self, error: UpstreamError) -> None:
-        """Takes note of when the server wants to be asked again."""
-        if error.retry_after is not None and error.retry_after <= self._retries.longest:
+        """Takes note of when the server wants to be asked again; who never tries again does not wait either."""
+        if self._retries.attempts > 1 and error.retry_after is not None and error.retry_after <= self._retries.longest:
             self._held = max(self._held, time.monotonic() + error.retry_after)
 
     async def _left_alone(self, deadline: float) -> None:

@@ -12,12 +12,15 @@ from quorate.orchestrator.run import Budget, Ledger
 from ..observe.observation import observing
 from ..settings import ServerSettings
 from .accounts import Accounts
-from .faults import Unauthorized
+from .faults import Overloaded, Unauthorized
 from .keys import ApiKey, Keys
 from .queue import FairQueue
 from .rates import Rates
 
 __all__ = ["Door"]
+
+AFTER_RESTART = 5.0
+"""Seconds after which another try makes sense when the server is about to end."""
 
 
 class Door:
@@ -80,6 +83,8 @@ class Door:
         seen = observing()
         came = seen.now() if seen is not None else 0.0
         async with self.queue.place(key, cost):
+            if self.halt.reason is not None:
+                raise Overloaded(self.halt.reason, AFTER_RESTART)
             if seen is not None:
                 seen.queued = seen.now() - came
             try:

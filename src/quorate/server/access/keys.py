@@ -6,9 +6,10 @@ A key is random (256 bits), so one round of SHA-256 keeps it; a slow hash guards
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from functools import cache
 from hashlib import sha256
 
 from pydantic import Field
@@ -45,8 +46,8 @@ class ApiKey(Frozen):
     """How logs, metrics and traces call the caller."""
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     """As `quorate key NAME` prints it; the key itself stands nowhere."""
-    allow: tuple[str, ...] = Field(default=("*",), min_length=1)
-    """Names that it may ask for, with `*` for any text: `majority@*`, `team`, `*/Qwen/Qwen3-8B`."""
+    allow: tuple[str, ...] = Field(default=("**",), min_length=1)
+    """Names that it may ask for; `*` is any text up to a slash, `**` any at all: `team`, `majority@*/Qwen/Qwen3-8B`."""
     rate: RequestRate | None = None
     budget: Allowance | None = None
     concurrency: int | None = Field(default=None, ge=1)
@@ -55,7 +56,13 @@ class ApiKey(Frozen):
     """Share of a busy server in proportion to other keys'."""
 
     def allows(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.allow)
+        return any(re.fullmatch(_expression(pattern), name, re.DOTALL) for pattern in self.allow)
+
+
+@cache
+def _expression(pattern: str) -> str:
+    wild = {"**": ".*", "*": "[^/]*"}
+    return "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", pattern))
 
 
 ANYONE = ApiKey(name="anyone", hash=f"sha256:{'0' * 64}")
