@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorate.agents.embedded import Embedded
 from quorate.agents.endpoint import Price
 from quorate.evals.bank import Bank
 from quorate.evals.banked import Account, Banked
-from quorate.orchestrator.errors import RateLimited
+from quorate.evals.engines.slots import Paced, Slots
+from quorate.orchestrator.errors import BadInput, RateLimited
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished
 from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.run import Run
@@ -195,3 +198,12 @@ async def test_closing_reaches_the_agent() -> None:
     async with Banked(Closing("m"), Bank()) as banked:
         assert (banked.name, banked.kind) == ("m", "fake")
     assert closed == ["m"]
+
+
+async def test_models_in_an_evaluation_can_write_together() -> None:
+    """A banked agent passes on its token model, paced or not; one that has none says so."""
+    agent = Embedded("quorate-tiny-sum")
+    for inner in (agent, Paced(agent, Slots(4))):
+        assert Banked(inner, Bank()).token_model() is agent.token_model()
+    with pytest.raises(BadInput, match="cannot be asked token by token"):
+        Banked(Guesser(), Bank()).token_model()

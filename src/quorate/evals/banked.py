@@ -6,15 +6,17 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from quorate.agents.agent import Agent
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
 from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.run import Ledger, Run
+from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Candidate, Question, Sampling
 
 from .bank import Bank, BankedAgent, Drawn, Request
@@ -86,6 +88,17 @@ class Banked(Agent):
             account.saved_seconds += max(0.0, longest - (time.monotonic() - start))
         for candidate in candidates:
             yield CandidateFinished(candidate=candidate) if candidate.ok else CandidateFailed(candidate=candidate)
+
+    def token_model(self) -> TokenModel:
+        """The agent's, see `tokens.Tokenized`: what models write together is drawn anew, not from the bank.
+
+        Raises:
+            BadInput: the agent cannot be asked token by token.
+        """
+        ask: Callable[[], TokenModel] | None = getattr(self._agent, "token_model", None)
+        if ask is None:
+            raise BadInput(f"{self.name} cannot be asked token by token, so it cannot write together with others")
+        return ask()
 
     async def aclose(self) -> None:
         close = getattr(self._agent, "aclose", None)
