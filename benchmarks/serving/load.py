@@ -19,6 +19,10 @@ __all__ = ["Measured", "System", "measured"]
 MESSAGES = [{"role": "user", "content": "A bakery has 7 trays of 12 rolls. They sell 30. How many rolls are left?"}]
 
 
+RAMP = 0.5
+"""Seconds over which the clients begin."""
+
+
 @dataclass(frozen=True)
 class System:
     """Something that answers chat requests."""
@@ -59,23 +63,30 @@ def at(values: Sequence[float], share: float) -> float:
 
 
 async def measured(system: System, concurrency: int, seconds: float) -> Measured:
-    """One system under load; the first questions, which connect, do not count."""
+    """One system under load, seen for so long once the load is steady: the clients begin one after the other."""
     found = Measured()
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        await asyncio.gather(*(_ask(session, system, Measured()) for _ in range(concurrency)))
-        gc.collect()
-        begun = time.perf_counter()
-        used = cpu(system.pid) if system.pid else None
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        stopping = asyncio.Event()
 
-        async def worker() -> None:
-            while time.perf_counter() < begun + seconds:
+        async def client(number: int) -> None:
+            await asyncio.sleep(RAMP * number / concurrency)
+            while not stopping.is_set():
                 await _ask(session, system, found)
 
-        await asyncio.gather(*(worker() for _ in range(concurrency)))
-        found.per_second = len(found.seconds) / (time.perf_counter() - begun)
-        if system.pid and used is not None:
-            found.cpu = (cpu(system.pid) - used) / len(found.seconds)
+        async with asyncio.TaskGroup() as clients:
+            for number in range(concurrency):
+                clients.create_task(client(number))
+            await asyncio.sleep(2 * RAMP)
+            gc.collect()
+            begun, used, before = time.perf_counter(), cpu(system.pid) if system.pid else 0.0, len(found.seconds)
+            await asyncio.sleep(seconds)
+            found.seconds, found.first = found.seconds[before:], found.first[before:]
+            found.per_second = len(found.seconds) / (time.perf_counter() - begun)
+            if system.pid:
+                found.cpu = (cpu(system.pid) - used) / len(found.seconds)
+            answers, firsts = list(found.seconds), list(found.first)
+            stopping.set()
+    found.seconds, found.first = answers, firsts
     return found
 
 

@@ -24,6 +24,8 @@ _PEELS = 8
 
 def visible(text: str) -> str:
     """What a model says after its thinking; nothing where the thinking never ends."""
+    if "<" not in text:
+        return text
     start = 0
     for close in _THINK_CLOSE.finditer(text):
         start = close.end()
@@ -61,6 +63,8 @@ def tidy(answer: str) -> str:
 
 def _peeled(answer: str) -> str:
     """One layer of delimiters or wrapping commands less."""
+    if not answer.startswith(("$", "\\", "{")):
+        return answer
     for opening, closing in _DELIMITERS:
         inner = answer[len(opening) : -len(closing)]
         if len(answer) >= len(opening) + len(closing) and answer == opening + inner + closing:

@@ -20,7 +20,7 @@ from .events import (
     SynthesisToken,
 )
 from .merging import merge
-from .protocols import Model, Sampler
+from .protocols import Model, draws_itself
 from .run import Run
 from .types import Answer, Candidate, Failure, Question
 
@@ -60,9 +60,7 @@ def _rank(failure: Failure) -> int:
 async def proposals(model: Model, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
     """Candidates of one model for these indices; whatever it raises fails the ones still missing."""
     missing = set(indices)
-    streams = (
-        model.sample(question, indices, run) if isinstance(model, Sampler) else _nested(model, question, indices, run)
-    )
+    streams = model.sample(question, indices, run) if draws_itself(model) else _nested(model, question, indices, run)
     try:
         async with aclosing(streams):
             async for event in streams:

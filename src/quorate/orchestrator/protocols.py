@@ -6,7 +6,8 @@ All are structural: a class of yours needs no base class, only the method.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from .events import Event
 from .run import Run
@@ -27,6 +28,7 @@ __all__ = [
     "Tallier",
     "TokenModel",
     "Verifier",
+    "draws_itself",
 ]
 
 
@@ -73,6 +75,16 @@ class Completing(Model, Protocol):
             QuorateError: the model failed, or cannot do what is asked.
         """
         ...
+
+
+@cache
+def _has_sample(kind: type) -> bool:
+    return callable(getattr(kind, "sample", None))
+
+
+def draws_itself(model: Model) -> TypeGuard[Sampler]:
+    """Whether a model is a `Sampler`; Python 3.11 would look at every member of the protocol at every question."""
+    return _has_sample(type(model))
 
 
 @runtime_checkable

@@ -105,4 +105,4 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000, 5, 2)
+    gc.set_threshold(20_000, 2, 1)
