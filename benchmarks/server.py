@@ -139,7 +139,7 @@ def main() -> None:
         for concurrency in options.concurrency:
             rounds = rounds_of(chosen, concurrency, options)
             console.print(table(chosen, rounds, concurrency))
-        time.sleep(6)  # longer than an unused connection is kept
+        time.sleep(10)  # longer than an unused connection is kept
         console.print(told(before, footprint(ours)))
 
 
