@@ -99,7 +99,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _spare_the_collector() -> None:
-    """Keeps what was loaded out of Python's search for unreachable cycles, which took a sixth of a vote's time.
+    """Keeps what was loaded out of Python's search for unreachable cycles, which took a fifth of a vote's CPU.
 
     What is left to search is little, so that it can be searched often: memory stays flat.
     """

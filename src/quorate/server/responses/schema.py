@@ -42,7 +42,8 @@ def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def _choice(choice: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
     if isinstance(choice, str) and choice not in MODES:
         raise ValueError(f"must be one of {', '.join(MODES)}, or name a function")
-    if not isinstance(choice, str) and not (choice.get("type") == "function" and isinstance(choice.get("name"), str)):
+    name = None if isinstance(choice, str) else choice.get("name")
+    if not isinstance(choice, str) and not (choice.get("type") == "function" and isinstance(name, str) and name):
         raise ValueError("must look like {'type': 'function', 'name': ...}")
     return choice
 
@@ -68,7 +69,7 @@ _FUNCTION = {
 }
 _NAMED = {
     "type": "object",
-    "properties": {"type": {"const": "function"}, "name": {"type": "string"}},
+    "properties": {"type": {"const": "function"}, "name": {"type": "string", "minLength": 1}},
     "required": ["type", "name"],
 }
 _FORMATS = {
