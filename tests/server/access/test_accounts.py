@@ -73,6 +73,21 @@ def test_spending_survives_a_restart(tmp_path: Path) -> None:
     assert Accounts([], file, clock=clock).within(ann, Budget()) == Budget()
 
 
+def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What could not be saved is told of, and saved once it can be."""
+    folder = tmp_path / "accounts"
+    folder.mkdir()
+    ann, clock, file = key(tokens=100), Clock(), folder / "accounts.db"
+    accounts = Accounts([ann], file, clock=clock)
+    away = folder.rename(tmp_path / "away")
+    accounts.spend(ann, used(60))
+    accounts.save()
+    assert "accounts.db cannot be written" in caplog.text
+    away.rename(folder)
+    accounts.save()
+    assert Accounts([ann], file, clock=clock).within(ann, Budget()).tokens == 40
+
+
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     """Named, before the server starts."""
     file = tmp_path / "accounts.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from .keys import ApiKey
 __all__ = ["Accounts"]
 
 T = TypeVar("T", int, float)
+
+log = logging.getLogger("quorate.server")
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, since REAL, tokens INTEGER, money REAL)"
 SAVED_EVERY = 1.0
@@ -96,13 +99,17 @@ class Accounts:
             self.save()
 
     def save(self) -> None:
-        """Writes what has changed since the last time."""
+        """Writes what has changed since the last time; what cannot be written now is tried again with the next."""
         if self._file is None or not self._unsaved:
             return
         names, self._unsaved = self._unsaved, set()
         rows = [(name, page.since, page.tokens, page.money) for name in names if (page := self._pages.get(name))]
-        with closing(_opened(self._file)) as database, database:
-            database.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", rows)
+        try:
+            with closing(_opened(self._file)) as database, database:
+                database.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            self._unsaved |= names
+            log.error("%s cannot be written, so a restart would forget what keys have spent: %s", self._file, error)
 
     def _page(self, key: ApiKey) -> _Page:
         assert key.budget is not None
