@@ -62,9 +62,14 @@ class Engine:
             await engine.abort(list(self.running))
         if (reader := getattr(engine, "output_handler", None)) is not None:
             reader.cancel()  # else it logs the engine's end as a crash
+        context = _context(engine)
         await asyncio.to_thread(engine.shutdown)
         del engine, reader
         gc.collect()  # its destructor fails once the interpreter ends
+        if context is not None and not context.closed:
+            # vLLM leaves this to the collector, which warns of it. Its sockets are closed by now: their closing was
+            # put on this loop before `shutdown` returned.
+            await asyncio.to_thread(context.term)
 
     async def _start(self) -> None:
         try:
@@ -81,6 +86,11 @@ class Engine:
         engine, self._engine, self._loop, self._starting = self._engine, None, None, None
         if engine is not None:
             engine.shutdown()
+
+
+def _context(engine: Any) -> Any:
+    """ZeroMQ's context of the connection to the engine's processes; None where vLLM keeps it elsewhere."""
+    return getattr(getattr(getattr(engine, "engine_core", None), "resources", None), "ctx", None)
 
 
 def _opened(args: dict[str, Any]) -> Any:
