@@ -169,21 +169,24 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 async def main() -> None:
     """Prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["accuracy", "speed", "trace"], default=["accuracy", "speed"])
+    parser.add_argument("parts", nargs="*", metavar="accuracy|speed|trace", help="accuracy and speed if none is named")
     parser.add_argument("--tier", choices=["easy", "medium", "hard"], default="hard")
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--timed", type=int, default=24, help="problems that `speed` answers")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    parts = given.parts or ["accuracy", "speed"]
+    if unknown := set(parts) - {"accuracy", "speed", "trace"}:
+        parser.error(f"there is no part {sorted(unknown)}: choose from accuracy, speed, trace")
     torch.set_num_threads(1)
     problems = generate(given.tier, seed=given.seed, count=given.questions)
     found: dict[str, Any] = {"tier": given.tier, "questions": given.questions, "seed": given.seed}
-    if "accuracy" in given.parts:
+    if "accuracy" in parts:
         found["accuracy"] = await accuracy(problems)
-    if "speed" in given.parts:
+    if "speed" in parts:
         found["speed"] = await speed(problems[: given.timed])
-    if "trace" in given.parts:
+    if "trace" in parts:
         await trace(problems)
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
