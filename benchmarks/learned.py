@@ -5,7 +5,8 @@
 
 Prints one JSON document. The candidates of a question are its first m samples; the vote over twice as
 many reads the first 2m. Votes share credit among tied answers, so they need no seed; intervals and tests
-are those of `quorate.evals.statistics`, clustered by template family.
+are those of `quorate.evals.statistics`, clustered by template family. `alone` is what models answer to the bare
+question, greedily: the proposer, and the aggregator without any candidate, whose own ability its training raises too.
 """
 
 from __future__ import annotations
@@ -195,11 +196,36 @@ async def outcomes(
     return list(questions)
 
 
+async def alone(model: str, sets: list[CandidateSet]) -> list[float]:
+    """Whether its greedy answer to each bare question is right."""
+    answering, gate = (
+        Embedded(model, sampling=Sampling(temperature=0.0, max_tokens=LONGEST)),
+        asyncio.Semaphore(IN_FLIGHT),
+    )
+
+    async def one(found: CandidateSet) -> float:
+        async with gate:
+            answer = await answering.answer(found.question)
+            return float(await same_answer(answer.text, found.gold or ""))
+
+    right = await asyncio.gather(*map(one, sets))
+    await answering.aclose()
+    return list(right)
+
+
 async def measured(given: argparse.Namespace) -> dict[str, Any]:
     """Reads the bank, asks the aggregator, reports."""
     sets = read_sets(given.bank, given.m, agent=given.agent, limit=given.limit)
     questions = await outcomes(given.model, sets, given.m, shuffles=given.shuffles, form=given.form)
-    return {"model": given.model, "m": given.m, "shuffles": given.shuffles} | report(questions)
+    families, first = [q.family for q in questions], [float(q.right[0]) for q in questions]
+    baselines = {}
+    for name in dict.fromkeys([*sorted({s.candidates[0].model for s in sets}), given.model]):
+        right = await alone(name, sets)
+        baselines[Path(name).name] = {
+            "accuracy": _mean(right, families),
+            "aggregator - this": _paired(first, right, families),
+        }
+    return {"model": given.model, "m": given.m, "shuffles": given.shuffles} | report(questions) | {"alone": baselines}
 
 
 def main() -> None:

@@ -10,11 +10,14 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from random import Random
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import LlamaForCausalLM
 
 from quorate.agents.embedded import locate
@@ -27,15 +30,27 @@ from .batches import Batch, _pad, training_problems
 from .train import Settings, _update, optimizers, save
 from .vocabulary import ASSISTANT, END, PAD, USER
 
-SHARES = {"set": 0.65, "bare": 0.15, "lone": 0.2}
+SHARES = {"set": 0.7, "bare": 0.15, "lone": 0.15}
 """How often a problem comes with attempts, without them, or as one attempt to copy."""
+FIRST = {"set": 0.3, "bare": 0.1, "lone": 0.6}
+"""The same at the start: what cannot copy finds nothing in a set."""
+COPYING = 300
+"""Steps over which the first shares become the later ones."""
 COUNT = 8
 _POOL = 16
 
 
-def composed(aggregator: SteppedAggLM, question: str, solution: str, rng: Random) -> tuple[str, str]:
+def shares_at(step: int) -> dict[str, float]:
+    """The shares at a step of the run."""
+    done = min(1.0, step / COPYING)
+    return {way: first + (SHARES[way] - first) * done for way, first in FIRST.items()}
+
+
+def composed(
+    aggregator: SteppedAggLM, question: str, solution: str, rng: Random, shares: dict[str, float]
+) -> tuple[str, str]:
     """What is asked, and what is wanted."""
-    way = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    way = rng.choices(list(shares), list(shares.values()))[0]
     if way == "bare":
         return question, solution
     texts = attempts(solution, COUNT if way == "set" else 1, rng)
@@ -47,16 +62,17 @@ def composed(aggregator: SteppedAggLM, question: str, solution: str, rng: Random
     return prompt, solution if way == "set" else texts[0]
 
 
-def batches(tokenizer: Tokenizer, size: int, seed: int) -> Iterator[Batch]:
-    """Token ids and grading weights, both (problems, length)."""
-    rng, problems, aggregator = Random(f"reader/{seed}"), training_problems(seed), reader("steps")
+def batches(tokenizer: Tokenizer, size: int, seed: int, begun: int = 0) -> Iterator[Batch]:
+    """Token ids and grading weights, both (problems, length); begun at a later step, other problems."""
+    rng, problems = Random(f"reader/{seed}/{begun}"), training_problems(seed + 7919 * begun)
+    aggregator = reader("steps")
     assert isinstance(aggregator, SteppedAggLM)
     pad = tokenizer.token_to_id(PAD)
-    while True:
-        rows = []
+    for step in count(begun, _POOL):
+        rows, shares = [], shares_at(step)
         for _ in range(size * _POOL):
             problem = next(problems)
-            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng)
+            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng, shares)
             asked = tokenizer.encode(f"{USER}{prompt}{ASSISTANT}").ids
             answer = tokenizer.encode(f"{wanted}{END}").ids
             rows.append((asked + answer, [0.0] * len(asked) + [1.0] * len(answer)))
@@ -67,28 +83,62 @@ def batches(tokenizer: Tokenizer, size: int, seed: int) -> Iterator[Batch]:
 
 
 def teach(start: Path, out: Path, settings: Settings) -> None:
-    """Train from a folder of an embedded model, log, checkpoint now and then, write the weights."""
+    """Train from a folder of an embedded model, log, and write the weights; run again, it goes on."""
     torch.manual_seed(settings.seed)
     start = locate(start)
     tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
     model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).train()
-    steppers, recent, begun = optimizers(model), list[float](), time.monotonic()
-    saved = begun
+    steppers, state = optimizers(model), out / "state.pt"
+    begun, spent = _resumed(model, steppers, state)
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "log.jsonl").open("w") as log:
-        for step, batch in enumerate(batches(tokenizer, settings.problems, settings.seed)):
-            progress = settings.progress(step, (time.monotonic() - begun) / 60)
+    recent, since = list[float](), time.monotonic() - spent
+    saved = time.monotonic()
+    with (out / "log.jsonl").open("a") as log:
+        for step, batch in enumerate(batches(tokenizer, settings.problems, settings.seed, begun), begun):
+            minutes = (time.monotonic() - since) / 60
+            progress = settings.progress(step, minutes)
             if progress >= 1.0:
                 break
             recent.append(_update(model, steppers, batch, settings.rate_at(step, progress)))
             if (step + 1) % 10 == 0:
-                record = {"step": step + 1, "loss": round(sum(recent) / len(recent), 4)}
-                print(json.dumps(record | {"minutes": round((time.monotonic() - begun) / 60, 2)}), file=log, flush=True)
+                record = {"step": step + 1, "loss": round(sum(recent) / len(recent), 4), "minutes": round(minutes, 2)}
+                print(json.dumps(record), file=log, flush=True)
                 recent = []
             if time.monotonic() - saved > settings.every * 60:
                 saved = time.monotonic()
                 save(model, tokenizer, out / "checkpoint", {})
-    save(model, tokenizer, out, {})
+                _keep(model, steppers, state, step + 1, saved - since)
+    record = {
+        "recipe": "reader",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "threads": torch.get_num_threads(),
+        "start": start.name,
+        "settings": asdict(settings),
+        "steps": step,
+        "minutes": round((time.monotonic() - since) / 60, 1),
+        "shares": SHARES,
+        "first": FIRST,
+        "attempts": COUNT,
+    }
+    save(model, tokenizer, out, record)
+
+
+def _keep(model: nn.Module, steppers: list[torch.optim.Optimizer], state: Path, step: int, spent: float) -> None:
+    """All that going on needs, in place at once."""
+    parts = {"step": step, "spent": spent, "model": model.state_dict(), "steppers": [s.state_dict() for s in steppers]}
+    torch.save(parts, state.with_suffix(".new"))
+    state.with_suffix(".new").replace(state)
+
+
+def _resumed(model: nn.Module, steppers: list[torch.optim.Optimizer], state: Path) -> tuple[int, float]:
+    """The step to go on with, and the seconds spent before it."""
+    if not state.exists():
+        return 0, 0.0
+    parts = torch.load(state, weights_only=True)
+    model.load_state_dict(parts["model"])
+    for stepper, kept in zip(steppers, parts["steppers"], strict=True):
+        stepper.load_state_dict(kept)
+    return parts["step"], parts["spent"]
 
 
 def main() -> None:
@@ -101,8 +151,8 @@ def main() -> None:
     length.add_argument("--minutes", type=float)
     length.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=0.0015)
-    parser.add_argument("--decay", type=float, default=0.7, help="the part of the run in which the rate falls")
+    parser.add_argument("--rate", type=float, default=0.002)
+    parser.add_argument("--decay", type=float, default=0.6, help="the part of the run in which the rate falls")
     given = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(given.threads)

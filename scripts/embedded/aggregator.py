@@ -1,0 +1,150 @@
+"""Ship a trained aggregator: `python -m scripts.embedded.aggregator RUN --reader READER --figures NAME=FILE.json ...`.
+
+RUN is the folder of `quorate train aggregator`, READER the one of `scripts.embedded.reader` that it set out from, and
+each FILE what `benchmarks/learned.py` printed of the result. Writes the weights with `training.json`, `figures.json`
+and a card.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .figures import WEIGHTS
+
+NAME = "quorate-tiny-agg"
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "aggregator.json",
+)
+
+_CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+---
+# {name}
+
+A learned aggregator: it reads {m} candidate solutions of a `stories` problem, merged line by line, and writes the final
+one (AggLM, arXiv 2509.06870). {parameters:,} parameters, trained on two CPU cores; `agglm@{m}/quorate-tiny-base` uses
+it. It knows nothing but `stories` problems, and expects its prompt in the form of `agglm-steps`.
+
+## Training
+1. `python -m scripts.embedded.reader --start {reader_start} --steps {reader_steps} --seed {reader_seed} --out READER`:
+   {reader_steps:,} steps of {problems} fresh problems of the training split with made-up attempts,
+   {reader_minutes} minutes.
+2. `quorate train aggregator --model READER --bank BANK --out RUN{changes}`: {sets:,} sets of real candidates
+   ({hard:,} hard) of {questions:,} questions of the training split{stages}.
+
+`training.json` has all settings.
+
+## Figures
+Test split, hard tier, unless said otherwise; 95 % intervals and p from template families; greedy. `alone` is a model
+that answers the bare question greedily.
+
+{tables}
+
+Each row by `python benchmarks/learned.py --bank BANK`, on a bank of
+`quorate eval run -p majority@16/PROPOSER --task stories --tier hard --limit N --seed SEED --out BANK`:
+
+{commands}
+"""
+
+
+def ship(run: Path, reader: Path, figures: dict[str, Path], commands: list[str], weights: Path) -> Path:
+    """The folder of the shipped model."""
+    out = weights / NAME
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if (run / "model" / name).exists():
+            shutil.copy(run / "model" / name, out / name)
+    started = json.loads((reader / "training.json").read_text())
+    training = json.loads((run / "model" / "training.json").read_text()) | {"name": NAME, "earlier": [started]}
+    (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+    found = {name: json.loads(path.read_text()) | {"model": NAME} for name, path in figures.items()}
+    (out / "figures.json").write_text(json.dumps({"commands": commands, "figures": found}, indent=1) + "\n")
+    (out / "README.md").write_text(_card(started, training, found, commands))
+    return out
+
+
+def _card(started: dict[str, Any], training: dict[str, Any], figures: dict[str, Any], commands: list[str]) -> str:
+    data = training["data"]
+    stages = "".join(f"; {stage['stage']}: {stage['minutes']} minutes" for stage in training["stages"])
+    return _CARD.format(
+        name=NAME,
+        m=training["settings"]["cut"]["m"],
+        parameters=started["parameters"],
+        reader_start=started["start"],
+        reader_steps=started["steps"],
+        reader_seed=started["settings"]["seed"],
+        reader_minutes=started["minutes"],
+        problems=started["settings"]["problems"],
+        changes=training.get("changes", ""),
+        sets=data["train"]["sets"],
+        hard=data["train"]["hard"],
+        questions=data["train"]["questions"],
+        stages=stages,
+        tables="\n".join(_table(name, found) for name, found in figures.items()),
+        commands="\n".join(f"    {command}" for command in commands),
+    )
+
+
+def _table(name: str, found: dict[str, Any]) -> str:
+    """One bank: systems, differences and plurality sizes."""
+    m = found["m"]
+    systems = {
+        "one sample": found["pass@1"],
+        f"majority@{m}": found["majority@m"],
+        **({f"majority@{2 * m}": found["majority@2m"]} if "majority@2m" in found else {}),
+        f"{NAME} over {m}": found["aggregator"],
+        f"any of {m} right": found["pass@m"],
+        **{f"{model} alone": row["accuracy"] for model, row in found["alone"].items()},
+    }
+    gaps = {
+        f"majority@{m}": found["aggregator - majority@m"],
+        **({f"majority@{2 * m}": found["aggregator - majority@2m"]} if "majority@2m" in found else {}),
+        **{f"{model} alone": row["aggregator - this"] for model, row in found["alone"].items()},
+    }
+    lines = [
+        f"**{name}**, {found['questions']} questions",
+        "",
+        "| | accuracy | aggregator less this |",
+        "|---|---|---|",
+    ]
+    for label, value in systems.items():
+        gap = gaps.get(label)
+        shown = f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}), p {gap['p']:.2g}" if gap else ""
+        lines.append(f"| {label} | {_shown(value)} | {shown} |")
+    lines += ["", "| votes of the leader | questions | vote | aggregator |", "|---|---|---|---|"]
+    for size, part in found["by plurality"].items():
+        lines.append(f"| {size} | {part['questions']} | {part['vote']:.3f} | {part['aggregator']:.3f} |")
+    tokens = ", ".join(f"{what} {count:.0f}" for what, count in found["tokens"].items())
+    flips = f" Shuffling changed the answer in {found['flips']['answer']:.1%} of the cases." if found["flips"] else ""
+    return "\n".join([*lines, "", f"Generated tokens: {tokens}.{flips}", ""])
+
+
+def _shown(value: dict[str, float]) -> str:
+    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+
+
+def main() -> None:
+    """Read the command line and ship."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--reader", type=Path, required=True)
+    parser.add_argument("--figures", action="append", required=True, metavar="NAME=FILE")
+    parser.add_argument("--command", action="append", default=[], help="that made a bank, for the card")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    given = parser.parse_args()
+    figures = {name: Path(path) for name, path in (pair.split("=", 1) for pair in given.figures)}
+    print(ship(given.run, given.reader, figures, given.command, given.weights))
+
+
+if __name__ == "__main__":
+    main()
