@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripts.embedded import reader as script
 from scripts.embedded.attempts import attempts
-from scripts.embedded.reader import composed
+from scripts.embedded.reader import COPYING, FIRST, SHARES, composed, shares_at, teach
+from scripts.embedded.train import Settings
 
 from quorate.aggregators.learned.dataset import reader
 from quorate.aggregators.synthesis.agglm import SteppedAggLM
@@ -46,10 +51,35 @@ def test_what_is_asked_is_worded_as_the_pipeline_words_it() -> None:
     aggregator, rng = reader("steps"), Random(2)
     assert isinstance(aggregator, SteppedAggLM)
     problem = PROBLEMS[0]
-    asked = {composed(aggregator, problem.question, problem.solution, rng) for _ in range(60)}
+    asked = {composed(aggregator, problem.question, problem.solution, rng, SHARES) for _ in range(60)}
     wanted = {(prompt == problem.question, problem.question in prompt, text) for prompt, text in asked}
     assert (True, True, problem.solution) in wanted
     assert (False, True, problem.solution) in wanted
     lone = [(prompt, text) for prompt, text in asked if problem.question not in prompt]
     assert lone
     assert all(prompt == text for prompt, text in lone)
+
+
+def test_copying_comes_first() -> None:
+    """The shares move from the first ones to the later ones, and each is a share at every step."""
+    assert shares_at(0) == pytest.approx(FIRST)
+    assert shares_at(COPYING) == shares_at(10 * COPYING) == pytest.approx(SHARES)
+    assert all(sum(shares_at(step).values()) == pytest.approx(1) for step in range(0, COPYING, 50))
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its last checkpoint, with the steps that are left, on problems that it has not had."""
+
+    def settings(steps: int) -> Settings:
+        return Settings(steps=steps, problems=2, every=0.0, warmup=1)
+
+    first = 3
+    real, asked = script.batches, list[int]()
+    monkeypatch.setattr(script, "batches", lambda *given: asked.append(given[3]) or real(*given))
+    monkeypatch.setattr(script, "_POOL", 2)
+    teach(Path("quorate-tiny-base"), tmp_path, settings(first))
+    (tmp_path / "model.safetensors").unlink()
+    teach(Path("quorate-tiny-base"), tmp_path, settings(2 * first))
+    assert asked == [0, first]
+    assert json.loads((tmp_path / "training.json").read_text())["steps"] == 2 * first
+    assert (tmp_path / "model.safetensors").is_file()
