@@ -1,8 +1,8 @@
-"""Ship a trained aggregator: `python -m scripts.embedded.aggregator RUN --reader READER --figures NAME=FILE.json ...`.
+"""Ship a trained aggregator: `python -m scripts.embedded.aggregator READER RUN ... --figures NAME=FILE.json ...`.
 
-RUN is the folder of `quorate train aggregator`, READER the one of `scripts.embedded.reader` that it set out from, and
-each FILE what `benchmarks/learned.py` printed of the result. Writes the weights with `training.json`, `figures.json`
-and a card.
+READER is the folder of `scripts.embedded.reader`, each RUN one of `quorate train aggregator` that set out from the
+folder before it, and each FILE what `benchmarks/learned.py` printed of the last. Writes the weights with
+`training.json`, `figures.json` and a card.
 """
 
 import argparse
@@ -39,8 +39,7 @@ it. It knows nothing but `stories` problems, and expects its prompt in the form 
 1. `python -m scripts.embedded.reader --start {reader_start} --steps {reader_steps} --seed {reader_seed} --out READER`:
    {reader_steps:,} steps of {problems} fresh problems of the training split with made-up attempts,
    {reader_minutes} minutes.
-2. `quorate train aggregator --model READER --bank BANK --out RUN{changes}`: {sets:,} sets of real candidates
-   ({hard:,} hard) of {questions:,} questions of the training split{stages}.
+{runs}
 
 `training.json` has all settings.
 
@@ -57,41 +56,49 @@ Each row by `python benchmarks/learned.py --bank BANK`, on a bank of
 """
 
 
-def ship(run: Path, reader: Path, figures: dict[str, Path], commands: list[str], weights: Path) -> Path:
+def ship(reader: Path, runs: list[Path], figures: dict[str, Path], commands: list[str], weights: Path) -> Path:
     """The folder of the shipped model."""
     out = weights / NAME
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        if (run / "model" / name).exists():
-            shutil.copy(run / "model" / name, out / name)
+        if (runs[-1] / "model" / name).exists():
+            shutil.copy(runs[-1] / "model" / name, out / name)
     started = json.loads((reader / "training.json").read_text())
-    training = json.loads((run / "model" / "training.json").read_text()) | {"name": NAME, "earlier": [started]}
-    (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+    trained = [json.loads((run / "model" / "training.json").read_text()) for run in runs]
+    (out / "training.json").write_text(json.dumps({"name": NAME, "reader": started, "runs": trained}, indent=2) + "\n")
     found = {name: json.loads(path.read_text()) | {"model": NAME} for name, path in figures.items()}
     (out / "figures.json").write_text(json.dumps({"commands": commands, "figures": found}, indent=1) + "\n")
-    (out / "README.md").write_text(_card(started, training, found, commands))
+    (out / "README.md").write_text(_card(started, trained, found, commands))
     return out
 
 
-def _card(started: dict[str, Any], training: dict[str, Any], figures: dict[str, Any], commands: list[str]) -> str:
-    data = training["data"]
-    stages = "".join(f"; {stage['stage']}: {stage['minutes']} minutes" for stage in training["stages"])
+def _card(started: dict[str, Any], trained: list[dict[str, Any]], figures: dict[str, Any], commands: list[str]) -> str:
     return _CARD.format(
         name=NAME,
-        m=training["settings"]["cut"]["m"],
+        m=trained[-1]["settings"]["cut"]["m"],
         parameters=started["parameters"],
         reader_start=started["start"],
         reader_steps=started["steps"],
         reader_seed=started["settings"]["seed"],
         reader_minutes=started["minutes"],
         problems=started["settings"]["problems"],
-        changes=training.get("changes", ""),
-        sets=data["train"]["sets"],
-        hard=data["train"]["hard"],
-        questions=data["train"]["questions"],
-        stages=stages,
+        runs="\n".join(_run(number, run) for number, run in enumerate(trained, start=2)),
         tables="\n".join(_table(name, found) for name, found in figures.items()),
         commands="\n".join(f"    {command}" for command in commands),
+    )
+
+
+def _run(number: int, run: dict[str, Any]) -> str:
+    sets, share = run["data"]["train"], run["settings"]["cut"]["easy_share"]
+    kept = "all easy ones" if share is None else f"easy ones as {share:.0%} of the hard ones"
+    stages = "; ".join(
+        f"{stage['stage']} ({run['settings'][stage['stage'].replace('-', '_')]['max_steps']} steps, "
+        f"{stage['minutes']} minutes)"
+        for stage in run["stages"]
+    )
+    return (
+        f"{number}. `quorate train aggregator`: {stages}, on {sets['sets']:,} sets of real candidates "
+        f"({sets['hard']:,} hard, {kept}) of {sets['questions']:,} questions of the training split."
     )
 
 
@@ -136,14 +143,14 @@ def _shown(value: dict[str, float]) -> str:
 def main() -> None:
     """Read the command line and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--reader", type=Path, required=True)
+    parser.add_argument("reader", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--figures", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--command", action="append", default=[], help="that made a bank, for the card")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     given = parser.parse_args()
     figures = {name: Path(path) for name, path in (pair.split("=", 1) for pair in given.figures)}
-    print(ship(given.run, given.reader, figures, given.command, given.weights))
+    print(ship(given.reader, given.runs, figures, given.command, given.weights))
 
 
 if __name__ == "__main__":
