@@ -1,11 +1,12 @@
 """What writing together brings and costs: SAFE, every-token ensembling and single models on fresh word problems.
 
-    python -m benchmarks.token_level [accuracy] [speed] [trace] [--tier hard] [--questions 500] [--out FILE.json]
+    python -m benchmarks.token_level [accuracy] [speed] [violations] [trace] [--questions 500] [--out FILE]
 
 `accuracy` answers the same problems of the test split greedily with every system, many at a time, and compares SAFE
 with the best single model and with every-token ensembling over the same base, template families kept together.
 `speed` answers some of them one at a time (batch 1, one thread), all systems by turns on the same question, so that
-what else the machine does hits all alike; ratios are medians over questions. `trace` draws one answer with the
+what else the machine does hits all alike; ratios are medians over questions. `violations` counts on as many problems
+the tokens that SAFE let stand and that asking all models would have changed. `trace` draws one answer with the
 tokens that the models decided together, as docs/images/token-trace.svg.
 """
 
@@ -27,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.agents import Embedded
-from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, PrefixMass, Rule, Safe, UniTE
+from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, PrefixMass, Rule, Safe, UniTE, violations
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.evals.tasks.stories import generate
 from quorate.evals.tasks.stories.problem import Problem
@@ -135,6 +136,19 @@ async def speed(problems: Sequence[Problem]) -> dict[str, Any]:
     return told
 
 
+async def violated(problems: Sequence[Problem]) -> dict[str, Any]:
+    """Tokens that stood by consensus, and those of them that every-token ensembling would have changed."""
+    told: dict[str, Any] = {}
+    print(f"\n| {len(problems)} problems | why they stood | tokens | changed by ensembling |\n|---|---|---|---|")
+    for label, systems in (("two models", TWO), ("three models", THREE)):
+        for name in ("SAFE, UniTE", "SAFE, GaC"):
+            found = await violations(systems[name], [problem.question for problem in problems])
+            told[f"{label}, {name}"] = rows = {w: [n, found.changed(w)] for w, n in sorted(found.stood.items())}
+            for why, (stood, changed) in rows.items():
+                print(f"| {label}, {name} | {why} | {stood} | {changed} |", flush=True)
+    return told
+
+
 async def trace(problems: Sequence[Problem]) -> None:
     """A right answer with at least three tokens on which the ensemble overruled the drafter, as a picture."""
     pair = SAFE([PRODUCT, SUM], traced=True)
@@ -169,16 +183,18 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 async def main() -> None:
     """Prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="accuracy|speed|trace", help="accuracy and speed if none is named")
+    parser.add_argument(
+        "parts", nargs="*", metavar="accuracy|speed|violations|trace", help="accuracy and speed if none is named"
+    )
     parser.add_argument("--tier", choices=["easy", "medium", "hard"], default="hard")
     parser.add_argument("--questions", type=int, default=500)
-    parser.add_argument("--timed", type=int, default=24, help="problems that `speed` answers")
+    parser.add_argument("--timed", type=int, default=24, help="problems that `speed` and `violations` answer")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     parts = given.parts or ["accuracy", "speed"]
-    if unknown := set(parts) - {"accuracy", "speed", "trace"}:
-        parser.error(f"there is no part {sorted(unknown)}: choose from accuracy, speed, trace")
+    if unknown := set(parts) - {"accuracy", "speed", "violations", "trace"}:
+        parser.error(f"there is no part {sorted(unknown)}: choose from accuracy, speed, violations, trace")
     torch.set_num_threads(1)
     problems = generate(given.tier, seed=given.seed, count=given.questions)
     found: dict[str, Any] = {"tier": given.tier, "questions": given.questions, "seed": given.seed}
@@ -186,6 +202,8 @@ async def main() -> None:
         found["accuracy"] = await accuracy(problems)
     if "speed" in parts:
         found["speed"] = await speed(problems[: given.timed])
+    if "violations" in parts:
+        found["violations"] = await violated(problems[: given.timed])
     if "trace" in parts:
         await trace(problems)
     if given.out:

@@ -251,7 +251,8 @@ class TokenStep(Frozen):
     text: str
     """Empty for the end of the answer; a part of a character is shown as a replacement mark."""
     why: str
-    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted` or `ensembled`; see docs/token-level.md."""
+    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted`, `ensembled` or `spoken`; see
+    docs/token-level.md."""
     drafted: str | None = None
     """What the drafter proposed."""
     probability: float | None = None

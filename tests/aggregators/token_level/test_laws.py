@@ -15,6 +15,7 @@ from quorate.aggregators.token_level import Adaptive, EveryToken, Fixed, GaC, Ge
 from quorate.aggregators.token_level.lexicon import END
 from quorate.testing.tokens import FormulaTokens
 
+from .laws import far, mixed
 from .writers import KINDS, engine, model, vocabulary, write
 
 np = pytest.importorskip("numpy")
@@ -116,19 +117,6 @@ def test_bytes_are_the_tokens_bytes(drafter: str, verifier: str, seed: int, gree
     assert sum(written.counts.values()) == len(written.steps)
 
 
-def mixed(models: Sequence[FormulaTokens], prompt: Sequence[int], temperature: float) -> dict[bytes, float]:
-    """The mean distribution over texts, from the formulas alone."""
-    mass: dict[bytes, float] = {}
-    for one in models:
-        shares = np.exp(one.row(prompt).astype(np.float64) / temperature)
-        shares /= shares.sum()
-        for token, share in enumerate(shares):
-            key = END if token in one.vocabulary.ends else one.vocabulary.bytes_of(token)
-            if key is not None:
-                mass[key] = mass.get(key, 0.0) + share / len(models)
-    return mass
-
-
 @pytest.mark.parametrize(("verifier", "temperature"), [("bytes", 1.0), ("spaces", 0.8)])
 def test_samples_are_distributed_as_the_mixture(verifier: str, temperature: float) -> None:
     """Chi-square of 4,000 first tokens against the mean of the tempered distributions, texts under 5 pooled."""
@@ -142,14 +130,7 @@ def test_samples_are_distributed_as_the_mixture(verifier: str, temperature: floa
     for writing in writings:
         key = writing.steps[0].key
         seen[key] = seen.get(key, 0) + 1
-    expected = {key: mass * draws for key, mass in mixed(models, [5], temperature).items()}
-    total = sum(expected.values())
-    common = [key for key, count in expected.items() if count >= 5]
-    rest = draws - sum(seen.get(key, 0) for key in common)
-    rest_expected = total - sum(expected[key] for key in common)
-    statistic = sum((seen.get(key, 0) - expected[key]) ** 2 / expected[key] for key in common)
-    statistic += (rest - rest_expected) ** 2 / rest_expected
-    assert statistic < len(common) + 4 * (2 * len(common)) ** 0.5
+    assert not far(seen, mixed(models, [5], temperature), draws)
 
 
 def test_samples_do_not_depend_on_the_drafts() -> None:

@@ -6,8 +6,10 @@
 | `Rule` | how they decide together: conditions, a base ensemble, sharpening |
 | `Safe`, `EveryToken` | when all are asked: where they disagree at common boundaries, or always |
 | `UniTE`, `GaC` | the base ensembles (arXiv 2410.03777, 2406.12585) |
+| `Mix` | another way to write together: one speaks at a time, drawn by the weights (arXiv 2605.00419) |
 | `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
 | `Adaptive`, `Fixed` | how far drafts go |
+| `violations` | counts the tokens that stood though ensembling would have changed them |
 
 Needs numpy, which comes with the `local` extra; a name is loaded with the module, so import it from here.
 """
@@ -18,7 +20,9 @@ from .conditions import EveryToken, Safe
 from .engine import Engine, Rule
 from .lookahead import Adaptive, Fixed
 from .mixture import GaC, Geometric, PrefixMass, UniTE
+from .relay import Mix
 from .safe import SAFE
+from .violations import Violation, Violations, violations
 
 __all__ = [
     "SAFE",
@@ -28,8 +32,12 @@ __all__ = [
     "Fixed",
     "GaC",
     "Geometric",
+    "Mix",
     "PrefixMass",
     "Rule",
     "Safe",
     "UniTE",
+    "Violation",
+    "Violations",
+    "violations",
 ]

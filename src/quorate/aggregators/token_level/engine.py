@@ -12,17 +12,18 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores, TokenModel
 
 from .conditions import Conditions, Vote
-from .follower import Follower, Reading, Spot
+from .follower import Follower, Reading, Spot, shared
 from .lexicon import END, Lexicon
 from .mixture import Merge, Mixture, Sharpen, View
 from .writing import Choice, Settings, Step, Why, Writing
 
-__all__ = ["Engine", "Rule"]
+__all__ = ["Decides", "Engine", "Rule", "Writes"]
 
 ALONE = 16
 """Tokens of a draft that nobody verifies."""
@@ -30,13 +31,40 @@ KNOWN = 1 << 20
 """All that a back end tells of a distribution."""
 
 
+class Writes(Protocol):
+    """Several opened models that write together; see `Engine`."""
+
+    def writing(self, prompts: Sequence[Sequence[int]], settings: Settings) -> Writing: ...
+
+    async def cycle(self, writings: Sequence[Writing]) -> None: ...
+
+    def release(self, writings: Sequence[Writing]) -> None: ...
+
+
+class Decides(Protocol):
+    """A way to write together."""
+
+    def engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> Writes:
+        """What writes so.
+
+        Args:
+            models: opened; the first one drafts, where one does.
+            weights: one a model, any positive numbers.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Rule:
-    """How the models decide together."""
+    """One model drafts, the others judge, and all decide by a base ensemble."""
 
     conditions: Conditions
     merge: Merge
     sharpen: Sharpen | None = None
+
+    def engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> Engine:
+        """See `Decides`."""
+        return Engine(models[0], models[1:], weights, self)
 
 
 @dataclass(slots=True)
@@ -135,7 +163,7 @@ class Engine:
         """What the verifiers are to judge; those whose context is full are lost."""
         unread = 0 if writing.drafted else len(writing.prompt)
         writing.drafted += len(draft.tokens)
-        _count(writing, 0, draft, prompt=unread, completion=len(draft.tokens))
+        writing.count(0, draft, prompt=unread, completion=len(draft.tokens))
         keys = [self.lexicon.key(token) for token in draft.tokens]
         readings: dict[int, Reading] = {}
         for number in writing.alive:
@@ -183,9 +211,9 @@ class Engine:
         for turn, ask, score in zip(turns, asks, scores, strict=True):
             follower = turn.writing.followers[number]
             assert follower is not None
-            fresh = len(ask.tokens) - min(_shared(follower.read, ask.tokens), ask.places[0] - 1)
+            fresh = len(ask.tokens) - min(shared(follower.read, ask.tokens), ask.places[0] - 1)
             follower.read = list(ask.tokens)
-            _count(turn.writing, number + 1, score, prompt=fresh)
+            turn.writing.count(number + 1, score, prompt=fresh)
             turn.scores[number] = score
 
     def _lose(self, writing: Writing, number: int, reason: str) -> None:
@@ -224,7 +252,7 @@ class Engine:
         if step.key == END and step.why != "textless":
             ids = []
         elif overruled:
-            ids = self.lexicon.spelled(step.key)[: max(1, writing.room)]
+            ids = self.lexicon.spelled(step.key)
             if turn.draft.usage is None:
                 writing.spent[0].prompt += len(ids)
         writing.commit(step, ids)
@@ -319,22 +347,3 @@ def _score_ask(turn: _Turn, number: int) -> ScoreAsk:
     places = [spot.place for n in turn.places[number] if (spot := spots[n]) is not None]
     spend = turn.writing.spent[number + 1].add
     return ScoreAsk(turn.writing, turn.readings[number].tokens[: places[-1]], places, spend)
-
-
-def _shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    both = min(len(ours), len(theirs))
-    if ours[:both] == theirs[:both]:
-        return both
-    return next(place for place in range(both) if ours[place] != theirs[place])
-
-
-def _count(writing: Writing, model: int, told: Draft | Scores, *, prompt: int = 0, completion: int = 0) -> None:
-    """Adds the server's own count, or else ours."""
-    spent = writing.spent[model]
-    if told.usage is not None:
-        spent.add(told.usage)
-        return
-    spent.requests = 1
-    spent.prompt += prompt
-    spent.completion += completion

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .lexicon import END, Lexicon, readable, whole_characters
 
-__all__ = ["Follower", "Reading", "Spot"]
+__all__ = ["Follower", "Reading", "Spot", "shared"]
 
 TAIL = 32
 """Bytes that stay ahead of the anchor, so that what comes cannot change how the text before it is read."""
@@ -175,3 +175,11 @@ class Follower:
                 self._anchor = end
                 self._known.clear()
                 return
+
+
+def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """Length of the longest common prefix."""
+    both = min(len(ours), len(theirs))
+    if ours[:both] == theirs[:both]:
+        return both
+    return next(place for place in range(both) if ours[place] != theirs[place])

@@ -163,6 +163,9 @@ class GaC:
         self.k = k
         self._unions: dict[tuple[int, ...], _Union] = {}
 
+    def __repr__(self) -> str:
+        return f"GaC(k={self.k})"
+
     def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
         """See `Merge`."""
         rows = [view.distribution.row() for view in views]

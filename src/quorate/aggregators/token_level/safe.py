@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -35,7 +35,7 @@ from quorate.orchestrator.types import (
 )
 
 from .conditions import Safe
-from .engine import Engine, Rule
+from .engine import Decides, Rule, Writes
 from .lookahead import Adaptive
 from .mixture import PrefixMass, UniTE
 from .rooms import Aside, Room, Tasks, Thread
@@ -56,7 +56,7 @@ def safe_rule() -> Rule:
 class _Opened:
     """The engine and where it writes."""
 
-    engine: Engine
+    engine: Writes
     room: Room
     models: list[TokenModel] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class SAFE(Agent):
         self,
         models: Sequence[Model | TokenModel],
         *,
-        rule: Rule | None = None,
+        rule: Decides | None = None,
         weights: Mapping[str, float] | None = None,
         name: str | None = None,
         sampling: Sampling | None = None,
@@ -97,7 +97,7 @@ class SAFE(Agent):
         shares = _weights(names, weights or {})
         self.models = tuple(model for model, share in zip(models, shares, strict=True) if share > 0)
         self.weights = tuple(share for share in shares if share > 0)
-        self.rule = rule or safe_rule()
+        self.rule: Decides = rule or safe_rule()
         self.name = name or "safe/" + "+".join(names)
         self.model = self.name
         self.sampling = sampling or Sampling()
@@ -117,7 +117,7 @@ class SAFE(Agent):
     def fingerprint(self) -> str:
         """What determines its samples beside its name: models, weights and rule."""
         models = [getattr(model, "fingerprint", _name(model)) for model in self.models]
-        return repr((models, self.weights, self.rule.conditions, self.rule.merge, self.rule.sharpen))
+        return repr((models, self.weights, self.rule))
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
@@ -161,6 +161,16 @@ class SAFE(Agent):
             for model in opened.models:
                 await model.aclose()
 
+    @asynccontextmanager
+    async def asked(self) -> AsyncGenerator[list[TokenModel], None]:
+        """The models themselves, opened, to be asked beside it; closed afterwards."""
+        models = [_token_model(model) for model in self.models]
+        async with AsyncExitStack() as stack:
+            for model in models:
+                stack.push_async_callback(model.aclose)
+                await model.open()
+            yield [Aside(model) if model.in_process else model for model in models]
+
     def _with(self, **changes: Any) -> SAFE:
         weights = {_name(model): share for model, share in zip(self.models, self.weights, strict=True)}
         kept: dict[str, Any] = {
@@ -182,7 +192,7 @@ class SAFE(Agent):
                     await model.open()
                 together = all(model.in_process for model in models)
                 seen = [Aside(model) if model.in_process and not together else model for model in models]
-                engine = Engine(seen[0], seen[1:], self.weights, self.rule)
+                engine = self.rule.engine(seen, self.weights)
                 room = Thread(engine, self._max_batch) if together else Tasks(engine)
                 self._opened = _Opened(engine, room, models)
             return self._opened

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, NamedTuple
 
+from quorate.orchestrator.tokens import Draft, Scores
 from quorate.orchestrator.types import FinishReason, Usage
 
 from .follower import Follower
@@ -16,12 +17,13 @@ from .lookahead import Pace
 
 __all__ = ["Choice", "Count", "Settings", "Speech", "Step", "Why", "Writing"]
 
-Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled"]
+Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken"]
 """Why a token stands.
 
 agreed: it is every verifier's first choice. sure: the mean probability is above one half. boundary: a
 verifier's own tokens do not meet here. textless: a special token, which only the drafter has. alone: no
-verifier is left. accepted: sampling took the draft's token. ensembled: the mixture chose it.
+verifier is left. accepted: sampling took the draft's token. ensembled: the mixture chose it. spoken: its
+model was drawn to speak.
 """
 
 
@@ -200,6 +202,16 @@ class Writing:
         while len(self._uniforms) <= place:
             self._uniforms.append((self._random.random(), self._random.random(), self._random.random()))
         return self._uniforms[place]
+
+    def count(self, model: int, told: Draft | Scores, *, prompt: int = 0, completion: int = 0) -> None:
+        """Adds the server's own count of a call, or else ours."""
+        spent = self.spent[model]
+        if told.usage is not None:
+            spent.add(told.usage)
+            return
+        spent.requests = 1
+        spent.prompt += prompt
+        spent.completion += completion
 
     def commit(self, step: Step, ids: Sequence[int]) -> None:
         """Writes one token, unless the answer has ended."""

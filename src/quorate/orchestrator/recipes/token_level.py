@@ -12,24 +12,30 @@ from .recipe import Options, Parts, TokenRecipe
 if TYPE_CHECKING:
     from quorate.aggregators.token_level import SAFE
     from quorate.aggregators.token_level.conditions import Conditions
+    from quorate.aggregators.token_level.engine import Decides
     from quorate.aggregators.token_level.mixture import Merge, Sharpen
 
 __all__ = ["RECIPES"]
 
 
-class TogetherOptions(Options):
-    """How models decide together."""
+class TeamOptions(Options):
+    """Who writes together."""
 
     weights: Mapping[str, float] = Field(default={})
     """By model; 1 where not given, and 0 leaves a verifier out."""
+    trace: bool = False
+    """Keep every token's story."""
+
+
+class TogetherOptions(TeamOptions):
+    """How models decide together."""
+
     k: int = Field(default=10, ge=1)
     """Likeliest tokens of each model that UniTE takes; GaC takes all, or these of a server that tells no more."""
     sharpen: Literal["prefix", "geometric", "none"] = "prefix"
     """Where no token has half of the mass: longer tokens count for their beginnings, or the mean is geometric."""
     threshold: float = Field(default=0.1, ge=0, le=1)
     """Mass that a token needs for that (lambda)."""
-    trace: bool = False
-    """Keep every token's story."""
 
 
 class SafeOptions(TogetherOptions):
@@ -61,11 +67,22 @@ def _gac(parts: Parts) -> SAFE:
     return _together(parts, EveryToken(), GaC(parts.options.k))
 
 
+def _mix(parts: Parts) -> SAFE:
+    from quorate.aggregators.token_level import Mix
+
+    return _by(parts, Mix())
+
+
 def _together(parts: Parts, conditions: Conditions, merge: Merge) -> SAFE:
-    from quorate.aggregators.token_level import SAFE, Rule
+    from quorate.aggregators.token_level import Rule
+
+    return _by(parts, Rule(conditions, merge, _sharpen(parts.options)))
+
+
+def _by(parts: Parts, rule: Decides) -> SAFE:
+    from quorate.aggregators.token_level import SAFE
 
     options = parts.options
-    rule = Rule(conditions, merge, _sharpen(options))
     return SAFE(parts.models, rule=rule, weights=options.weights, sampling=parts.sampling, traced=options.trace)
 
 
@@ -101,5 +118,12 @@ RECIPES = (
         "arXiv 2406.12585, section 3",
         _gac,
         TogetherOptions,
+    ),
+    TokenRecipe(
+        "mix",
+        "models speak in turn: whose token comes next is drawn by the weights, and only that model is asked",
+        "arXiv 2605.00419",
+        _mix,
+        TeamOptions,
     ),
 )
