@@ -109,7 +109,7 @@ class FormulaTokens:
         tokens: list[int] = []
         distributions: list[Distribution] = []
         while len(tokens) < ask.limit:
-            row = self.row([*ask.tokens[-2:], *tokens])
+            row = self.row([*ask.tokens, *tokens])
             token = int(row.argmax())
             if ask.draw is not None:
                 token = _drawn(row, ask.draw.temperature, ask.draw.uniforms[len(tokens)])

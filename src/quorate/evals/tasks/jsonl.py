@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import Benchmark, Problem, Row
 
-__all__ = ["JsonLines"]
+__all__ = ["JsonLines", "Questions"]
 
 
 class JsonLines(Benchmark):
@@ -19,4 +19,18 @@ class JsonLines(Benchmark):
         """See `Benchmark.read`; further fields are left alone."""
         del seed
         cluster = row.text("cluster") if row.has("cluster") and row.values["cluster"] != "" else ""
-        return Problem(row.text("gold"), {"question": row.text("question")}, row.text("id"), cluster)
+        return Problem(self.gold(row), {"question": row.text("question")}, row.text("id"), cluster)
+
+    def gold(self, row: Row) -> str:
+        """The right answer."""
+        return row.text("gold")
+
+
+class Questions(JsonLines):
+    """The same where a question may come without its gold answer, which is "" then."""
+
+    file_hint = " with id, question and perhaps gold on each line"
+
+    def gold(self, row: Row) -> str:
+        """See `JsonLines.gold`."""
+        return row.text("gold") if row.has("gold") else ""

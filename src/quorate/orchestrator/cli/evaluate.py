@@ -7,6 +7,7 @@ import typer
 from .bank import app as bank
 from .compare import compare
 from .eval_run import run
+from .pilot import pilot
 from .plan import plan
 from .replay import replay
 from .report import report
@@ -26,6 +27,7 @@ app.command()(run)
 app.command()(replay)
 app.command()(compare)
 app.command()(plan)
+app.command()(pilot)
 app.command()(report)
 app.command()(tasks)
 app.add_typer(bank, name="bank")
