@@ -28,7 +28,8 @@ from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, CandidateSet, Sampling
 
-IN_FLIGHT = 96
+IN_FLIGHT = 1000
+"""More than the model takes at once: a crowd joins its batch together, where one by one each moves all rows."""
 LONGEST = 400
 """Tokens of an answer, as the embedded models' own limit."""
 
