@@ -15,16 +15,20 @@ import pytest
 from quorate.agents import Embedded, Endpoint, Price, Retries
 from quorate.agents.endpoint.tokens import EndpointTokens
 from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
+from quorate.aggregators.token_level.writing import Count
 from quorate.orchestrator.config import load_config
 from quorate.orchestrator.errors import BadInput, BadReply, NoAnswer, Rejected, UpstreamError
+from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
-from quorate.orchestrator.types import Answer, Message, Question
+from quorate.orchestrator.types import Answer, Message, Question, Usage
+from quorate.orchestrator.watch import CallWatch, UpstreamCall
 from quorate.testing import Fault, Raw, Received, ScriptedUpstream
 from quorate.testing.script import Step
 
 from .speaking import Speaking
 from .tiny import CONTEXT, build
+from .watching import Notes
 
 ASKED = Question.of("Tom has 3 apples and buys 14 more.").sampled(max_tokens=24, temperature=0)
 ONCE = Retries(attempts=1)
@@ -117,6 +121,33 @@ async def test_any_mix_writes_the_same(folders: Folders, served: tuple[bool, boo
     assert alone.candidates[0].ensembling is not None
     assert answer.candidates[0].ensembling.counts == alone.candidates[0].ensembling.counts
     assert answer.degraded == ()
+
+
+async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> None:
+    """With their place, their tries and what they used, so that all of them are the ledger."""
+    busy: list[bool] = []
+
+    def change(received: Received, speaking: Callable[[Received], Step]) -> Step:
+        return Fault.status(503) if busy and busy.pop() else speaking(received)
+
+    notes = Notes()
+    again = {"retries": Retries(attempts=2, backoff=0.01), "name": "box"}
+    async with serving(folders[0]) as (one, _, up), serving(folders[1], change, endpoint=again) as (two, _, _):
+        pair = SAFE([one, two])
+        await pair.answer(ASKED)
+        before = len(up.requests)
+        busy.append(True)
+        answer = await answer_of(pair.stream(ASKED, Run(seed=3, watch=notes)))
+        assert all("traceparent" in received.headers for received in up.requests[before:])
+    assert {(each.call.agent, each.call.model, each.call.stage, each.call.indices) for each in notes.calls} == {
+        ("tiny", "tiny", "answer", (0,)),
+        ("box", "tiny", "answer", (0,)),
+    }
+    logs = [noted.log for noted in notes.calls]
+    assert [log for log in logs if log != ["sent", "answered", "ok"]] == [
+        ["sent", "upstream_bad_reply 503", "sent", "answered", "ok"]
+    ]
+    assert Usage.total(noted.usage for noted in notes.calls) == answer.usage
 
 
 async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path) -> None:
@@ -318,6 +349,24 @@ async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
     assert raised.value.status == 503
 
 
+@pytest.mark.parametrize("step", [Fault.close(), Fault.status(500), GARBAGE])
+async def test_a_call_in_vain_is_told_with_its_error(folders: Folders, step: Step) -> None:
+    """And with what is counted for it."""
+    notes, counted = Notes(), Count()
+
+    def watch(agent: str, model: str, server: str) -> CallWatch:
+        return notes.call(UpstreamCall("", "answer", agent=agent, model=model, server=server))
+
+    async with serving(folders[0], dying(1, step)) as (agent, _, up):
+        model = await opened(agent)
+        with pytest.raises(UpstreamError) as raised:
+            await model.draft([DraftAsk("a", prompt_of(model), 4, spend=counted.add, watch=watch)])
+    [noted] = notes.calls
+    assert noted.log[-1] == raised.value.code
+    assert noted.call.server == up.url
+    assert noted.usage == counted.usage
+
+
 async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
     """A server that is busy for a moment is asked again, and both requests count."""
     busy = [False]
@@ -338,7 +387,7 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
 async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
     """Whoever stops listening leaves no request behind; what it may have cost is in the ledger, marked as a guess."""
     async with serving(folders[0], dying(3, Fault.hang())) as (agent, speaking, up):
-        run = Run(seed=3)
+        run = Run(seed=3, watch=(notes := Notes()))
         pair = SAFE([agent, Embedded(folders[1])])
         task = asyncio.create_task(_all(pair, run))
         await up.wait_until(lambda up: up.in_flight == 1 and completions(up) == 4)
@@ -353,6 +402,7 @@ async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
     cut = len(up.requests[-1].body["prompt"])
     assert usage.prompt_tokens == cut + sum(count["prompt_tokens"] for count in speaking.counts[1:])
     assert [candidate.finish_reason for candidate in run.cut] == ["cancelled"]
+    assert notes.calls[-1].log == ["sent", "cancelled"]
 
 
 def completions(up: ScriptedUpstream) -> int:

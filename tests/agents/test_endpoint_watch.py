@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -14,48 +14,11 @@ from quorate.orchestrator.events import CandidateToken, Event
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question, Usage
-from quorate.orchestrator.watch import CallWatch, UpstreamCall, Watch
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
+from .watching import Notes
+
 QUESTION = Question.of("How many?")
-
-
-class Noted(CallWatch):
-    """One call, as it was told."""
-
-    def __init__(self, call: UpstreamCall, log: list[str]) -> None:
-        self.call = call
-        self.log = log
-        self.usage = Usage()
-
-    def headers(self) -> Mapping[str, str]:
-        return {"traceparent": f"00-{len(self.log):032x}-01-01"}
-
-    def sent(self) -> None:
-        self.log.append("sent")
-
-    def failed(self, code: str, status: int) -> None:
-        self.log.append(f"{code} {status}")
-
-    def answered(self) -> None:
-        self.log.append("answered")
-
-    def ended(self, outcome: str, usage: Usage) -> None:
-        self.log.append(outcome)
-        self.usage = usage
-
-
-class Notes(Watch):
-    def __init__(self) -> None:
-        self.stages: list[str] = []
-        self.calls: list[Noted] = []
-
-    def stage(self, thread: str, stage: str) -> None:
-        self.stages.append(f"{thread}:{stage}")
-
-    def call(self, call: UpstreamCall) -> CallWatch:
-        self.calls.append(Noted(call, []))
-        return self.calls[-1]
 
 
 async def upto_token(events: AsyncGenerator[Event, None]) -> None:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from .types import Question, Usage
+from .watch import CallWatch
 
 __all__ = [
     "Distribution",
@@ -42,6 +43,8 @@ __all__ = [
     "Tokenized",
     "TopDistribution",
     "Vocabulary",
+    "Watching",
+    "unwatched",
 ]
 
 
@@ -143,6 +146,14 @@ def _forgotten(_: Usage) -> None:
     """Nobody counts."""
 
 
+Watching = Callable[[str, str, str], CallWatch]
+"""Is told of a call to a server as it begins: the agent's name, the model as its server names it, and the server."""
+
+
+def unwatched(agent: str, model: str, server: str) -> CallWatch:  # noqa: ARG001 - nobody looks
+    return CallWatch()
+
+
 @dataclass(frozen=True, slots=True)
 class DraftAsk:
     """Go on from a context."""
@@ -157,6 +168,7 @@ class DraftAsk:
     draw: Draw | None = None
     spend: Callable[[Usage], None] = _forgotten
     """Told what the call cost where it gives no draft."""
+    watch: Watching = unwatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,7 @@ class ScoreAsk:
     """Lengths of the prefixes, rising, from 1; the last is the length of `tokens`."""
     spend: Callable[[Usage], None] = _forgotten
     """See `DraftAsk`."""
+    watch: Watching = unwatched
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ __all__ = [
     "Failure",
     "FinishReason",
     "Frozen",
+    "Member",
     "Message",
     "Question",
     "Sampling",
@@ -261,6 +262,17 @@ class TokenStep(Frozen):
     """Every model's likeliest token, the drafter's first; empty where only the drafter was asked."""
 
 
+class Member(Frozen):
+    """The part of one of several models that write together."""
+
+    model: str
+    usage: Usage = Usage()
+    judged: int = 0
+    """Drafted tokens that it looked at as a verifier, up to the first one of each draft that was overruled."""
+    agreed: int = 0
+    """Those of them that were its own first choice."""
+
+
 class Ensembling(Frozen):
     """How several models wrote one answer together."""
 
@@ -272,6 +284,8 @@ class Ensembling(Frozen):
     """How often the verifiers were asked."""
     lost: tuple[str, ...] = ()
     """Verifiers that dropped out, and why."""
+    members: tuple[Member, ...] = ()
+    """The models, the drafter first; those that could not even be opened are left out."""
     bounded: bool = False
     """Whether some probability was only known to lie below a bound, because a server tells the best few."""
     steps: tuple[TokenStep, ...] = ()
@@ -319,6 +333,13 @@ class Candidate(Frozen):
     @property
     def ok(self) -> bool:
         return self.error is None and self.finish_reason != "cancelled"
+
+    @property
+    def charges(self) -> tuple[tuple[str, Usage], ...]:
+        """What it cost by model, as a ledger counts it: several where models wrote it together."""
+        if self.ensembling is None or not self.ensembling.members:
+            return ((self.model, self.usage),)
+        return tuple((member.model, member.usage) for member in self.ensembling.members if member.usage.requests)
 
 
 class CandidateSet(Frozen):

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
+from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, Rule, Safe, safe
+from quorate.aggregators.token_level.conditions import Conditions
 from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, UpstreamError
 from quorate.orchestrator.events import CandidateFinished, CandidateToken, Done, SynthesisToken
 from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Answer, Question
 from quorate.testing import ScriptedModel
+from quorate.testing.tokens import FormulaTokens
 
-from .writers import model
+from .writers import engine, model, vocabulary, write
 
 pytest.importorskip("numpy")
 pytest.importorskip("tokenizers")
@@ -97,6 +99,101 @@ async def test_a_verifier_that_dies_is_left_out() -> None:
     assert told.counts.get("alone", 0) == 0
     alone = await asked(SAFE([model("bytes", 1), model("spaces", 2, dies=1)]))
     assert alone.text == (await asked(SAFE([model("bytes", 1)]))).text
+
+
+class Unready(FormulaTokens):
+    """Cannot be opened, or cannot read questions, while there is an error for it."""
+
+    opening: QuorateError | None = None
+    reading: QuorateError | None = None
+    opened = 0
+
+    async def open(self) -> None:
+        self.opened += 1
+        if self.opening is not None:
+            raise self.opening
+
+    def prompt(self, question: Question) -> list[int]:
+        if self.reading is not None:
+            raise self.reading
+        return super().prompt(question)
+
+
+def unready(kind: str, seed: int, **errors: QuorateError) -> Unready:
+    made = Unready(vocabulary(kind), seed, name=f"{kind}-{seed}")
+    for name, error in errors.items():
+        setattr(made, name, error)
+    return made
+
+
+@pytest.mark.parametrize("where", ["opening", "reading"])
+async def test_a_verifier_that_is_not_there_is_left_out(where: str) -> None:
+    """The others write as if it had never been named, each with its own weight, and it is said why."""
+    down = unready("spaces", 2, **{where: UpstreamError("no connection")})
+    weights = {"spaces-2": 5.0, "words-3": 2.0}
+    answer = await asked(SAFE([model("bytes", 1), down, model("words", 3)], weights=weights))
+    rest = await asked(SAFE([model("bytes", 1), model("words", 3)], weights={"words-3": 2.0}))
+    assert answer.text == rest.text
+    assert [(note.code, note.detail) for note in answer.degraded] == [("verifier_lost", "spaces-2: no connection")]
+    assert {stage.model for stage in answer.stages} == {"bytes-1", "words-3"}
+
+
+async def test_a_verifier_that_comes_back_takes_part_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again after a while, and not at every question."""
+    down = unready("spaces", 2, opening=UpstreamError("no connection"))
+    ensemble = SAFE([model("bytes", 1), down])
+    for _ in range(3):
+        assert (await asked(ensemble)).degraded
+    assert down.opened == 1
+    monkeypatch.setattr(safe, "AGAIN", 0.0)
+    ensemble, down.opened = SAFE([model("bytes", 1), down]), 0
+    assert (await asked(ensemble)).degraded
+    down.opening = None
+    whole = await asked(ensemble)
+    assert down.opened == 2
+    assert not whole.degraded
+    assert whole.text == (await asked(pair())).text
+    await asked(ensemble)
+    assert down.opened == 2
+
+
+@pytest.mark.parametrize("where", ["opening", "reading"])
+async def test_what_no_answer_can_do_without(where: str) -> None:
+    """The drafter, and a verifier that never could take part: that is for the caller to mend."""
+    drafter = unready("bytes", 1, **{where: UpstreamError("no connection")})
+    with pytest.raises(NoAnswer, match="no connection") as failed:
+        await asked(SAFE([drafter, model("spaces", 2)]))
+    assert failed.value.status == 502
+    verifier = unready("spaces", 2, **{where: BadInput("spaces-2 has no fast tokenizer")})
+    with pytest.raises(NoAnswer, match="no fast tokenizer") as refused:
+        await asked(SAFE([model("bytes", 1), verifier]))
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("conditions", [Safe(Adaptive()), EveryToken()])
+def test_how_often_a_verifier_agrees_is_counted(temperature: float, conditions: Conditions) -> None:
+    """Over every token that it looked at, as the tokens' stories tell it; a model always agrees with itself."""
+    pair = engine([model("bytes", 1), model("bytes", 2)], conditions=conditions)
+    writing = write(pair, temperature=temperature, seed=1)
+    drafter, verifier = writing.spent
+    looked = [step for step in writing.steps if step.choices]
+    assert (drafter.judged, drafter.agreed) == (0, 0)
+    assert verifier.judged == len(looked) > 0
+    assert verifier.agreed == sum(step.choices[1].key == step.drafted for step in looked)
+    assert 0 < verifier.agreed < verifier.judged
+    [_, itself] = write(engine([model("bytes", 1), model("bytes", 1)], conditions=conditions)).spent
+    assert itself.agreed == itself.judged > 0
+
+
+async def test_members_are_told_in_the_order_of_the_models() -> None:
+    """What each spent sums to the candidate, and only verifiers judge."""
+    [candidate] = (await asked(pair())).candidates
+    assert candidate.ensembling is not None
+    drafter, verifier = candidate.ensembling.members
+    assert (drafter.model, verifier.model) == ("bytes-1", "spaces-2")
+    assert drafter.usage + verifier.usage == candidate.usage
+    assert drafter.judged == 0 < verifier.judged
 
 
 async def test_contexts_that_are_full() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from quorate.orchestrator.errors import UpstreamError
+from quorate.orchestrator.watch import CallWatch
 
 from .http import Http
 from .reply import Malformed, parsed
@@ -19,8 +20,11 @@ __all__ = ["Exchange", "exchange"]
 class Exchange:
     """A POST, or a GET where there is no body; itself the request that `http.Http` asks for its parts."""
 
-    def __init__(self, http: Http, path: str, body: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, http: Http, path: str, body: Mapping[str, Any] | None = None, watch: CallWatch | None = None
+    ) -> None:
         self._http, self._path = http, path
+        self._watch = watch or CallWatch()
         self._content = None if body is None else encoded(body)
         self.tries = 0
         """Requests sent so far."""
@@ -35,6 +39,7 @@ class Exchange:
         async with http.slot() as deadline:
             rng = partial(random.Random, self._path)
             response = await http.open(method, self._path, self, rng, deadline=deadline)
+            self._watch.answered()
             try:
                 reply = parsed(await http.whole(response, deadline))
             except Malformed as error:
@@ -51,13 +56,15 @@ class Exchange:
         return self._content
 
     def headers(self) -> Mapping[str, str]:
-        return {}
+        return self._watch.headers()
 
     def sent(self) -> None:
         self.tries += 1
+        self._watch.sent()
 
-    def refused(self, error: UpstreamError) -> bool:  # noqa: ARG002 - nothing to adapt
-        return False
+    def refused(self, error: UpstreamError) -> bool:
+        self._watch.failed(error.code, error.status)
+        return False  # there is nothing to adapt
 
 
 async def exchange(http: Http, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -137,21 +137,30 @@ class EndpointTokens:
         self, ask: DraftAsk | ScoreAsk, prompts: Sequence[Sequence[int]], limit: int, draw: Draw | None = None
     ) -> tuple[list[list[Said]], Usage]:
         """What comes after each prompt, and what it cost; what gave nothing is spent in vain."""
-        request = Exchange(self._http, "/completions", ask_body(self._model, prompts, limit, self._k, draw))
+        watch = ask.watch(self.name, self._model, self._http.server)
+        request = Exchange(self._http, "/completions", ask_body(self._model, prompts, limit, self._k, draw), watch)
+
+        def in_vain(outcome: str, usage: Usage) -> None:
+            ask.spend(usage)
+            watch.ended(outcome, usage)
+
         try:
             reply = await request.reply()
-        except UpstreamError:
-            ask.spend(Usage(requests=request.tries))
+        except UpstreamError as error:
+            in_vain(error.code, Usage(requests=request.tries))
             raise
         except asyncio.CancelledError:
-            ask.spend(usage_of({}, prompts if request.tries else [], 0, request.tries, self._price))
+            in_vain("cancelled", usage_of({}, prompts if request.tries else [], 0, request.tries, self._price))
             raise
         try:
             texts = read_texts(reply, len(prompts))
         except Malformed as error:
-            ask.spend(usage_of(reply, prompts, 0, request.tries, self._price))
-            raise self._http.faults.bad_reply(f"/completions: {error}") from None
-        return texts, usage_of(reply, prompts, sum(map(len, texts)), request.tries, self._price)
+            fault = self._http.faults.bad_reply(f"/completions: {error}")
+            in_vain(fault.code, usage_of(reply, prompts, 0, request.tries, self._price))
+            raise fault from None
+        usage = usage_of(reply, prompts, sum(map(len, texts)), request.tries, self._price)
+        watch.ended("ok", usage)
+        return texts, usage
 
     async def _told(self) -> dict[str, Any]:
         """What the server lists of the model; nothing where it has no list."""

@@ -36,6 +36,10 @@ class Writes(Protocol):
 
     def writing(self, prompts: Sequence[Sequence[int]], settings: Settings) -> Writing: ...
 
+    def lose(self, writing: Writing, model: int, reason: str) -> None:
+        """The answer goes on without this model, by its place among all."""
+        ...
+
     async def cycle(self, writings: Sequence[Writing]) -> None: ...
 
     def release(self, writings: Sequence[Writing]) -> None: ...
@@ -143,6 +147,11 @@ class Engine:
         for turn in turns:
             self._decide(turn)
 
+    def lose(self, writing: Writing, model: int, reason: str) -> None:
+        """See `Writes`; a verifier."""
+        writing.followers[model - 1] = None
+        writing.lose(self.verifiers[model - 1].name, reason)
+
     def release(self, writings: Sequence[Writing]) -> None:
         """Lets every back end forget these answers."""
         for model in (self.drafter, *self.verifiers):
@@ -157,7 +166,7 @@ class Engine:
             uniforms = [writing.uniforms(place + n)[0] for n in range(length)]
             draw = Draw(writing.settings.temperature, uniforms, int(uniforms[0] * 2**31))
         until = 0.0 if alone else writing.pace.until
-        return DraftAsk(writing, writing.tokens, length, until, draw, writing.spent[0].add)
+        return DraftAsk(writing, writing.tokens, length, until, draw, writing.spent[0].add, writing.settings.watch)
 
     def _turn(self, writing: Writing, draft: Draft) -> _Turn:
         """What the verifiers are to judge; those whose context is full are lost."""
@@ -171,7 +180,7 @@ class Engine:
             assert follower is not None
             reading = self.rule.conditions.read(follower, writing.text, writing.ids, draft.tokens, keys)
             if len(reading.tokens) >= self.verifiers[number].context:
-                self._lose(writing, number, f"its context of {self.verifiers[number].context} tokens is full")
+                self.lose(writing, number + 1, f"its context of {self.verifiers[number].context} tokens is full")
             else:
                 readings[number] = reading
         reach = min((reading.reach for reading in readings.values()), default=len(keys))
@@ -206,7 +215,7 @@ class Engine:
             scores = await self.verifiers[number].score(asks)
         except QuorateError as error:
             for turn in turns:
-                self._lose(turn.writing, number, str(error))
+                self.lose(turn.writing, number + 1, str(error))
             return
         for turn, ask, score in zip(turns, asks, scores, strict=True):
             follower = turn.writing.followers[number]
@@ -216,17 +225,14 @@ class Engine:
             turn.writing.count(number + 1, score, prompt=fresh)
             turn.scores[number] = score
 
-    def _lose(self, writing: Writing, number: int, reason: str) -> None:
-        writing.followers[number] = None
-        name = self.verifiers[number].name
-        writing.lost.append((number, reason if reason.startswith(name) else f"{name}: {reason}"))
-
     def _decide(self, turn: _Turn) -> None:
         """Commits the draft up to the first token that the models decide together, and that one."""
         writing, kept = turn.writing, 0
         before = len(writing.text)
         for number, key in enumerate(turn.keys):
             views = self._views(turn, number)
+            if key is not None:
+                self._note(turn, number, key, views)
             if key is None:
                 step = Step(b"", "textless", None)
             elif not views:
@@ -268,6 +274,14 @@ class Engine:
             distribution = turn.scores[judge].distributions[turn.places[judge].index(number)]
             views.append(View(self.lexicons[judge], distribution, self.weights[judge + 1] / total))
         return views
+
+    def _note(self, turn: _Turn, number: int, key: bytes, views: Sequence[View]) -> None:
+        """Counts which verifiers would have said the same: the drafted text, or their own token that begins it."""
+        for verifier, view in zip(turn.judges(number), views[1:], strict=True):
+            spot, best = turn.readings[verifier].spots[number], view.distribution.best
+            count = turn.writing.spent[verifier + 1]
+            count.judged += 1
+            count.agreed += view.lexicon.key(best) == key or (spot is not None and best == spot.own)
 
     def _greedy(self, turn: _Turn, number: int, key: bytes, views: Sequence[View]) -> Step:
         drafter, *others = views
@@ -345,5 +359,5 @@ def _finishes(spot: Spot | None) -> bool:
 def _score_ask(turn: _Turn, number: int) -> ScoreAsk:
     spots = turn.readings[number].spots
     places = [spot.place for n in turn.places[number] if (spot := spots[n]) is not None]
-    spend = turn.writing.spent[number + 1].add
-    return ScoreAsk(turn.writing, turn.readings[number].tokens[: places[-1]], places, spend)
+    writing, context = turn.writing, turn.readings[number].tokens[: places[-1]]
+    return ScoreAsk(writing, context, places, writing.spent[number + 1].add, writing.settings.watch)

@@ -113,9 +113,9 @@ class Relay:
         )
         for number, prompt in enumerate(prompts):
             if len(prompt) >= self.models[number].context:
-                self._lose(writing, number, f"the prompt has {len(prompt)} tokens: shorten it")
+                self.lose(writing, number, f"the prompt has {len(prompt)} tokens: shorten it")
         if len(writing.gone) == len(self.models):
-            raise BadInput("; ".join(reason for _, reason in writing.lost))
+            raise BadInput("; ".join(writing.lost))
         return writing
 
     async def cycle(self, writings: Sequence[Writing]) -> None:
@@ -131,6 +131,15 @@ class Relay:
                 await job
         else:
             await asyncio.gather(*jobs)
+
+    def lose(self, writing: Writing, model: int, reason: str) -> None:
+        """See `engine.Writes`."""
+        assert isinstance(writing, _Relayed)
+        writing.gone.add(model)
+        writing.lose(self.models[model].name, reason)
+        if writing.speaker == model:
+            # Nobody can show any more where its next token would have begun: another goes on at once.
+            writing.speaker = None
 
     def release(self, writings: Sequence[Writing]) -> None:
         """Lets every back end forget these answers."""
@@ -149,7 +158,7 @@ class Relay:
             tokens = [*writing.prompts[speaker], *writing.said]
             room = min(self.models[speaker].context - len(tokens), writing.room)
             if room < 1:
-                self._lose(writing, speaker, f"its context of {self.models[speaker].context} tokens is full")
+                self.lose(writing, speaker, f"its context of {self.models[speaker].context} tokens is full")
                 continue
             return self._planned(writing, speaker, tokens, room)
         writing.finish("length")
@@ -171,15 +180,15 @@ class Relay:
         draw = None
         if not writing.greedy and not filtered:
             draw = Draw(settings.temperature, uniforms, int(uniforms[0] * 2**31))
-        spend = writing.spent[speaker].add
-        return _Turn(writing, speaker, DraftAsk(writing, tokens, own + judged, 0.0, draw, spend), own, uniforms)
+        spend, watch = writing.spent[speaker].add, settings.watch
+        return _Turn(writing, speaker, DraftAsk(writing, tokens, own + judged, 0.0, draw, spend, watch), own, uniforms)
 
     async def _spoken(self, speaker: int, turns: Sequence[_Turn]) -> None:
         try:
             drafts = await self.models[speaker].draft([turn.ask for turn in turns])
         except QuorateError as error:
             for turn in turns:
-                self._lose(turn.writing, speaker, str(error))
+                self.lose(turn.writing, speaker, str(error))
                 if len(turn.writing.gone) == len(self.models):
                     turn.writing.fail(error)
             return
@@ -251,14 +260,6 @@ class Relay:
             if reached < 0:
                 return number
         return left[-1]
-
-    def _lose(self, writing: _Relayed, number: int, reason: str) -> None:
-        writing.gone.add(number)
-        name = self.models[number].name
-        writing.lost.append((number, reason if reason.startswith(name) else f"{name}: {reason}"))
-        if writing.speaker == number:
-            # Nobody can show any more where its next token would have begun: another goes on at once.
-            writing.speaker = None
 
     def _tongue(self, number: int) -> str:
         """Models of one tokenizer take each other's tokens as they are."""

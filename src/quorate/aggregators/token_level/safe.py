@@ -9,40 +9,45 @@ The first model drafts, the others judge; see `conditions` for when they decide 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from quorate.orchestrator.agent import Agent
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.identity import identity
 from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Run
-from quorate.orchestrator.tokens import Tokenized, TokenModel
+from quorate.orchestrator.tokens import Tokenized, TokenModel, Watching
 from quorate.orchestrator.types import (
-    Answer,
     Candidate,
     Degradation,
     Ensembling,
+    Member,
     Question,
     Sampling,
     TokenChoice,
     TokenStep,
     Usage,
 )
+from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
 from .conditions import Safe
 from .engine import Decides, Rule, Writes
 from .lookahead import Adaptive
 from .mixture import PrefixMass, UniTE
 from .rooms import Aside, Room, Tasks, Thread
-from .writing import Settings, Step, Writing
+from .writing import Settings, Step, Writing, told_of
 
 __all__ = ["SAFE"]
 
+AGAIN = 30.0
+"""Seconds until a verifier that could not be opened is tried again."""
 NO_LIMIT = 1 << 30
 """Tokens of an answer where nobody says how many; the context ends it."""
 
@@ -54,11 +59,18 @@ def safe_rule() -> Rule:
 
 @dataclass
 class _Opened:
-    """The engine and where it writes."""
+    """The models that could be opened, the engine of them and where it writes."""
 
+    models: Sequence[TokenModel]
+    """The drafter first."""
+    names: Sequence[str]
+    """Of their agents."""
     engine: Writes
     room: Room
-    models: list[TokenModel] = field(default_factory=list)
+    missing: Mapping[int, str]
+    """Verifiers that could not be opened, by their place among all models, and why."""
+    again: float
+    """When they are tried again, on the monotonic clock."""
 
 
 class SAFE(Agent):
@@ -116,8 +128,8 @@ class SAFE(Agent):
     @property
     def fingerprint(self) -> str:
         """What determines its samples beside its name: models, weights and rule."""
-        models = [getattr(model, "fingerprint", _name(model)) for model in self.models]
-        return repr((models, self.weights, self.rule))
+        models = [(_name(model), identity(model)) for model in self.models]
+        return hashlib.sha256(repr((models, self.weights, self.rule)).encode()).hexdigest()[:12]
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
@@ -147,10 +159,10 @@ class SAFE(Agent):
                         yield CandidateToken(index=index, text=news.piece)
                     if news.done:
                         del left[news.writing]
-                        yield self._ended(index, news.writing, run, start)
+                        yield self._ended(index, news.writing, opened, run, start)
         finally:
             for writing, index in left.items():
-                candidate = self._candidate(index, writing, run, start)
+                candidate = self._candidate(index, writing, opened, run, start)
                 run.cut.append(candidate.model_copy(update={"finish_reason": "cancelled"}))
 
     async def aclose(self) -> None:
@@ -186,25 +198,62 @@ class SAFE(Agent):
     async def _open(self) -> _Opened:
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):
-            if self._opened is None:
-                models = [_token_model(model) for model in self.models]
-                for model in models:
-                    await model.open()
-                together = all(model.in_process for model in models)
-                seen = [Aside(model) if model.in_process and not together else model for model in models]
-                engine = self.rule.engine(seen, self.weights)
-                room = Thread(engine, self._max_batch) if together else Tasks(engine)
-                self._opened = _Opened(engine, room, models)
-            return self._opened
+            known = self._opened
+            if known is None or (known.missing and time.monotonic() >= known.again):
+                there, missing = await self._reached()
+                if known is None or missing.keys() != known.missing.keys():
+                    known = self._opened = self._together(there, missing)
+                known.again = time.monotonic() + AGAIN
+            return known
+
+    async def _reached(self) -> tuple[dict[int, TokenModel], dict[int, str]]:
+        """The models that can be opened and why others cannot, by place.
+
+        Raises:
+            QuorateError: the drafter cannot be opened.
+            BadInput: a verifier is none that could ever take part.
+        """
+        there, missing = {}, {}
+        for place, agent in enumerate(self.models):
+            model = _token_model(agent)
+            try:
+                await model.open()
+            except QuorateError as error:
+                if not _dispensable(place, error):
+                    raise
+                missing[place] = told_of(_name(agent), str(error))
+            else:
+                there[place] = model
+        return there, missing
+
+    def _together(self, there: Mapping[int, TokenModel], missing: Mapping[int, str]) -> _Opened:
+        models, together = list(there.values()), all(model.in_process for model in there.values())
+        seen = [Aside(model) if model.in_process and not together else model for model in models]
+        engine = self.rule.engine(seen, [self.weights[place] for place in there])
+        room = Thread(engine, self._max_batch) if together else Tasks(engine)
+        return _Opened(models, [_name(self.models[place]) for place in there], engine, room, missing, 0.0)
 
     def _writings(self, opened: _Opened, question: Question, indices: Sequence[int], run: Run) -> list[Writing]:
         if question.response_format and question.response_format.get("type") != "text":
             raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
         if question.tools:
             raise BadInput(f"{self.name} cannot call tools: models with different formats of calls write together")
-        prompts = [model.prompt(question) for model in opened.models]
+        prompts: list[list[int]] = []
+        silent: dict[int, str] = {}
+        for place, model in enumerate(opened.models):
+            try:
+                prompts.append(model.prompt(question))
+            except QuorateError as error:
+                if not _dispensable(place, error):
+                    raise
+                prompts.append([])
+                silent[place] = str(error)
         sampling = question.sampling.over(self.sampling)
-        return [opened.engine.writing(prompts, self._settings(sampling, index, run)) for index in indices]
+        writings = [opened.engine.writing(prompts, self._settings(sampling, index, run)) for index in indices]
+        for writing in writings:
+            for place, reason in silent.items():
+                opened.engine.lose(writing, place, reason)
+        return writings
 
     def _settings(self, sampling: Sampling, index: int, run: Run) -> Settings:
         temperature = sampling.temperature
@@ -218,59 +267,72 @@ class SAFE(Agent):
             stop=sampling.stop,
             seed=run.sample_seed(index),
             traced=self.traced,
+            watch=_watching(run, index),
         )
 
     def _blank(self, index: int, run: Run) -> Candidate:
         return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
 
-    def _ended(self, index: int, writing: Writing, run: Run, start: float) -> Event:
-        candidate = self._candidate(index, writing, run, start)
+    def _ended(self, index: int, writing: Writing, opened: _Opened, run: Run, start: float) -> Event:
+        candidate = self._candidate(index, writing, opened, run, start)
         if writing.error is None:
             return CandidateFinished(candidate=candidate)
         return CandidateFailed(candidate=candidate.model_copy(update={"error": failure_of(writing.error)}))
 
-    def _candidate(self, index: int, writing: Writing, run: Run, start: float) -> Candidate:
+    def _candidate(self, index: int, writing: Writing, opened: _Opened, run: Run, start: float) -> Candidate:
         """The answer as a candidate; what every model spent on it goes to the ledger."""
-        usages = [spent.usage for spent in writing.spent]
-        for model, usage in zip(self.models, usages, strict=True):
-            if usage.requests:
-                run.record(_name(model), usage)
-        return self._blank(index, run).model_copy(
+        told = _ensembling(writing, opened)
+        candidate = self._blank(index, run).model_copy(
             update={
                 "text": writing.speech.whole,
                 "finish_reason": writing.finish_reason,
-                "usage": Usage.total(usages),
-                "ensembling": self._ensembling(writing),
+                "usage": Usage.total(member.usage for member in told.members),
+                "ensembling": told,
                 "latency": time.monotonic() - start,
+                "degraded": _degradations(told, f"answer: {self.name}"),
             }
         )
-
-    def _ensembling(self, writing: Writing) -> Ensembling:
-        names = [_name(model) for model in self.models]
-        return Ensembling(
-            counts=dict(writing.counts),
-            drafted=writing.drafted,
-            verifications=writing.verifications,
-            lost=tuple(reason for _, reason in writing.lost),
-            bounded=writing.bounded,
-            steps=tuple(_step(step, names) for step in writing.steps),
-        )
-
-    def _answer(self, candidate: Candidate, run: Run) -> Answer:
-        answer = super()._answer(candidate, run)
-        return answer.with_(degraded=(*answer.degraded, *_degradations(candidate)))
+        for model, usage in candidate.charges:
+            run.record(model, usage)
+        return candidate
 
 
-def _degradations(candidate: Candidate) -> list[Degradation]:
+def _watching(run: Run, index: int) -> Watching:
+    def call(agent: str, model: str, server: str) -> CallWatch:
+        told = UpstreamCall(run.thread, run.stage, agent=agent, model=model, server=server, indices=(index,))
+        return run.watch.call(told)
+
+    return call
+
+
+def _dispensable(place: int, error: QuorateError) -> bool:
+    """Whether the others go on without the model that failed: a verifier, by no fault of the caller's."""
+    return place > 0 and not isinstance(error, BadInput)
+
+
+def _ensembling(writing: Writing, opened: _Opened) -> Ensembling:
+    members = [
+        Member(model=name, usage=spent.usage, judged=spent.judged, agreed=spent.agreed)
+        for name, spent in zip(opened.names, writing.spent, strict=True)
+    ]
+    return Ensembling(
+        counts=dict(writing.counts),
+        drafted=writing.drafted,
+        verifications=writing.verifications,
+        lost=(*opened.missing.values(), *writing.lost),
+        members=tuple(members),
+        bounded=writing.bounded,
+        steps=tuple(_step(step, opened.names) for step in writing.steps),
+    )
+
+
+def _degradations(told: Ensembling, where: str) -> tuple[Degradation, ...]:
     """What did not go as it should in writing this."""
-    told = candidate.ensembling
-    if told is None:
-        return []
-    lost = [Degradation(code="verifier_lost", where=f"answer: {candidate.agent}", detail=why) for why in told.lost]
+    notes = [Degradation(code="verifier_lost", where=where, detail=why) for why in told.lost]
     if told.bounded:
         detail = "a server tells only its likeliest tokens; the others counted as much as the last of them"
-        lost.append(Degradation(code="probabilities_bounded", where=f"answer: {candidate.agent}", detail=detail))
-    return lost
+        notes.append(Degradation(code="probabilities_bounded", where=where, detail=detail))
+    return tuple(notes)
 
 
 def _step(step: Step, names: Sequence[str]) -> TokenStep:

@@ -102,7 +102,7 @@ async def _written(writer: Engine, prompts: Sequence[Sequence[int]], max_tokens:
     if writing.error is not None:
         raise writing.error
     if writing.lost:
-        raise BadInput(f"{writing.lost[0][1]}: violations are counted with all models; give max_tokens, or shorten it")
+        raise BadInput(f"{writing.lost[0]}: violations are counted with all models; give max_tokens, or shorten it")
     return writing
 
 

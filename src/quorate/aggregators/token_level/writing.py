@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, NamedTuple
 
-from quorate.orchestrator.tokens import Draft, Scores
+from quorate.orchestrator.tokens import Draft, Scores, Watching, unwatched
 from quorate.orchestrator.types import FinishReason, Usage
 
 from .follower import Follower
 from .lexicon import END
 from .lookahead import Pace
 
-__all__ = ["Choice", "Count", "Settings", "Speech", "Step", "Why", "Writing"]
+__all__ = ["Choice", "Count", "Settings", "Speech", "Step", "Why", "Writing", "told_of"]
 
 Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken"]
 """Why a token stands.
@@ -29,13 +29,17 @@ model was drawn to speak.
 
 @dataclass(slots=True)
 class Count:
-    """What one model read and wrote."""
+    """What one model read, wrote and judged."""
 
     prompt: int = 0
     completion: int = 0
     requests: int = 0
     cost: float | None = None
     estimated: bool = False
+    judged: int = 0
+    """Drafted tokens that it looked at as a verifier, up to the first overruled one of each draft."""
+    agreed: int = 0
+    """Those of them that were its first choice."""
 
     def add(self, usage: Usage) -> None:
         """What a back end counted by itself."""
@@ -92,6 +96,12 @@ class Settings:
     seed: int | None = None
     traced: bool = False
     """Whether every token's story is kept."""
+    watch: Watching = unwatched
+
+
+def told_of(name: str, reason: str) -> str:
+    """Why a model was lost, with its name."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"
 
 
 class Speech:
@@ -156,7 +166,7 @@ class Writing:
     """Cycles in which a verifier was asked."""
     spent: list[Count] = field(init=False)
     """By model, the drafter first."""
-    lost: list[tuple[int, str]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     """Verifiers that were dropped, and why."""
     bounded: bool = False
     """Whether a probability that counted was only known to lie below a bound."""
@@ -202,6 +212,10 @@ class Writing:
         while len(self._uniforms) <= place:
             self._uniforms.append((self._random.random(), self._random.random(), self._random.random()))
         return self._uniforms[place]
+
+    def lose(self, name: str, reason: str) -> None:
+        """Notes that the answer goes on without the model of this name."""
+        self.lost.append(told_of(name, reason))
 
     def count(self, model: int, told: Draft | Scores, *, prompt: int = 0, completion: int = 0) -> None:
         """Adds the server's own count of a call, or else ours."""
