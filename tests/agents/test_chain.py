@@ -10,11 +10,14 @@ from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import Breaking, Retries, RoundRobin, Timeouts
 from quorate.agents.agent import Agent
 from quorate.aggregators import UniversalSelfConsistency
+from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.run import Run
+from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Question, Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
+from tests.aggregators.token_level.writers import model
 
 from .asking import drawn
 
@@ -243,3 +246,29 @@ async def test_finished_samples_that_nobody_read_are_not_lost(make: object) -> N
             await stream.aclose()
     assert sorted(c.index for c in (*read, *run.cut)) == [0, 1, 2]
     assert Usage.total(c.usage for c in (*read, *run.cut)).total_tokens == run.ledger.usage.total_tokens
+
+
+async def test_a_pool_writes_together_by_one_of_its_servers() -> None:
+    """The first that can and is healthy; models that differ cannot stand in for each other in one text."""
+    one, two, plain = Tokens("bytes", 1), Tokens("bytes", 1), ScriptedModel(["4"], name="chat")
+    pool = Pool([plain, one, two], name="box")
+    assert pool.token_model() is one.tokens
+    one.available = False
+    assert pool.token_model() is two.tokens
+    two.available = False
+    assert pool.token_model() is one.tokens
+    with pytest.raises(BadInput, match="box cannot be asked token by token"):
+        Pool([plain, plain], name="box").token_model()
+    with pytest.raises(BadInput, match="'big' cannot be asked token by token"):
+        SAFE([Fallback(one, two, name="big")])
+
+
+class Tokens(ScriptedModel):
+    """A model that can be asked token by token, and may be down."""
+
+    def __init__(self, kind: str, seed: int) -> None:
+        super().__init__(["4"], name=f"{kind}-{seed}")
+        self.tokens, self.available = model(kind, seed), True
+
+    def token_model(self) -> TokenModel:
+        return self.tokens

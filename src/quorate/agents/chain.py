@@ -25,6 +25,7 @@ from quorate.orchestrator.events import (
 from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.run import Run
+from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question
 
 from .agent import Agent
@@ -230,6 +231,17 @@ class Pool(Chain):
         """See `Chain`."""
         return failure.code != "bad_input" and failure.status not in OF_THE_REQUEST
 
+    def token_model(self) -> TokenModel:
+        """That of one server, whose cache then holds the text: the first that can be asked so and is healthy.
+
+        Raises:
+            BadInput: none can.
+        """
+        able = [model for model in self.models if isinstance(model, Tokenized)]
+        if not able:
+            raise BadInput(f"{self.name} cannot be asked token by token: none of its servers can")
+        return min(able, key=lambda model: not _available(model)).token_model()
+
     async def asked(
         self, model: Model, question: Question, indices: Sequence[int], run: Run
     ) -> AsyncGenerator[Event, None]:
@@ -255,5 +267,5 @@ class RoundRobin(Pool):
         return (not _available(self.models[place]),)
 
 
-def _available(model: Model) -> bool:
+def _available(model: object) -> bool:
     return bool(getattr(model, "available", True))
