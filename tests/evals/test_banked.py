@@ -6,27 +6,34 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.agents.embedded import Embedded
 from quorate.agents.endpoint import Price
+from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
 from quorate.evals.bank import Bank
 from quorate.evals.banked import Account, Banked
-from quorate.evals.engines.slots import Paced, Slots
-from quorate.orchestrator.errors import BadInput, RateLimited
+from quorate.evals.engines.asking import over_bank
+from quorate.evals.engines.slots import Slots
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.errors import RateLimited, UpstreamError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished
-from quorate.orchestrator.protocols import Sampler
+from quorate.orchestrator.model import answer_of
+from quorate.orchestrator.protocols import Model, Sampler
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import sample
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Ensembling, Question, Sampling, Usage
+from quorate.testing.tokens import FormulaTokens
+from tests.aggregators.token_level.writers import model, vocabulary
 from tests.orchestrator.fakes import Plurality
 
 from .fakes import PROMPT, Guesser, ledger_of
 
 ASKED = Question.of("What is 3 + 3?")
+WRITTEN = Question.of("The answer is 365 apples.").sampled(max_tokens=12)
 
 
 async def draw(
@@ -200,10 +207,115 @@ async def test_closing_reaches_the_agent() -> None:
     assert closed == ["m"]
 
 
-async def test_models_in_an_evaluation_can_write_together() -> None:
-    """A banked agent passes on its token model, paced or not; one that has none says so."""
-    agent = Embedded("quorate-tiny-sum")
-    for inner in (agent, Paced(agent, Slots(4))):
-        assert Banked(inner, Bank()).token_model() is agent.token_model()
-    with pytest.raises(BadInput, match="cannot be asked token by token"):
-        Banked(Guesser(), Bank()).token_model()
+def together(**settings: Any) -> SAFE:
+    """A drafter and a verifier that dies where it is told to."""
+    dies = settings.pop("dies", None)
+    return SAFE([model("bytes", 1), model("spaces", 2, dies=dies)], **settings)
+
+
+def by_model(run: Run) -> dict[str, Usage]:
+    return {stage.model: stage.usage for stage in run.ledger.stages}
+
+
+def told(candidates: Sequence[Candidate]) -> list[tuple[str, Ensembling | None, Usage]]:
+    return [(c.text, c.ensembling, c.usage) for c in sorted(candidates, key=lambda c: c.index)]
+
+
+def asked_of(ensemble: SAFE) -> list[int]:
+    """Calls that each of its models had."""
+    return [each.calls for each in cast("list[FormulaTokens]", ensemble.models)]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+async def test_what_models_write_together_is_drawn_once_and_paid_by_each_of_them(tmp_path: Path, traced: bool) -> None:
+    """As without a bank, whatever is in it: texts, counts, steps where they are kept, and the ledger by model."""
+    alone, reference = await draw(together(traced=traced), range(3), question=WRITTEN)
+    with Bank(tmp_path) as bank:
+        first, charged = await draw(Banked(together(traced=traced), bank), range(3), question=WRITTEN)
+    resumed = together(traced=traced)
+    with Bank(tmp_path) as bank:
+        again, replayed = await draw(Banked(resumed, bank), range(3), question=WRITTEN)
+        assert asked_of(resumed) == [0, 0]
+        assert spent(replayed) == 0
+        more, longer = await draw(Banked(resumed, bank), range(4), question=WRITTEN)
+        assert len(bank) == 4
+    assert again == first
+    assert told(first) == told(alone)
+    assert all(bool(c.ensembling and c.ensembling.steps) == traced for c in again)
+    assert by_model(charged) == by_model(replayed) == by_model(reference)
+    assert set(by_model(reference)) == {"bytes-1", "spaces-2"}
+    assert spent(charged) == ledger_of(reference)[1]
+    assert more[:3] == first
+    assert by_model(longer) == by_model((await draw(together(), range(4), question=WRITTEN))[1])
+
+
+async def test_a_lost_verifier_is_told_of_from_the_bank_too() -> None:
+    """What was degraded when it was drawn stays so."""
+    banked = Banked(together(dies=2), Bank())
+    for _ in range(2):
+        answer = await banked.answer(WRITTEN, seed=1)
+        assert [note.code for note in answer.degraded] == ["verifier_lost"]
+        assert "the connection was lost" in answer.degraded[0].detail
+
+
+class Leaving(FormulaTokens):
+    """Reads no more questions once it is gone."""
+
+    gone = False
+
+    def prompt(self, question: Question) -> list[int]:
+        if self.gone:
+            raise UpstreamError("no connection")
+        return super().prompt(question)
+
+
+async def test_an_ensemble_that_cannot_begin_costs_nothing() -> None:
+    """Although the bank knows from earlier samples what its prompts take; and it is tried again."""
+    drafter = Leaving(vocabulary("bytes"), 1, name="bytes-1")
+    banked = Banked(SAFE([drafter, model("spaces", 2)]), Bank())
+    await draw(banked, [0], question=WRITTEN)
+    drafter.gone = True
+    for _ in range(2):
+        candidates, run = await draw(banked, range(2), seed=2, question=WRITTEN)
+        assert [c.error and c.error.status for c in candidates] == [502, 502]
+        assert run.ledger.usage == Usage()
+    drafter.gone = False
+    assert all(c.ok for c in (await draw(banked, range(2), seed=2, question=WRITTEN))[0])
+
+
+def test_other_members_weights_and_rules_are_other_samples() -> None:
+    """An ensemble's fingerprint has all that decides what it writes, and nothing else."""
+    others = [
+        together(weights={"spaces-2": 2.0}),
+        together(rule=Rule(EveryToken(), GaC())),
+        SAFE([model("bytes", 1), model("spaces", 3)]),
+        SAFE([model("spaces", 2), model("bytes", 1)]),
+    ]
+    assert len({ensemble.fingerprint for ensemble in (together(), *others)}) == 5
+    assert together().fingerprint == together(traced=True, name="another").fingerprint
+
+
+class Noting(Slots):
+    """Remembers how many were wanted."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.wanted: list[int] = []
+
+    async def take(self, wanted: int) -> int:
+        self.wanted.append(wanted)
+        return await super().take(wanted)
+
+
+async def test_pipelines_over_one_ensemble_share_its_samples_and_wait_for_free_places() -> None:
+    """The vote's first sample is the ensemble's own answer; its models are not banked by themselves."""
+    models = cast("dict[str, Model]", {each.name: each for each in (model("bytes", 1), model("spaces", 2))})
+    bank, slots = Bank(), Noting(2)
+    names = ["safe/bytes-1+spaces-2", "majority@3/safe/bytes-1+spaces-2"]
+    over = over_bank(Catalogue(models), names, bank, slots)
+    answers = [await answer_of(over[name].stream(WRITTEN, Run(seed=1, live=False))) for name in names]
+    assert slots.wanted == [1, 2]
+    assert len(bank) == 3
+    assert [agent.name for agent in bank.agents()] == [names[0]]
+    assert answers[0].text == answers[1].candidates[0].text
+    assert {stage.model for answer in answers for stage in answer.stages} == set(models)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from quorate import Pipeline, sample
+from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.recipes import RECIPES
+from tests.aggregators.token_level.writers import model as writer
 
 from .fakes import First, Plurality, Texts
 
@@ -115,6 +119,28 @@ async def test_refresh_finds_models_that_came_up_later() -> None:
     await catalogue.refresh()
     assert list(catalogue.models) == ["old", "new"]
     assert catalogue.resolve("old") is old
+
+
+def test_models_that_write_together_are_wrapped_as_one() -> None:
+    """By whatever name they are reached, and built of the models themselves."""
+    pytest.importorskip("tokenizers")
+    models: Any = {each.name: each for each in (writer("bytes", 1), writer("spaces", 2))}
+    inner: list[Model] = []
+
+    def wrap(model: Model) -> Model:
+        inner.append(model)
+        return Texts("wrapped", name=model.name)
+
+    catalogue = Catalogue(models).wrapped(wrap)
+    ensemble = catalogue.resolve("safe/bytes-1+spaces-2")
+    assert isinstance(ensemble, Texts)
+    vote = pipeline(catalogue, "majority@2/safe/bytes-1+spaces-2")
+    assert vote.sampler.models == (ensemble,)
+    assert vote.name == "majority@2/safe/bytes-1+spaces-2"
+    [safe] = [model for model in inner if isinstance(model, SAFE)]
+    assert list(safe.models) == list(models.values())
+    with pytest.raises(UnknownName):
+        catalogue.resolve("safe/bytes-1+nobody")
 
 
 def test_wrapping_reaches_every_single_model_once() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.orchestrator.columns import LATER
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.traces import Moment, Trace, TracedChoice, TraceStore, is_store
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, StageUsage, Usage
@@ -42,6 +43,24 @@ def test_what_goes_in_comes_out(text: str) -> None:
     store = TraceStore()
     store.add([trace])
     assert store.find("r") == [trace]
+    store.close()
+
+
+def test_a_file_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
+    """It gets the columns that came later, and what is in it stays."""
+    file = tmp_path / "t.sqlite"
+    kept = TracedChoice(candidates=(Candidate(index=0, model="m", text="4"),))
+    trace = Trace(id="r", began=1.0, seconds=1.0, status=200, choices=(kept,))
+    store = TraceStore(file)
+    store.add([trace])
+    for column in LATER:
+        store.execute(f"ALTER TABLE samples DROP COLUMN {column}")
+    store.execute("PRAGMA user_version=101")
+    store.close()
+    assert is_store(file)
+    store = TraceStore(file)
+    store.add([trace])
+    assert store.find("r") == [trace, trace]
     store.close()
 
 

@@ -6,25 +6,22 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from quorate.agents.agent import Agent
-from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
+from quorate.orchestrator.identity import identity
 from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.run import Ledger, Run
-from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Candidate, Question, Sampling
 
 from .bank import Bank, BankedAgent, Drawn, Request
 
 __all__ = ["Account", "Banked"]
 
-IDENTITY = ("kind", "model", "fingerprint", "dtype")
-"""What of an agent determines its samples, where it has it, beside its name and sampling settings."""
 WAIT = 0.05
 """Seconds between two looks at samples that another process is drawing."""
 
@@ -81,24 +78,14 @@ class Banked(Agent):
             failed = await self._fill(question, request, indices, run)
         candidates = self._as_if_alone(request, indices, failed)
         for candidate in candidates:
-            run.record(candidate.model, candidate.usage)
+            for model, usage in candidate.charges:
+                run.record(model, usage)
         if isinstance(account := run.ledger.root, Account):
             account.banked_tokens += sum(c.usage.completion_tokens for c in candidates)
             longest = max((c.latency or 0.0 for c in candidates), default=0.0)
             account.saved_seconds += max(0.0, longest - (time.monotonic() - start))
         for candidate in candidates:
             yield CandidateFinished(candidate=candidate) if candidate.ok else CandidateFailed(candidate=candidate)
-
-    def token_model(self) -> TokenModel:
-        """The agent's, see `tokens.Tokenized`: what models write together is drawn anew, not from the bank.
-
-        Raises:
-            BadInput: the agent cannot be asked token by token.
-        """
-        ask: Callable[[], TokenModel] | None = getattr(self._agent, "token_model", None)
-        if ask is None:
-            raise BadInput(f"{self.name} cannot be asked token by token, so it cannot write together with others")
-        return ask()
 
     async def aclose(self) -> None:
         close = getattr(self._agent, "aclose", None)
@@ -114,8 +101,7 @@ class Banked(Agent):
 
     def _identity(self) -> BankedAgent:
         """What determines the samples beside the question, the seed and their indices."""
-        known = {name: getattr(self._agent, name, None) for name in IDENTITY}
-        told = {name: str(value) for name, value in known.items() if value is not None}
+        told = identity(self._agent)
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
         return BankedAgent(
             id=f"{self.name}~{digest}",
@@ -170,11 +156,13 @@ class Banked(Agent):
     def _as_if_alone(self, request: Request, indices: Sequence[int], failed: dict[int, Candidate]) -> list[Candidate]:
         """The candidates of one call, the prompt counted once or for each, as the agent does it."""
         found = self._bank.found(request, indices)
+        candidates = {index: drawn.candidate for index, drawn in found.items()} | failed
+        if _counted_alone(candidates.values()):
+            return [candidates[index] for index in sorted(candidates)]
         own = sum(drawn.own_prompt for drawn in found.values())
         # The first of a call has no mark, and one that was drawn alone tells nothing.
         each = own > 0 and 2 * own >= len(found) - 1
         prompt = self._bank.prompt_tokens(request)
-        candidates = {index: drawn.candidate for index, drawn in found.items()} | failed
         return [
             self._paying(candidates[index], prompt if each or position == 0 else None)
             for position, index in enumerate(sorted(candidates))
@@ -187,6 +175,14 @@ class Banked(Agent):
         if price is not None:
             share["cost"] = price.of(prompt, candidate.usage.completion_tokens)
         return candidate.model_copy(update={"usage": candidate.usage.model_copy(update=share)})
+
+
+def _counted_alone(candidates: Collection[Candidate]) -> bool:
+    """Whether each has its own exact usage: written together, every answer reads its prompts by itself.
+
+    What failed before anything was written has no `ensembling`, and cost nothing.
+    """
+    return any(c.ensembling is not None for c in candidates) or not any(c.ok or c.usage.requests for c in candidates)
 
 
 def _row(request: Request, candidate: Candidate, *, own_prompt: bool) -> Drawn:

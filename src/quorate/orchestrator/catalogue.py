@@ -57,6 +57,8 @@ class Catalogue:
     discover: Discover | None = None
     max_samples: int = MAX_SAMPLES
     _resolved: dict[tuple[str, int | None], Model] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ensemble: Callable[[str], Model] | None = field(default=None, repr=False, compare=False)
+    """Makes what writes together from its name, where that takes other models than those here."""
 
     def resolve(self, name: str, *, n: int | None = None) -> Model:
         """The model of this name, its sampling stage drawing n candidates if given.
@@ -105,7 +107,10 @@ class Catalogue:
             self._resolved.clear()
 
     def wrapped(self, wrap: Callable[[Model], Model]) -> Catalogue:
-        """The same names over other models: `wrap` is applied to every single model, once each."""
+        """The same names over other models: `wrap` is applied to every single model, once each.
+
+        Models that write together are a single one in this: it is wrapped as a whole, and not they.
+        """
         models = {name: wrap(model) for name, model in self.models.items()}
         known = {id(self.models[name]): wrapper for name, wrapper in models.items()}
 
@@ -115,7 +120,9 @@ class Catalogue:
             return known.setdefault(id(model), wrap(model)) if id(model) not in known else known[id(model)]
 
         pipelines = {name: over(model) for name, model in self.pipelines.items()}
-        return Catalogue(models, pipelines, self.discover, self.max_samples)
+        return Catalogue(
+            models, pipelines, self.discover, self.max_samples, _ensemble=lambda name: over(self.resolve(name))
+        )
 
     async def aclose(self) -> None:
         for model in (*self.models.values(), *self.pipelines.values()):
@@ -128,7 +135,7 @@ class Catalogue:
             return exact
         head, _, rest = name.partition("/")
         if head.partition("@")[0] in TOGETHER:
-            return self._together(head, rest).named(name)
+            return self._ensemble(name) if self._ensemble is not None else self._together(head, rest).named(name)
         recipe, n = self._stage(head)
         if recipe is None:
             raise UnknownName("model or pipeline", name, self.names())

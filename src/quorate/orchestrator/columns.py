@@ -10,14 +10,16 @@ import json
 import zlib
 from typing import Any
 
-from .types import Candidate, TokenLogprob, Usage
+from .types import Candidate, Degradation, Ensembling, Frozen, TokenLogprob, Usage
 
-__all__ = ["CANDIDATE", "candidate_of", "columns_of", "packed", "storable", "unpacked"]
+__all__ = ["CANDIDATE", "LATER", "candidate_of", "columns_of", "packed", "storable", "unpacked"]
 
 _TEXTS = ("text", "reasoning", "answer")
 _PLAIN = ("model", "agent", *_TEXTS, "finish_reason", "seed", "prompt_version", "latency")
 _USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", "cost", "estimated")
-CANDIDATE = (*_PLAIN, *_USAGE, "mean_logprob", "logprobs", "tool_calls")
+LATER = ("ensembling", "degraded")
+"""Columns that the first tables and exports did not have."""
+CANDIDATE = (*_PLAIN, *_USAGE, "mean_logprob", "logprobs", "tool_calls", *LATER)
 """Names of the columns."""
 
 
@@ -30,6 +32,8 @@ def columns_of(candidate: Candidate) -> dict[str, Any]:
     row["mean_logprob"] = sum(t.logprob for t in logprobs) / len(logprobs) if logprobs else None
     row["logprobs"] = None if logprobs is None else packed(logprobs)
     row["tool_calls"] = json.dumps(candidate.tool_calls, ensure_ascii=True) if candidate.tool_calls else None
+    row["ensembling"] = None if candidate.ensembling is None else json.dumps(_lean(candidate.ensembling))
+    row["degraded"] = json.dumps([_lean(each) for each in candidate.degraded]) if candidate.degraded else None
     return row
 
 
@@ -42,7 +46,13 @@ def candidate_of(row: Any, index: int) -> Candidate:
         tool_calls=json.loads(row["tool_calls"]) if row["tool_calls"] else (),
         usage=Usage(**{name: row[name] for name in _USAGE}),
         logprobs=None if logprobs is None else unpacked(logprobs),
+        ensembling=Ensembling.model_validate(json.loads(row["ensembling"])) if row["ensembling"] else None,
+        degraded=tuple(Degradation.model_validate(each) for each in json.loads(row["degraded"] or "[]")),
     )
+
+
+def _lean(value: Frozen) -> dict[str, Any]:
+    return value.model_dump(mode="json", exclude_defaults=True)
 
 
 def packed(logprobs: tuple[TokenLogprob, ...]) -> bytes:

@@ -38,6 +38,8 @@ class Database:
     format: ClassVar[int]
     """`PRAGMA user_version` of its files."""
     schema: ClassVar[str]
+    upgrades: ClassVar[Mapping[int, Sequence[str]]] = {}
+    """By an older format, the statements that make the next one of it."""
     made_by: ClassVar[str]
     """What makes such a file."""
     rescue: ClassVar[str]
@@ -109,6 +111,8 @@ class Database:
             version = self.value("PRAGMA user_version")
             if version == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
                 self._make()
+            elif version in self.upgrades:
+                self._upgrade()
             elif version != self.format:
                 raise DataError(
                     f"is no {self.kind} of this version (format {version}, not {self.format})", file=self.path
@@ -123,6 +127,15 @@ class Database:
                 for statement in self.schema.split(";\n"):
                     self.db.execute(statement)
                 self.db.execute(f"PRAGMA user_version={self.format}")
+
+    def _upgrade(self) -> None:
+        with self.transaction():
+            version = self.value("PRAGMA user_version")  # another process may have been faster
+            while version in self.upgrades:
+                for statement in self.upgrades[version]:
+                    self.db.execute(statement)
+                version += 1
+            self.db.execute(f"PRAGMA user_version={version}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

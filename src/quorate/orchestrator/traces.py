@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .columns import CANDIDATE, candidate_of, columns_of
+from .columns import CANDIDATE, LATER, candidate_of, columns_of
 from .database import Database
 from .types import Answer, Candidate, Failure, Frozen, Question, StageUsage, Usage
 
@@ -40,6 +40,8 @@ CREATE TABLE samples (
     trace INTEGER, choice INTEGER, idx INTEGER, error TEXT, {", ".join(CANDIDATE)}, PRIMARY KEY (trace, choice, idx)
 ) WITHOUT ROWID;
 """
+UPGRADES = {101: [f"ALTER TABLE samples ADD COLUMN {name}" for name in LATER]}
+"""What makes a file of an older format one of the next."""
 USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", "cost", "estimated")
 PLAIN = (
     *("id", "began", "seconds", "first_byte", "queued", "route", "model", "pipeline", "key", "status", "streamed"),
@@ -149,8 +151,9 @@ class TraceStore(Database):
     """The file. Written by one thread at a time; read by whoever likes, meanwhile too."""
 
     kind = "file of traces"
-    format = 101
+    format = 102
     schema = SCHEMA
+    upgrades = UPGRADES
     made_by = "`quorate serve --traces FILE` makes one"
     rescue = "move it away and a new one is made (`sqlite3 {file} .recover` saves what can still be read)"
 
@@ -289,7 +292,7 @@ def is_store(path: Path) -> bool:
         return False
     with closing(sqlite3.connect(path)) as db:
         try:
-            return bool(db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format)
+            return db.execute("PRAGMA user_version").fetchone()[0] in (*TraceStore.upgrades, TraceStore.format)
         except sqlite3.Error:
             return False
 

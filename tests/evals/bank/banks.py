@@ -8,7 +8,17 @@ from pathlib import Path
 
 from quorate.evals.bank import Bank, BankedAgent, Drawn, Request
 from quorate.evals.task import Item
-from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import (
+    Candidate,
+    Degradation,
+    Ensembling,
+    Member,
+    Question,
+    TokenChoice,
+    TokenLogprob,
+    TokenStep,
+    Usage,
+)
 
 __all__ = ["filled", "python", "sample"]
 
@@ -27,6 +37,15 @@ def sample(index: int = 0, text: str = "Answer: 6", seed: int | None = 1, agent:
         prompt_version="cot@1",
         usage=Usage(prompt_tokens=7, completion_tokens=5, reasoning_tokens=2, requests=1, cost=0.5, estimated=True),
         logprobs=logprobs,
+        ensembling=Ensembling(
+            counts={"agreed": 3, "ensembled": 2},
+            drafted=6,
+            verifications=2,
+            lost=("w: gone",),
+            members=(Member(model="m", usage=Usage(completion_tokens=6, requests=1)), Member(model="v", judged=5)),
+            steps=(TokenStep(text="6", why="agreed", choices=(TokenChoice(model="v", text=None, probability=0.5),)),),
+        ),
+        degraded=(Degradation(code="verifier_lost", where="sample", detail="w: gone"),),
         latency=0.125,
         tool_calls=({"id": "1", "function": {"name": "f", "arguments": "{}"}},),
     )

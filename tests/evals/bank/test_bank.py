@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request, grade
+from quorate.evals.bank.salvage import sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
+from quorate.orchestrator.columns import LATER
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question, Sampling
 from tests.evals.fakes import Sums
@@ -32,6 +34,21 @@ def test_a_sample_comes_back_as_it_was(tmp_path: Path) -> None:
         assert bank.get(odd.request, 3) is None
         assert set(bank.found(odd.request, range(2000))) == {0, 1, 2}
         assert bank.prompt_tokens(odd.request) == 7
+
+
+def test_a_bank_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
+    """It gets the columns that came later, and what is in it stays."""
+    plain = sample().candidate.model_copy(update={"ensembling": None, "degraded": ()})
+    old = sample().model_copy(update={"candidate": plain})
+    with Bank(tmp_path) as bank:
+        bank.add(old)
+        for column in LATER:
+            bank.store.execute(f"ALTER TABLE samples DROP COLUMN {column}")
+        bank.store.execute("PRAGMA user_version=1")
+    with Bank(tmp_path) as bank:
+        bank.add(sample(1))
+        assert [bank.get(old.request, index) for index in (0, 1)] == [old, sample(1)]
+    assert sound(tmp_path)
 
 
 def test_a_seed_of_none_is_a_key_like_any_other() -> None:

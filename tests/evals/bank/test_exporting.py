@@ -15,6 +15,7 @@ from quorate.evals.bank.salvage import readable, sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.cli.bank import app
+from quorate.orchestrator.columns import LATER
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Question
 
@@ -58,6 +59,19 @@ async def test_an_export_comes_back_as_it_was(tmp_path: Path, form: Format, monk
         again = await import_path(back, tmp_path / "out")
         assert content(back) == content(bank)
         assert (first.new, again.new, len(back.runs())) == (13, 0, 1)
+
+
+async def test_exports_from_before_ensembles_are_read(tmp_path: Path) -> None:
+    """They lack the columns that came later."""
+    file = tmp_path / "all.jsonl"
+    with filled(None) as bank:
+        export_bank(bank, file)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    old = [{name: value for name, value in row.items() if name not in LATER} for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in old))
+    with Bank() as back:
+        assert (await import_path(back, file)).new == len(rows)
+        assert all(drawn.candidate.ensembling is None and drawn.candidate.text for drawn in back)
 
 
 async def test_one_file_of_one_task_and_agent(tmp_path: Path) -> None:

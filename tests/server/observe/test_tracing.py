@@ -19,6 +19,7 @@ from quorate.agents import Retries
 from quorate.aggregators import AdaptiveConsistency
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.traces import Trace, TraceStore
+from quorate.orchestrator.types import Candidate, Degradation, Ensembling, TokenStep
 from quorate.server.access.keys import ApiKey, hashed
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -110,6 +111,24 @@ async def test_without_leave_a_trace_holds_no_text(start: Start, tmp_path: Path)
     assert sorted(c.answer or "" for c in answer.candidates) == ["A", "A", "B"]
     assert refused.error is not None
     assert (refused.error.code, refused.error.message) == ("upstream_rejected", "")
+
+
+async def test_what_models_wrote_together_is_counted_and_not_told_without_leave(start: Start, tmp_path: Path) -> None:
+    """Counts stay; every token's story and the reasons of lost verifiers go."""
+    file = tmp_path / "traces.sqlite"
+    story = TokenStep(text=f"{PRIVATE}-token", why="agreed")
+    told = Ensembling(counts={"agreed": 1}, drafted=1, verifications=1, lost=(f"{PRIVATE}-lost",), steps=(story,))
+    notes = (Degradation(code="verifier_lost", where="answer: echo", detail=f"{PRIVATE}-lost"),)
+    said = Candidate(index=0, model="echo", text="4", ensembling=told, degraded=notes)
+    async with start(Echo(say=lambda question, index: said), traces=file) as served:
+        assert (await served.post()).status_code == 200
+    assert PRIVATE.encode() not in held(tmp_path)
+    [trace] = traces(file)
+    assert PRIVATE not in trace.model_dump_json()
+    [candidate] = trace.choices[0].candidates
+    assert candidate.ensembling is not None
+    assert (candidate.ensembling.counts, candidate.ensembling.lost) == ({"agreed": 1}, ("",))
+    assert [note.code for note in candidate.degraded] == ["verifier_lost"]
 
 
 async def test_failed_and_left_requests_are_kept_too(start: Start, tmp_path: Path) -> None:

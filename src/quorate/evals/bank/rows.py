@@ -2,7 +2,7 @@
 
 One row a sample (and question, where several tasks ask the same): the question with its right
 answer, who was asked with which settings and seed, the sample, and its grade. `question`, `sampling`,
-`logprobs`, `tool_calls` and `facts` are JSON: text in Parquet, values in JSON lines.
+`logprobs`, `tool_calls`, `facts`, `ensembling` and `degraded` are JSON: text in Parquet, values in JSON lines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quorate.orchestrator.columns import CANDIDATE, candidate_of
+from quorate.orchestrator.columns import CANDIDATE, LATER, candidate_of
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question, Sampling
 
@@ -25,7 +25,7 @@ from .values import BankedAgent, BankedItem
 
 __all__ = ["COLUMNS", "NESTED", "flat_rows", "incoming_of"]
 
-NESTED = ("question", "sampling", "logprobs", "tool_calls", "facts")
+NESTED = ("question", "sampling", "logprobs", "tool_calls", "facts", *LATER)
 _ITEM = ("task", "item", "cluster", "split", "revision", "prompt", "current", "gold")
 _SAMPLE = ("idx", "own_prompt", "facts", "added")
 _AGENT = ("name", "kind", "fingerprint")
@@ -69,6 +69,7 @@ def incoming_of(row: Mapping[str, Any], fault: Callable[[str, str | None], BadIn
         BadInput: a column is missing or holds nonsense.
     """
     try:
+        row = {**dict.fromkeys(LATER), **row}
         texts = {name: _text(row[name]) for name in NESTED}
         item = None
         if row["task"] is not None:

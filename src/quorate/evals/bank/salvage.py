@@ -75,8 +75,9 @@ def _copy(file: Path, rest: Bank) -> None:
                 if table in found:
                     rows = _by_key(broken, table, _KEYED[table]) if table in _KEYED else _by_number(broken, table)
                     for row in rows:
-                        marks = ", ".join("?" * len(row))
-                        rest.store.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", tuple(row))
+                        # By name: an older bank lacks the columns that came later.
+                        names, marks = ", ".join(row.keys()), ", ".join("?" * len(row))
+                        rest.store.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(row))
             rest.store.execute(_LOST)
             rest.store.execute(_UNNAMED)
     finally:

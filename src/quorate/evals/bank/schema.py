@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMAT", "SCHEMA"]
+from quorate.orchestrator.columns import LATER
 
-FORMAT = 1
+__all__ = ["FORMAT", "SCHEMA", "UPGRADES"]
+
+FORMAT = 2
 """`PRAGMA user_version` of banks written by this code."""
 
 SCHEMA = """
@@ -28,7 +30,8 @@ CREATE TABLE samples (
     model TEXT NOT NULL, agent TEXT NOT NULL, text TEXT NOT NULL, reasoning TEXT, answer TEXT, finish_reason TEXT,
     seed INTEGER, prompt_version TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL, requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, latency REAL,
-    mean_logprob REAL, logprobs BLOB, tool_calls TEXT, facts TEXT, added REAL NOT NULL
+    mean_logprob REAL, logprobs BLOB, tool_calls TEXT, facts TEXT, added REAL NOT NULL,
+    ensembling TEXT, degraded TEXT
 );
 CREATE UNIQUE INDEX samples_by_key ON samples (request, idx);
 CREATE TABLE grades (sample INTEGER, item INTEGER, extracted TEXT, correct INTEGER, PRIMARY KEY (sample, item))
@@ -45,3 +48,6 @@ CREATE TABLE outcomes (
 );
 CREATE INDEX outcomes_by_run ON outcomes (run);
 """
+
+UPGRADES = {1: [f"ALTER TABLE samples ADD COLUMN {name} TEXT" for name in LATER]}
+"""What makes a bank of an older format one of the next."""

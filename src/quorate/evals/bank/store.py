@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quorate.orchestrator.database import Database
 
-from .schema import FORMAT, SCHEMA
+from .schema import FORMAT, SCHEMA, UPGRADES
 
 __all__ = ["FILE", "Store", "bank_file"]
 
@@ -33,6 +33,7 @@ class Store(Database):
     kind = "sample bank"
     format = FORMAT
     schema = SCHEMA
+    upgrades = UPGRADES
     made_by = "`quorate eval run --out DIR` or `quorate eval bank import` makes one"
     rescue = (
         "`quorate eval bank export {file} --out FOLDER` saves what can still be read, "

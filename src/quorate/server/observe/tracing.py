@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.events import (
@@ -17,7 +18,7 @@ from quorate.orchestrator.events import (
     TallyChanged,
 )
 from quorate.orchestrator.traces import Moment, Trace, TracedCall, TracedChoice
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Ensembling, Failure
 
 from .observation import ANSWER, Choice, Observation, ObservedCall
 
@@ -143,7 +144,8 @@ class _Hidden:
 
     def candidate(self, candidate: Candidate) -> Candidate:
         error = candidate.error and candidate.error.model_copy(update={"message": ""})
-        changes = {"text": "", "reasoning": None, "tool_calls": (), "logprobs": None, "error": error}
+        changes: dict[str, Any] = {"text": "", "reasoning": None, "tool_calls": (), "logprobs": None, "error": error}
+        changes |= {"ensembling": _counted(candidate.ensembling), "degraded": _mute(candidate.degraded)}
         return candidate.model_copy(update={**changes, "answer": self._of.get(candidate.index)})
 
     def answer(self, answer: Answer | None) -> Answer | None:
@@ -157,8 +159,17 @@ class _Hidden:
             candidates=(),
             tally=self.tally(answer.tally),
             route=answer.route and answer.route.partition(":")[0],
-            degraded=tuple(each.model_copy(update={"detail": ""}) for each in answer.degraded),
+            degraded=_mute(answer.degraded),
         )
+
+
+def _mute(notes: Sequence[Degradation]) -> tuple[Degradation, ...]:
+    return tuple(each.model_copy(update={"detail": ""}) for each in notes)
+
+
+def _counted(told: Ensembling | None) -> Ensembling | None:
+    """The counts without what was written."""
+    return told and told.model_copy(update={"steps": (), "lost": ("",) * len(told.lost)})
 
 
 def _letters(place: int) -> str:
