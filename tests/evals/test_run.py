@@ -31,6 +31,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.run import Run, derive_seed
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Answer, Question, Sampling, Usage
+from tests.aggregators.token_level.writers import model
 
 from .fakes import PROMPT, Guesser, Sums, catalogue
 
@@ -105,6 +106,30 @@ def _vote() -> Any:
     from quorate.aggregators import MajorityVote
 
     return MajorityVote()
+
+
+async def test_models_that_write_together_are_measured(tmp_path: Path) -> None:
+    """What they decided together, how often a verifier agreed and how fast it went; a resumed run tells the same."""
+    pytest.importorskip("tokenizers")
+    names = ["safe/bytes-1+spaces-2", "majority@2/safe/bytes-1+spaces-2"]
+    found = []
+    for _ in range(2):
+        writers: Any = {each.name: each for each in (model("bytes", 1), model("spaces", 2))}
+        found.append(
+            await evaluated(Catalogue(writers), *names, limit=3, out=tmp_path, sampling=Sampling(max_tokens=8))
+        )
+    once, again = (by_name(result) for result in found)
+    assert [each.calls for each in writers.values()] == [0, 0]
+    for name in names:
+        told = once[name]["ensembling"]
+        assert 0 < told["share"] < 1
+        assert list(told["agreement"]) == ["spaces-2"]
+        assert 0 < told["agreement"]["spaces-2"] < 1
+        assert once[name]["tokens_per_second"] > 0
+        assert {key: again[name][key] for key in ("ensembling", "tokens_per_second", "tokens", "prompt_tokens")} == {
+            key: once[name][key] for key in ("ensembling", "tokens_per_second", "tokens", "prompt_tokens")
+        }
+        assert again[name]["spent"] == 0
 
 
 async def test_one_sample_has_one_figure() -> None:

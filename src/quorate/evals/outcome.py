@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
-from quorate.orchestrator.types import Failure, Frozen
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Self
 
-__all__ = ["Outcome"]
+from quorate.orchestrator.types import Candidate, Failure, Frozen
+
+__all__ = ["Outcome", "Together"]
+
+
+class Together(Frozen):
+    """What models that write together, token by token, decided in some answers."""
+
+    tokens: int
+    ensembled: int
+    """Those that were chosen from the mixture of all models."""
+    judged: Mapping[str, int] = {}
+    """By verifier, the drafted tokens that it looked at; see `Member`."""
+    agreed: Mapping[str, int] = {}
+    """By verifier, those of them that were its own first choice."""
+
+    @classmethod
+    def of(cls, candidates: Iterable[Candidate]) -> Self | None:
+        """Of all these together; None where each was written by one model."""
+        told = [c.ensembling for c in candidates if c.ensembling is not None]
+        if not told:
+            return None
+        judged, agreed = Counter[str](), Counter[str]()
+        for member in (member for each in told for member in each.members if member.judged):
+            judged[member.model] += member.judged
+            agreed[member.model] += member.agreed
+        return cls(
+            tokens=sum(each.tokens for each in told),
+            ensembled=sum(each.counts.get("ensembled", 0) for each in told),
+            judged=dict(judged),
+            agreed=dict(agreed),
+        )
 
 
 class Outcome(Frozen):
@@ -37,6 +70,12 @@ class Outcome(Frozen):
     seconds: float = 0.0
     """From asking to the answer, for samples from the bank as long as they took when drawn; waiting
     for free slots is not counted."""
+    written: int = 0
+    """Tokens of its candidates, without what was drafted and thrown away."""
+    writing: float = 0.0
+    """Seconds that these took, each from asking to its last token, added up."""
+    together: Together | None = None
+    """Where models wrote the candidates together, token by token."""
     stopped: str = ""
     degraded: tuple[str, ...] = ()
     error: Failure | None = None

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from quorate.evals.metrics import Ensembled
 from quorate.evals.report.data import ReportData
 from quorate.evals.report.files import write
 from quorate.evals.report.gather import gather
+from quorate.evals.report.page import page
 from quorate.evals.report.text import markdown_report
 from quorate.orchestrator.cli import app
 from quorate.orchestrator.errors import BadInput
@@ -94,6 +96,23 @@ def test_csv_has_unrounded_numbers_and_no_formulas(data: ReportData, tmp_path: P
     assert len(questions) == 13
     assert questions[12]["family"] == EVIL
     assert [_cell(v) for v in ("=1+1", "-3", "@x", "plain")] == ["'=1+1", "-3", "'@x", "plain"]
+
+
+def test_models_that_write_together_have_columns_of_their_own(data: ReportData, tmp_path: Path) -> None:
+    """In Markdown, CSV and on the page; where nobody does, only the CSV has them, and empty."""
+    first, *others = data.systems
+    told = Ensembled(share=0.0625, agreement={"v": 0.875})
+    pair = replace(data, systems=(replace(first, ensembling=told, tokens_per_second=12.5), *others))
+    assert "| 12.5 | 0.062 | 0.875 |" in markdown_report(pair)
+    for text in ("12.5", "0.062", "0.875", "Ensembled:"):
+        assert text in page(pair)
+    for plain in (markdown_report(data), page(data)):
+        assert "Ensembled:" not in plain
+        assert "tokens/s" not in plain
+    write(pair, tmp_path, pictures=False)
+    [row, *rest] = table(tmp_path / "summary.csv")
+    assert (row["tokens_per_second"], row["ensembled"], row["agreement"]) == ("12.5", "0.0625", "v 0.875")
+    assert {other["ensembled"] for other in rest} == {""}
 
 
 def test_markdown_escapes_what_would_break_it(data: ReportData) -> None:

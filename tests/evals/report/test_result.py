@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quorate.evals.outcome import Together
 from quorate.evals.report import EvalResult, markdown, summarize, tables
 from quorate.evals.report.result import Comparison
 from quorate.evals.runner import Outcome
@@ -51,6 +52,31 @@ def test_means_are_per_question_and_money_is_told_only_where_known() -> None:
     found = result(outcome("a", 1, True, **one, cost=0.5), outcome("a", 2, True), names=("a",)).pipelines[0]
     assert (found.tokens, found.prompt_tokens, found.spent, found.seconds, found.cost) == (15, 2, 5, 0.5, 0.25)
     assert result(outcome("a", 1, True), names=("a",)).pipelines[0].cost is None
+
+
+def test_models_that_write_together_have_figures_of_their_own() -> None:
+    """Shares are over all tokens, so a long answer counts more; the columns are there for no one else."""
+    plain: dict[str, Any] = {"written": 10, "writing": 0.5}
+    short = Together(tokens=10, ensembled=5, judged={"v": 4, "w": 8}, agreed={"v": 4, "w": 4})
+    long = Together(tokens=90, ensembled=5, judged={"v": 36}, agreed={"v": 26})
+    found = result(
+        outcome("a", 1, True, written=10, writing=1.0, together=short),
+        outcome("a", 2, True, written=90, writing=1.0, together=long),
+        *(outcome("b", n, True, **plain) for n in (1, 2)),
+    )
+    pair, single = found.pipelines
+    assert pair.ensembling is not None
+    assert pair.ensembling.share == pytest.approx(0.1)
+    assert pair.ensembling.agreement == {"v": 0.75, "w": 0.5}
+    assert (pair.tokens_per_second, single.tokens_per_second, single.ensembling) == (50, 20, None)
+    [head, rows] = tables(found)[0]
+    assert [dict(zip(head, row, strict=True))["agreement"] for row in rows] == ["v 0.750, w 0.500", ""]
+    assert [dict(zip(head, row, strict=True))["tokens/s"] for row in rows] == ["50.0", "20.0"]
+    assert "Ensembled:" in markdown(found)
+    alone = result(*(outcome(name, 1, True, **plain) for name in "ab"), expected=1)
+    assert not {"tokens/s", "ensembled", "agreement"} & set(tables(alone)[0][0])
+    assert "Ensembled:" not in markdown(alone)
+    assert Outcome.model_validate_json(outcome("a", 1, together=short).model_dump_json()).together == short
 
 
 def test_json_rounds_only_at_the_end() -> None:

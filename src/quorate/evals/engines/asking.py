@@ -12,11 +12,11 @@ from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model, Sampler
 from quorate.orchestrator.run import Ledger, Run, derive_seed
-from quorate.orchestrator.types import Answer, Question, Sampling
+from quorate.orchestrator.types import Answer, Candidate, Question, Sampling
 
 from ..bank import Bank, grade
 from ..banked import Account, Banked
-from ..outcome import Outcome
+from ..outcome import Outcome, Together
 from ..task import in_task
 from .needed import needed_tokens
 from .slots import Paced, Slots, Turn, turn
@@ -147,6 +147,7 @@ class Asker:
                 "samples": tuple(right[text] for text in found),
                 "stopped": answer.stopped,
                 "degraded": tuple(sorted({d.code for d in answer.degraded})),
+                **_writing([c for c in answer.candidates if c.ok]),
             }
         )
 
@@ -155,6 +156,14 @@ def over_bank(catalogue: Catalogue, names: Sequence[str], bank: Bank, slots: Slo
     """The pipelines over the same models, which draw through the bank, so many at a time, where they draw samples."""
     over = catalogue.wrapped(lambda model: Banked(Paced(model, slots), bank) if isinstance(model, Sampler) else model)
     return {name: over.resolve(name) for name in names}
+
+
+def _writing(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """How fast candidates came, and what those decided who wrote them together."""
+    timed = [c for c in candidates if c.latency]
+    lengths = [c.ensembling.tokens if c.ensembling else c.usage.completion_tokens for c in timed]
+    seconds = sum(c.latency or 0.0 for c in timed)
+    return {"written": sum(lengths), "writing": seconds, "together": Together.of(candidates)}
 
 
 def _charged(outcome: Outcome, account: Account, mine: Turn, start: float) -> Outcome:

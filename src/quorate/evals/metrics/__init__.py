@@ -16,6 +16,8 @@ questions is `record.facts["cluster"]`):
 On outcomes of pipelines (`evals.outcome.Outcome`):
 
 - `spending(outcomes)` -> `Spending`: tokens, cost and seconds with medians and tails.
+- `ensembled(outcomes)` -> `Ensembled`: what models that write together decided together and how often they agreed;
+  `tokens_per_second(outcomes)`: how fast one answer came.
 - `systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems)` -> `Comparisons`:
   all pairs at equal tokens, paired and by family, Holm-corrected, with what the evaluation can detect.
 - `task_scores(systems)`, `resampled_scores(systems)`: what `evals.ranking.rank` takes.
@@ -32,6 +34,7 @@ from .agreement import Agreement, agreement
 from .calibration import Bin, Calibration, RiskPoint, calibration, tally_confidence
 from .comparing import Comparisons, SystemPair, SystemSummary, compare_systems
 from .curves import AtK, Curve, at_k, curve, maj_at_k, sizes
+from .ensembling import Ensembled, ensembled, tokens_per_second
 from .headroom import Headroom, headroom
 from .pareto import Point, pareto
 from .spending import Spending, Spread, spending, spread, token_spending
@@ -45,6 +48,7 @@ __all__ = [
     "Calibration",
     "Comparisons",
     "Curve",
+    "Ensembled",
     "Headroom",
     "Played",
     "Point",
@@ -60,6 +64,7 @@ __all__ = [
     "calibration",
     "compare_systems",
     "curve",
+    "ensembled",
     "headroom",
     "maj_at_k",
     "pareto",
@@ -73,4 +78,5 @@ __all__ = [
     "tally_confidence",
     "task_scores",
     "token_spending",
+    "tokens_per_second",
 ]

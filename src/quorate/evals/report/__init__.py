@@ -5,6 +5,16 @@ of it: `gather` reads a bank into `data.ReportData`, from which `page` builds on
 the Markdown, CSV and PNG files beside it.
 """
 
-from .result import Comparison, EvalResult, PipelineResult, markdown, summarize, tables
+from .result import Comparison, EvalResult, PipelineResult, markdown, summarize, tables, written_together
+from .words import TOGETHER
 
-__all__ = ["Comparison", "EvalResult", "PipelineResult", "markdown", "summarize", "tables"]
+__all__ = [
+    "TOGETHER",
+    "Comparison",
+    "EvalResult",
+    "PipelineResult",
+    "markdown",
+    "summarize",
+    "tables",
+    "written_together",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..metrics import Ensembled
 from ..statistics import Estimate
 from .blocks import Blocks
 
@@ -37,6 +38,10 @@ class System:
     """Chance that any of its candidates is right: the ceiling of choosing among them."""
     k: int = 0
     """Candidates of the question that had most."""
+    tokens_per_second: float | None = None
+    """See `PipelineResult`."""
+    ensembling: Ensembled | None = None
+    """What models that write together decided together."""
     errors: int = 0
     """Questions without an answer."""
     degraded: int = 0
@@ -194,6 +199,11 @@ class ReportData:
     @property
     def samples(self) -> int:
         return sum(row.samples for row in self.rows)
+
+    @property
+    def together(self) -> bool:
+        """Whether models of some system write together."""
+        return any(system.ensembling is not None for system in self.systems)
 
     @property
     def clusters(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from .blocks import packed
 from .data import Pair, ReportData, Row
-from .words import finding, interval, money, number, p_value, signed, verdict
+from .words import TOGETHER, agreement, finding, interval, money, number, p_value, signed, verdict
 
 __all__ = ["page"]
 
@@ -42,6 +42,7 @@ def page(data: ReportData) -> str:
         scale=_scale(data),
         span=_span((*data.pairs, *data.equal)),
         uneven=len({s.questions for s in data.systems}) > 1,
+        together=TOGETHER,
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'",
@@ -139,6 +140,7 @@ def _file(name: str) -> str:
 def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
+        "agreement": agreement,
         "interval": interval,
         "money": money,
         "number": number,

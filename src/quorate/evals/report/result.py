@@ -11,10 +11,21 @@ from pydantic import Field
 
 from quorate.orchestrator.types import Frozen
 
+from ..metrics import Ensembled, ensembled, tokens_per_second
 from ..outcome import Outcome
 from ..statistics import LEVEL, Estimate, compare_paired, holm, mean_interval, pass_at_k
+from .words import TOGETHER, agreement
 
-__all__ = ["Comparison", "EvalResult", "PipelineResult", "comparisons", "markdown", "summarize", "tables"]
+__all__ = [
+    "Comparison",
+    "EvalResult",
+    "PipelineResult",
+    "comparisons",
+    "markdown",
+    "summarize",
+    "tables",
+    "written_together",
+]
 
 
 class PipelineResult(Frozen):
@@ -42,6 +53,11 @@ class PipelineResult(Frozen):
     """Money as if the pipeline ran alone, None without prices."""
     seconds: float
     """From asking to the answer under the load of the run; samples from the bank count as long as they took."""
+    tokens_per_second: float | None
+    """Of one answer: its tokens over the seconds from asking to the last one, over all candidates and under the load
+    of the run, which writes many at once; None where times are unknown."""
+    ensembling: Ensembled | None
+    """What models that write together decided together; None where none do."""
     errors: int
     """Questions without an answer."""
     degraded: int
@@ -171,6 +187,8 @@ def _summary(name: str, outcomes: Sequence[Outcome]) -> PipelineResult:
         spent=fmean(o.spent for o in outcomes),
         cost=sum(costs) / len(outcomes) if costs else None,
         seconds=fmean(o.seconds for o in outcomes),
+        tokens_per_second=tokens_per_second(outcomes),
+        ensembling=ensembled(outcomes),
         errors=len(failures),
         degraded=sum(bool(o.degraded) for o in outcomes),
         error=failures[0].message if failures else None,
@@ -179,7 +197,9 @@ def _summary(name: str, outcomes: Sequence[Outcome]) -> PipelineResult:
 
 def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
     """The result for people: heads and rows of one table of pipelines and, for several, one of pairs."""
-    head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", "tokens", "spent", "seconds", "errors"]
+    together = written_together(result)
+    more = ["tokens/s", "ensembled", "agreement"] if together else []
+    head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", "tokens", "spent", "seconds", *more, "errors"]
     rows = [
         [
             p.name,
@@ -190,6 +210,7 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
             f"{p.tokens:,.0f}",
             f"{p.spent:,.0f}",
             f"{p.seconds:.2f}",
+            *(_together(p) if together else ()),
             str(p.errors),
         ]
         for p in result.pipelines
@@ -200,6 +221,17 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
     ]
     both = [(head, rows), (["difference", "accuracy", "95 % interval", "p", "p, Holm"], pairs)]
     return both if pairs else both[:1]
+
+
+def written_together(result: EvalResult) -> bool:
+    """Whether models of some pipeline write together, token by token, so that there is more to tell."""
+    return any(p.ensembling is not None for p in result.pipelines)
+
+
+def _together(found: PipelineResult) -> Sequence[str]:
+    speed = "" if found.tokens_per_second is None else f"{found.tokens_per_second:,.1f}"
+    told = found.ensembling
+    return (speed, "", "") if told is None else (speed, f"{told.share:.3f}", agreement(told.agreement))
 
 
 def markdown(result: EvalResult) -> str:
@@ -213,6 +245,8 @@ def markdown(result: EvalResult) -> str:
     lines.append(
         "Tokens are generated ones, mean per question, as if each pipeline ran alone; spent is what was drawn."
     )
+    if written_together(result):
+        lines.append(f"\n{TOGETHER}")
     return "\n".join([*lines, *(f"\n{note}" for note in result.notes)]) + "\n"
 
 

@@ -13,7 +13,10 @@ from .data import ReportData, Row, System
 __all__ = ["sheets"]
 
 ENDS = ("accuracy", "low", "high")
-SYSTEMS = ("system", *ENDS, "pass@1", "pass@k", "k", "samples", "tokens", "prompt_tokens", "cost", "seconds")
+SYSTEMS = (
+    *("system", *ENDS, "pass@1", "pass@k", "k", "samples", "tokens", "prompt_tokens", "cost", "seconds"),
+    *("tokens_per_second", "ensembled", "agreement"),
+)
 QUESTIONS = ("id", "family", "gold", "samples", "right", "abstained", "classes", "agreement", "tokens", "top_answer")
 
 
@@ -41,7 +44,10 @@ def sheets(data: ReportData) -> dict[str, str]:
 def _system(s: System) -> Sequence[Any]:
     single, oracle = (None if e is None else e.value for e in (s.pass_1, s.pass_k))
     spent = (s.samples, s.tokens, s.prompt_tokens, s.cost, s.seconds)
-    return s.name, *_ends(s.accuracy), single, oracle, s.k, *spent, s.errors, s.degraded, s.replayed, s.best
+    told = s.ensembling
+    agreement = "; ".join(f"{model} {value}" for model, value in told.agreement.items()) if told else None
+    together = (s.tokens_per_second, told.share if told else None, agreement)
+    return s.name, *_ends(s.accuracy), single, oracle, s.k, *spent, *together, s.errors, s.degraded, s.replayed, s.best
 
 
 def _question(row: Row) -> Sequence[Any]:

@@ -63,6 +63,8 @@ def _system(found: PipelineResult, questions: int) -> System:
         pass_1=found.pass_1,
         pass_k=found.pass_k,
         k=found.k,
+        tokens_per_second=found.tokens_per_second,
+        ensembling=found.ensembling,
         errors=found.errors,
         degraded=found.degraded,
         error=found.error,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from .data import Pair, ReportData, System
-from .words import finding, interval, money, number, p_value, share, signed, verdict
+from .words import TOGETHER, agreement, finding, interval, money, number, p_value, share, signed, verdict
 
 __all__ = ["markdown_report"]
 
@@ -23,19 +23,26 @@ def markdown_report(data: ReportData, pictures: Sequence[str] = ()) -> str:
 
 
 def _systems(data: ReportData) -> str:
-    rows = list(map(_system, data.systems))
-    head = ("system", "accuracy", "95 % interval", "pass@1", "pass@k", "samples", "tokens", "cost", "seconds", "errors")
+    rows = [[*_system(s), *(_together(s) if data.together else ()), str(s.errors)] for s in data.systems]
+    more = ("tokens/s", "ensembled", "agreement") if data.together else ()
+    head = ("system", "accuracy", "95 % interval", "pass@1", "pass@k", "samples", "tokens", "cost", "seconds")
     note = (
         f"{len(data.rows):,} questions. Intervals: {data.interval}. Samples, tokens, cost, seconds: means per question."
     )
-    return f"{_table(head, rows)}\n\n{note}" if rows else note
+    note += f" {TOGETHER}" if data.together else ""
+    return f"{_table((*head, *more, 'errors'), rows)}\n\n{note}" if rows else note
 
 
 def _system(s: System) -> Sequence[str]:
     single = share(s.pass_1.value) if s.pass_1 else ""
     oracle = f"{share(s.pass_k.value)} (k={s.k})" if s.pass_k else ""
     spent = (number(s.samples, 1), number(s.tokens), money(s.cost), number(s.seconds, 2))
-    return s.name, share(s.accuracy.value), interval(s.accuracy), single, oracle, *spent, str(s.errors)
+    return s.name, share(s.accuracy.value), interval(s.accuracy), single, oracle, *spent
+
+
+def _together(s: System) -> Sequence[str]:
+    speed, told = number(s.tokens_per_second, 1), s.ensembling
+    return (speed, share(told.share), agreement(told.agreement)) if told else (speed, "", "")
 
 
 def _pairs(data: ReportData) -> list[str]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 
 from ..statistics import Estimate
 from .data import Pair, ReportData, System
 
-__all__ = ["finding", "interval", "money", "number", "p_value", "share", "signed", "verdict"]
+__all__ = ["TOGETHER", "agreement", "finding", "interval", "money", "number", "p_value", "share", "signed", "verdict"]
 
+TOGETHER = (
+    "Tokens/s: those of one answer over the seconds from asking to its last token, beside all else that ran. "
+    "Ensembled: share of its tokens that all models chose together. "
+    "Agreement: share of the drafted tokens that were a verifier's first choice."
+)
+"""What stands below figures of models that write together."""
 NBSP = "\N{NO-BREAK SPACE}"
 CLEAR = 0.05
 """Adjusted p below which a difference is called one."""
@@ -22,6 +29,13 @@ def share(value: float) -> str:
 def interval(estimate: Estimate) -> str:
     """Its two ends."""
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def agreement(by_verifier: Mapping[str, float]) -> str:
+    """A share, or those of several verifiers by name."""
+    if len(by_verifier) == 1:
+        return share(*by_verifier.values())
+    return ", ".join(f"{name} {share(value)}" for name, value in by_verifier.items())
 
 
 def signed(value: float) -> str:
