@@ -116,7 +116,8 @@ class Bank:
         by `release` or by its end.
         """
         if self._holder is None:
-            return [index for index in indices if index not in self.found(request, indices)]
+            there = self.found(request, indices)
+            return [index for index in indices if index not in there]
         self._holder.hold()
         with self._writing():
             number = self._made(request)
