@@ -13,8 +13,7 @@ from typing import Any
 
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
-from quorate.orchestrator.identity import identity
-from quorate.orchestrator.protocols import Sampler
+from quorate.orchestrator.protocols import Sampler, identity
 from quorate.orchestrator.run import Ledger, Run
 from quorate.orchestrator.types import Candidate, Question, Sampling
 

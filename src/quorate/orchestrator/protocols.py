@@ -29,7 +29,11 @@ __all__ = [
     "TokenModel",
     "Verifier",
     "draws_itself",
+    "identity",
 ]
+
+TOLD = ("kind", "model", "fingerprint", "dtype")
+"""What of a model determines its samples, where it has it, beside its name and sampling settings."""
 
 
 @runtime_checkable
@@ -85,6 +89,12 @@ def _has_sample(kind: type) -> bool:
 def draws_itself(model: Model) -> TypeGuard[Sampler]:
     """Whether a model is a `Sampler`; Python 3.11 would look at every member of the protocol at every question."""
     return _has_sample(type(model))
+
+
+def identity(model: object) -> dict[str, str]:
+    """What is known of a model that makes its samples its own, in words that are the same in every process."""
+    known = {name: getattr(model, name, None) for name in TOLD}
+    return {name: str(value) for name, value in known.items() if value is not None}
 
 
 @runtime_checkable

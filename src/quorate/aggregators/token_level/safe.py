@@ -19,9 +19,8 @@ from typing import Any, cast
 from quorate.orchestrator.agent import Agent
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.identity import identity
 from quorate.orchestrator.proposers import failure_of
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, identity
 from quorate.orchestrator.run import Run
 from quorate.orchestrator.tokens import Tokenized, TokenModel, Watching
 from quorate.orchestrator.types import (
