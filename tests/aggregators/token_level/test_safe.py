@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, Rule, Safe, safe
+from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, Mix, Rule, Safe, safe
 from quorate.aggregators.token_level.conditions import Conditions
+from quorate.aggregators.token_level.engine import Decides
 from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, UpstreamError
 from quorate.orchestrator.events import CandidateFinished, CandidateToken, Done, SynthesisToken
@@ -126,13 +127,14 @@ def unready(kind: str, seed: int, **errors: QuorateError) -> Unready:
     return made
 
 
+@pytest.mark.parametrize("rule", [None, Mix()])
 @pytest.mark.parametrize("where", ["opening", "reading"])
-async def test_a_verifier_that_is_not_there_is_left_out(where: str) -> None:
+async def test_a_verifier_that_is_not_there_is_left_out(where: str, rule: Decides | None) -> None:
     """The others write as if it had never been named, each with its own weight, and it is said why."""
     down = unready("spaces", 2, **{where: UpstreamError("no connection")})
     weights = {"spaces-2": 5.0, "words-3": 2.0}
-    answer = await asked(SAFE([model("bytes", 1), down, model("words", 3)], weights=weights))
-    rest = await asked(SAFE([model("bytes", 1), model("words", 3)], weights={"words-3": 2.0}))
+    answer = await asked(SAFE([model("bytes", 1), down, model("words", 3)], weights=weights, rule=rule), seed=5)
+    rest = await asked(SAFE([model("bytes", 1), model("words", 3)], weights={"words-3": 2.0}, rule=rule), seed=5)
     assert answer.text == rest.text
     assert [(note.code, note.detail) for note in answer.degraded] == [("verifier_lost", "spaces-2: no connection")]
     assert {stage.model for stage in answer.stages} == {"bytes-1", "words-3"}
