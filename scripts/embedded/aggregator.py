@@ -62,14 +62,22 @@ def ship(reader: Path, runs: list[Path], figures: dict[str, Path], commands: lis
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if (runs[-1] / "model" / name).exists():
-            shutil.copy(runs[-1] / "model" / name, out / name)
+            shutil.copyfile(runs[-1] / "model" / name, out / name)
     started = json.loads((reader / "training.json").read_text())
     trained = [json.loads((run / "model" / "training.json").read_text()) for run in runs]
+    for run in trained:
+        run.pop("name")  # of a folder on the machine that trained
     (out / "training.json").write_text(json.dumps({"name": NAME, "reader": started, "runs": trained}, indent=2) + "\n")
-    found = {name: json.loads(path.read_text()) | {"model": NAME} for name, path in figures.items()}
+    found = {name: _named(json.loads(path.read_text())) for name, path in figures.items()}
     (out / "figures.json").write_text(json.dumps({"commands": commands, "figures": found}, indent=1) + "\n")
     (out / "README.md").write_text(_card(started, trained, found, commands))
     return out
+
+
+def _named(figures: dict[str, Any]) -> dict[str, Any]:
+    """With the model called as it ships, not as its folder was."""
+    alone = {NAME if name == Path(figures["model"]).name else name: row for name, row in figures["alone"].items()}
+    return figures | {"model": NAME, "alone": alone}
 
 
 def _card(started: dict[str, Any], trained: list[dict[str, Any]], figures: dict[str, Any], commands: list[str]) -> str:
