@@ -62,6 +62,7 @@ class Banked(Agent):
     def __init__(self, agent: Sampler, bank: Bank) -> None:
         self.name = agent.name
         self.kind = getattr(agent, "kind", type(agent).__name__.lower())
+        self.model = getattr(agent, "model", agent.name)
         self._agent, self._bank = agent, bank
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:

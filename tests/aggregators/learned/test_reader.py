@@ -81,7 +81,8 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
     def seen(tokenizer: Tokenizer, size: int, seed: int, begun: int) -> Iterator[Batch]:
         asked.append(begun)
-        return real(tokenizer, size, seed, begun)
+        found: Iterator[Batch] = real(tokenizer, size, seed, begun)
+        return found
 
     monkeypatch.setattr(script, "batches", seen)
     monkeypatch.setattr(script, "_POOL", 2)

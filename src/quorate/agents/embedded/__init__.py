@@ -1,4 +1,4 @@
-"""Models that run in this process with transformers, three of them shipped inside the package.
+"""Models that run in this process with transformers, four of them shipped inside the package.
 
 `engine` draws tokens for rows (`cache` and `choosing` are its parts), `worker` feeds it from a thread,
 `agent` is what pipelines see; `weights` knows where models are, `chat` and `text` lead from messages to

@@ -97,11 +97,15 @@ def _agglm(parts: Parts) -> Pipeline:
 
 def _shipped(proposers: Sequence[Model]) -> Model | None:
     """The shipped aggregator, for proposers of the family that it was trained on; other models' work is beyond it."""
-    if not all(getattr(model, "kind", None) == "embedded" for model in proposers):
-        return None
     from quorate.agents.embedded import Embedded, embedded_models
 
-    return Embedded(AGGREGATOR) if AGGREGATOR in embedded_models() else None
+    def of_the_family(model: Model) -> bool:
+        # A bank that stands before an agent tells what that one is.
+        kind = getattr(model, "kind", type(model).__name__.lower())
+        return kind == "embedded" and getattr(model, "model", model.name) in shipped
+
+    shipped = embedded_models()
+    return Embedded(AGGREGATOR) if AGGREGATOR in shipped and all(map(of_the_family, proposers)) else None
 
 
 def _self_moa_seq(parts: Parts) -> Pipeline:

@@ -1,0 +1,98 @@
+"""The aggregator that ships: small, used where its proposers are, indifferent to order, and better than one sample."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from quorate.agents.embedded import Embedded
+from quorate.agents.embedded.weights import locate
+from quorate.aggregators import AggLM, SteppedAggLM
+from quorate.evals.bank import Bank
+from quorate.evals.banked import Banked
+from quorate.evals.tasks.stories import generate
+from quorate.orchestrator.catalogue import Catalogue
+from quorate.orchestrator.model import answer_of
+from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.run import Run
+from quorate.orchestrator.types import Candidate, Question, Sampling
+
+pytest.importorskip("torch")
+
+NAME = "quorate-tiny-agg"
+MEGABYTES = 6
+
+
+def test_it_is_small() -> None:
+    """All of its files together."""
+    assert sum(file.stat().st_size for file in locate(NAME).iterdir()) <= MEGABYTES * 1e6
+
+
+def test_its_figures_are_what_the_documentation_claims() -> None:
+    """Above the vote over as many samples by .05, and not below the vote over twice as many."""
+    figures = json.loads((locate(NAME) / "figures.json").read_text())["figures"]
+    found = figures["candidates of quorate-tiny-base"]
+    assert found["aggregator - majority@m"]["difference"] >= 0.05
+    assert found["aggregator - majority@m"]["p"] < 0.01
+    assert found["aggregator - majority@2m"]["low"] > 0
+    assert found["questions"] >= 1000
+
+
+@pytest.mark.parametrize("banked", [False, True])
+def test_shipped_proposers_are_aggregated_by_it(banked: bool, tmp_path: Path) -> None:
+    """With the wording that it was trained on, also where samples are kept and under any name."""
+    with Bank(tmp_path) as bank:
+        proposer: Model = Embedded(name="mine")
+        pipeline = Catalogue({"mine": Banked(proposer, bank) if banked else proposer}).resolve("agglm@8/mine")
+    assert isinstance(pipeline, Pipeline)
+    aggregator = pipeline.aggregator
+    assert isinstance(aggregator, SteppedAggLM)
+    assert [model.name for model in aggregator.models] == [NAME]
+
+
+def test_other_models_are_not(tmp_path: Path) -> None:
+    """A folder of one's own, too: the aggregator knows word problems and nothing else."""
+    shutil.copytree(locate("quorate-tiny-base"), tmp_path / "own")
+    pipeline = Catalogue({"own": Embedded(tmp_path / "own")}).resolve("agglm@8/own")
+    assert isinstance(pipeline, Pipeline)
+    assert isinstance(pipeline.aggregator, AggLM)
+    assert [model.name for model in pipeline.aggregator.models] == ["own"]
+
+
+async def test_the_order_of_the_candidates_changes_nothing() -> None:
+    """Greedy answers, for wrong, right and torn candidates."""
+    problem = generate("hard", seed=61, count=1)[0]
+    lines = problem.solution.splitlines()
+    texts = [problem.solution] * 3 + ["\n".join([*lines[:-1], f"Answer: {n}"]) for n in (3, 3, 5)]
+    candidates = [Candidate(index=i, model="m", agent="m", text=text) for i, text in enumerate(texts)]
+    aggregator = SteppedAggLM(Embedded(NAME))
+    answers = set()
+    for seed in range(4):
+        Random(seed).shuffle(candidates)
+        dealt = [c.model_copy(update={"index": i}) for i, c in enumerate(candidates)]
+        answer = await answer_of(aggregator.aggregate(Question.of(problem.question), dealt, Run(seed=seed, live=False)))
+        answers.add(answer.text)
+    assert len(answers) == 1
+    await aggregator.aclose()
+
+
+async def test_it_solves_what_its_candidates_get_wrong_and_keeps_what_they_get_right() -> None:
+    """On fresh problems: all right ones stay right, and of sets without the answer it still solves many."""
+    problems = generate("hard", seed=62, count=16)
+    aggregator = SteppedAggLM(Embedded(NAME, sampling=Sampling(temperature=0.0, max_tokens=400)))
+    kept, solved = 0, 0
+    for problem in problems:
+        wrong = problem.solution.replace(f"Answer: {problem.answer}", "Answer: 1")
+        for text in (problem.solution, wrong):
+            candidates = [Candidate(index=i, model="m", agent="m", text=text) for i in range(4)]
+            answer = await answer_of(aggregator.aggregate(Question.of(problem.question), candidates, Run(live=False)))
+            right = answer.text.strip().endswith(f"Answer: {problem.answer}")
+            kept, solved = kept + (right and text is not wrong), solved + (right and text is wrong)
+    await aggregator.aclose()
+    assert kept >= 15
+    assert solved >= 4
