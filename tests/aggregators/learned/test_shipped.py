@@ -47,8 +47,9 @@ def test_its_figures_are_what_the_documentation_claims() -> None:
 def test_shipped_proposers_are_aggregated_by_it(banked: bool, tmp_path: Path) -> None:
     """With the wording that it was trained on, also where samples are kept and under any name."""
     with Bank(tmp_path) as bank:
-        proposer: Model = Embedded(name="mine")
-        pipeline = Catalogue({"mine": Banked(proposer, bank) if banked else proposer}).resolve("agglm@8/mine")
+        proposer = Embedded(name="mine")
+        models: dict[str, Model] = {"mine": Banked(proposer, bank) if banked else proposer}
+        pipeline = Catalogue(models).resolve("agglm@8/mine")
     assert isinstance(pipeline, Pipeline)
     aggregator = pipeline.aggregator
     assert isinstance(aggregator, SteppedAggLM)
