@@ -433,3 +433,30 @@ async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
     assert Counter(c.index for candidates in results for c in candidates) == Counter(list(range(6)) * 5)
     for run, candidates in zip(runs, results, strict=True):
         assert run.ledger.usage.completion_tokens == sum(c.usage.completion_tokens for c in candidates)
+
+
+async def test_a_few_that_come_one_by_one_join_a_large_batch_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining makes all rows move, so it is done less often than samples arrive; what is said stays the same."""
+    from quorate.agents.embedded import worker
+    from quorate.agents.embedded.engine import Engine
+
+    joins: list[int] = []
+    real = Engine.join
+    monkeypatch.setattr(Engine, "join", lambda self, prompts: (joins.append(self.running), real(self, prompts))[1])
+    texts: dict[int, list[str]] = {}
+    counts: dict[int, int] = {}
+    for patience in (0, worker.PATIENCE):
+        monkeypatch.setattr(worker, "PATIENCE", patience)
+        agent, places = Embedded(sampling=Sampling(temperature=0.0, max_tokens=24)), asyncio.Semaphore(32)
+
+        async def one(number: int, agent: Embedded = agent, places: asyncio.Semaphore = places) -> str:
+            async with places:
+                question = Question.of(f"Tom has {number} apples.").sampled(max_tokens=4 + number % 20)
+                return (await agent.answer(question)).text
+
+        joins.clear()
+        texts[patience] = list(await asyncio.gather(*map(one, range(96))))
+        counts[patience] = sum(running >= 8 for running in joins)
+        await agent.aclose()
+    assert texts[0] == texts[worker.PATIENCE]
+    assert counts[worker.PATIENCE] < counts[0]

@@ -32,6 +32,12 @@ log = logging.getLogger("quorate")
 LINGER = 5.0
 """Seconds that an idle thread waits for more work."""
 
+FEW = 8
+"""Fewer samples than this part of those in the batch are few."""
+
+PATIENCE = 8
+"""Steps that a few samples wait before they join by themselves."""
+
 
 @dataclass(eq=False)
 class Draft:
@@ -116,6 +122,7 @@ class Worker:
         self._active: dict[Row, tuple[Job, Draft]] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._held = 0
         self._changed = threading.Condition()
 
     def submit(self, job: Job) -> None:
@@ -197,10 +204,15 @@ class Worker:
                 self._active.update({draft.row: (job, draft) for draft in drafts if not draft.row.done})
 
     def _choose(self) -> Iterator[tuple[Job, list[Draft]]]:
-        """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free."""
-        room = self._max_batch - len(self._active)
-        if sum(len(job.waiting) for job in self._queue) > room and room * 2 < self._max_batch:
+        """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free, and
+        a few wait some steps for company."""
+        room, waiting = self._max_batch - len(self._active), sum(len(job.waiting) for job in self._queue)
+        if waiting > room and room * 2 < self._max_batch:
             return
+        if 0 < waiting < len(self._active) // FEW and self._held < PATIENCE:
+            self._held += 1
+            return
+        self._held = 0
         while self._queue and room:
             job = self._queue[0]
             drafts, job.waiting = job.waiting[:room], job.waiting[room:]
