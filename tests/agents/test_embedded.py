@@ -438,11 +438,16 @@ async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
 async def test_a_few_that_come_one_by_one_join_a_large_batch_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joining makes all rows move, so it is done less often than samples arrive; what is said stays the same."""
     from quorate.agents.embedded import worker
-    from quorate.agents.embedded.engine import Engine
+    from quorate.agents.embedded.engine import Engine, Prompt
 
     joins: list[int] = []
     real = Engine.join
-    monkeypatch.setattr(Engine, "join", lambda self, prompts: (joins.append(self.running), real(self, prompts))[1])
+
+    def counted(engine: Engine, prompts: Sequence[Prompt]) -> None:
+        joins.append(engine.running)
+        real(engine, prompts)
+
+    monkeypatch.setattr(Engine, "join", counted)
     texts: dict[int, list[str]] = {}
     counts: dict[int, int] = {}
     for patience in (0, worker.PATIENCE):
