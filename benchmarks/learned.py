@@ -176,7 +176,10 @@ def _beside(group: list[Question]) -> dict[str, Any]:
 def read_sets(bank: Path, m: int, *, agent: str | None = None, limit: int | None = None) -> list[CandidateSet]:
     """The bank's questions that have m samples."""
     with Bank(bank, create=False) as opened:
-        return [s for s in opened.sets(agent=agent) if len(s.candidates) >= m][:limit]
+        found = [s for s in opened.sets(agent=agent) if len(s.candidates) >= m]
+    if len({(s.task, s.item) for s in found}) < len(found):
+        raise SystemExit(f"{bank} has samples of several proposers: choose one with --agent")
+    return found[:limit]
 
 
 async def outcomes(

@@ -48,7 +48,7 @@ class Curves:
         """A model's outcomes on the test bank."""
         kept = self.out / f"{name}.json"
         if not kept.is_file():
-            sets = read_sets(self.given.test, m, limit=self.given.limit)
+            sets = read_sets(self.given.test, m, agent=self.given.agent, limit=self.given.limit)
             found = asyncio.run(outcomes(model, sets, m, form=form))
             kept.write_text(json.dumps([asdict(q) for q in found]))
         return [Question(**q) for q in json.loads(kept.read_text())]
@@ -75,7 +75,8 @@ class Curves:
         """Every curve."""
         warm, m = self.asked("warm-up", str(self.given.warm), 8), 8
         prompted = self.asked("prompted", "quorate-tiny-base", m, "attempts")
-        points = {named(share): self.asked(f"easy {named(share)}", self.reinforced(share), m) for share in SHARES}
+        shares = SHARES if self.given.steps else ()
+        points = {named(share): self.asked(f"easy {named(share)}", self.reinforced(share), m) for share in shares}
         best = self.asked("shipped", self.given.model, m)
         sizes = {k: self.asked(f"k {k}", self.given.model, k) for k in SIZES if k != m} | {m: best}
         return {
@@ -89,6 +90,7 @@ class Curves:
                 "warm-up alone": _right(warm),
                 "shipped": _right(best),
             },
+            "shipped less warm-up alone": _gap(best, warm),
             "easy share": {
                 name: _right(found) | {"less the warm-up": _gap(found, warm)} for name, found in points.items()
             },
@@ -124,7 +126,7 @@ def _gap(one: list[Question], other: list[Question]) -> dict[str, Any]:
 
 
 def drawn(found: dict[str, Any], images: Path) -> None:
-    """Four figures."""
+    """A row of figures."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -137,14 +139,16 @@ def drawn(found: dict[str, Any], images: Path) -> None:
         spread = [[p["accuracy"] - p["low"] for p in part.values()], [p["high"] - p["accuracy"] for p in part.values()]]
         ax.errorbar(list(part), at, yerr=spread, fmt="o-", capsize=3, **more)
 
-    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
-    systems, share, size, k = axes.flat
+    many = 4 if found["easy share"] else 3
+    figure, axes = plt.subplots(1, many, figsize=(5 * many, 4), layout="constrained")
+    systems, size, k, *rest = axes.flat
     bars(systems, found["systems"], linestyle="none")
     systems.set_title("systems")
     systems.tick_params(axis="x", rotation=25)
-    bars(share, found["easy share"])
-    share.axhline(found["systems"]["warm-up alone"]["accuracy"], linestyle=":", color="grey")
-    share.set_title(f"easy sets as a share of hard ones, {found['steps']} steps of GRPO (dotted: none)")
+    for share in rest:
+        bars(share, found["easy share"])
+        share.axhline(found["systems"]["warm-up alone"]["accuracy"], linestyle=":", color="grey")
+        share.set_title(f"easy sets as a share of hard ones, {found['steps']} steps of GRPO (dotted: none)")
     for ax, part, title in (
         (size, found["plurality"], "votes of the leading answer, of 8"),
         (k, found["k"], "candidates"),
@@ -153,7 +157,7 @@ def drawn(found: dict[str, Any], images: Path) -> None:
         bars(ax, {name: p["vote"] for name, p in part.items()}, label="vote")
         ax.set_title(title)
         ax.legend()
-    for ax in axes.flat:
+    for ax in figure.axes:
         ax.set_ylabel("accuracy")
     figure.savefig(images / "learned-curves.png", dpi=80)
     plt.close(figure)
@@ -167,8 +171,11 @@ def main() -> None:
     arguments.add_argument("--model", default="quorate-tiny-agg")
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--images", type=Path, default=Path("docs/images"))
+    arguments.add_argument("--agent", default="quorate-tiny-base", help="whose samples of the test bank are aggregated")
     arguments.add_argument("--limit", type=int, help="test questions; all if not given")
-    arguments.add_argument("--steps", type=int, default=20, help="of GRPO, for each point of the easy-share curve")
+    arguments.add_argument(
+        "--steps", type=int, default=20, help="of GRPO, for each point of the easy-share curve; 0: without it"
+    )
     given = arguments.parse_args()
     found = Curves(given).all()
     (given.out / "curves.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -121,10 +121,11 @@ class Pilot(Figure):
 
     @property
     def yaml(self) -> str:
-        """A pipeline for quorate.yaml."""
+        """A pipeline for a quorate.yaml that has these models."""
         weights = {name: round(weight, 3) for name, weight in self.weights.items()}
         options = f", options: {{weights: {json.dumps(weights)}}}" if len(set(weights.values())) > 1 else ""
-        return f"pipelines:\n  team: {{pipeline: safe, models: {json.dumps(list(weights))}{options}}}"
+        team = f"{{pipeline: safe, models: {json.dumps(list(weights))}{options}}}"
+        return f"# in a quorate.yaml that has these under models:\npipelines:\n  team: {team}"
 
 
 @dataclass(frozen=True)
@@ -261,8 +262,11 @@ async def _write(system: SAFE, asked: _Asked) -> _Written:
                 failures.append(error)
                 return None
 
-    start = perf_counter()
     try:
+        # Loading a model and its first kernels is not its speed.
+        await one(asked.questions[0])
+        failures.clear()
+        start = perf_counter()
         found = await asyncio.gather(*(one(question) for question in asked.questions))
     finally:
         await system.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -239,7 +240,13 @@ def test_impossible_ensembles_are_refused() -> None:
         SAFE([])
     with pytest.raises(BadInput, match="cannot be asked token by token"):
         SAFE([model("bytes", 1), ScriptedModel(["4"], name="chat")])
-    for weights in ({"nobody": 1.0}, {"bytes-1": 0.0}, {"spaces-2": -1.0}):
+    for weights in (
+        {"nobody": 1.0},
+        {"bytes-1": 0.0},
+        {"spaces-2": -1.0},
+        {"spaces-2": float("nan")},
+        {"bytes-1": inf},
+    ):
         with pytest.raises(BadInput, match="weights"):
             pair(weights=weights)
 

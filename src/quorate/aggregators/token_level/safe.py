@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -375,6 +376,8 @@ def _weights(names: Sequence[str], given: Mapping[str, float]) -> list[float]:
     if strange := sorted(set(given) - set(names)):
         raise BadInput(f"weights for {', '.join(strange)}, but the models are {', '.join(names)}")
     shares = [float(given.get(name, 1.0)) for name in names]
-    if min(shares) < 0 or shares[0] == 0:
-        raise BadInput(f"weights {dict(given)}: each is at least 0, and the drafter's ({names[0]}) is above 0")
+    if not all(math.isfinite(share) and share >= 0 for share in shares) or shares[0] == 0:
+        raise BadInput(
+            f"weights {dict(given)}: each is a number of at least 0, and the drafter's ({names[0]}) is above 0"
+        )
     return shares
