@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from math import inf, nan
+from math import inf
 from typing import Any
 
 import pytest
