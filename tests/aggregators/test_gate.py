@@ -174,7 +174,7 @@ def test_by_name_with_options() -> None:
         ({"expensive": "nope"}, "option 'expensive': no pipeline named 'nope'; there is: .*self-moa"),
         ({"expensive": "gate"}, "no pipeline named 'gate'"),
         ({"cheap": "nope"}, "option 'cheap'"),
-        ({"expensive_options": {"x": 1}}, "self-moa: option 'x'"),
+        ({"expensive_options": {"x": 1}}, "agglm: option 'x'"),
         ({"rule": "nope"}, "option 'rule': no rule named 'nope'; there is: .*agreement"),
         ({"rule": "agreement", "rule_options": {"x": 1}}, "share and least"),
         ({"rule_options": {"threshold": 2}}, "threshold"),
@@ -216,7 +216,7 @@ WEATHER = Question.of("Weather?").model_copy(
 )
 
 
-@pytest.mark.parametrize(("cities", "route"), [(["Oslo"] * 4, "majority: adaptive"), (["Oslo", "Rome"], "self-moa: 1")])
+@pytest.mark.parametrize(("cities", "route"), [(["Oslo"] * 4, "majority: adaptive"), (["Oslo", "Rome"], "agglm: 1")])
 async def test_by_name_it_counts_tool_calls_too(cities: list[str], route: str) -> None:
     """Agreement is that of calls by value; where there is none, the calls are what the synthesizer reads."""
     model = ScriptedModel(["Rome it is: \\boxed{7}"])

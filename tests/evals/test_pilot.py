@@ -10,6 +10,7 @@ import pytest
 from quorate.evals.pilot import PRIOR, pilot
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.recipes import TOGETHER
+from quorate.orchestrator.tokens import Draft, DraftAsk
 from quorate.testing import ScriptedModel
 
 from .saying import Saying, saying
@@ -158,3 +159,30 @@ async def test_models_that_make_no_pilot_are_refused() -> None:
     short.context = 2
     with pytest.raises(NoAnswer, match="shorten it"):
         await pilot([saying("a", first(3)), short], QUESTIONS)
+
+
+async def test_loading_a_model_is_not_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the clock starts, the system has been opened and has answered."""
+    models = [saying("able", first(9)), saying("quick", first(8))]
+    asked: list[str] = []
+    ticks: list[list[str]] = []
+
+    def heard(model: Saying) -> None:
+        draft = model.draft
+
+        async def told(asks: Sequence[DraftAsk]) -> Sequence[Draft]:
+            asked.append(model.name)
+            return await draft(asks)
+
+        monkeypatch.setattr(model, "draft", told)
+
+    for model in models:
+        heard(model)
+
+    def tick() -> float:
+        ticks.append(sorted(set(asked)))
+        return float(len(ticks))
+
+    monkeypatch.setattr("quorate.evals.pilot.perf_counter", tick)
+    await pilot(models, QUESTIONS, gold=GOLD)
+    assert ticks == [["able"], ["able"], ["able", "quick"], ["able", "quick"]]

@@ -166,7 +166,8 @@ async def pilot(
 ) -> Pilot:
     """Lets every model answer alone, and with `trials` in all orders of drafting together.
 
-    Takes `len(models)` answers a question, with `trials` up to twice as many more, each of several models.
+    Takes `len(models)` answers a question, with `trials` up to twice as many more, each of several models; and one
+    answer of each of these before its clock starts, so that loading does not count as slowness.
 
     Args:
         models: at least two that can be asked token by token; closed afterwards.

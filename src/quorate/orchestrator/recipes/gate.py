@@ -21,7 +21,7 @@ AGREEMENT = "agreement"
 class GateOptions(Options):
     """What is called when, and what it is told."""
 
-    expensive: str = "self-moa"
+    expensive: str = "agglm"
     """The pipeline whose aggregator settles what stays open."""
     expensive_options: dict[str, Any] = Field(default={})
     """Its options."""
