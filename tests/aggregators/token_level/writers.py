@@ -1,8 +1,11 @@
-"""Tokenizers of several kinds, trained on a few lines, and formula models over them."""
+"""Tokenizers of several kinds, made of a few lines and the same in every process, and formula models over them."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -45,22 +48,42 @@ def _trained(kind: str, size: int) -> Any:
                 vocab_size=size + 256, special_tokens=["<unk>", *specials, *alphabet], show_progress=False
             )
         case "pieces":
-            tokenizer = Tokenizer(models.Unigram())
+            tokenizer = Tokenizer(models.Unigram(_pieces(["<unk>", *specials]), 0))
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
             tokenizer.decoder = decoders.Metaspace()
-            trainer = trainers.UnigramTrainer(
-                vocab_size=size, special_tokens=["<unk>", *specials], unk_token="<unk>", show_progress=False
-            )
+            tokenizer.add_special_tokens(["<unk>", *specials])
+            return tokenizer
         case _:
-            tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+            tokenizer = Tokenizer(models.WordPiece(_words(["[UNK]", *specials]), unk_token="[UNK]"))
             tokenizer.normalizer = normalizers.Lowercase()
             tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
             tokenizer.decoder = decoders.WordPiece()
-            trainer = trainers.WordPieceTrainer(
-                vocab_size=size, special_tokens=["[UNK]", *specials], show_progress=False
-            )
+            tokenizer.add_special_tokens(["[UNK]", *specials])
+            return tokenizer
     tokenizer.train_from_iterator([*LINES, *" ".join(LINES).split()], trainer)
     return tokenizer
+
+
+def _split(word: str) -> list[str]:
+    """A word, its beginning and its letters; what does not begin it is marked as WordPiece marks it."""
+    return [word, word[:3], word[0], f"##{word[3:]}", *(f"##{letter}" for letter in word)]
+
+
+def _words(specials: Sequence[str]) -> dict[str, int]:
+    # Not by WordPieceTrainer: it breaks ties by the order of a hash map, so another process has other tokens.
+    words = re.findall(r"\w+|[^\w\s]", " ".join(LINES).lower())
+    pieces = sorted({piece for word in words for piece in _split(word)} - {"##"})
+    return {piece: number for number, piece in enumerate([*specials, *pieces])}
+
+
+def _pieces(specials: Sequence[str]) -> list[tuple[str, float]]:
+    # Not by UnigramTrainer, for the same reason.
+    text = " ".join(LINES)
+    counts = Counter(text.replace(" ", "▁"))
+    for word in text.split():
+        counts.update({f"▁{word}", f"▁{word[:2]}", word[-3:]})
+    total = counts.total()
+    return [*((special, 0.0) for special in specials), *((p, math.log(n / total)) for p, n in sorted(counts.items()))]
 
 
 @cache
