@@ -117,7 +117,7 @@ async def test_over_a_pool_the_second_request_goes_elsewhere() -> None:
     async with (
         ScriptedUpstream(Fault.hang()) as slow,
         ScriptedUpstream(Reply("so 7")) as quick,
-        Hedged(Pool([endpoint(slow), endpoint(quick)]), after=0.05, share=1) as model,
+        Hedged(Pool([endpoint(slow), endpoint(quick)]), after=0.5, share=1) as model,
     ):
         vote = await (sample(model, n=2) | MajorityVote()).answer("?")
         await slow.wait_until(lambda up: up.in_flight == 0)

@@ -12,6 +12,7 @@ import pytest
 from quorate.agents.embedded import Embedded
 from quorate.agents.embedded.weights import locate
 from quorate.aggregators import AggLM, SteppedAggLM
+from quorate.aggregators.token_level import SAFE
 from quorate.evals.bank import Bank
 from quorate.evals.banked import Banked
 from quorate.evals.tasks.stories import generate
@@ -43,11 +44,13 @@ def test_its_figures_are_what_the_documentation_claims() -> None:
     assert found["questions"] >= 1000
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("banked", [False, True])
-def test_shipped_proposers_are_aggregated_by_it(banked: bool, tmp_path: Path) -> None:
-    """With the wording that it was trained on, also where samples are kept and under any name."""
+def test_shipped_proposers_are_aggregated_by_it(banked: bool, together: bool, tmp_path: Path) -> None:
+    """With the wording that it was trained on, also where samples are kept, under any name, and written together."""
     with Bank(tmp_path) as bank:
-        proposer = Embedded(name="mine")
+        members = [Embedded(f"quorate-tiny-{name}") for name in ("sum", "product")]
+        proposer = SAFE(members, name="mine") if together else Embedded(name="mine")
         models: dict[str, Model] = {"mine": Banked(proposer, bank) if banked else proposer}
         pipeline = Catalogue(models).resolve("agglm@8/mine")
     assert isinstance(pipeline, Pipeline)
@@ -57,12 +60,14 @@ def test_shipped_proposers_are_aggregated_by_it(banked: bool, tmp_path: Path) ->
 
 
 def test_other_models_are_not(tmp_path: Path) -> None:
-    """A folder of one's own, too: the aggregator knows word problems and nothing else."""
+    """A folder of one's own, too, also as one of several: the aggregator knows word problems and nothing else."""
     shutil.copytree(locate("quorate-tiny-base"), tmp_path / "own")
-    pipeline = Catalogue({"own": Embedded(tmp_path / "own")}).resolve("agglm@8/own")
-    assert isinstance(pipeline, Pipeline)
-    assert isinstance(pipeline.aggregator, AggLM)
-    assert [model.name for model in pipeline.aggregator.models] == ["own"]
+    own = Embedded(tmp_path / "own")
+    for proposer in (own, SAFE([Embedded(), own], name="own")):
+        pipeline = Catalogue({"own": proposer}).resolve("agglm@8/own")
+        assert isinstance(pipeline, Pipeline)
+        assert isinstance(pipeline.aggregator, AggLM)
+        assert list(pipeline.aggregator.models) == [proposer]
 
 
 async def test_the_order_of_the_candidates_changes_nothing() -> None:
