@@ -1,7 +1,7 @@
-"""Ship a trained aggregator: `python -m scripts.embedded.aggregator READER RUN ... --figures NAME=FILE.json ...`.
+"""Ship a trained aggregator: `python -m scripts.embedded.aggregator READER ... RUN ... --figures NAME=FILE.json ...`.
 
-READER is the folder of `scripts.embedded.reader`, each RUN one of `quorate train aggregator` that set out from the
-folder before it, and each FILE what `benchmarks/learned.py` printed of the last. Writes the weights with
+READER is a folder of `scripts.embedded.reader`, each RUN one of `quorate train aggregator`, each set out from the
+folder before it, and each FILE is what `benchmarks/learned.py` printed of the last. Writes the weights with
 `training.json`, `figures.json` and a card.
 """
 
@@ -36,9 +36,7 @@ one (AggLM, arXiv 2509.06870). {parameters:,} parameters, trained on two CPU cor
 it. It knows nothing but `stories` problems, and expects its prompt in the form of `agglm-steps`.
 
 ## Training
-1. `python -m scripts.embedded.reader --start {reader_start} --steps {reader_steps} --seed {reader_seed} --out READER`:
-   {reader_steps:,} steps of {problems} fresh problems of the training split with made-up attempts,
-   {reader_minutes} minutes.
+{readers}
 {runs}
 
 `training.json` has all settings.
@@ -56,21 +54,24 @@ Each row by `python benchmarks/learned.py --bank BANK`, on a bank of
 """
 
 
-def ship(reader: Path, runs: list[Path], figures: dict[str, Path], commands: list[str], weights: Path) -> Path:
-    """The folder of the shipped model."""
+def ship(folders: list[Path], figures: dict[str, Path], commands: list[str], weights: Path) -> Path:
+    """The folder of the shipped model; `folders` are those of readers, then those of runs."""
+    runs = [folder for folder in folders if (folder / "model").is_dir()]
     out = weights / NAME
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if (runs[-1] / "model" / name).exists():
             shutil.copyfile(runs[-1] / "model" / name, out / name)
-    started = json.loads((reader / "training.json").read_text())
+    readers = [json.loads((folder / "training.json").read_text()) for folder in folders if folder not in runs]
     trained = [json.loads((run / "model" / "training.json").read_text()) for run in runs]
     for run in trained:
         run.pop("name")  # of a folder on the machine that trained
-    (out / "training.json").write_text(json.dumps({"name": NAME, "reader": started, "runs": trained}, indent=2) + "\n")
+    for reader in readers[1:]:
+        reader["start"] = "READER"
+    (out / "training.json").write_text(json.dumps({"name": NAME, "readers": readers, "runs": trained}, indent=2) + "\n")
     found = {name: _named(json.loads(path.read_text())) for name, path in figures.items()}
     (out / "figures.json").write_text(json.dumps({"commands": commands, "figures": found}, indent=1) + "\n")
-    (out / "README.md").write_text(_card(started, trained, found, commands))
+    (out / "README.md").write_text(_card(readers, trained, found, commands))
     return out
 
 
@@ -80,19 +81,31 @@ def _named(figures: dict[str, Any]) -> dict[str, Any]:
     return figures | {"model": NAME, "alone": alone}
 
 
-def _card(started: dict[str, Any], trained: list[dict[str, Any]], figures: dict[str, Any], commands: list[str]) -> str:
+def _card(
+    readers: list[dict[str, Any]], trained: list[dict[str, Any]], figures: dict[str, Any], commands: list[str]
+) -> str:
     return _CARD.format(
         name=NAME,
         m=trained[-1]["settings"]["cut"]["m"],
-        parameters=started["parameters"],
-        reader_start=started["start"],
-        reader_steps=started["steps"],
-        reader_seed=started["settings"]["seed"],
-        reader_minutes=started["minutes"],
-        problems=started["settings"]["problems"],
-        runs="\n".join(_run(number, run) for number, run in enumerate(trained, start=2)),
+        parameters=readers[0]["parameters"],
+        readers="\n".join(_reader(number, reader) for number, reader in enumerate(readers, start=1)),
+        runs="\n".join(_run(number, run) for number, run in enumerate(trained, start=1 + len(readers))),
         tables="\n".join(_table(name, found) for name, found in figures.items()),
         commands="\n".join(f"    {command}" for command in commands),
+    )
+
+
+def _reader(number: int, reader: dict[str, Any]) -> str:
+    settings, shares = reader["settings"], reader["shares"]
+    command = f"--start {reader['start']} --steps {reader['steps']} --seed {settings['seed']}"
+    if number > 1:
+        mix = ",".join(f"{way}={share}" for way, share in shares.items())
+        command += f" --rate {settings['rate']} --decay {settings['decay']} --shares {mix}"
+        command += f" --attempts {reader['manner']}" if "manner" in reader else ""
+    return (
+        f"{number}. `python -m scripts.embedded.reader {command} --out READER`:\n"
+        f"   {reader['steps']:,} steps of {settings['problems']} fresh problems of the training split with made-up "
+        f"attempts,\n   {reader['minutes']} minutes."
     )
 
 
@@ -151,14 +164,13 @@ def _shown(value: dict[str, float]) -> str:
 def main() -> None:
     """Read the command line and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reader", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--figures", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--command", action="append", default=[], help="that made a bank, for the card")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     given = parser.parse_args()
     figures = {name: Path(path) for name, path in (pair.split("=", 1) for pair in given.figures)}
-    print(ship(given.reader, given.runs, figures, given.command, given.weights))
+    print(ship(given.folders, figures, given.command, given.weights))
 
 
 if __name__ == "__main__":

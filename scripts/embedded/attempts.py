@@ -5,39 +5,59 @@ need be seen twice.
 """
 
 import re
+from dataclasses import dataclass
 from random import Random
 
 _LINE = re.compile(r"(.*?: )(\d+) ([-+*/]) (\d+) = (\d+)$")
 SLIPS = {"+": 0.05, "-": 0.2, "*": 0.03, "/": 0.15}
 """How often `quorate-tiny-base` gets a result wrong, from its card, rounded."""
-HARD_LINES = 0.12
-"""Lines on which most attempts may fail."""
-TEMPTING = 0.6
-"""Slips that go to the one wrong result of their line that tempts most."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How problems differ: a vote over attempts is wrong where most of them slip on one line, and alike."""
+
+    eases: tuple[float, ...]
+    """Factors of `SLIPS`, one for all lines of a problem."""
+    hard_lines: float
+    """Lines on which most attempts may fail."""
+    hard: tuple[float, float]
+    """How often they do."""
+    tempting: float
+    """Slips that go to the one wrong result of their line that tempts most."""
+
+
+MANNERS = {
+    "wide": Manner(eases=(0.2, 0.5, 1.0, 1.5, 2.0), hard_lines=0.12, hard=(0.3, 0.8), tempting=0.6),
+    # Chosen for the share of right attempts of quorate-tiny-base, .56 on the hard tier, and for how often each size of
+    # plurality is wrong there.
+    "fitted": Manner(eases=(0.1, 0.3, 0.6, 1.0), hard_lines=0.15, hard=(0.05, 0.8), tempting=0.8),
+}
+"""By name: some problems easy throughout and on some little right, so that hard sets are common; or as sampled ones."""
 MISREAD = 0.01
 """Operands taken from another place."""
 SKIPPED = 0.01
 """Lines left out."""
 
 
-def attempts(solution: str, count: int, rng: Random) -> list[str]:
+def attempts(solution: str, count: int, rng: Random, manner: str = "wide") -> list[str]:
     """So many texts, each like the solution but for its slips, which later lines carry on."""
     lines = solution.splitlines()
-    # Some problems are easy throughout, on some little is right: hard sets are common.
-    ease = rng.choice((0.2, 0.5, 1.0, 1.5, 2.0))
-    risks = [_risk(line, ease, rng) for line in lines]
+    how = MANNERS[manner]
+    ease = rng.choice(how.eases)
+    risks = [_risk(line, ease, how, rng) for line in lines]
     tempting = [rng.random() for _ in lines]
-    return [_attempt(lines, risks, tempting, rng) for _ in range(count)]
+    return [_attempt(lines, risks, tempting, how.tempting, rng) for _ in range(count)]
 
 
-def _risk(line: str, ease: float, rng: Random) -> float:
+def _risk(line: str, ease: float, how: Manner, rng: Random) -> float:
     found = _LINE.match(line)
     if found is None:
         return 0.0
-    return rng.uniform(0.3, 0.8) if rng.random() < HARD_LINES else min(0.9, SLIPS[found.group(3)] * ease)
+    return rng.uniform(*how.hard) if rng.random() < how.hard_lines else min(0.9, SLIPS[found.group(3)] * ease)
 
 
-def _attempt(lines: list[str], risks: list[float], tempting: list[float], rng: Random) -> str:
+def _attempt(lines: list[str], risks: list[float], tempting: list[float], tempted: float, rng: Random) -> str:
     carried: dict[str, str] = {}
     written: list[str] = []
     last = ""
@@ -54,7 +74,7 @@ def _attempt(lines: list[str], risks: list[float], tempting: list[float], rng: R
             a = _slipped(a, Random(tempts))
         result = _worked(a, sign, b)
         if rng.random() < risk:
-            result = _slipped(result, Random(f"{tempts}/{a}/{b}") if rng.random() < TEMPTING else rng)
+            result = _slipped(result, Random(f"{tempts}/{a}/{b}") if rng.random() < tempted else rng)
         if result != gold:
             carried[gold] = result
         last = result

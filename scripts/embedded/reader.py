@@ -8,6 +8,7 @@ problem comes twice: fresh ones of the training split, attempts made up from the
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,18 +26,25 @@ from quorate.aggregators import SteppedAggLM
 from quorate.aggregators.learned.dataset import reader
 from quorate.orchestrator.types import Message, Question
 
-from .attempts import attempts
+from .attempts import MANNERS, attempts
 from .batches import Batch, _pad, training_problems
 from .train import Settings, _update, optimizers, save
 from .vocabulary import ASSISTANT, END, PAD, USER
 
+WAYS = ("set", "bare", "lone", "blind", "holes", "veiled")
+"""A problem with attempts, without them, one attempt to copy, attempts alone, attempts beside a question with gaps,
+and attempts beside working with gaps, whose results can only be read."""
 SHARES = {"set": 0.7, "bare": 0.15, "lone": 0.15}
-"""How often a problem comes with attempts, without them, or as one attempt to copy."""
+"""How often a problem comes which way."""
 FIRST = {"set": 0.3, "bare": 0.1, "lone": 0.6}
 """The same at the start: what cannot copy finds nothing in a set."""
 COPYING = 300
 """Steps over which the first shares become the later ones."""
 COUNT = 8
+HIDDEN = 0.5
+"""Numbers hidden of a question with gaps."""
+GAP = "?"
+_OPERANDS = re.compile(r"\d+ ([-+*/]) \d+ =")
 _POOL = 16
 
 
@@ -46,44 +54,76 @@ def shares_at(step: int) -> dict[str, float]:
     return {way: first + (SHARES[way] - first) * done for way, first in FIRST.items()}
 
 
+def given_shares(text: str) -> dict[str, float]:
+    """`set=0.5,blind=0.5` as a mix.
+
+    Raises:
+        argparse.ArgumentTypeError: a way is unknown, or a share no number.
+    """
+    try:
+        shares = {way: float(share) for way, share in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: give it as set=0.5,blind=0.5") from error
+    if unknown := set(shares) - set(WAYS):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(WAYS)}")
+    return shares
+
+
 def composed(
-    aggregator: SteppedAggLM, question: str, solution: str, rng: Random, shares: dict[str, float]
+    aggregator: SteppedAggLM, question: str, solution: str, rng: Random, shares: dict[str, float], manner: str = "wide"
 ) -> tuple[str, str]:
     """What is asked, and what is wanted."""
     way = rng.choices(list(shares), list(shares.values()))[0]
     if way == "bare":
         return question, solution
-    texts = attempts(solution, COUNT if way == "set" else 1, rng)
+    texts = attempts(solution, 1 if way == "lone" else COUNT, rng, manner)
+    if way == "holes":
+        question = re.sub(r"\d+", lambda number: GAP if rng.random() < HIDDEN else number[0], question)
     asked = Question.of(question)
-    if way == "lone":
+    if way in ("lone", "blind"):
         asked = asked.asking(Message(role="user", content=""))
     # Chat templates strip what is around a message.
     prompt = aggregator.placed(aggregator.prompt, asked, texts).text.strip()
-    return prompt, solution if way == "set" else texts[0]
+    if way == "veiled":
+        solution = _OPERANDS.sub(rf"{GAP} \1 {GAP} =", solution)
+    return prompt, texts[0] if way == "lone" else solution
 
 
-def batches(tokenizer: Tokenizer, size: int, seed: int, begun: int = 0) -> Iterator[Batch]:
+def batches(
+    tokenizer: Tokenizer,
+    size: int,
+    seed: int,
+    begun: int = 0,
+    mix: dict[str, float] | None = None,
+    manner: str = "wide",
+) -> Iterator[Batch]:
     """Token ids and grading weights, both (problems, length); begun at a later step, other problems."""
     rng, problems = Random(f"reader/{seed}/{begun}"), training_problems(seed + 7919 * begun)
     aggregator = reader("steps")
     assert isinstance(aggregator, SteppedAggLM)
     pad = tokenizer.token_to_id(PAD)
     for step in count(begun, _POOL):
-        rows, shares = [], shares_at(step)
+        rows, shares = [], mix or shares_at(step)
         for _ in range(size * _POOL):
             problem = next(problems)
-            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng, shares)
+            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng, shares, manner)
             asked = tokenizer.encode(f"{USER}{prompt}{ASSISTANT}").ids
-            answer = tokenizer.encode(f"{wanted}{END}").ids
-            rows.append((asked + answer, [0.0] * len(asked) + [1.0] * len(answer)))
+            answer = tokenizer.encode(f"{wanted}{END}")
+            # A gap is no answer: nothing is learned from it.
+            rows.append((asked + answer.ids, [0.0] * len(asked) + [float(GAP not in t) for t in answer.tokens]))
         rows.sort(key=lambda row: len(row[0]))
         chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
         rng.shuffle(chunks)
         yield from (_pad(chunk, pad) for chunk in chunks)
 
 
-def teach(start: Path, out: Path, settings: Settings) -> None:
-    """Train from a folder of an embedded model, log, and write the weights; run again, it goes on."""
+def teach(
+    start: Path, out: Path, settings: Settings, mix: dict[str, float] | None = None, manner: str = "wide"
+) -> None:
+    """Train from a folder of an embedded model, log, and write the weights; run again, it goes on.
+
+    `mix` holds the shares of all steps; by default they move from `FIRST` to `SHARES`.
+    """
     torch.manual_seed(settings.seed)
     start = locate(start)
     tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
@@ -94,7 +134,7 @@ def teach(start: Path, out: Path, settings: Settings) -> None:
     recent, since = list[float](), time.monotonic() - spent
     saved = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
-        for step, batch in enumerate(batches(tokenizer, settings.problems, settings.seed, begun), begun):
+        for step, batch in enumerate(batches(tokenizer, settings.problems, settings.seed, begun, mix, manner), begun):
             minutes = (time.monotonic() - since) / 60
             progress = settings.progress(step, minutes)
             if progress >= 1.0:
@@ -116,9 +156,10 @@ def teach(start: Path, out: Path, settings: Settings) -> None:
         "settings": asdict(settings),
         "steps": step,
         "minutes": round((time.monotonic() - since) / 60, 1),
-        "shares": SHARES,
-        "first": FIRST,
+        "shares": mix or SHARES,
+        "first": mix or FIRST,
         "attempts": COUNT,
+        "manner": manner,
     }
     save(model, tokenizer, out, record)
 
@@ -152,6 +193,8 @@ def main() -> None:
     length.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=0.002)
+    parser.add_argument("--shares", type=given_shares, help=f"as set=0.5,blind=0.5, of {', '.join(WAYS)}")
+    parser.add_argument("--attempts", choices=MANNERS, default="wide", help="how they are made up")
     parser.add_argument("--decay", type=float, default=0.6, help="the part of the run in which the rate falls")
     given = parser.parse_args()
     torch.set_flush_denormal(True)
@@ -165,7 +208,7 @@ def main() -> None:
         warmup=30,
         every=2.0,
     )
-    teach(given.start, given.out, settings)
+    teach(given.start, given.out, settings, given.shares, given.attempts)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ def test_the_shipped_folder_comes_from_its_own_records(tmp_path: Path) -> None:
     shipped = locate(NAME)
     training = json.loads((shipped / "training.json").read_text())
     measured = json.loads((shipped / "figures.json").read_text())
-    reader, runs = tmp_path / "reader", [tmp_path / f"run-{n}" for n, _ in enumerate(training["runs"])]
-    reader.mkdir()
-    (reader / "training.json").write_text(json.dumps(training["reader"]))
+    readers = [tmp_path / f"reader-{n}" for n, _ in enumerate(training["readers"])]
+    runs = [tmp_path / f"run-{n}" for n, _ in enumerate(training["runs"])]
+    for folder, record in zip(readers, training["readers"], strict=True):
+        folder.mkdir()
+        (folder / "training.json").write_text(json.dumps(record))
     for run, record in zip(runs, training["runs"], strict=True):
         shutil.copytree(shipped, run / "model")
         (run / "model" / "training.json").write_text(json.dumps({"name": str(run), **record}))
@@ -30,6 +32,6 @@ def test_the_shipped_folder_comes_from_its_own_records(tmp_path: Path) -> None:
         alone = {"model" if model == NAME else model: row for model, row in found["alone"].items()}
         figures[name] = tmp_path / f"{number}.json"
         figures[name].write_text(json.dumps(found | {"model": folder, "alone": alone}))
-    made = ship(reader, runs, figures, measured["commands"], tmp_path / "weights")
+    made = ship([*readers, *runs], figures, measured["commands"], tmp_path / "weights")
     for name in MADE:
         assert (made / name).read_bytes() == (shipped / name).read_bytes(), name
