@@ -110,7 +110,7 @@ def _reader(number: int, reader: dict[str, Any]) -> str:
 
 
 def _run(number: int, run: dict[str, Any]) -> str:
-    sets, share = run["data"]["train"], run["settings"]["cut"]["easy_share"]
+    sets, share = run["data"]["train"], run["data"]["settings"]["cut"]["easy_share"]
     kept = "all easy ones" if share is None else f"easy ones as {share:.0%} of the hard ones"
     stages = "; ".join(
         f"{stage['stage']} ({run['settings'][stage['stage'].replace('-', '_')]['max_steps']} steps, "
@@ -118,8 +118,8 @@ def _run(number: int, run: dict[str, Any]) -> str:
         for stage in run["stages"]
     )
     return (
-        f"{number}. `quorate train aggregator`: {stages}, on {sets['sets']:,} sets of real candidates "
-        f"({sets['hard']:,} hard, {kept}) of {sets['questions']:,} questions of the training split."
+        f"{number}. `quorate train aggregator`: {stages}, on {sets['sets']:,} sets\n   of real candidates "
+        f"({sets['hard']:,} hard, {kept}) of {sets['questions']:,} questions of the\n   training split."
     )
 
 
