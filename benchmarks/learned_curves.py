@@ -1,6 +1,6 @@
 """The shape of AggLM's results with small models, in figures: systems, easy share, plurality size, k, reinforcement.
 
-    quorate eval run -p majority@16/quorate-tiny-base --task stories --tier hard --limit 1000 --seed 90210 --out TEST
+    quorate eval run -p majority@16/quorate-tiny-base --task stories --tier hard --limit 1000 --seed 52001 --out TEST
     quorate eval run -p majority@16/quorate-tiny-base --task stories --tier hard --split train --limit 500 --seed 7001 \
         --out TRAIN
     python -m benchmarks.learned_curves --test TEST --train TRAIN --warm MODEL --out DIR
@@ -134,21 +134,27 @@ def drawn(found: dict[str, Any], images: Path) -> None:
 
     images.mkdir(parents=True, exist_ok=True)
 
-    def bars(ax: Any, part: dict[str, Any], **more: Any) -> None:
+    def bars(ax: Any, part: dict[str, Any], fmt: str = "o-", **more: Any) -> None:
         at = [p["accuracy"] for p in part.values()]
         spread = [[p["accuracy"] - p["low"] for p in part.values()], [p["high"] - p["accuracy"] for p in part.values()]]
-        ax.errorbar(list(part), at, yerr=spread, fmt="o-", capsize=3, **more)
+        ax.errorbar(list(part), at, yerr=spread, fmt=fmt, capsize=3, **more)
 
     many = 4 if found["easy share"] else 3
     figure, axes = plt.subplots(1, many, figsize=(5 * many, 4), layout="constrained")
     systems, size, k, *rest = axes.flat
-    bars(systems, found["systems"], linestyle="none")
+    bars(systems, found["systems"], "o")
     systems.set_title("systems")
     systems.tick_params(axis="x", rotation=25)
     for share in rest:
-        bars(share, found["easy share"])
-        share.axhline(found["systems"]["warm-up alone"]["accuracy"], linestyle=":", color="grey")
-        share.set_title(f"easy sets as a share of hard ones, {found['steps']} steps of GRPO (dotted: none)")
+        # What every point gains, paired: the points' own intervals share most of what makes them wide.
+        gaps = [point["less the warm-up"] for point in found["easy share"].values()]
+        gained = {
+            name: {"accuracy": gap["difference"], "low": gap["low"], "high": gap["high"]}
+            for name, gap in zip(found["easy share"], gaps, strict=True)
+        }
+        bars(share, gained)
+        share.axhline(0.0, linestyle=":", color="grey")
+        share.set_title(f"easy sets to hard ones, {found['steps']} steps of GRPO")
     for ax, part, title in (
         (size, found["plurality"], "votes of the leading answer, of 8"),
         (k, found["k"], "candidates"),
@@ -158,7 +164,7 @@ def drawn(found: dict[str, Any], images: Path) -> None:
         ax.set_title(title)
         ax.legend()
     for ax in figure.axes:
-        ax.set_ylabel("accuracy")
+        ax.set_ylabel("accuracy less the warm-up's" if ax in rest else "accuracy")
     figure.savefig(images / "learned-curves.png", dpi=80)
     plt.close(figure)
 
