@@ -28,10 +28,10 @@ def test_the_shipped_folder_comes_from_its_own_records(tmp_path: Path) -> None:
         (run / "model" / "training.json").write_text(json.dumps({"name": str(run), **record}))
     figures = {}
     for number, (name, found) in enumerate(measured["figures"].items()):
-        folder = str(runs[-1] / "model")
+        last = str(runs[-1] / "model")
         alone = {"model" if model == NAME else model: row for model, row in found["alone"].items()}
         figures[name] = tmp_path / f"{number}.json"
-        figures[name].write_text(json.dumps(found | {"model": folder, "alone": alone}))
+        figures[name].write_text(json.dumps(found | {"model": last, "alone": alone}))
     made = ship([*readers, *runs], figures, measured["commands"], tmp_path / "weights")
     for name in MADE:
         assert (made / name).read_bytes() == (shipped / name).read_bytes(), name
