@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from quorate.agents import Endpoint
 from quorate.agents.embedded import Embedded
 from quorate.agents.embedded.weights import locate
 from quorate.aggregators import AggLM, SteppedAggLM
@@ -60,10 +61,12 @@ def test_shipped_proposers_are_aggregated_by_it(banked: bool, together: bool, tm
 
 
 def test_other_models_are_not(tmp_path: Path) -> None:
-    """A folder of one's own, too, also as one of several: the aggregator knows word problems and nothing else."""
+    """Another's, and a folder of one's own, also as one of several: it knows word problems and nothing else."""
     shutil.copytree(locate("quorate-tiny-base"), tmp_path / "own")
     own = Embedded(tmp_path / "own")
-    for proposer in (own, SAFE([Embedded(), own], name="own")):
+    elsewhere = Endpoint("quorate-tiny-base", base_url="http://127.0.0.1:9/v1")
+    proposers: list[Model] = [own, SAFE([Embedded(), own], name="own"), elsewhere]
+    for proposer in proposers:
         pipeline = Catalogue({"own": proposer}).resolve("agglm@8/own")
         assert isinstance(pipeline, Pipeline)
         assert isinstance(pipeline.aggregator, AggLM)

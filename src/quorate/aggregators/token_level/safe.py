@@ -126,6 +126,11 @@ class SAFE(Agent):
         return self._with(traced=True)
 
     @property
+    def members(self) -> tuple[Model | TokenModel, ...]:
+        """Who writes."""
+        return self.models
+
+    @property
     def fingerprint(self) -> str:
         """What determines its samples beside its name: models, weights and rule."""
         models = [(_name(model), identity(model)) for model in self.models]

@@ -100,7 +100,7 @@ def _shipped(proposers: Sequence[Model]) -> Model | None:
     from quorate.agents.embedded import Embedded, embedded_models
 
     def of_the_family(model: Model) -> bool:
-        if members := getattr(model, "models", ()):  # an ensemble's answers are of its members' kind
+        if members := getattr(model, "members", ()):  # an ensemble's answers are of its members' kind
             return all(map(of_the_family, members))
         # A bank that stands before an agent tells what that one is.
         kind = getattr(model, "kind", type(model).__name__.lower())
