@@ -4,6 +4,9 @@ A start for `quorate train aggregator` where the model is small: one that has on
 from its prompt nor finds out from a bank of some thousand questions, which it remembers sooner than it reads. Here no
 problem comes twice: fresh ones of the training split, attempts made up from their working (`attempts.py`), merged as
 `agglm` merges them. Some come without attempts, so that solving stays, and some attempts come alone, to be copied.
+
+A reader that solves well looks at attempts less and less. `--start READER --shares set=0.35,...` goes on with a mix in
+which solving does not do: numbers of the question are hidden, or all of it, or what the results come from.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import count
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -58,12 +62,14 @@ def given_shares(text: str) -> dict[str, float]:
     """`set=0.5,blind=0.5` as a mix.
 
     Raises:
-        argparse.ArgumentTypeError: a way is unknown, or a share no number.
+        argparse.ArgumentTypeError: a way is unknown, or a share no positive number or 0.
     """
     try:
         shares = {way: float(share) for way, share in (part.split("=") for part in text.split(","))}
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: give it as set=0.5,blind=0.5") from error
+    if not (all(0 <= share < inf for share in shares.values()) and any(shares.values())):
+        raise argparse.ArgumentTypeError(f"{text!r}: shares are numbers of at least 0, not all 0")
     if unknown := set(shares) - set(WAYS):
         raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(WAYS)}")
     return shares

@@ -63,7 +63,7 @@ class Banked(Agent):
         self.name = agent.name
         self.kind = getattr(agent, "kind", type(agent).__name__.lower())
         self.model = getattr(agent, "model", agent.name)
-        self.members = tuple(getattr(agent, "members", ()))
+        self.members = agent.members if isinstance(agent, Agent) else ()
         self._agent, self._bank = agent, bank
 
     async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:

@@ -28,6 +28,9 @@ __all__ = ["Agent"]
 class Agent(Answering):
     """A single model: `sample` draws candidates, `stream` passes the first one through as the answer."""
 
+    members: tuple[object, ...] = ()
+    """The models that write its answers together; none where it is one model."""
+
     @abstractmethod
     def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""

@@ -105,11 +105,11 @@ def test_nothing_is_learned_from_a_gap() -> None:
         assert graded == [0.0] * start + [float(token not in (gap, pad)) for token in row[start:]]
 
 
-@pytest.mark.parametrize("text", ["set", "set=much", "sets=1", ""])
+@pytest.mark.parametrize("text", ["set", "set=much", "sets=1", "", "set=nan", "set=-1,bare=2", "set=0"])
 def test_a_mix_that_is_none_is_refused(text: str) -> None:
     """With how it is given."""
     assert given_shares("set=0.5,veiled=0.5") == {"set": 0.5, "veiled": 0.5}
-    with pytest.raises(ArgumentTypeError, match=r"set=0\.5|not among set"):
+    with pytest.raises(ArgumentTypeError, match=r"set=0\.5|not among set|at least 0"):
         given_shares(text)
 
 

@@ -36,12 +36,13 @@ def test_it_is_small() -> None:
 
 
 def test_its_figures_are_what_the_documentation_claims() -> None:
-    """Above the vote over as many samples by .05, and not below the vote over twice as many."""
+    """Above the vote over as many samples by .05, the vote over twice as many, and itself without candidates."""
     figures = json.loads((locate(NAME) / "figures.json").read_text())["figures"]
     found = figures["candidates of quorate-tiny-base"]
     assert found["aggregator - majority@m"]["difference"] >= 0.05
     assert found["aggregator - majority@m"]["p"] < 0.01
     assert found["aggregator - majority@2m"]["low"] > 0
+    assert found["alone"][NAME]["aggregator - this"]["low"] > 0
     assert found["questions"] >= 1000
 
 

@@ -24,7 +24,7 @@ LINES = (
 KINDS = ("bytes", "spaces", "pieces", "words")
 
 
-def _trained(kind: str, size: int) -> Any:
+def _made(kind: str, size: int) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     specials, alphabet = ["<|end|>", "<|user|>"], [f"<0x{byte:02X}>" for byte in range(256)]
@@ -91,7 +91,7 @@ def vocabulary(kind: str) -> TokenizerVocabulary:
     """A vocabulary of one of `KINDS`; byte fallback makes its tokens bytes and not special."""
     import json
 
-    tokenizer = _trained(kind, 320)
+    tokenizer = _made(kind, 320)
     spec = json.loads(tokenizer.to_str())
     for added in spec["added_tokens"]:
         if added["content"].startswith("<0x"):

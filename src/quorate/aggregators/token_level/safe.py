@@ -108,6 +108,7 @@ class SAFE(Agent):
         names = [_name(model) for model in models]
         shares = _weights(names, weights or {})
         self.models = tuple(model for model, share in zip(models, shares, strict=True) if share > 0)
+        self.members = self.models
         self.weights = tuple(share for share in shares if share > 0)
         self.rule: Decides = rule or safe_rule()
         self.name = name or "safe/" + "+".join(names)
@@ -124,11 +125,6 @@ class SAFE(Agent):
     def tracing(self) -> SAFE:
         """The same ensemble, keeping each token's story."""
         return self._with(traced=True)
-
-    @property
-    def members(self) -> tuple[Model | TokenModel, ...]:
-        """Who writes."""
-        return self.models
 
     @property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..agent import Agent
 from ..errors import BadInput
 from ..pipeline import Pipeline
 from .recipe import Options, Parts, Recipe
@@ -99,12 +100,12 @@ def _shipped(proposers: Sequence[Model]) -> Model | None:
     """The shipped aggregator, for proposers of the family that it was trained on; other models' work is beyond it."""
     from quorate.agents.embedded import Embedded, embedded_models
 
-    def of_the_family(model: Model) -> bool:
-        if members := getattr(model, "members", ()):  # an ensemble's answers are of its members' kind
-            return all(map(of_the_family, members))
+    def of_the_family(model: object) -> bool:
+        if isinstance(model, Agent) and model.members:  # an ensemble's answers are of its members' kind
+            return all(map(of_the_family, model.members))
         # A bank that stands before an agent tells what that one is.
         kind = getattr(model, "kind", type(model).__name__.lower())
-        return kind == "embedded" and getattr(model, "model", model.name) in shipped
+        return kind == "embedded" and getattr(model, "model", None) in shipped
 
     shipped = embedded_models()
     return Embedded(AGGREGATOR) if AGGREGATOR in shipped and all(map(of_the_family, proposers)) else None
