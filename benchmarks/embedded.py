@@ -13,10 +13,10 @@ import asyncio
 import time
 
 import torch
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents.embedded import Embedded, Loaded, load
 from quorate.agents.embedded.cache import Part, assemble, new_cache
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 
 QUESTION = Question.of(
@@ -43,8 +43,8 @@ def bare(loaded: Loaded, batch: int, tokens: int) -> float:
 
 async def agent(model: Embedded, batch: int, tokens: int, *, live: bool) -> float:
     """Tokens a second of the agent, samples that end early left out."""
-    run = Run(seed=0, live=live)
-    question = QUESTION.sampled(max_tokens=tokens)
+    run = RunContext(seed=0, live=live)
+    question = QUESTION.with_params(max_tokens=tokens)
     start = time.perf_counter()
     async for _ in model.sample(question, range(batch), run):
         pass

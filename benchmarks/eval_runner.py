@@ -29,15 +29,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from quorate.orchestrator.context import RunContext, derive_seed
 from rich.console import Console
 from rich.table import Table
 
 from quorate.agents.embedded import locate
 from quorate.agents.endpoint import discover
 from quorate.agents.endpoint.request import Dialect, chat_body, encoded
+from quorate.config.catalog import Catalog
 from quorate.evals import Selection, find_task, run_eval
-from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.run import Run, derive_seed
 
 MODEL = "quorate-tiny-base"
 READY = 180.0
@@ -72,7 +72,7 @@ def bodies(questions: int, samples: int, seed: int) -> list[bytes]:
     dialect = Dialect(n=True)
     found = []
     for item in find_task("stories").items(Selection(questions, seed)):
-        seed_of = Run(seed=derive_seed(seed, item.id)).request_seed(range(samples))
+        seed_of = RunContext(seed=derive_seed(seed, item.id)).request_seed(range(samples))
         found.append(encoded(chat_body(MODEL, item.question, dialect, n=samples, seed=seed_of, live=False)))
     return found
 
@@ -97,12 +97,12 @@ async def raw(url: str, requests: list[bytes], in_flight: int) -> Pass:
 
 async def evaluated(url: str, questions: int, samples: int, seed: int, in_flight: int) -> Pass:
     """The same through `eval run`, with a fresh bank."""
-    catalogue = Catalogue({model.name: model for model in await discover(url, n_supported=True)})
+    catalog = Catalog({model.name: model for model in await discover(url, n_supported=True)})
     try:
         with tempfile.TemporaryDirectory() as folder:
             timer = Timer()
             result = await run_eval(
-                catalogue,
+                catalog,
                 task="stories",
                 pipelines=[f"majority@{samples}/{MODEL}"],
                 limit=questions,
@@ -112,7 +112,7 @@ async def evaluated(url: str, questions: int, samples: int, seed: int, in_flight
             )
             return timer.passed(round(result.pipelines[0].spent * result.questions))
     finally:
-        await catalogue.aclose()
+        await catalog.aclose()
 
 
 async def compared(url: str, options: argparse.Namespace) -> list[tuple[Pass, Pass]]:

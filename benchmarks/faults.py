@@ -21,7 +21,7 @@ from rich.table import Table
 
 from quorate import Budget, Endpoint, MajorityVote, Pipeline, SelfMoA, sample
 from quorate.agents import Breaking, Retries
-from quorate.orchestrator.recipes import RECIPES, Parts
+from quorate.config.recipes import RECIPES, Parts
 from quorate.orchestrator.types import Answer
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 

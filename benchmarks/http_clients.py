@@ -28,11 +28,11 @@ import httpx
 from aiohttp import web
 from httpx_aiohttp import AiohttpTransport
 from openai import AsyncOpenAI, DefaultAioHttpClient
+from quorate.orchestrator.context import RunContext
 from rich.console import Console
 from rich.table import Table
 
 from quorate import Endpoint, Question
-from quorate.orchestrator.run import Run
 
 ANSWER = "Seven trays of twelve are 84 rolls; 84 - 30 = 54. Answer: 54"
 MESSAGES: Any = [{"role": "user", "content": "A bakery has 7 trays of 12 rolls. They sell 30. How many are left?"}]
@@ -98,7 +98,7 @@ async def endpoint(url: str, calls: int = 1, *, n_supported: bool = True) -> Asy
     async with Endpoint("m", base_url=url, concurrency=10_000, n_supported=n_supported) as agent:
 
         async def call() -> None:
-            async for event in agent.sample(question, range(calls), Run(live=False)):
+            async for event in agent.sample(question, range(calls), RunContext(live=False)):
                 if event.type == "candidate_finished":
                     check(event.candidate.text)
 

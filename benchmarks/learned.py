@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
+
 from quorate import Embedded
 from quorate.aggregators import AggLM, MajorityVote, SteppedAggLM
 from quorate.aggregators.learned.reward import same_answer
 from quorate.evals.bank import Bank
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.orchestrator.model import answer_of
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, CandidateSet, Sampling
+from quorate.orchestrator.types import Candidate, CandidateSet, SamplingParams
 
 IN_FLIGHT = 1000
 """More than the model takes at once: a crowd joins its batch together, where one by one each moves all rows."""
@@ -75,7 +76,7 @@ async def asked(aggregator: AggLM, found: CandidateSet, m: int, shuffles: int) -
     double = (await credit(found.candidates[: 2 * m], found.correct[: 2 * m]))[0] if enough else None
     answers, right, written = list[str | None](), list[bool](), 0
     for seed in range(shuffles):
-        run = Run(seed=seed, live=False)
+        run = RunContext(seed=seed, live=False)
         answer = await answer_of(aggregator.aggregate(found.question, candidates, run))
         answers.append(answer.answer)
         right.append(await same_answer(answer.text, found.gold or ""))
@@ -187,7 +188,7 @@ async def outcomes(
 ) -> list[Question]:
     """What the aggregator makes of each question's first m samples."""
     # Greedily, as a trained aggregator does by itself; one that was not trained is asked the same way.
-    answering = Embedded(model, sampling=Sampling(temperature=0.0, max_tokens=LONGEST))
+    answering = Embedded(model, sampling=SamplingParams(temperature=0.0, max_tokens=LONGEST))
     made = SteppedAggLM if (form or answering.aggregation_form) == "steps" else AggLM
     aggregator, gate = made(answering), asyncio.Semaphore(IN_FLIGHT)
 
@@ -203,7 +204,7 @@ async def outcomes(
 async def alone(model: str, sets: list[CandidateSet]) -> list[float]:
     """Whether its greedy answer to each bare question is right."""
     answering, gate = (
-        Embedded(model, sampling=Sampling(temperature=0.0, max_tokens=LONGEST)),
+        Embedded(model, sampling=SamplingParams(temperature=0.0, max_tokens=LONGEST)),
         asyncio.Semaphore(IN_FLIGHT),
     )
 

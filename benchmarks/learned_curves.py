@@ -29,7 +29,7 @@ SHARES: tuple[float | None, ...] = (0.0, 0.1, 0.5, 1.0, None)
 """Easy sets as a share of the hard ones; None: all."""
 SIZES = (2, 4, 8, 16)
 """k, as far as the bank goes."""
-MAIN = "from quorate.orchestrator.cli import main; main()"
+MAIN = "from quorate.cli import main; main()"
 
 
 def named(share: float | None) -> str:

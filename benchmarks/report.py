@@ -23,7 +23,7 @@ from pathlib import Path
 PER_QUESTION = 16
 FAMILIES = 40
 SLIPS = (-10, -1, 1, 2, 10)
-MAIN = "from quorate.orchestrator.cli import main; main()"
+MAIN = "from quorate.cli import main; main()"
 WORDS = [
     "so",
     "then",

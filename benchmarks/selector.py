@@ -21,8 +21,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from quorate.aggregators import default_equivalence
 from quorate.aggregators.learned.selector import Example, Pick, Spelled, example_of, fit, out_of_fold
+from quorate.cli.train.recorded import recorded_sets
 from quorate.evals.statistics import compare_paired, mean_interval
-from quorate.orchestrator.cli.train.recorded import recorded_sets
 
 SEED = 0
 GRID = {"max_iter": [50, 150], "max_leaf_nodes": [4, 12]}

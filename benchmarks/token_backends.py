@@ -176,7 +176,7 @@ async def main() -> int:
     parser.add_argument("--speed", type=int, default=10, help="questions to time; 0 for none")
     given = parser.parse_args()
     problems = generate("medium", given.seed, given.questions + given.speed, "test")
-    asked = [Question.of(p.question).sampled(temperature=0, max_tokens=given.tokens) for p in problems]
+    asked = [Question.of(p.question).with_params(temperature=0, max_tokens=given.tokens) for p in problems]
     questions, timed = asked[: given.questions], asked[given.questions :]
     reference: dict[str, list[Answer]] = {}
     fine = True

@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
+from quorate.orchestrator.context import RunContext
+
 from quorate import Candidate, Checkpoints, Embedded, MajorityVote, Question, sample
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.run import Run
 
 
 class PowerCut(BaseException):
@@ -22,7 +23,7 @@ class FailsOnce(MajorityVote):
     broken = False
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         if not self.broken:
             self.broken = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from quorate import AdaptiveConsistency, Budget, Embedded, MajorityVote, Sampling, sample
+from quorate import AdaptiveConsistency, Budget, Embedded, MajorityVote, SamplingParams, sample
 from quorate.orchestrator.events import TallyChanged
 
 QUESTION = "A bakery bakes 7 trays of 12 rolls each. It sells 30 rolls. How many rolls are left?"
@@ -23,7 +23,7 @@ async def main() -> None:
         answer = await adaptive.answer(QUESTION, seed=1)
         print(f"{answer.answer} after {len(answer.candidates)} samples: {answer.stopped}")
 
-        calm = sample(tiny, n=4, sampling=Sampling(temperature=0.7)) | MajorityVote()
+        calm = sample(tiny, n=4, sampling=SamplingParams(temperature=0.7)) | MajorityVote()
         nested = sample([vote, calm], n=2) | MajorityVote()
         answer = await nested.answer(QUESTION, seed=1)
         print(f"{nested.name}: {answer.answer}, {answer.usage.completion_tokens} tokens")

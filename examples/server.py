@@ -7,15 +7,15 @@ import asyncio
 from openai import AsyncOpenAI
 
 from quorate import Embedded, MajorityVote, sample
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.server import running
 
 
 async def main() -> None:
     tiny = Embedded("quorate-tiny-base")
     vote = (sample(tiny, n=8) | MajorityVote()).named("careful")
-    catalogue = Catalogue({"tiny": tiny}, {"careful": vote})
-    async with running(catalogue) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+    catalog = Catalog({"tiny": tiny}, {"careful": vote})
+    async with running(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
         print([model.id async for model in client.models.list()])
         reply = await client.chat.completions.create(
             model="careful",
@@ -38,7 +38,7 @@ async def main() -> None:
         )
         own = (response.model_extra or {})["quorate"]
         print(response.output_text, own["stopped"], len(own["candidates"]), "candidates")
-    await catalogue.aclose()
+    await catalog.aclose()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def composed(
         question = re.sub(r"\d+", lambda number: GAP if rng.random() < HIDDEN else number[0], question)
     asked = Question.of(question)
     if way in ("lone", "blind"):
-        asked = asked.asking(Message(role="user", content=""))
+        asked = asked.with_messages(Message(role="user", content=""))
     # Chat templates strip what is around a message.
     prompt = aggregator.placed(aggregator.prompt, asked, texts).text.strip()
     if way == "veiled":

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from .aggregators import AdaptiveConsistency as AdaptiveConsistency
     from .aggregators import MajorityVote as MajorityVote
     from .aggregators import SelfMoA as SelfMoA
+    from .config.file import load_config as load_config
     from .orchestrator.checkpoints import Checkpoints as Checkpoints
-    from .orchestrator.config import load_config as load_config
     from .orchestrator.errors import QuorateError as QuorateError
     from .orchestrator.pipeline import Pipeline as Pipeline
     from .orchestrator.run import Budget as Budget
-    from .orchestrator.sampling import Sample as Sample
+    from .orchestrator.sampling import SamplingStage as SamplingStage
     from .orchestrator.sampling import sample as sample
     from .orchestrator.types import Answer as Answer
     from .orchestrator.types import Candidate as Candidate
     from .orchestrator.types import Message as Message
     from .orchestrator.types import Question as Question
-    from .orchestrator.types import Sampling as Sampling
+    from .orchestrator.types import SamplingParams as SamplingParams
     from .orchestrator.types import Usage as Usage
 
 __version__ = "0.1.0"
@@ -60,12 +60,12 @@ _HOME = {
     "Question": "orchestrator.types",
     "QuorateError": "orchestrator.errors",
     "Recorded": "agents",
-    "Sample": "orchestrator.sampling",
+    "SamplingStage": "orchestrator.sampling",
     "Sampling": "orchestrator.types",
     "SelfMoA": "aggregators",
     "Usage": "orchestrator.types",
     "VLLM": "agents",
-    "load_config": "orchestrator.config",
+    "load_config": "config.file",
     "sample": "orchestrator.sampling",
 }
 """Where each public name lives, relative to this package."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question, Usage
 
 
@@ -16,7 +17,7 @@ from quorate.orchestrator.types import Candidate, Question, Usage
 class Drawn:
     """What came of some samples."""
 
-    run: Run
+    run: RunContext
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -61,7 +62,7 @@ async def drawn(
     indices: Sequence[int] | None = None,
 ) -> Drawn:
     """Samples of an agent, as a pipeline draws them."""
-    result = Drawn(Run(seed=seed, live=live))
+    result = Drawn(RunContext(seed=seed, live=live))
     stream = agent.sample(Question.of(question), indices or range(n), result.run)
     async with aclosing(stream) as events:
         async for event in events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import Breaking, Retries, RoundRobin, Timeouts
@@ -13,7 +14,6 @@ from quorate.aggregators import UniversalSelfConsistency
 from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateToken
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Question, Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
@@ -140,7 +140,7 @@ async def test_leaving_a_chain_counts_what_was_spent() -> None:
         ScriptedUpstream(Fault.hang(after_chunks=2)) as good,
         Fallback(endpoint(broken, "big"), endpoint(good, "small")) as model,
     ):
-        run = Run()
+        run = RunContext()
         stream = model.sample(Question.of("How many?"), [0], run)
         seen = 0
         async for event in stream:
@@ -236,7 +236,7 @@ async def test_finished_samples_that_nobody_read_are_not_lost(make: object) -> N
         first, second = endpoint(one, "m", n_supported=True), endpoint(two, "m")
         model: Agent = make(first, second)  # type: ignore[operator]
         async with model:
-            run = Run(live=False)
+            run = RunContext(live=False)
             stream = model.sample(Question.of("?"), range(3), run)
             read = []
             async for event in stream:

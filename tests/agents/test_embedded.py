@@ -16,22 +16,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents.embedded import Embedded, embedded_models, load
 from quorate.agents.embedded import weights as weights_module
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import sample
-from quorate.orchestrator.types import Candidate, Message, Question, Sampling
+from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
 from tests.orchestrator.fakes import First
 
 from .tiny import CONTEXT, build
 
 torch = pytest.importorskip("torch")
 
-TOM = Question.of("Tom has 3 apples.").sampled(max_tokens=40)
+TOM = Question.of("Tom has 3 apples.").with_params(max_tokens=40)
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +49,10 @@ async def model(tiny: Path) -> AsyncGenerator[Embedded, None]:
 
 
 async def drawn(
-    agent: Embedded, question: Question, indices: Sequence[int] = (0,), run: Run | None = None
+    agent: Embedded, question: Question, indices: Sequence[int] = (0,), run: RunContext | None = None
 ) -> list[Candidate]:
     """The candidates of these indices, by index."""
-    events = [event async for event in agent.sample(question, indices, run or Run(seed=7, live=False))]
+    events = [event async for event in agent.sample(question, indices, run or RunContext(seed=7, live=False))]
     ended = [event.candidate for event in events if isinstance(event, CandidateFinished | CandidateFailed)]
     return sorted(ended, key=lambda candidate: candidate.index)
 
@@ -70,7 +70,7 @@ def reference(tiny: Path, question: Question, tokens: int) -> list[int]:
 async def test_greedy_equals_generate(model: Embedded, tiny: Path) -> None:
     """At temperature 0 the text is that of transformers, whatever else is in the batch."""
     questions = [
-        Question.of(text).sampled(temperature=0, max_tokens=30) for text in ("Tom", "3 apples and 14", "a" * 90)
+        Question.of(text).with_params(temperature=0, max_tokens=30) for text in ("Tom", "3 apples and 14", "a" * 90)
     ]
     alone = [(await drawn(model, question))[0] for question in questions]
     together = await asyncio.gather(*(drawn(model, question) for question in questions))
@@ -102,17 +102,17 @@ async def test_seed_decides_each_sample(model: Embedded) -> None:
     first = await drawn(model, TOM, range(8))
     again = await drawn(model, TOM, range(8))
     assert [c.text for c in again] == [c.text for c in first]
-    assert [c.seed for c in first] == [Run(seed=7).sample_seed(i) for i in range(8)]
+    assert [c.seed for c in first] == [RunContext(seed=7).sample_seed(i) for i in range(8)]
     assert len({c.text for c in first}) == 8
     (third,) = await drawn(model, TOM, [3])
     assert third.text == first[3].text
-    other = await drawn(model, TOM, range(8), Run(seed=8, live=False))
+    other = await drawn(model, TOM, range(8), RunContext(seed=8, live=False))
     assert not {c.text for c in other} & {c.text for c in first}
 
 
 async def test_batch_does_not_change_samples(model: Embedded, tiny: Path) -> None:
     """In float32 samples are the same alone, beside longer and shorter questions, and in a small batch."""
-    questions = [Question.of("Tom " * size).sampled(max_tokens=5 + 7 * size) for size in range(1, 8)]
+    questions = [Question.of("Tom " * size).with_params(max_tokens=5 + 7 * size) for size in range(1, 8)]
     alone = [[c.text for c in await drawn(model, question, range(3))] for question in questions]
     together = await asyncio.gather(*(drawn(model, question, range(3)) for question in questions))
     assert [[c.text for c in candidates] for candidates in together] == alone
@@ -123,15 +123,15 @@ async def test_batch_does_not_change_samples(model: Embedded, tiny: Path) -> Non
 
 async def test_no_seed_is_random(model: Embedded) -> None:
     """Without a seed two runs differ."""
-    one, two = [await drawn(model, TOM, run=Run(live=False)) for _ in range(2)]
+    one, two = [await drawn(model, TOM, run=RunContext(live=False)) for _ in range(2)]
     assert one[0].seed is None
     assert one[0].text != two[0].text
 
 
 async def test_usage_counts_every_token_once(model: Embedded, tiny: Path) -> None:
     """The prompt is counted once a question, answers with their end token, and the ledger agrees."""
-    run = Run(seed=1, live=False)
-    candidates = await drawn(model, TOM.sampled(max_tokens=200), range(12), run)
+    run = RunContext(seed=1, live=False)
+    candidates = await drawn(model, TOM.with_params(max_tokens=200), range(12), run)
     prompt = len(load(tiny).prompt(TOM))
     assert [c.usage.prompt_tokens for c in candidates] == [prompt] + [0] * 11
     assert [c.usage.requests for c in candidates] == [1] + [0] * 11
@@ -144,7 +144,7 @@ async def test_usage_counts_every_token_once(model: Embedded, tiny: Path) -> Non
 
 async def test_end_token_is_counted(model: Embedded, tiny: Path) -> None:
     """An answer that ends by itself has one log-probability for every token, the last the end token's."""
-    candidates = await drawn(model, TOM.sampled(max_tokens=200, top_logprobs=0), range(12))
+    candidates = await drawn(model, TOM.with_params(max_tokens=200, top_logprobs=0), range(12))
     ended = next(c for c in candidates if c.finish_reason == "stop")
     assert ended.logprobs is not None
     assert len(ended.logprobs) == ended.usage.completion_tokens
@@ -154,26 +154,26 @@ async def test_end_token_is_counted(model: Embedded, tiny: Path) -> None:
 
 async def test_live_text_equals_final_text(model: Embedded) -> None:
     """The pieces join to the text, hold no half characters but broken ones, and do not change it."""
-    run = Run(seed=3)
+    run = RunContext(seed=3)
     pieces: dict[int, str] = {}
     texts: dict[int, str] = {}
-    question = TOM.sampled(max_tokens=120)
+    question = TOM.with_params(max_tokens=120)
     async for event in model.sample(question, range(6), run):
         if isinstance(event, CandidateToken):
             pieces[event.index] = pieces.get(event.index, "") + event.text
         elif isinstance(event, CandidateFinished):
             texts[event.candidate.index] = event.candidate.text
-    quiet = await drawn(model, question, range(6), Run(seed=3, live=False))
+    quiet = await drawn(model, question, range(6), RunContext(seed=3, live=False))
     assert pieces == texts == {c.index: c.text for c in quiet}
 
 
 async def test_stop_strings_end_the_text(model: Embedded) -> None:
     """The text ends before the first stop string; pieces never show any of it; its tokens are counted."""
-    (whole,) = await drawn(model, TOM.sampled(max_tokens=120))
+    (whole,) = await drawn(model, TOM.with_params(max_tokens=120))
     stop = whole.text[20:23]
     at = whole.text.index(stop)
-    run, pieces = Run(seed=7), ""
-    async for event in model.sample(TOM.sampled(max_tokens=120, stop=("never seen", stop)), [0], run):
+    run, pieces = RunContext(seed=7), ""
+    async for event in model.sample(TOM.with_params(max_tokens=120, stop=("never seen", stop)), [0], run):
         if isinstance(event, CandidateToken):
             pieces += event.text
         elif isinstance(event, CandidateFinished):
@@ -185,7 +185,7 @@ async def test_stop_strings_end_the_text(model: Embedded) -> None:
 
 async def test_logprobs_are_the_models_own(model: Embedded, tiny: Path) -> None:
     """Log-probabilities are those of the model before temperature, with the asked number of alternatives."""
-    question = TOM.sampled(max_tokens=1, temperature=0.5, top_logprobs=3)
+    question = TOM.with_params(max_tokens=1, temperature=0.5, top_logprobs=3)
     (candidate,) = await drawn(model, question)
     loaded = load(tiny)
     with torch.inference_mode():
@@ -202,9 +202,9 @@ async def test_logprobs_are_the_models_own(model: Embedded, tiny: Path) -> None:
 
 async def test_closing_drops_the_rest(model: Embedded) -> None:
     """A closed stream leaves its unfinished samples in `cut`, each token counted, and the agent serves on."""
-    run = Run(seed=5)
+    run = RunContext(seed=5)
     seen = 0
-    async with aclosing(model.sample(TOM.sampled(max_tokens=200), range(4), run)) as events:
+    async with aclosing(model.sample(TOM.with_params(max_tokens=200), range(4), run)) as events:
         async for event in events:
             seen += isinstance(event, CandidateToken)
             if seen == 12:
@@ -216,7 +216,7 @@ async def test_closing_drops_the_rest(model: Embedded) -> None:
     assert counted.completion_tokens < 800
     assert counted.requests == 1
     assert sum(c.usage.completion_tokens for c in run.cut) <= counted.completion_tokens
-    whole = await drawn(model, TOM.sampled(max_tokens=200), range(4), Run(seed=5, live=False))
+    whole = await drawn(model, TOM.with_params(max_tokens=200), range(4), RunContext(seed=5, live=False))
     for part in run.cut:
         assert whole[part.index].text.startswith(part.text.rstrip("\ufffd"))
         assert run.ledger.usage == counted
@@ -224,10 +224,10 @@ async def test_closing_drops_the_rest(model: Embedded) -> None:
 
 async def test_cancelled_task_counts(model: Embedded) -> None:
     """Cancelling the asking task does the same as closing the stream."""
-    run, started = Run(seed=5), asyncio.Event()
+    run, started = RunContext(seed=5), asyncio.Event()
 
     async def ask() -> None:
-        async with aclosing(model.sample(TOM.sampled(max_tokens=240), [0, 1], run)) as events:
+        async with aclosing(model.sample(TOM.with_params(max_tokens=240), [0, 1], run)) as events:
             async for event in events:
                 if isinstance(event, CandidateToken):
                     started.set()
@@ -248,7 +248,7 @@ async def test_prompt_too_long_is_a_failure(model: Embedded) -> None:
     assert failed.error.code == "context_length_exceeded"
     assert failed.error.status == 400
     assert str(CONTEXT) in failed.error.message
-    (tight,) = await drawn(model, Question.of("y" * (CONTEXT - 5)).sampled(max_tokens=50, stop=()))
+    (tight,) = await drawn(model, Question.of("y" * (CONTEXT - 5)).with_params(max_tokens=50, stop=()))
     assert tight.usage.prompt_tokens + tight.usage.completion_tokens <= CONTEXT
 
 
@@ -287,7 +287,7 @@ async def test_crash_fails_candidates_only(model: Embedded, monkeypatch: pytest.
 async def test_close_fails_what_runs_and_restarts(tiny: Path) -> None:
     """`aclose` ends running samples as failures; the agent can be used again."""
     agent = Embedded(tiny)
-    events = agent.sample(TOM.sampled(max_tokens=240), range(2), Run(seed=1))
+    events = agent.sample(TOM.with_params(max_tokens=240), range(2), RunContext(seed=1))
     seen: list[Event] = [await anext(events) for _ in range(4)]
     assert isinstance(seen[0], CandidateStarted)
     await agent.aclose()
@@ -314,7 +314,7 @@ def test_several_loops(tiny: Path) -> None:
 
 async def test_pipeline_of_the_agent(model: Embedded) -> None:
     """An agent proposes in a pipeline; a stage's settings are defaults below the caller's."""
-    pipeline = Pipeline(sample(model, n=5, sampling=Sampling(max_tokens=6)), First())
+    pipeline = Pipeline(sample(model, n=5, sampling=SamplingParams(max_tokens=6)), First())
     answer = await pipeline.answer("Tom has 3 apples.", seed=7)
     assert len(answer.candidates) == 5
     assert all(c.usage.completion_tokens <= 6 for c in answer.candidates)
@@ -327,9 +327,9 @@ async def test_agent_and_model_defaults(tiny: Path, tmp_path: Path) -> None:
     config = (own / "generation_config.json").read_text()
     (own / "generation_config.json").write_text(config.replace("{", '{"max_new_tokens": 3, "top_k": 1,', 1))
     question = Question.of("Tom has 3 apples.")
-    async with Embedded(own) as agent, Embedded(own, sampling=Sampling(max_tokens=5)) as other:
+    async with Embedded(own) as agent, Embedded(own, sampling=SamplingParams(max_tokens=5)) as other:
         (short,), (longer,) = await drawn(agent, question), await drawn(other, question)
-        greedy = await drawn(agent, question.sampled(temperature=0))
+        greedy = await drawn(agent, question.with_params(temperature=0))
     assert short.usage.completion_tokens == 3
     assert longer.usage.completion_tokens == 5
     assert greedy[0].text == short.text, "top_k 1 is greedy"
@@ -358,7 +358,7 @@ def test_interpreter_ends_cleanly(tiny: Path) -> None:
     program = f"""
 import asyncio
 from quorate.agents.embedded import Embedded
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.context import Run
 from quorate.orchestrator.types import Question
 
 async def main():
@@ -428,7 +428,7 @@ async def test_not_a_model(tmp_path: Path) -> None:
 async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
     """More samples than the batch holds are all drawn, and counted once."""
     async with Embedded(tiny, max_batch=4) as narrow:
-        runs = [Run(seed=i, live=False) for i in range(5)]
+        runs = [RunContext(seed=i, live=False) for i in range(5)]
         results = await asyncio.gather(*(drawn(narrow, TOM, range(6), run) for run in runs))
     assert Counter(c.index for candidates in results for c in candidates) == Counter(list(range(6)) * 5)
     for run, candidates in zip(runs, results, strict=True):
@@ -452,11 +452,11 @@ async def test_a_few_that_come_one_by_one_join_a_large_batch_together(monkeypatc
     counts: dict[int, int] = {}
     for patience in (0, worker.PATIENCE):
         monkeypatch.setattr(worker, "PATIENCE", patience)
-        agent, places = Embedded(sampling=Sampling(temperature=0.0, max_tokens=24)), asyncio.Semaphore(32)
+        agent, places = Embedded(sampling=SamplingParams(temperature=0.0, max_tokens=24)), asyncio.Semaphore(32)
 
         async def one(number: int, agent: Embedded = agent, places: asyncio.Semaphore = places) -> str:
             async with places:
-                question = Question.of(f"Tom has {number} apples.").sampled(max_tokens=4 + number % 20)
+                question = Question.of(f"Tom has {number} apples.").with_params(max_tokens=4 + number % 20)
                 return (await agent.answer(question)).text
 
         joins.clear()

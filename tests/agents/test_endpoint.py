@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
-from quorate import Endpoint, Question, Sampling, sample
+from quorate import Endpoint, Question, SamplingParams, sample
 from quorate.agents import Price, discover
 from quorate.agents.endpoint import agent as agent_module
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, TimedOut
 from quorate.orchestrator.events import CandidateFinished
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Message
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
@@ -90,7 +90,7 @@ async def test_only_what_is_set_is_sent() -> None:
 async def test_every_setting_reaches_the_server() -> None:
     """Sampling, tools, format, and fields of the server's own."""
     tool: Mapping[str, Any] = {"type": "function", "function": {"name": "add"}}
-    sampling = Sampling(
+    sampling = SamplingParams(
         temperature=0.5, top_p=0.9, top_k=40, max_tokens=7, stop=("\n",), top_logprobs=3, extra={"min_p": 0.1}
     )
     question = Question(
@@ -120,8 +120,8 @@ async def test_every_setting_reaches_the_server() -> None:
 
 async def test_the_question_goes_over_the_endpoints_defaults() -> None:
     """Field by field; a seed among the defaults counts where the run has none."""
-    defaults = Sampling(temperature=0.1, max_tokens=9, seed=3)
-    body = await body_of(Question.of("hi").sampled(temperature=0.8), sampling=defaults)
+    defaults = SamplingParams(temperature=0.1, max_tokens=9, seed=3)
+    body = await body_of(Question.of("hi").with_params(temperature=0.8), sampling=defaults)
     assert (body["temperature"], body["max_tokens"], body["seed"]) == (0.8, 9, 3)
 
 
@@ -129,7 +129,7 @@ async def test_a_body_that_json_cannot_hold_is_the_callers_fault() -> None:
     """It names where to look."""
     async with ScriptedUpstream() as up, Endpoint("m", base_url=up.url) as agent:
         with pytest.raises(BadInput, match=r"sampling\.extra"):
-            await agent.answer(Question.of("hi").sampled(extra={"x": object()}))
+            await agent.answer(Question.of("hi").with_params(extra={"x": object()}))
 
 
 async def test_the_key_and_headers_are_sent() -> None:
@@ -153,7 +153,7 @@ async def test_several_samples_travel_in_one_request(live: bool) -> None:
     ):
         result = await drawn(agent, 3, live=live, seed=8)
     [request] = up.requests
-    seed = Run(seed=8).request_seed(range(3))
+    seed = RunContext(seed=8).request_seed(range(3))
     assert (request.body["n"], request.body["seed"]) == (3, seed)
     assert result.texts == ["a b", "c", "d e f"]
     assert [c.usage.prompt_tokens for c in result.candidates] == [10, 0, 0]
@@ -175,7 +175,7 @@ async def test_a_shared_count_is_marked() -> None:
 @pytest.mark.parametrize("live", [False, True])
 async def test_logprobs_make_the_shares_exact(live: bool) -> None:
     """They are one a token; the alternatives come along."""
-    question = Question.of("?").sampled(top_logprobs=2)
+    question = Question.of("?").with_params(top_logprobs=2)
     async with (
         ScriptedUpstream(Reply(["a b", "c d e"]), refuses=("stream_options",)) as up,
         Endpoint("m", base_url=up.url) as agent,
@@ -199,7 +199,7 @@ async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
         result = await drawn(agent, 3, live=live, seed=1)
         assert len(up.requests) == 3
         again = await drawn(agent, 3, live=live, seed=1)
-    run = Run(seed=1)
+    run = RunContext(seed=1)
     assert result.texts == [f"seed {run.request_seed(range(3))}", *(f"seed {run.sample_seed(i)}" for i in (1, 2))]
     assert again.texts == [f"seed {run.sample_seed(i)}" for i in range(3)]
     assert result.spent.requests == 3
@@ -226,7 +226,7 @@ async def test_a_refusal_of_greedy_samples_is_not_remembered() -> None:
         ) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 2, question=Question.of("?").sampled(temperature=0))
+        result = await drawn(agent, 2, question=Question.of("?").with_params(temperature=0))
         assert result.texts == ["x", "x"]
         assert agent.dialect.n is None
 
@@ -299,7 +299,7 @@ async def test_max_tokens_takes_the_name_that_the_server_wants() -> None:
     """OpenAI's reasoning models want another one, and say so."""
     async with ScriptedUpstream(refuses=("max_tokens",)) as up, Endpoint("m", base_url=up.url) as agent:
         for _ in range(2):
-            await drawn(agent, question=Question.of("?").sampled(max_tokens=5))
+            await drawn(agent, question=Question.of("?").with_params(max_tokens=5))
     assert [("max_tokens" in r.body, r.body.get("max_completion_tokens")) for r in up.requests] == [
         (True, None),
         (False, 5),
@@ -309,7 +309,7 @@ async def test_max_tokens_takes_the_name_that_the_server_wants() -> None:
 
 async def test_a_refusal_that_cannot_be_helped_is_no_endless_loop() -> None:
     """The caller's own extra fields are sent whatever the server says."""
-    question = Question.of("?").sampled(extra={"stream_options": {"include_usage": True}})
+    question = Question.of("?").with_params(extra={"stream_options": {"include_usage": True}})
     async with ScriptedUpstream(refuses=("stream_options",)) as up, Endpoint("m", base_url=up.url) as agent:
         result = await drawn(agent, question=question, live=True)
     assert result.one.error is not None
@@ -409,7 +409,7 @@ async def test_a_server_that_never_counts_leaves_the_count_to_us() -> None:
 async def test_a_stage_draws_from_an_endpoint() -> None:
     """`sample(endpoint, n)` is what pipelines use."""
     async with ScriptedUpstream(Reply(["a", "b"])) as up, Endpoint("m", base_url=up.url) as agent:
-        events = [e async for e in sample(agent, n=4).stream(Question.of("?"), Run(live=False))]
+        events = [e async for e in sample(agent, n=4).stream(Question.of("?"), RunContext(live=False))]
     assert [e.candidate.text for e in events if e.type == "candidate_finished"] == ["a", "b", "a", "b"]
 
 

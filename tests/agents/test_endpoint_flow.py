@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import Endpoint, sample
 from quorate.agents import Rate, Timeouts
 from quorate.orchestrator.events import CandidateFinished, CandidateToken, Event
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Cluster, Question, Usage
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
@@ -38,7 +38,7 @@ async def test_leaving_a_stream_closes_the_request_and_counts_it(n: int, n_suppo
         ScriptedUpstream(Fault.hang(after_chunks=4)) as up,
         Endpoint("m", base_url=up.url, n_supported=n_supported) as agent,
     ):
-        run = Run(live=True)
+        run = RunContext(live=True)
         stream = agent.sample(HOW_MANY, range(n), run)
         await until_token(stream, 4 if n_supported else 4 * n)
         await stream.aclose()
@@ -56,7 +56,7 @@ async def test_leaving_a_stream_closes_the_request_and_counts_it(n: int, n_suppo
 async def test_cancelling_the_task_closes_the_request(live: bool) -> None:
     """Before any byte of the reply; the prompt was sent, so our own count of it is spent."""
     async with ScriptedUpstream(Fault.hang()) as up, Endpoint("m", base_url=up.url) as agent:
-        run = Run(live=live)
+        run = RunContext(live=live)
 
         async def draw() -> None:
             async for _ in agent.sample(HOW_MANY, [0, 1], run):
@@ -79,7 +79,7 @@ async def test_cancelling_while_waiting_for_a_place_costs_nothing() -> None:
     async with ScriptedUpstream(Fault.hang()) as up, Endpoint("m", base_url=up.url, concurrency=1) as agent:
         first = asyncio.create_task(drawn(agent))
         await up.wait_until(lambda up: up.in_flight == 1)
-        run = Run(live=False)
+        run = RunContext(live=False)
         stream = agent.sample(HOW_MANY, [0], run)
         await anext(stream)
         second = asyncio.create_task(anext(stream))
@@ -94,7 +94,7 @@ async def test_cancelling_while_waiting_for_a_place_costs_nothing() -> None:
 async def test_finished_samples_that_nobody_read_are_not_lost() -> None:
     """They are in the ledger, so they are left to the run as they are, not as cut."""
     async with ScriptedUpstream(Reply(["a", "b", "c"])) as up, Endpoint("m", base_url=up.url) as agent:
-        run = Run(live=False)
+        run = RunContext(live=False)
         stream = agent.sample(HOW_MANY, range(3), run)
         async for event in stream:
             if isinstance(event, CandidateFinished):
@@ -113,7 +113,7 @@ class FirstWins:
 async def test_a_stage_that_stops_early_keeps_the_finished_samples() -> None:
     """Candidates sum to the ledger, read or not."""
     async with ScriptedUpstream(Reply(["a", "b", "c"])) as up, Endpoint("m", base_url=up.url) as agent:
-        run = Run(live=False)
+        run = RunContext(live=False)
         stage = sample(agent, n=3, stop=FirstWins())
         events = [e async for e in stage.stream(HOW_MANY, run)]
     finished = [e.candidate for e in events if isinstance(e, CandidateFinished)]

@@ -6,12 +6,12 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.agents.endpoint import Endpoint, Price, Retries
 from quorate.orchestrator.errors import BadReply, NoAnswer
 from quorate.orchestrator.protocols import Completing
-from quorate.orchestrator.run import Budget, Run
-from quorate.orchestrator.types import Sampling
+from quorate.orchestrator.types import SamplingParams
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 
@@ -19,7 +19,7 @@ def endpoint(upstream: ScriptedUpstream, **settings: Any) -> Endpoint:
     return Endpoint("m", base_url=upstream.url, retries=Retries(attempts=1), **settings)
 
 
-async def read(model: Endpoint, run: Run, **body: Any) -> list[dict[str, Any]]:
+async def read(model: Endpoint, run: RunContext, **body: Any) -> list[dict[str, Any]]:
     return [reply async for reply in model.complete({"prompt": "a b c", **body}, run)]
 
 
@@ -30,7 +30,7 @@ async def test_an_endpoint_is_completing() -> None:
 
 async def test_usage_is_the_servers() -> None:
     """Whole and streamed alike, with what it cost."""
-    run = Run()
+    run = RunContext()
     async with ScriptedUpstream(Reply("x y", usage=(7, 2))) as up:
         model = endpoint(up, price=Price(prompt=1.0, completion=10.0))
         await read(model, run)
@@ -43,7 +43,7 @@ async def test_usage_is_the_servers() -> None:
 
 async def test_a_stream_that_is_left_counts_what_it_told() -> None:
     """By the server's running count."""
-    run = Run()
+    run = RunContext()
     async with ScriptedUpstream(Fault.hang(after_chunks=2)) as up:
         model = endpoint(up)
         async with aclosing(model.complete({"prompt": "a b c", "stream": True}, run)) as replies:
@@ -56,7 +56,7 @@ async def test_a_stream_that_is_left_counts_what_it_told() -> None:
 
 async def test_our_own_count_is_marked() -> None:
     """A server that tells no usage: a token for four characters."""
-    run = Run()
+    run = RunContext()
     async with ScriptedUpstream(Fault.hang(after_chunks=2), ignores=["stream_options"]) as up:
         model = endpoint(up)
         async with aclosing(model.complete({"prompt": "a b c", "stream": True}, run)) as replies:
@@ -69,7 +69,7 @@ async def test_our_own_count_is_marked() -> None:
 
 async def test_a_refused_request_counts_as_a_request_alone() -> None:
     """No token was read or written."""
-    run = Run()
+    run = RunContext()
     async with ScriptedUpstream(Fault.status(500)) as up:
         model = endpoint(up)
         with pytest.raises(BadReply):
@@ -81,7 +81,7 @@ async def test_a_refused_request_counts_as_a_request_alone() -> None:
 
 async def test_what_a_server_does_not_understand_is_learnt() -> None:
     """One that refuses continuous usage is asked for the last one."""
-    run = Run()
+    run = RunContext()
     async with ScriptedUpstream(Reply("x"), refuses=["stream_options.continuous_usage_stats"]) as up:
         model = endpoint(up)
         replies = await read(model, run, stream=True)
@@ -95,9 +95,9 @@ async def test_budgets_hold() -> None:
     """Tokens bound the text; seconds end it."""
     async with ScriptedUpstream([Reply("x"), Fault.hang()]) as up:
         model = endpoint(up)
-        await read(model, Run(budget=Budget(tokens=5)), max_tokens=9)
+        await read(model, RunContext(budget=Budget(tokens=5)), max_tokens=9)
         with pytest.raises(NoAnswer) as caught:
-            await read(model, Run(budget=Budget(seconds=0.05)))
+            await read(model, RunContext(budget=Budget(seconds=0.05)))
         await model.aclose()
         assert up.requests[0].body["max_tokens"] == 5
     assert (caught.value.status, caught.value.code) == (504, "budget_exhausted")
@@ -105,10 +105,10 @@ async def test_budgets_hold() -> None:
 
 async def test_the_endpoints_settings_fill_gaps() -> None:
     """What the request sets wins."""
-    settings = Sampling(temperature=0.2, max_tokens=4, extra={"min_p": 0.1})
+    settings = SamplingParams(temperature=0.2, max_tokens=4, extra={"min_p": 0.1})
     async with ScriptedUpstream(Reply("x")) as up:
         model = endpoint(up, sampling=settings)
-        await read(model, Run(), temperature=0.9)
+        await read(model, RunContext(), temperature=0.9)
         await model.aclose()
         sent = up.requests[0].body
     assert sent == {"prompt": "a b c", "model": "m", "temperature": 0.9, "max_tokens": 4, "min_p": 0.1}

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Embedded, Endpoint, Price, Retries
 from quorate.agents.endpoint.tokens import EndpointTokens
 from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
 from quorate.aggregators.token_level.writing import Count
-from quorate.orchestrator.config import load_config
+from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, BadReply, NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.model import answer_of
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
 from quorate.orchestrator.types import Answer, Message, Question, Usage
 from quorate.orchestrator.watch import CallWatch, UpstreamCall
@@ -30,7 +30,7 @@ from .speaking import Speaking
 from .tiny import CONTEXT, build
 from .watching import Notes
 
-ASKED = Question.of("Tom has 3 apples and buys 14 more.").sampled(max_tokens=24, temperature=0)
+ASKED = Question.of("Tom has 3 apples and buys 14 more.").with_params(max_tokens=24, temperature=0)
 ONCE = Retries(attempts=1)
 
 Folders = tuple[Path, Path]
@@ -137,7 +137,7 @@ async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> Non
         await pair.answer(ASKED)
         before = len(up.requests)
         busy.append(True)
-        answer = await answer_of(pair.stream(ASKED, Run(seed=3, watch=notes)))
+        answer = await answer_of(pair.stream(ASKED, RunContext(seed=3, watch=notes)))
         assert all("traceparent" in received.headers for received in up.requests[before:])
     assert {(each.call.agent, each.call.model, each.call.stage, each.call.indices) for each in notes.calls} == {
         ("tiny", "tiny", "answer", (0,)),
@@ -156,8 +156,8 @@ async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path
         file = tmp_path / "quorate.yaml"
         served = f"{{base_url: {up.url}, model: tiny, tokenizer: {folders[0]}, hedge: {{}}}}"
         file.write_text(f"models:\n  there: {served}\n  here: {{type: embedded, model: {folders[1]}}}\n")
-        catalogue = load_config(file).catalogue()
-        ensemble = catalogue.resolve("safe/there+here")
+        catalog = load_config(file).catalog()
+        ensemble = catalog.resolve("safe/there+here")
         assert isinstance(ensemble, SAFE)
         answer = await ensemble.answer(ASKED, seed=3)
     assert answer.text == (await written(*map(Embedded, folders))).text
@@ -165,7 +165,7 @@ async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path
 
 async def test_samples_repeat(folders: Folders) -> None:
     """With a temperature the server draws the drafts, by seeds that follow from the run's."""
-    hot = ASKED.sampled(temperature=1.5, max_tokens=10)
+    hot = ASKED.with_params(temperature=1.5, max_tokens=10)
     async with serving(folders[0]) as (one, _, up), serving(folders[1]) as (two, _, _):
         first, again, other = [await written(one, two, question=hot, seed=seed) for seed in (1, 1, 2)]
         seeds = {r.body["seed"] for r in up.requests if r.body.get("seed") is not None}
@@ -288,7 +288,7 @@ async def test_the_server_s_own_template(folders: Folders) -> None:
 
 async def test_a_question_beyond_the_context(folders: Folders) -> None:
     """The drafter's is an error of status 400; a verifier's loses the verifier."""
-    long = Question.of("apples " * 400).sampled(max_tokens=8, temperature=0)
+    long = Question.of("apples " * 400).with_params(max_tokens=8, temperature=0)
     async with serving(folders[0]) as (agent, _, up):
         with pytest.raises(NoAnswer, match="shorten") as raised:
             await written(agent, Embedded(folders[1]), question=long)
@@ -304,7 +304,7 @@ async def test_a_question_beyond_the_context(folders: Folders) -> None:
 async def test_a_context_that_nobody_told(folders: Folders) -> None:
     """The server's own refusal, where it has less room than was known."""
     about = {"root": str(folders[0]), "max_model_len": 100 * CONTEXT}
-    long = Question.of("apples " * 400).sampled(max_tokens=8, temperature=0)
+    long = Question.of("apples " * 400).with_params(max_tokens=8, temperature=0)
     async with serving(folders[0], about=about) as (agent, _, _):
         with pytest.raises(NoAnswer, match="maximum context length") as raised:
             await written(agent, Embedded(folders[1]), question=long)
@@ -329,7 +329,7 @@ GARBAGE = Raw([b'{"choices": []}'], content_type="application/json")
 @pytest.mark.parametrize("step", [Fault.close(), Fault.status(500), GARBAGE])
 async def test_a_verifier_that_dies_midway(folders: Folders, step: Step) -> None:
     """The rest go on, the answer is whole and says whom it lost; what the verifier had cost stays counted."""
-    question = ASKED.sampled(max_tokens=60)
+    question = ASKED.with_params(max_tokens=60)
     async with serving(folders[1], dying(3, step)) as (agent, speaking, _):
         answer = await written(Embedded(folders[0]), agent, question=question)
     assert answer.text
@@ -345,7 +345,7 @@ async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
     """Nobody can go on without it: the failure has the server's status."""
     async with serving(folders[0], dying(3, Fault.status(503, "gone"))) as (agent, _, _):
         with pytest.raises(NoAnswer, match="gone") as raised:
-            await written(agent, Embedded(folders[1]), question=ASKED.sampled(max_tokens=60))
+            await written(agent, Embedded(folders[1]), question=ASKED.with_params(max_tokens=60))
     assert raised.value.status == 503
 
 
@@ -387,7 +387,7 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
 async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
     """Whoever stops listening leaves no request behind; what it may have cost is in the ledger, marked as a guess."""
     async with serving(folders[0], dying(3, Fault.hang())) as (agent, speaking, up):
-        run = Run(seed=3, watch=(notes := Notes()))
+        run = RunContext(seed=3, watch=(notes := Notes()))
         pair = SAFE([agent, Embedded(folders[1])])
         task = asyncio.create_task(_all(pair, run))
         await up.wait_until(lambda up: up.in_flight == 1 and completions(up) == 4)
@@ -409,8 +409,8 @@ def completions(up: ScriptedUpstream) -> int:
     return sum(received.path == "/v1/completions" for received in up.requests)
 
 
-async def _all(model: SAFE, run: Run) -> None:
-    async for _ in model.sample(ASKED.sampled(max_tokens=60), [0], run):
+async def _all(model: SAFE, run: RunContext) -> None:
+    async for _ in model.sample(ASKED.with_params(max_tokens=60), [0], run):
         pass
 
 

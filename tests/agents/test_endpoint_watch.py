@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import Retries, ScoreModel
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.events import CandidateToken, Event
 from quorate.orchestrator.model import answer_of
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question, Usage
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -37,7 +37,7 @@ async def test_a_call_is_told_from_the_first_try_to_what_it_used(live: bool) -> 
         ScriptedUpstream(script) as up,
         Endpoint("m", base_url=up.url, name="box", retries=Retries(backoff=0.01)) as agent,
     ):
-        run = Run(live=live, watch=notes)
+        run = RunContext(live=live, watch=notes)
         await answer_of(agent.stream(QUESTION, run))
     [noted] = notes.calls
     assert noted.log == ["sent", "upstream_bad_reply 503", "sent", "answered", "ok"]
@@ -52,7 +52,7 @@ async def test_calls_of_nested_pipelines_are_told_with_their_place() -> None:
     notes = Notes()
     async with ScriptedUpstream(Reply("4")) as up, Endpoint("m", base_url=up.url, n_supported=False) as agent:
         vote = sample(sample(agent, n=2) | MajorityVote(), n=2) | MajorityVote()
-        await answer_of(vote.stream(QUESTION, Run(live=False, watch=notes)))
+        await answer_of(vote.stream(QUESTION, RunContext(live=False, watch=notes)))
     assert (
         sorted((c.call.thread, c.call.stage) for c in notes.calls)
         == [("/sample.0", "sample")] * 2 + [("/sample.1", "sample")] * 2
@@ -66,7 +66,7 @@ async def test_a_cancelled_call_is_told_as_such() -> None:
     """With what its stream had told that it used."""
     notes = Notes()
     async with ScriptedUpstream(Fault.hang(after_chunks=3)) as up, Endpoint("m", base_url=up.url) as agent:
-        run = Run(live=True, watch=notes)
+        run = RunContext(live=True, watch=notes)
         await upto_token(agent.sample(QUESTION, [0], run))
     [noted] = notes.calls
     assert noted.log == ["sent", "answered", "cancelled"]
@@ -81,7 +81,7 @@ async def test_a_call_that_fails_for_good_is_told_by_its_code() -> None:
         ScriptedUpstream([Reply("0.5"), Fault.status(401)]) as up,
         ScoreModel("rm", base_url=up.url, retries=Retries(attempts=1)) as verifier,
     ):
-        run = Run(watch=notes)
+        run = RunContext(watch=notes)
         await verifier.metered_score(QUESTION, candidate, run)
         with pytest.raises(UpstreamError):
             await verifier.metered_score(QUESTION, candidate, run)

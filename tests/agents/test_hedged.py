@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Hedged, MajorityVote, Pool, sample
 from quorate.agents import Retries, Timeouts
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question, Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 
@@ -130,7 +130,7 @@ async def test_over_a_pool_the_second_request_goes_elsewhere() -> None:
 async def test_leaving_ends_both(steps: tuple[Step, Step]) -> None:
     """Both are cancelled upstream; one cut candidate carries what both have cost."""
     async with ScriptedUpstream(then(*steps)) as up, Hedged(endpoint(up), after=0.05) as model:
-        run = Run()
+        run = RunContext()
 
         async def read() -> None:
             async for _ in model.sample(Question.of("How many?"), [0], run):

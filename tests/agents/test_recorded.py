@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Question, Recorded
 from quorate.orchestrator.errors import DataError, NoAnswer
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Usage
 
 from .asking import drawn
@@ -108,7 +108,7 @@ async def test_tokens_come_where_somebody_reads_them() -> None:
 async def test_leaving_early_loses_no_accounts() -> None:
     """What was not read was not spent."""
     agent = Recorded([{"question": "q", "answers": [{"text": "a b", "usage": {"completion_tokens": 2}}] * 3}])
-    run = Run(live=True)
+    run = RunContext(live=True)
     stream = agent.sample(Question.of("q"), range(3), run)
     for _ in range(4):
         await anext(stream)

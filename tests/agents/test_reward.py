@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import RerankModel, RewardModel, ScoreModel
 from quorate.agents.endpoint import Price, Retries
 from quorate.agents.reward import Scorer
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, UpstreamError
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
@@ -20,9 +20,9 @@ KINDS: tuple[type[Scorer], ...] = (RewardModel, ScoreModel, RerankModel)
 PATHS = {RewardModel: "/pooling", ScoreModel: "/v1/score", RerankModel: "/v1/rerank"}
 
 
-async def scored(kind: type[Scorer], *steps: Step, run: Run | None = None) -> float:
+async def scored(kind: type[Scorer], *steps: Step, run: RunContext | None = None) -> float:
     async with ScriptedUpstream(steps) as up, kind("rm", base_url=up.url, retries=Retries(attempts=1)) as verifier:
-        return await verifier.metered_score(QUESTION, CANDIDATE, run or Run())
+        return await verifier.metered_score(QUESTION, CANDIDATE, run or RunContext())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,7 +59,7 @@ async def test_token_rewards_count_by_the_last(data: str) -> None:
 
 async def test_what_it_spends_is_booked_in_the_run() -> None:
     """Prompt tokens by the server's count, one request, at the price."""
-    run = Run(stage="aggregate")
+    run = RunContext(stage="aggregate")
     async with ScriptedUpstream([Reply("1", usage=(40, 0))]) as up:
         verifier = RewardModel("rm", base_url=up.url, price=Price(prompt=2, completion=0))
         await verifier.metered_score(QUESTION, CANDIDATE, run)
@@ -72,7 +72,7 @@ async def test_what_it_spends_is_booked_in_the_run() -> None:
 
 async def test_without_a_count_tokens_are_estimated() -> None:
     """From the size of the request, and marked."""
-    run = Run(stage="aggregate")
+    run = RunContext(stage="aggregate")
     await scored(ScoreModel, Fault.malformed(b'{"data": [{"score": 1}]}'), run=run)
     assert run.ledger.usage.prompt_tokens > 0
     assert run.ledger.usage.estimated
@@ -105,7 +105,7 @@ async def test_a_refusal_keeps_its_words_and_status(step: Step) -> None:
 
 async def test_a_busy_server_is_asked_again() -> None:
     """By the same rules as a chat endpoint; every request is counted."""
-    run = Run(stage="aggregate")
+    run = RunContext(stage="aggregate")
     async with ScriptedUpstream([Fault.status(503), Reply("2")]) as up:
         verifier = RerankModel("rm", base_url=up.url, retries=Retries(backoff=0.01))
         assert await verifier.metered_score(QUESTION, CANDIDATE, run) == 2
@@ -115,7 +115,7 @@ async def test_a_busy_server_is_asked_again() -> None:
 
 async def test_leaving_ends_the_request() -> None:
     """The server sees the client go, and the part that it may have read is booked as an estimate."""
-    run = Run(stage="aggregate")
+    run = RunContext(stage="aggregate")
     async with ScriptedUpstream([Fault.hang()]) as up, RewardModel("rm", base_url=up.url) as verifier:
         task = asyncio.create_task(verifier.metered_score(QUESTION, CANDIDATE, run))
         await up.wait_until(lambda up: up.in_flight == 1)

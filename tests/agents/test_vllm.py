@@ -11,7 +11,7 @@ import pytest
 from quorate.agents.vllm import VLLM
 from quorate.agents.vllm.draft import Draft, failed, settings
 from quorate.orchestrator.errors import MissingExtra
-from quorate.orchestrator.types import Candidate, Sampling
+from quorate.orchestrator.types import Candidate, SamplingParams
 
 BLANK = Candidate(index=2, model="m", seed=5)
 
@@ -35,9 +35,9 @@ def test_names(tmp_path: Path) -> None:
 
 def test_settings_are_translated() -> None:
     """Only what is set reaches vLLM, with its own names, extra ones included."""
-    given = Sampling(temperature=0.5, stop=("x",), top_logprobs=2, extra={"min_p": 0.1, "chat_template_kwargs": {}})
+    given = SamplingParams(temperature=0.5, stop=("x",), top_logprobs=2, extra={"min_p": 0.1, "chat_template_kwargs": {}})
     assert settings(given) == {"temperature": 0.5, "stop": ["x"], "logprobs": 2, "min_p": 0.1}
-    assert settings(Sampling()) == {}
+    assert settings(SamplingParams()) == {}
 
 
 def test_deltas_add_up() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.aggregators.equivalence.algebra import Algebra
 from quorate.aggregators.equivalence.mathematics import MathEquivalence
-from quorate.orchestrator.events import CandidateStarted, Done, Event, SynthesisToken
+from quorate.orchestrator.events import AnswerToken, CandidateStarted, Done, Event
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Failure, FinishReason, Question, Usage
 
 __all__ = ["Exact", "NoAlgebra", "Writer", "aggregated", "candidate", "failed", "happened"]
@@ -36,10 +37,10 @@ class Writer:
         self.words = words
         self.done = done
         self.asked: list[Question] = []
-        self.runs: list[Run] = []
+        self.runs: list[RunContext] = []
         self.closed = False
 
-    async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+    async def stream(self, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
         self.asked.append(question)
         self.runs.append(run)
         yield CandidateStarted(index=0, model=self.name)
@@ -50,7 +51,7 @@ class Writer:
                     raise word
                 thought = word.startswith("~")
                 text += "" if thought else word
-                yield SynthesisToken(text=word.removeprefix("~"), reasoning=thought)
+                yield AnswerToken(text=word.removeprefix("~"), reasoning=thought)
             if self.done:
                 yield Done(answer=Answer(text=text, model=self.name))
         finally:
@@ -70,14 +71,14 @@ def failed(index: int) -> Candidate:
     return Candidate(index=index, model="m", text="\\boxed{1}", error=Failure(code="boom", message="no luck"))
 
 
-async def happened(aggregator: Aggregator, candidates: Sequence[Candidate], run: Run | None = None) -> list[Event]:
+async def happened(aggregator: Aggregator, candidates: Sequence[Candidate], run: RunContext | None = None) -> list[Event]:
     """All events of an aggregation."""
-    run = run or Run(seed=1, stage="aggregate")
+    run = run or RunContext(seed=1, stage="aggregate")
     return [event async for event in aggregator.aggregate(Question.of("What?"), candidates, run)]
 
 
 async def aggregated(aggregator: Aggregator, candidates: Sequence[Candidate], seed: int | None = 1) -> Answer:
     """The answer of an aggregation that has no other events."""
-    [event] = await happened(aggregator, candidates, Run(seed=seed, stage="aggregate"))
+    [event] = await happened(aggregator, candidates, RunContext(seed=seed, stage="aggregate"))
     assert isinstance(event, Done)
     return event.answer

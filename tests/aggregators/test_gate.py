@@ -7,18 +7,18 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import AdaptiveConsistency, Agreement, Gate, SelfMoA
 from quorate.aggregators.synthesis import RandomMember
-from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.cli.show import answer_json
+from quorate.cli.show import answer_json
+from quorate.config.catalog import Catalog
+from quorate.config.recipes import RECIPES, Parts
+from quorate.config.recipes.synthesis import RECIPES as SYNTHESIS
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done, Event, SynthesisToken
+from quorate.orchestrator.events import AnswerToken, Done, Event
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.recipes import RECIPES, Parts
-from quorate.orchestrator.recipes.synthesis import RECIPES as SYNTHESIS
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question
 from quorate.testing import ScriptedModel
 
@@ -82,7 +82,7 @@ class Judge:
         self.events = events
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         for event in self.events:
             if isinstance(event, Exception):
@@ -102,7 +102,7 @@ async def test_an_expensive_one_that_fails_is_replaced_by_the_cheap_one(events: 
 
 async def test_a_failure_after_words_that_were_read() -> None:
     """What was streamed cannot be taken back: it stays the text, marked."""
-    told = Judge(SynthesisToken(text="It is 5"), ValueError("bug"))
+    told = Judge(AnswerToken(text="It is 5"), ValueError("bug"))
     *_, done = await happened(Gate(told, cheap=vote()), boxed(3, 4, 4))
     assert isinstance(done, Done)
     assert (done.answer.text, done.answer.finish_reason) == ("It is 5", "error")
@@ -110,7 +110,7 @@ async def test_a_failure_after_words_that_were_read() -> None:
 
 async def test_out_of_budget_the_cheap_one_answers() -> None:
     """The expensive one is not even asked."""
-    run = Run(seed=1, stage="aggregate", budget=Budget(seconds=1e-9))
+    run = RunContext(seed=1, stage="aggregate", budget=Budget(seconds=1e-9))
     answer = await aggregation(Gate(Judge(AssertionError("asked")), cheap=vote()), boxed(3, 4, 4), run)
     assert (answer.answer, answer.degraded[0].code) == ("4", "budget_exhausted")
 
@@ -188,8 +188,8 @@ def test_mistakes_are_named(options: dict[str, object], says: str) -> None:
 
 async def test_on_the_wire() -> None:
     """`gate@8/model` is a pipeline like any other."""
-    catalogue = Catalogue({"m": ScriptedModel(["\\boxed{4}"], name="m")})
-    answer = await catalogue.resolve("gate@8/m").answer("?", seed=1)  # type: ignore[attr-defined]
+    catalog = Catalog({"m": ScriptedModel(["\\boxed{4}"], name="m")})
+    answer = await catalog.resolve("gate@8/m").answer("?", seed=1)  # type: ignore[attr-defined]
     assert (answer.model, answer.answer, len(answer.candidates)) == ("gate@8/m", "4", 4)
 
 
@@ -245,4 +245,4 @@ async def test_the_command_line_tells_the_route() -> None:
     """In its JSON where there is one."""
     answer = await aggregation(gate(ScriptedModel(["\\boxed{7}"])), boxed(3, 4))
     assert answer_json(answer)["route"] == answer.route
-    assert "route" not in answer_json(answer.with_(route=None))
+    assert "route" not in answer_json(answer.replace(route=None))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate import Pipeline, sample
 from quorate.aggregators import Choices, MajorityVote
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import Aggregator, Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Candidate
 from tests.orchestrator.fakes import Texts
 
@@ -57,7 +57,7 @@ async def test_the_order_of_the_candidates_does_not_matter(
     shuffled = list(candidates)
     shuffler.shuffle(shuffled)
     first, second = await aggregated(vote(), candidates, seed), await aggregated(vote(), shuffled, seed)
-    assert first.with_(candidates=()) == second.with_(candidates=())
+    assert first.replace(candidates=()) == second.replace(candidates=())
 
 
 @given(candidate_lists(), st.randoms(use_true_random=False))
@@ -182,7 +182,7 @@ async def test_in_a_pipeline() -> None:
     """It composes, tallies while samples arrive, and satisfies its protocols."""
     majority = MajorityVote(Choices("ABCD"), Exact())
     assert isinstance(majority, Aggregator)
-    assert isinstance(majority, Tallier)
+    assert isinstance(majority, VoteCounter)
     pipeline = sample(Texts("(A)", "(B)", "The answer is B", "?!"), n=4) | majority
     assert isinstance(pipeline, Pipeline)
     answer = await pipeline.answer("Which?")
@@ -202,4 +202,4 @@ async def test_any_equivalence_will_do() -> None:
     assert [c.votes for c in await majority.tally(candidates)] == [2, 1]
     await majority.aclose()
     assert repr(majority) == "MajorityVote()"
-    assert Run().stage == "answer"
+    assert RunContext().stage == "answer"

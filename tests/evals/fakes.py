@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.agents.agent import Agent
+from quorate.config.catalog import Catalog
 from quorate.evals.task import Item, Selection, Task
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
-from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Question, Sampling, Usage
+from quorate.orchestrator.sampling import failure_of
+from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
 
-__all__ = ["Guesser", "Sums", "catalogue", "ledger_of"]
+__all__ = ["Guesser", "Sums", "catalog", "ledger_of"]
 
 PROMPT = 7
 """Tokens of every prompt."""
@@ -45,16 +46,16 @@ class Guesser(Agent):
         fails: Callable[[Question, int], QuorateError | None] | None = None,
         log: Path | None = None,
         pause: float = 0.0,
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
     ) -> None:
         self.name = self.model = name
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         self.drawn: Counter[tuple[str, int | None]] = Counter()
         """How often each sample was drawn, by question text and seed."""
         self.calls: list[list[int]] = []
         self._shares_prompt, self._fails, self._log, self._pause = shares_prompt, fails, log, pause
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.calls.append(list(indices))
         for position, index in enumerate(indices):
             yield CandidateStarted(index=index, model=self.name)
@@ -67,7 +68,7 @@ class Guesser(Agent):
             else:
                 yield CandidateFinished(candidate=candidate)
 
-    def _candidate(self, question: Question, index: int, run: Run, *, pays: bool) -> Candidate:
+    def _candidate(self, question: Question, index: int, run: RunContext, *, pays: bool) -> Candidate:
         seed = run.sample_seed(index)
         self.drawn[question.text, seed] += 1
         if self._log is not None:
@@ -100,10 +101,10 @@ class Sums(Task):
         return [Item(f"sum-{n}", Question.of(f"What is {n} + {n}?"), str(2 * n), f"mod {n % 3}") for n in numbers]
 
 
-def catalogue(*models: Model) -> Catalogue:
-    return Catalogue({model.name: model for model in models})
+def catalog(*models: Model) -> Catalog:
+    return Catalog({model.name: model for model in models})
 
 
-def ledger_of(run: Run) -> tuple[int, int]:
+def ledger_of(run: RunContext) -> tuple[int, int]:
     """Prompt and generated tokens that a run was charged."""
     return run.ledger.usage.prompt_tokens, run.ledger.usage.completion_tokens

@@ -7,11 +7,11 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget
 
 from quorate.evals.allowance import Allowance
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.run import Budget
 
 
 def outcome(tokens: int, cost: float | None = None) -> Outcome:

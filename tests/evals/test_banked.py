@@ -11,21 +11,21 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents.endpoint import Price
 from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
+from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.banked import Account, Banked
 from quorate.evals.engines.asking import over_bank
 from quorate.evals.engines.slots import Slots
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import RateLimited, UpstreamError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.protocols import Model, Sampler
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import sample
-from quorate.orchestrator.types import Candidate, Ensembling, Question, Sampling, Usage
+from quorate.orchestrator.types import Candidate, Ensembling, Question, SamplingParams, Usage
 from quorate.testing.tokens import FormulaTokens
 from tests.aggregators.token_level.writers import model, vocabulary
 from tests.orchestrator.fakes import Plurality
@@ -33,14 +33,14 @@ from tests.orchestrator.fakes import Plurality
 from .fakes import PROMPT, Guesser, ledger_of
 
 ASKED = Question.of("What is 3 + 3?")
-WRITTEN = Question.of("The answer is 365 apples.").sampled(max_tokens=12)
+WRITTEN = Question.of("The answer is 365 apples.").with_params(max_tokens=12)
 
 
 async def draw(
     agent: Sampler, indices: Sequence[int], seed: int | None = 1, question: Question = ASKED
-) -> tuple[list[Candidate], Run]:
+) -> tuple[list[Candidate], RunContext]:
     """The candidates of one call, and the run that was charged."""
-    run = Run(seed=seed, ledger=Account())
+    run = RunContext(seed=seed, ledger=Account())
     async with aclosing(agent.sample(question, indices, run)) as stream:
         events = [event async for event in stream]
     return [event.candidate for event in events if isinstance(event, CandidateFinished | CandidateFailed)], run
@@ -50,7 +50,7 @@ def texts(candidates: Sequence[Candidate]) -> list[tuple[int, str, int | None]]:
     return [(c.index, c.text, c.seed) for c in candidates]
 
 
-def spent(run: Run) -> int:
+def spent(run: RunContext) -> int:
     assert isinstance(run.ledger, Account)
     return run.ledger.spent.usage.completion_tokens
 
@@ -115,9 +115,9 @@ async def test_everything_that_determines_a_sample_keeps_it_apart() -> None:
     await draw(Banked(agent, bank), [0])
     await draw(Banked(agent, bank), [0], seed=2)
     await draw(Banked(agent, bank), [0], question=Question.of("What is 4 + 4?"))
-    await draw(Banked(agent, bank), [0], question=ASKED.sampled(temperature=0.5))
-    await draw(Banked(agent, bank), [0], question=ASKED.sampled(max_tokens=9))
-    await draw(Banked(Guesser(sampling=Sampling(top_p=0.9)), bank), [0])
+    await draw(Banked(agent, bank), [0], question=ASKED.with_params(temperature=0.5))
+    await draw(Banked(agent, bank), [0], question=ASKED.with_params(max_tokens=9))
+    await draw(Banked(Guesser(sampling=SamplingParams(top_p=0.9)), bank), [0])
     await draw(Banked(Guesser("other"), bank), [0])
     retrained = Guesser()
     retrained.fingerprint = "another"  # type: ignore[attr-defined]
@@ -127,10 +127,10 @@ async def test_everything_that_determines_a_sample_keeps_it_apart() -> None:
 
 async def test_settings_that_come_to_the_same_share_their_samples() -> None:
     """A temperature of the caller's or the agent's own is the same temperature; None leaves it to the agent."""
-    bank, agent = Bank(), Guesser(sampling=Sampling(temperature=0.7))
+    bank, agent = Bank(), Guesser(sampling=SamplingParams(temperature=0.7))
     await draw(Banked(agent, bank), [0])
-    await draw(Banked(agent, bank), [0], question=ASKED.sampled(temperature=0.7))
-    await draw(Banked(agent, bank), [0], question=ASKED.sampled(temperature=None, seed=5))
+    await draw(Banked(agent, bank), [0], question=ASKED.with_params(temperature=0.7))
+    await draw(Banked(agent, bank), [0], question=ASKED.with_params(temperature=None, seed=5))
     assert agent.calls == [[0]]
 
 
@@ -213,7 +213,7 @@ def together(**settings: Any) -> SAFE:
     return SAFE([model("bytes", 1), model("spaces", 2, dies=dies)], **settings)
 
 
-def by_model(run: Run) -> dict[str, Usage]:
+def by_model(run: RunContext) -> dict[str, Usage]:
     return {stage.model: stage.usage for stage in run.ledger.stages}
 
 
@@ -312,8 +312,8 @@ async def test_pipelines_over_one_ensemble_share_its_samples_and_wait_for_free_p
     models = cast("dict[str, Model]", {each.name: each for each in (model("bytes", 1), model("spaces", 2))})
     bank, slots = Bank(), Noting(2)
     names = ["safe/bytes-1+spaces-2", "majority@3/safe/bytes-1+spaces-2"]
-    over = over_bank(Catalogue(models), names, bank, slots)
-    answers = [await answer_of(over[name].stream(WRITTEN, Run(seed=1, live=False))) for name in names]
+    over = over_bank(Catalog(models), names, bank, slots)
+    answers = [await answer_of(over[name].stream(WRITTEN, RunContext(seed=1, live=False))) for name in names]
     assert slots.wanted == [1, 2]
     assert len(bank) == 3
     assert [agent.name for agent in bank.agents()] == [names[0]]

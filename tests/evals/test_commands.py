@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from quorate.cli import app
 from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request
 from quorate.evals.outcome import Outcome
-from quorate.orchestrator.cli import app
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.types import Candidate, Question, Usage
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from quorate.config.recipes import TOGETHER
 from quorate.evals.pilot import PRIOR, pilot
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.recipes import TOGETHER
 from quorate.orchestrator.tokens import Draft, DraftAsk
 from quorate.testing import ScriptedModel
 

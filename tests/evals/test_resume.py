@@ -18,7 +18,7 @@ from quorate.evals.bank import Bank
 from quorate.evals.run import run_eval
 from quorate.orchestrator.types import Question
 
-from .fakes import Guesser, Sums, catalogue
+from .fakes import Guesser, Sums, catalog
 
 NAMES = ("m", "majority@8/m")
 LIMIT = 30
@@ -41,7 +41,7 @@ async def evaluate(out: Path, log: Path, killed_at: int | None = None) -> dict[s
             os.kill(os.getpid(), signal.SIGKILL)
 
     agent = Guesser(log=log, fails=kill)
-    result = await run_eval(catalogue(agent), task="sums", pipelines=NAMES, limit=LIMIT, out=out, concurrency=4)
+    result = await run_eval(catalog(agent), task="sums", pipelines=NAMES, limit=LIMIT, out=out, concurrency=4)
     return result.as_json()
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import RunContext, derive_seed
 
+from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.engines import SAMPLES
 from quorate.evals.run import Answered, Opened, Progress, run_eval
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import (
     BadInput,
     MissingExtra,
@@ -26,14 +27,13 @@ from quorate.orchestrator.errors import (
     Unreachable,
 )
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.model import Answering
+from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.run import Run, derive_seed
 from quorate.orchestrator.sampling import sample
-from quorate.orchestrator.types import Answer, Question, Sampling, Usage
+from quorate.orchestrator.types import Answer, Question, SamplingParams, Usage
 from tests.aggregators.token_level.writers import model
 
-from .fakes import PROMPT, Guesser, Sums, catalogue
+from .fakes import PROMPT, Guesser, Sums, catalog
 
 NAMES = ["m", "majority@4/m", "majority@16/m", "adaptive-consistency@16/m"]
 
@@ -43,9 +43,9 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
 
 
-async def evaluated(models: Catalogue | Guesser, *names: str, limit: int = 30, **more: Any) -> dict[str, Any]:
+async def evaluated(models: Catalog | Guesser, *names: str, limit: int = 30, **more: Any) -> dict[str, Any]:
     """The JSON of one run of sums."""
-    found = models if isinstance(models, Catalogue) else catalogue(models)
+    found = models if isinstance(models, Catalog) else catalog(models)
     result = await run_eval(found, task="sums", pipelines=names, limit=limit, **more)
     return result.as_json()
 
@@ -116,7 +116,7 @@ async def test_models_that_write_together_are_measured(tmp_path: Path) -> None:
     for _ in range(2):
         writers: Any = {each.name: each for each in (model("bytes", 1), model("spaces", 2))}
         found.append(
-            await evaluated(Catalogue(writers), *names, limit=3, out=tmp_path, sampling=Sampling(max_tokens=8))
+            await evaluated(Catalog(writers), *names, limit=3, out=tmp_path, sampling=SamplingParams(max_tokens=8))
         )
     once, again = (by_name(result) for result in found)
     assert [each.calls for each in writers.values()] == [0, 0]
@@ -179,7 +179,7 @@ async def test_the_same_run_again_gives_the_same_figures_and_draws_nothing(tmp_p
     assert again == first
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"tier": "large"}, {"sampling": Sampling(temperature=0.5)}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"tier": "large"}, {"sampling": SamplingParams(temperature=0.5)}])
 async def test_changed_settings_do_not_mix_in_one_folder(tmp_path: Path, change: dict[str, Any]) -> None:
     """The same figures as in a folder of their own, and the old samples still serve."""
     await evaluated(Guesser(), "majority@4/m", out=tmp_path / "both")
@@ -287,7 +287,7 @@ async def test_an_endpoint_that_dies_midway_ends_the_run_and_keeps_what_is_done(
 async def test_one_dead_pipeline_does_not_stop_the_others() -> None:
     """Its errors are told."""
     dead = Guesser("dead", fails=failing(lambda: Unreachable("dead: no connection")))
-    result = by_name(await evaluated(catalogue(Guesser(), dead), "m", "dead", limit=40))
+    result = by_name(await evaluated(catalog(Guesser(), dead), "m", "dead", limit=40))
     assert (result["m"]["errors"], result["dead"]["errors"]) == (0, 40)
     assert result["dead"]["accuracy"]["value"] == 0
 
@@ -361,14 +361,14 @@ async def test_bad_input_is_refused_before_anything_is_drawn(
     """One clear error."""
     agent = Guesser()
     with pytest.raises(error, match=words):
-        await run_eval(catalogue(agent), **{"task": "sums", "pipelines": ["m"], "limit": 3, **asked})
+        await run_eval(catalog(agent), **{"task": "sums", "pipelines": ["m"], "limit": 3, **asked})
     assert not agent.calls
 
 
 async def test_a_configured_pipeline_and_a_nested_one_share_the_bank_too() -> None:
     """Pipelines by their own names, and pipelines over pipelines."""
     agent = Guesser()
-    models = catalogue(agent)
+    models = catalog(agent)
     models.pipelines["team"] = (sample(agent, n=4) | _vote()).named("team")
     assert isinstance(models.pipelines["team"], Pipeline)
     result = by_name(await evaluated(models, "m", "team", "majority@3/majority@4/m"))
@@ -380,16 +380,16 @@ async def test_a_configured_pipeline_and_a_nested_one_share_the_bank_too() -> No
 async def test_what_unbanked_models_generate_is_spent_in_full(tmp_path: Path) -> None:
     """A model that draws no samples itself is asked again in every run."""
 
-    class Fixed(Answering):
+    class Fixed(ModelBase):
         name = "fixed"
 
-        async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+        async def stream(self, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
             run.record("fixed", Usage(prompt_tokens=3, completion_tokens=11, requests=1))
             yield Done(answer=Answer(text="Answer: 2", model="fixed"))
 
     for _ in range(2):
         result = by_name(
-            await evaluated(catalogue(Guesser(), Fixed()), "m", "majority@2/m+fixed", "fixed", out=tmp_path)
+            await evaluated(catalog(Guesser(), Fixed()), "m", "majority@2/m+fixed", "fixed", out=tmp_path)
         )
         assert result["fixed"]["spent"] == result["fixed"]["tokens"] == 11
         assert result["majority@2/m+fixed"]["spent"] == 11

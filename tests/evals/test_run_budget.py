@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.agents.endpoint import Price
 from quorate.evals import registry
@@ -18,10 +19,9 @@ from quorate.evals.report import EvalResult
 from quorate.evals.run import Answered, Progress, run_eval, run_evals
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Question
 
-from .fakes import PROMPT, Guesser, Sums, catalogue
+from .fakes import PROMPT, Guesser, Sums, catalog
 
 
 class Products(Sums):
@@ -47,7 +47,7 @@ def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def evaluated(agent: Guesser, *names: str, limit: int = 200, **more: Any) -> EvalResult:
-    return await run_eval(catalogue(agent), task="sums", pipelines=names, limit=limit, **more)
+    return await run_eval(catalog(agent), task="sums", pipelines=names, limit=limit, **more)
 
 
 async def test_a_budget_of_tokens_ends_the_run_just_below_it(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def test_a_budget_of_seconds_cuts_off_what_is_under_way(tmp_path: Path) ->
     class Stuck(Guesser):
         """Never ends its answer to a question after the twentieth."""
 
-        async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+        async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
             if int(question.text.split()[2]) > 20:
                 await asyncio.Event().wait()
             async with aclosing(super().sample(question, indices, run)) as events:
@@ -114,7 +114,7 @@ async def test_a_budget_that_suffices_changes_nothing() -> None:
 
 async def test_several_tasks_share_bank_and_budget(tmp_path: Path) -> None:
     """Each has its results in a folder of its name; the budget ends the second one."""
-    models = catalogue(Guesser(pause=0.0001))
+    models = catalog(Guesser(pause=0.0001))
     asked: dict[str, Any] = {"tasks": ["sums", "products"], "pipelines": ["m", "majority@4/m"], "limit": 20}
     results = await run_evals(models, **asked, out=tmp_path)
     assert [(r.task, r.complete) for r in results] == [("sums", True), ("products", True)]
@@ -123,7 +123,7 @@ async def test_several_tasks_share_bank_and_budget(tmp_path: Path) -> None:
     with Bank(tmp_path) as bank:
         assert bank.tasks() == ["products", "sums"]
     tokens = round(20 * sum(p.spent + PROMPT for p in results[0].pipelines))
-    models = catalogue(Guesser(pause=0.0001))
+    models = catalog(Guesser(pause=0.0001))
     cut = await run_evals(models, **{**asked, "pipelines": ["m"]}, budget=Budget(tokens=tokens // 3))
     assert [r.complete for r in cut] in ([True, False], [False])
 
@@ -132,7 +132,7 @@ async def test_a_task_given_twice_is_refused() -> None:
     """Before anything is drawn."""
     agent = Guesser()
     with pytest.raises(BadInput, match="--task sums is given twice"):
-        await run_evals(catalogue(agent), tasks=["sums", "sums"], pipelines=["m"], limit=2)
+        await run_evals(catalog(agent), tasks=["sums", "sums"], pipelines=["m"], limit=2)
     assert not agent.calls
 
 

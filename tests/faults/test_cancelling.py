@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Fallback, Hedged, MajorityVote, Pool, sample
 from quorate.agents.agent import Agent
-from quorate.orchestrator.model import Answering
+from quorate.config.recipes import RECIPES, Parts
+from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.protocols import Calling
-from quorate.orchestrator.recipes import RECIPES, Parts
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
@@ -27,10 +27,10 @@ def answers_then_hangs(sampled: int, hang: Step) -> Callable[[Received], Step]:
 
 
 async def left(
-    model: Answering, up: ScriptedUpstream, until: Callable[[ScriptedUpstream], bool], *, live: bool
+    model: ModelBase, up: ScriptedUpstream, until: Callable[[ScriptedUpstream], bool], *, live: bool
 ) -> None:
     """Asks, leaves once something holds of the server, and waits until the server is let go."""
-    run = Run(live=live)
+    run = RunContext(live=live)
     events = model.stream(Question.of("How many?"), run)
 
     async def read() -> None:
@@ -90,7 +90,7 @@ async def test_leaving_while_it_aggregates(name: str, live: bool) -> None:
     ],
     ids=["nested", "fallback", "pool", "hedged", "hedged pool with a quorum", "fallback of a pipeline"],
 )
-async def test_leaving_what_is_composed(over: Callable[[Agent, Agent], Answering]) -> None:
+async def test_leaving_what_is_composed(over: Callable[[Agent, Agent], ModelBase]) -> None:
     """However deep the request lies."""
     async with (
         ScriptedUpstream(Fault.hang(after_chunks=1)) as up,

@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate import Budget, Endpoint, Fallback, Hedged, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import Breaking, Price, Retries, Timeouts
 from quorate.agents.agent import Agent
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.model import Answering, answer_of
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.model import ModelBase, answer_of
 from quorate.orchestrator.types import Answer, Question, Usage
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
@@ -47,7 +47,7 @@ def endpoint(up: ScriptedUpstream, **more: object) -> Endpoint:
     return Endpoint("m", base_url=up.url, **{**given, **more})  # type: ignore[arg-type]
 
 
-SYSTEMS: dict[str, Callable[[Agent, Agent], Answering]] = {
+SYSTEMS: dict[str, Callable[[Agent, Agent], ModelBase]] = {
     "a vote": lambda a, b: sample(a, n=4) | MajorityVote(),
     "a quorum": lambda a, b: sample([a, b], n=4, quorum=2, grace=0.05) | MajorityVote(),
     "a nested vote": lambda a, b: sample(sample(a, n=2) | MajorityVote(), n=2) | MajorityVote(),
@@ -70,7 +70,7 @@ async def asked(
             await stack.enter_async_context(ScriptedUpstream([STEPS[name] for name in script])) for script in scripts
         ]
         one, two = [await stack.enter_async_context(endpoint(up)) for up in ups]
-        run = Run(seed=1, budget=Budget(seconds=0.8))
+        run = RunContext(seed=1, budget=Budget(seconds=0.8))
         outcome: Outcome
         try:
             outcome = await answer_of(SYSTEMS[system](one, two).stream(Question.of("How many are there?"), run))
@@ -112,7 +112,7 @@ async def test_what_nobody_counted_is_marked_as_estimated(fault: Step) -> None:
     """A request that is cancelled before its first byte, or whose stream tells no usage, is our own count."""
     async with ScriptedUpstream(fault, ignores=["stream_options"]) as up, endpoint(up) as model:
         vote = sample([model], n=2) | MajorityVote()
-        run = Run(budget=Budget(seconds=0.3))
+        run = RunContext(budget=Budget(seconds=0.3))
         with suppress(NoAnswer):
             await answer_of(vote.stream(Question.of("How many?"), run))
         await up.wait_until(lambda up: up.in_flight == 0)

@@ -6,19 +6,20 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.agents.agent import Agent
 from quorate.orchestrator.errors import RateLimited
 from quorate.orchestrator.events import (
+    AnswerToken,
     CandidateFailed,
     CandidateFinished,
     CandidateStarted,
     CandidateToken,
     Done,
     Event,
-    SynthesisToken,
 )
-from quorate.orchestrator.proposers import failure_of
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Usage
 
 __all__ = ["Echo", "First", "Hangs", "Plurality", "PowerCut", "Texts"]
@@ -37,13 +38,13 @@ class Texts(Agent):
         self.questions: list[Question] = []
         self.closed = 0
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.questions.append(question)
         for index in indices:
             async for event in self._one(index, run):
                 yield event
 
-    async def _one(self, index: int, run: Run) -> AsyncGenerator[Event, None]:
+    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
         text = self.texts[index % len(self.texts)]
         self.asked.append((index, run.sample_seed(index)))
         yield CandidateStarted(index=index, model=self.name)
@@ -81,7 +82,7 @@ class Hangs(Texts):
         self.words = words
         self.cancelled = 0
 
-    async def _one(self, index: int, run: Run) -> AsyncGenerator[Event, None]:
+    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
         yield CandidateStarted(index=index, model=self.name)
         try:
             for word in self.words:
@@ -102,11 +103,11 @@ class First:
     name = "first"
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         text = next(c.text for c in candidates if c.ok)
         for word in text.split(" "):
-            yield SynthesisToken(text=word)
+            yield AnswerToken(text=word)
         yield Done(answer=Answer(text=text, model=self.name))
 
 
@@ -124,7 +125,7 @@ class Plurality:
         return tuple(Cluster(answer=t, votes=n, weight=n, voters=voters[t]) for t, n in counts.most_common())
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         tally = await self.tally(candidates)
         yield Done(answer=Answer(text=tally[0].answer, answer=tally[0].answer, model=self.name, tally=tally))
@@ -141,7 +142,7 @@ class Echo(Plurality):
     broken = True
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         if self.broken:
             raise PowerCut

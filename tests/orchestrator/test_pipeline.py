@@ -11,8 +11,8 @@ import pytest
 
 from quorate import Answer, Budget, Checkpoints, Question, sample
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.events import Done, Event, SynthesisToken
-from quorate.orchestrator.protocols import Aggregator, Model, Sampler, Tallier
+from quorate.orchestrator.events import AnswerToken, Done, Event
+from quorate.orchestrator.protocols import Aggregator, Model, Sampler, VoteCounter
 from quorate.orchestrator.types import Message, Usage
 
 from .fakes import Echo, First, Hangs, Plurality, PowerCut, Texts
@@ -73,7 +73,7 @@ async def test_the_stream_ends_in_done_and_its_tokens_are_the_text() -> None:
     """Synthesis tokens joined are the answer's text."""
     events = [event async for event in (sample(Texts("so it is"), n=1) | First()).events("which?")]
     assert isinstance(events[-1], Done)
-    assert [e.text for e in events if isinstance(e, SynthesisToken)] == ["so", "it", "is"]
+    assert [e.text for e in events if isinstance(e, AnswerToken)] == ["so", "it", "is"]
 
 
 async def test_a_bare_model_passes_through() -> None:
@@ -231,8 +231,8 @@ def test_everything_satisfies_its_protocol() -> None:
     assert not isinstance(pipeline, Sampler)
     assert isinstance(Texts("a"), Sampler)
     assert isinstance(Plurality(), Aggregator)
-    assert isinstance(Plurality(), Tallier)
-    assert not isinstance(First(), Tallier)
+    assert isinstance(Plurality(), VoteCounter)
+    assert not isinstance(First(), VoteCounter)
 
 
 def test_a_pipeline_is_drawn_with_its_nested_ones() -> None:
@@ -248,8 +248,8 @@ def test_a_pipeline_is_drawn_with_its_nested_ones() -> None:
 def test_questions_are_equal_by_content_but_for_the_seed() -> None:
     """The key names what is asked and how, not which repetition it is."""
     question = Question.of("a")
-    assert question.key == question.sampled(seed=1).key
-    assert question.key != question.sampled(temperature=0.5).key
+    assert question.key == question.with_params(seed=1).key
+    assert question.key != question.with_params(temperature=0.5).key
     assert question.key != Question.of("b").key
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from quorate.orchestrator.context import Ledger, RunContext, cut_short, derive_seed
 
 from quorate import Budget, Usage
-from quorate.orchestrator.run import Ledger, Run, cut_short, derive_seed
 
 usages = st.builds(
     Usage,
@@ -57,22 +57,22 @@ def test_derived_seeds_fit_every_backend(seed: int, index: int) -> None:
 
 def test_without_a_seed_backends_draw_their_own() -> None:
     """None stays None at every depth, and the aggregator's generator is still reproducible."""
-    run = Run()
+    run = RunContext()
     assert run.sample_seed(3) is None
     assert run.nested(1).seed is None
-    assert run.rng("ties").random() == Run().rng("ties").random()
+    assert run.rng("ties").random() == RunContext().rng("ties").random()
 
 
 def test_generators_differ_by_purpose_stage_and_seed() -> None:
     """Two uses of randomness in one run never share a stream."""
-    run = Run(seed=1)
-    draws = {run.rng("a").random(), run.rng("b").random(), run.at("x").rng("a").random(), Run(seed=2).rng("a").random()}
+    run = RunContext(seed=1)
+    draws = {run.rng("a").random(), run.rng("b").random(), run.at("x").rng("a").random(), RunContext(seed=2).rng("a").random()}
     assert len(draws) == 4
 
 
 def test_each_limit_is_named_when_it_is_used_up() -> None:
     """Tokens count those arriving too; money counts the cost."""
-    run = Run(budget=Budget(tokens=10, money=1))
+    run = RunContext(budget=Budget(tokens=10, money=1))
     assert run.exhausted() is None
     assert run.exhausted(unrecorded=10) == "budget: 10 tokens used"
     run.record("m", Usage(cost=1.5))
@@ -81,7 +81,7 @@ def test_each_limit_is_named_when_it_is_used_up() -> None:
 
 def test_a_nested_run_spends_its_parents_budget() -> None:
     """A limit holds for the whole call, however deep the spending happens."""
-    run = Run(budget=Budget(tokens=10))
+    run = RunContext(budget=Budget(tokens=10))
     run.nested(0).record("m", Usage(completion_tokens=10))
     assert run.exhausted() == run.nested(1).exhausted() == "budget: 10 tokens used"
 
@@ -96,7 +96,7 @@ def test_impossible_budgets_are_refused(limit: str, value: int) -> None:
 
 def test_the_earliest_deadline_counts() -> None:
     """Of the request, the stage and the stage around it; what ran out is told in words, with its code."""
-    run = Run(budget=Budget(seconds=60))
+    run = RunContext(budget=Budget(seconds=60))
     stage = run.at("sample", seconds=5)
     assert run.deadline is not None
     assert stage.deadline is not None
@@ -115,9 +115,9 @@ def test_the_earliest_deadline_counts() -> None:
 @given(seconds=st.floats(0.01, 1000))
 def test_a_nested_run_ends_a_little_earlier(seconds: float) -> None:
     """So that its best answer so far arrives in time; never by more than a tenth of a second."""
-    run = Run(budget=Budget(seconds=seconds))
+    run = RunContext(budget=Budget(seconds=seconds))
     inner = run.nested(0)
     assert inner.seconds_left is not None
     assert run.seconds_left is not None
     assert 0 <= run.seconds_left - inner.seconds_left <= 0.11
-    assert Run().nested(0).deadline is None
+    assert RunContext().nested(0).deadline is None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate import Budget, sample
 from quorate.orchestrator.errors import BadInput, NoAnswer
@@ -21,10 +22,8 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.proposers import most_telling
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.sampling import Sample
-from quorate.orchestrator.types import Candidate, Cluster, Failure, Question, Sampling
+from quorate.orchestrator.sampling import SamplingStage, most_telling
+from quorate.orchestrator.types import Candidate, Cluster, Failure, Question, SamplingParams
 
 from .fakes import First, Hangs, Plurality, Texts
 
@@ -41,8 +40,8 @@ class After:
         return f"after {self.n}" if len(candidates) >= self.n else None
 
 
-async def drawn(stage: Sample, run: Run | None = None) -> list[Event]:
-    async with aclosing(stage.stream(QUESTION, run or Run(seed=1), Plurality())) as events:
+async def drawn(stage: SamplingStage, run: RunContext | None = None) -> list[Event]:
+    async with aclosing(stage.stream(QUESTION, run or RunContext(seed=1), Plurality())) as events:
         return [event async for event in events]
 
 
@@ -145,7 +144,7 @@ async def test_a_model_that_ends_silently_fails_what_is_missing() -> None:
 async def test_the_budget_of_tokens_ends_sampling() -> None:
     """Once the tokens are used up no further wave starts, and the reason says so."""
     model = Texts("one two three")
-    events = await drawn(sample(model, n=8, wave=1), Run(budget=Budget(tokens=30)))
+    events = await drawn(sample(model, n=8, wave=1), RunContext(budget=Budget(tokens=30)))
     assert len(finished(events)) == 3
     assert isinstance(events[-1], StoppedEarly)
     assert events[-1].reason == "budget: 30 tokens used"
@@ -154,13 +153,13 @@ async def test_the_budget_of_tokens_ends_sampling() -> None:
 async def test_the_budget_of_tokens_caps_what_a_sample_may_say() -> None:
     """A call gets no more max_tokens than the budget has left."""
     model = Texts("x")
-    await drawn(sample(model, n=1), Run(budget=Budget(tokens=50)))
+    await drawn(sample(model, n=1), RunContext(budget=Budget(tokens=50)))
     assert model.questions[0].sampling.max_tokens == 50
 
 
 async def test_the_budget_of_samples_is_a_ceiling() -> None:
     """Four of sixteen samples allowed: four drawn, and said."""
-    events = await drawn(sample(Texts("x"), n=16), Run(budget=Budget(samples=4)))
+    events = await drawn(sample(Texts("x"), n=16), RunContext(budget=Budget(samples=4)))
     assert len(finished(events)) == 4
     assert events[-1] == StoppedEarly(reason="budget: 4 samples", code="budget_exhausted")
 
@@ -168,7 +167,7 @@ async def test_the_budget_of_samples_is_a_ceiling() -> None:
 async def test_the_deadline_keeps_what_there_is() -> None:
     """A sample that hangs is cut at the deadline; the one that came counts."""
     stage = sample([Texts("x"), Hangs("never")], n=2)
-    events = await drawn(stage, Run(budget=Budget(seconds=0.05)))
+    events = await drawn(stage, RunContext(budget=Budget(seconds=0.05)))
     assert len(finished(events)) == 1
     assert [e.candidate.text for e in events if isinstance(e, CandidateCancelled)] == ["never"]
     assert events[-1] == StoppedEarly(reason="budget: 0.05 seconds passed", code="budget_exhausted")
@@ -176,21 +175,21 @@ async def test_the_deadline_keeps_what_there_is() -> None:
 
 async def test_when_nothing_finished_the_partial_texts_are_the_best_so_far() -> None:
     """Two samples cut by the deadline stand as cut by their length, and can still be voted on."""
-    events = await drawn(sample(Hangs("so", "far"), n=1), Run(budget=Budget(seconds=0.05)))
+    events = await drawn(sample(Hangs("so", "far"), n=1), RunContext(budget=Budget(seconds=0.05)))
     assert [(c.text, c.finish_reason, c.ok) for c in finished(events)] == [("so far", "length", True)]
 
 
 async def test_a_deadline_before_the_first_candidate_is_an_error() -> None:
     """Nothing came in time: a 504, not an empty answer."""
     with pytest.raises(NoAnswer, match="no candidate before the end") as caught:
-        await drawn(sample(Hangs(), n=2), Run(budget=Budget(seconds=0.02)))
+        await drawn(sample(Hangs(), n=2), RunContext(budget=Budget(seconds=0.02)))
     assert caught.value.status == 504
 
 
 async def test_closing_the_stream_cancels_everything() -> None:
     """A reader that leaves stops all upstream work before `aclose` returns."""
     model = Hangs("a")
-    events = sample([model, model, model], n=3).stream(QUESTION, Run(), None)
+    events = sample([model, model, model], n=3).stream(QUESTION, RunContext(), None)
     await anext(events)
     await events.aclose()
     assert model.cancelled == 3
@@ -199,8 +198,8 @@ async def test_closing_the_stream_cancels_everything() -> None:
 async def test_stage_settings_are_defaults_for_the_callers() -> None:
     """The caller's temperature wins over the stage's; what it leaves open the stage sets."""
     model = Texts("x")
-    stage = sample(model, n=1, sampling=Sampling(temperature=0.2, top_p=0.9))
-    question = QUESTION.sampled(temperature=1.5)
+    stage = sample(model, n=1, sampling=SamplingParams(temperature=0.2, top_p=0.9))
+    question = QUESTION.with_params(temperature=1.5)
     await (stage | First()).answer(question)
     assert (model.questions[0].sampling.temperature, model.questions[0].sampling.top_p) == (1.5, 0.9)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openai import AsyncOpenAI
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
 from quorate.server import ServerSettings, running
 
@@ -43,11 +43,11 @@ def start() -> Start:
 
     @asynccontextmanager
     async def started(
-        *models: Model, pipelines: dict[str, Model] | None = None, catalogue: Catalogue | None = None, **settings: Any
+        *models: Model, pipelines: dict[str, Model] | None = None, catalog: Catalog | None = None, **settings: Any
     ) -> AsyncGenerator[Serving, None]:
-        catalogue = catalogue or Catalogue({model.name: model for model in models}, pipelines or {})
+        catalog = catalog or Catalog({model.name: model for model in models}, pipelines or {})
         async with (
-            running(catalogue, ServerSettings(port=0, **settings)) as url,
+            running(catalog, ServerSettings(port=0, **settings)) as url,
             httpx.AsyncClient(base_url=url, timeout=30) as http,
             AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as openai,
         ):

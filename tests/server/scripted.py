@@ -6,17 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import (
+    AnswerToken,
     CandidateFailed,
     CandidateFinished,
     CandidateStarted,
     CandidateToken,
     Done,
     Event,
-    SynthesisToken,
 )
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, TokenLogprob, Usage
 
 __all__ = ["Echo", "Merged", "Plurality", "Stuck"]
@@ -31,12 +32,12 @@ class Echo(Agent):
         self.name = name
         self.say = say or (lambda question, index: question.text)
         self.questions: list[Question] = []
-        self.runs: list[Run] = []
+        self.runs: list[RunContext] = []
         self.closed = 0
         self.hold: asyncio.Event | None = None
         """Where set, every sample waits for it after its first word."""
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.questions.append(question)
         self.runs.append(run)
         for index in indices:
@@ -53,7 +54,7 @@ class Echo(Agent):
             run.record(self.name, candidate.usage)
             yield CandidateFinished(candidate=candidate)
 
-    def _candidate(self, said: str | Candidate, index: int, run: Run) -> Candidate:
+    def _candidate(self, said: str | Candidate, index: int, run: RunContext) -> Candidate:
         if isinstance(said, Candidate):
             return said.model_copy(update={"index": index, "model": self.name})
         usage = Usage(prompt_tokens=3 if index == 0 else 0, completion_tokens=len(said.split()), requests=1)
@@ -82,7 +83,7 @@ class Stuck(Agent):
         self.cancelled = asyncio.Event()
         self.running = 0
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.running += 1
         try:
             yield CandidateStarted(index=indices[0], model=self.name)
@@ -112,7 +113,7 @@ class Plurality:
         )
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         tally = await self.tally(candidates)
         winner = next(c for c in candidates if c.answer == tally[0].answer)
@@ -125,11 +126,11 @@ class Merged:
     name = "merged"
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         texts = [c.text for c in candidates if c.ok]
-        yield SynthesisToken(text="hm", reasoning=True)
+        yield AnswerToken(text="hm", reasoning=True)
         for position, text in enumerate(texts):
-            yield SynthesisToken(text=text if position == 0 else f"+{text}")
+            yield AnswerToken(text=text if position == 0 else f"+{text}")
         run.record("merger", Usage(prompt_tokens=10, completion_tokens=len(texts), requests=1))
         yield Done(answer=Answer(text="+".join(texts), reasoning="hm", model=self.name))

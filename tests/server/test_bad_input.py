@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Failure
 from quorate.server import create_app
@@ -233,7 +233,7 @@ async def test_a_crash_tells_nothing_but_its_request() -> None:
             raise RuntimeError("secret detail")
             yield
 
-    app = create_app(Catalogue({"echo": Crashing()}))
+    app = create_app(Catalog({"echo": Crashing()}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         for extra in ({}, {"n": 2}, {"stream": True}):
@@ -264,7 +264,7 @@ BODIES = st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda wrong: json.d
 async def test_no_body_breaks_the_server(body: bytes) -> None:
     """Whatever is posted: an answer, or an error that is the caller's fault."""
     model = Echo()
-    app = create_app(Catalogue({"echo": model}, {"vote": sample(model, n=2) | Plurality()}))
+    app = create_app(Catalog({"echo": model}, {"vote": sample(model, n=2) | Plurality()}))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         reply = await client.post("/v1/chat/completions", content=body)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
+from quorate.orchestrator.context import derive_seed
 
-from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Candidate, Failure, Question
 

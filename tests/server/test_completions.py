@@ -8,9 +8,9 @@ from typing import Any
 
 import openai
 import pytest
+from quorate.orchestrator.context import derive_seed
 
 from quorate.agents.endpoint import Endpoint, Price, Retries
-from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream

@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from quorate.aggregators.stopping import AdaptiveConsistency
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import Unreachable
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import sample
@@ -60,7 +60,7 @@ class Upstream:
 async def test_an_upstream_may_come_up_later(start: Start) -> None:
     """While it is down: healthy, and a 502 that says so for everything else; once it is up, it answers."""
     upstream = Upstream()
-    async with start(catalogue=Catalogue(discover=upstream.discover)) as served:
+    async with start(catalog=Catalog(discover=upstream.discover)) as served:
         assert (await served.http.get("/health")).json() == {"status": "ok"}
         for reply in (await served.post(), await served.http.get("/v1/models")):
             assert reply.status_code == 502
@@ -73,7 +73,7 @@ async def test_an_upstream_may_come_up_later(start: Start) -> None:
 async def test_a_known_model_hides_no_unknown_one(start: Start) -> None:
     """With the upstream down but some model known, an unknown name is a 404 with what is known."""
     upstream = Upstream()
-    async with start(catalogue=Catalogue({"here": Echo("here")}, discover=upstream.discover)) as served:
+    async with start(catalog=Catalog({"here": Echo("here")}, discover=upstream.discover)) as served:
         reply = await served.post()
     assert reply.status_code == 404
     assert "here" in reply.json()["error"]["message"]
@@ -88,7 +88,7 @@ async def test_an_upstream_is_asked_once_for_all_that_wait(start: Start) -> None
         await gate.wait()
         return await upstream.discover()
 
-    async with start(catalogue=Catalogue(discover=discover)) as served:
+    async with start(catalog=Catalog(discover=discover)) as served:
         posts = [asyncio.create_task(served.post()) for _ in range(8)]
         asyncio.get_running_loop().call_later(0.3, gate.set)
         statuses = {(await post).status_code for post in posts}
@@ -158,7 +158,7 @@ class Down(Echo):
 async def test_ready_says_what_is_missing(start: Start) -> None:
     """503 with the reason where no model is known or one's upstreams are down, one inside a pipeline too; else 200."""
     upstream, down = Upstream(), Down("down")
-    async with start(catalogue=Catalogue(discover=upstream.discover)) as served:
+    async with start(catalog=Catalog(discover=upstream.discover)) as served:
         unknown = await served.http.get("/ready")
         upstream.up = True
         known = await served.http.get("/ready")

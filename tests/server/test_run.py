@@ -12,7 +12,7 @@ import sys
 import httpx
 import pytest
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.server import ServerSettings, running, serve
 from quorate.server.access.keys import hashed
@@ -22,7 +22,7 @@ from .scripted import Echo
 
 async def test_port_0_takes_a_free_one() -> None:
     """The URL that is reported is the one that answers."""
-    async with running(Catalogue({"echo": Echo()})) as url, httpx.AsyncClient() as client:
+    async with running(Catalog({"echo": Echo()})) as url, httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/health")).status_code == 200
 
 
@@ -31,19 +31,19 @@ async def test_a_port_in_use_is_one_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BadInput, match=f"port {port} of 127.0.0.1 is in use: .*--port"):
-            await serve(Catalogue(), ServerSettings(port=port))
+            await serve(Catalog(), ServerSettings(port=port))
 
 
 async def test_an_impossible_address_is_one_clear_error() -> None:
     """A host that is none of this machine's."""
     with pytest.raises(BadInput, match=r"cannot listen on 192\.0\.2\.1:0"):
-        await serve(Catalogue(), ServerSettings(host="192.0.2.1", port=0, open=True))
+        await serve(Catalog(), ServerSettings(host="192.0.2.1", port=0, open=True))
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
     """Also where it listens on every address."""
-    async with running(Catalogue(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
+    async with running(Catalog(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
         assert url.startswith(f"http://{shown}:")
         assert (await client.get(f"{url}/health")).status_code == 200
 
@@ -51,10 +51,10 @@ async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
 async def test_a_server_inside_a_program_passes_its_errors_on() -> None:
     """What fails in the block reaches the caller, and the port is free again."""
     with pytest.raises(ZeroDivisionError):
-        async with running(Catalogue()) as url:
+        async with running(Catalog()) as url:
             1 / 0  # noqa: B018
     port = int(url.rsplit(":", 1)[1])
-    async with running(Catalogue(), ServerSettings(port=port)):
+    async with running(Catalog(), ServerSettings(port=port)):
         pass
 
 
@@ -70,10 +70,10 @@ def test_keys_come_from_the_environment_and_stay_hidden(monkeypatch: pytest.Monk
 
 SCRIPT = """
 import asyncio
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.server import ServerSettings, serve
 
-class Closing(Catalogue):
+class Closing(Catalog):
     async def aclose(self):
         print("closed", flush=True)
 
@@ -102,7 +102,7 @@ def test_signals_stop_the_server_cleanly(number: signal.Signals) -> None:
 async def test_serve_reports_when_it_is_ready() -> None:
     """`on_ready` is told the URL once requests are answered."""
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(Catalogue(), ServerSettings(port=0), on_ready=told.set_result))
+    serving = asyncio.create_task(serve(Catalog(), ServerSettings(port=0), on_ready=told.set_result))
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{await told}/health")).status_code == 200
     serving.cancel()

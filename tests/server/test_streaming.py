@@ -8,8 +8,8 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
+from quorate.orchestrator.context import derive_seed
 
-from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Candidate, Failure
 

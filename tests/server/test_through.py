@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from quorate.agents.endpoint import Endpoint, Retries, discover
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -25,7 +25,7 @@ async def through(start: Start, upstream: ScriptedUpstream) -> AsyncGenerator[Se
     async def found() -> list[Model]:
         return list(await discover(upstream.url))
 
-    async with start(catalogue=Catalogue(discover=found)) as served:
+    async with start(catalog=Catalog(discover=found)) as served:
         yield served
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Question, sample
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import CandidateToken, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Failure
 from quorate.testing import ScriptedModel
 
@@ -19,14 +19,14 @@ def ends(events: list[Event]) -> list[Candidate]:
     return [event.candidate for event in events if hasattr(event, "candidate")]
 
 
-async def staged(model: ScriptedModel, n: int, run: Run | None = None) -> list[Event]:
+async def staged(model: ScriptedModel, n: int, run: RunContext | None = None) -> list[Event]:
     """Everything that happens when a stage draws from the model."""
-    return [event async for event in sample(model, n=n).stream(Question.of("How many?"), run or Run())]
+    return [event async for event in sample(model, n=n).stream(Question.of("How many?"), run or RunContext())]
 
 
 async def test_lines_are_answers_by_index() -> None:
     """Around again after the last; a word is a token."""
-    run = Run()
+    run = RunContext()
     events = await staged(ScriptedModel(["a b", "c"]), 3, run)
     assert [c.text for c in ends(events)] == ["a b", "c", "a b"]
     assert [e.text for e in events if isinstance(e, CandidateToken)] == ["a ", "b", "c", "a ", "b"]
@@ -60,7 +60,7 @@ async def test_lines_may_fail_or_crash() -> None:
 
 async def test_a_line_without_end_waits_to_be_cancelled() -> None:
     """The others come first; it is then among those cut."""
-    run = Run()
+    run = RunContext()
     stream = ScriptedModel([None, "ok"]).sample(Question.of("?"), [0, 1], run)
     seen: list[Event] = []
 

@@ -14,8 +14,8 @@ from openai import AsyncOpenAI
 
 from quorate import Budget, Embedded, Endpoint, MajorityVote, Question, sample
 from quorate.agents.embedded import locate
+from quorate.config.catalog import Catalog
 from quorate.evals.tasks.stories.generate import generate
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.server import running
 
 from .servers import started
@@ -71,7 +71,7 @@ def test_it_reads_the_same_tokens(gguf: Path) -> None:
 async def test_it_is_the_same_model(url: str) -> None:
     """Greedy, it writes what the embedded model writes."""
     async with Endpoint(MODEL, base_url=url) as theirs, Embedded(MODEL) as ours:
-        question = Question.of(ASK).sampled(temperature=0.0, max_tokens=120)
+        question = Question.of(ASK).with_params(temperature=0.0, max_tokens=120)
         answers = [await model.answer(question) for model in (theirs, ours)]
     assert answers[0].text == answers[1].text
     assert answers[0].usage.prompt_tokens == answers[1].usage.prompt_tokens
@@ -95,8 +95,8 @@ async def test_a_stream_under_a_deadline(url: str) -> None:
 
 async def test_behind_our_server(url: str) -> None:
     """A client of ours gets a vote over a model of theirs, streamed."""
-    catalogue = Catalogue({"tiny": Endpoint(MODEL, base_url=url, name="tiny")})
-    async with running(catalogue) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
+    catalog = Catalog({"tiny": Endpoint(MODEL, base_url=url, name="tiny")})
+    async with running(catalog) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
         stream = await client.chat.completions.create(
             model="majority@3/tiny", messages=[{"role": "user", "content": ASK}], stream=True
         )

@@ -11,8 +11,8 @@ from openai import AsyncOpenAI
 
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents.embedded import locate
-from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.events import Done, SynthesisToken
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.events import AnswerToken, Done
 from quorate.server import running
 
 from .servers import started
@@ -49,15 +49,15 @@ async def test_a_stream(url: str) -> None:
     async with Endpoint(MODEL, base_url=url) as agent:
         events = [event async for event in agent.events(ASK)]
     assert isinstance(events[-1], Done)
-    pieces = [event.text for event in events if isinstance(event, SynthesisToken)]
+    pieces = [event.text for event in events if isinstance(event, AnswerToken)]
     assert "".join(pieces) == events[-1].answer.text
     assert len(pieces) > 5
 
 
 async def test_behind_our_server(url: str) -> None:
     """A client of ours gets a vote over a model of theirs."""
-    catalogue = Catalogue({"tiny": Endpoint(MODEL, base_url=url, name="tiny")})
-    async with running(catalogue) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
+    catalog = Catalog({"tiny": Endpoint(MODEL, base_url=url, name="tiny")})
+    async with running(catalog) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
         reply = await client.chat.completions.create(
             model="majority@3/tiny", messages=[{"role": "user", "content": ASK}]
         )

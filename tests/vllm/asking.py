@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question
 
 IN_PROCESS = [
@@ -33,18 +33,18 @@ PROBLEMS = (
     "A baker makes 6 trays of 8 rolls and sells 30 rolls. How many rolls are left?",
     "There are 45 chairs in 5 equal rows. How many chairs are in each row?",
 )
-TOM = Question.of(PROBLEMS[0]).sampled(max_tokens=120)
-HOT = TOM.sampled(temperature=2)
+TOM = Question.of(PROBLEMS[0]).with_params(max_tokens=120)
+HOT = TOM.with_params(temperature=2)
 """As hot as vLLM allows, so that samples differ however sure the model is."""
 
 
 async def drawn(
-    agent: Agent, question: Question, indices: Sequence[int] = (0,), run: Run | None = None
+    agent: Agent, question: Question, indices: Sequence[int] = (0,), run: RunContext | None = None
 ) -> tuple[list[Candidate], dict[int, str]]:
     """The candidates by index, and the text that came in pieces."""
     candidates: list[Candidate] = []
     pieces: dict[int, str] = {}
-    async for event in agent.sample(question, indices, run or Run(seed=7)):
+    async for event in agent.sample(question, indices, run or RunContext(seed=7)):
         if isinstance(event, CandidateToken):
             pieces[event.index] = pieces.get(event.index, "") + event.text
         elif isinstance(event, CandidateFinished | CandidateFailed):

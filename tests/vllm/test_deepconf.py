@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate import VLLM, Endpoint, Sampling
+from quorate import VLLM, Endpoint, SamplingParams
 from quorate.agents.agent import Agent
 from quorate.aggregators import deepconf
 from quorate.evals.tasks.stories import generate
@@ -31,7 +31,7 @@ QUESTION = generate("hard", seed=7, count=1)[0].question
 
 async def answered(model: Agent) -> Answer:
     """Short groups and a threshold at the median, for traces of about a hundred tokens that disagree."""
-    settings = Sampling(max_tokens=160, temperature=1.2)
+    settings = SamplingParams(max_tokens=160, temperature=1.2)
     pipeline = deepconf(model, n=24, warm_up=6, window=6, keep=0.3, consensus=1.0, sampling=settings)
     answer = await pipeline.answer(QUESTION, seed=3)
     await pipeline.aggregator.aclose()  # type: ignore[attr-defined]

@@ -7,12 +7,12 @@ from contextlib import aclosing
 
 import pytest
 import pytest_asyncio
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Endpoint
 from quorate.aggregators import MajorityVote
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import CandidateToken
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.sampling import sample
 from quorate.orchestrator.types import Question
 
@@ -31,14 +31,14 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
 
 async def test_samples_of_one_request(endpoint: Endpoint) -> None:
     """Several samples come from one request; they differ, and the prompt is counted once."""
-    run = Run(seed=3, live=False)
+    run = RunContext(seed=3, live=False)
     candidates, _ = await drawn(endpoint, HOT, range(8), run)
     assert [c.index for c in candidates] == list(range(8))
     assert all(c.ok and c.text for c in candidates)
     assert len({c.text for c in candidates}) > 1
     usage = run.ledger.usage
     assert usage.requests == 1
-    (alone,), _ = await drawn(endpoint, TOM, [0], Run(seed=3, live=False))
+    (alone,), _ = await drawn(endpoint, TOM, [0], RunContext(seed=3, live=False))
     assert usage.prompt_tokens == alone.usage.prompt_tokens > 0
 
 
@@ -50,7 +50,7 @@ async def test_seeds_repeat(endpoint: Endpoint) -> None:
 
 async def test_streaming_with_usage(endpoint: Endpoint) -> None:
     """Streamed pieces join to the texts, and usage is the server's exact count."""
-    live, quiet = Run(seed=5), Run(seed=5, live=False)
+    live, quiet = RunContext(seed=5), RunContext(seed=5, live=False)
     streamed, pieces = await drawn(endpoint, TOM, range(4), live)
     plain, _ = await drawn(endpoint, TOM, range(4), quiet)
     assert pieces == {c.index: c.text for c in streamed}
@@ -61,15 +61,15 @@ async def test_streaming_with_usage(endpoint: Endpoint) -> None:
 
 async def test_logprobs(endpoint: Endpoint) -> None:
     """Log-probabilities come with the number of alternatives asked for."""
-    (candidate,), _ = await drawn(endpoint, TOM.sampled(top_logprobs=2))
+    (candidate,), _ = await drawn(endpoint, TOM.with_params(top_logprobs=2))
     assert candidate.logprobs
     assert all(len(token.top) == 2 and token.logprob <= 0 for token in candidate.logprobs)
 
 
 async def test_cancellation(endpoint: Endpoint) -> None:
     """A closed stream leaves what had come, at its cost, and the server answers the next question."""
-    run = Run(seed=5)
-    async with aclosing(endpoint.sample(TOM.sampled(extra={"ignore_eos": True}, max_tokens=800), [0], run)) as events:
+    run = RunContext(seed=5)
+    async with aclosing(endpoint.sample(TOM.with_params(extra={"ignore_eos": True}, max_tokens=800), [0], run)) as events:
         async for event in events:
             if isinstance(event, CandidateToken):
                 break

@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 import pytest
 import pytest_asyncio
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import VLLM, Embedded
 from quorate.orchestrator.events import CandidateToken
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 
 from .asking import HOT, IN_PROCESS, PROBLEMS, TOM, drawn
@@ -30,7 +30,7 @@ async def test_greedy_equals_embedded(engine: VLLM) -> None:
     """In float32 at temperature 0, vLLM and our own engine write the same, with the same counts."""
     async with Embedded(MODEL) as embedded:
         for problem in PROBLEMS:
-            question = Question.of(problem).sampled(temperature=0, max_tokens=150)
+            question = Question.of(problem).with_params(temperature=0, max_tokens=150)
             (theirs,), _ = await drawn(engine, question)
             (ours,), _ = await drawn(embedded, question)
             assert theirs.text == ours.text
@@ -40,7 +40,7 @@ async def test_greedy_equals_embedded(engine: VLLM) -> None:
 
 async def test_logprobs_equal_embedded(engine: VLLM) -> None:
     """Log-probabilities mean the same in both, alternatives and end token included."""
-    question = TOM.sampled(temperature=0, top_logprobs=3)
+    question = TOM.with_params(temperature=0, top_logprobs=3)
     (theirs,), _ = await drawn(engine, question)
     async with Embedded(MODEL) as embedded:
         (ours,), _ = await drawn(embedded, question)
@@ -53,13 +53,13 @@ async def test_logprobs_equal_embedded(engine: VLLM) -> None:
 
 async def test_samples_and_seeds(engine: VLLM) -> None:
     """Samples differ, follow from the seed and the index alone, and count the prompt once."""
-    run = Run(seed=3, live=False)
+    run = RunContext(seed=3, live=False)
     first, pieces = await drawn(engine, HOT, range(6), run)
     assert not pieces
     assert len({c.text for c in first}) > 1
     assert run.ledger.usage.requests == 1
     assert run.ledger.usage.prompt_tokens == first[0].usage.prompt_tokens > 0
-    again, _ = await drawn(engine, HOT, [4, 2], Run(seed=3))
+    again, _ = await drawn(engine, HOT, [4, 2], RunContext(seed=3))
     assert [c.text for c in again] == [first[2].text, first[4].text]
 
 
@@ -71,15 +71,15 @@ async def test_streaming(engine: VLLM) -> None:
 
 async def test_stop_strings(engine: VLLM) -> None:
     """The text ends before a stop string."""
-    (candidate,), _ = await drawn(engine, TOM.sampled(temperature=0, stop=("Answer",)))
+    (candidate,), _ = await drawn(engine, TOM.with_params(temperature=0, stop=("Answer",)))
     assert candidate.finish_reason == "stop"
     assert "Answer" not in candidate.text
 
 
 async def test_cancellation(engine: VLLM) -> None:
     """A closed stream leaves the parts of its samples; the engine drops them and serves on."""
-    run = Run(seed=5)
-    endless = TOM.sampled(extra={"ignore_eos": True}, max_tokens=800)
+    run = RunContext(seed=5)
+    endless = TOM.with_params(extra={"ignore_eos": True}, max_tokens=800)
     async with aclosing(engine.sample(endless, range(2), run)) as events:
         async for event in events:
             if isinstance(event, CandidateToken):
@@ -91,7 +91,7 @@ async def test_cancellation(engine: VLLM) -> None:
 
 async def test_refusals_are_failures(engine: VLLM) -> None:
     """A prompt that is too long and an unknown setting fail as values of status 400."""
-    for question in (Question.of("x " * 3000), TOM.sampled(extra={"no_such_setting": 1})):
+    for question in (Question.of("x " * 3000), TOM.with_params(extra={"no_such_setting": 1})):
         (candidate,), _ = await drawn(engine, question)
         assert candidate.error is not None
         assert candidate.error.status == 400
@@ -99,7 +99,7 @@ async def test_refusals_are_failures(engine: VLLM) -> None:
 
 async def test_close_fails_what_runs(engine: VLLM) -> None:
     """Closing ends running samples as failures; the next question starts the engine anew."""
-    events = engine.sample(TOM.sampled(extra={"ignore_eos": True}, max_tokens=900), [0], Run(seed=1))
+    events = engine.sample(TOM.with_params(extra={"ignore_eos": True}, max_tokens=900), [0], RunContext(seed=1))
     async with aclosing(events):
         async for event in events:
             if isinstance(event, CandidateToken):

@@ -10,7 +10,7 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 
 from quorate.agents import Endpoint
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.server import running
 
 from .conftest import MODEL
@@ -25,8 +25,8 @@ ASK: Any = [
 
 @pytest_asyncio.fixture
 async def client(vllm_url: str) -> AsyncGenerator[AsyncOpenAI, None]:
-    catalogue = Catalogue({MODEL: Endpoint(MODEL, base_url=vllm_url)})
-    async with running(catalogue) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as made:
+    catalog = Catalog({MODEL: Endpoint(MODEL, base_url=vllm_url)})
+    async with running(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as made:
         yield made
 
 

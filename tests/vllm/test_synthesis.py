@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
+from quorate.orchestrator.context import Budget
 
 from quorate.agents import Endpoint
-from quorate.orchestrator.events import Done, SynthesisToken
-from quorate.orchestrator.recipes import RECIPES, Parts
-from quorate.orchestrator.run import Budget
+from quorate.config.recipes import RECIPES, Parts
+from quorate.orchestrator.events import AnswerToken, Done
 
 from .asking import TOM
 from .conftest import MODEL
@@ -31,7 +31,7 @@ CALLS = {
 }
 """Candidates, options, and answers drawn after sampling."""
 
-ASKED = TOM.sampled(max_tokens=24, extra={"min_tokens": 8})
+ASKED = TOM.with_params(max_tokens=24, extra={"min_tokens": 8})
 """Some text for certain, whatever a prompt of ours means to so small a model."""
 
 
@@ -53,7 +53,7 @@ async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> 
     answer = done.answer
     assert [note.code for note in answer.degraded] == []
     assert answer.text
-    streamed = "".join(e.text for e in events if isinstance(e, SynthesisToken) and not e.reasoning)
+    streamed = "".join(e.text for e in events if isinstance(e, AnswerToken) and not e.reasoning)
     assert streamed in ("", answer.text)
     inner = [stage for stage in answer.stages if stage.stage.startswith("aggregate")]
     generated = sum(stage.usage.completion_tokens for stage in inner)
@@ -66,7 +66,7 @@ async def test_a_prompt_that_the_server_refuses(endpoint: Endpoint) -> None:
     """Candidates beyond the server's context are its error, and the vote answers instead."""
     recipe = RECIPES["agglm"]
     pipeline = recipe.build(Parts((endpoint,), 24, recipe.checked({})))
-    answer = await pipeline.answer(TOM.sampled(max_tokens=200, temperature=1.5), seed=1)
+    answer = await pipeline.answer(TOM.with_params(max_tokens=200, temperature=1.5), seed=1)
     assert "aggregator_failed" in {note.code for note in answer.degraded}
     assert answer.text in {candidate.text for candidate in answer.candidates}
 

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator
 import numpy as np
 import pytest
 import pytest_asyncio
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import VLLM, Embedded, Endpoint
 from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
 from quorate.orchestrator.errors import UpstreamError
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
 from quorate.orchestrator.types import Question
 
@@ -24,7 +24,7 @@ from .conftest import MODEL
 pytestmark = IN_PROCESS
 
 OTHER = "quorate-tiny-sum"
-ASKED = [Question.of(problem).sampled(max_tokens=60, temperature=0) for problem in PROBLEMS]
+ASKED = [Question.of(problem).with_params(max_tokens=60, temperature=0) for problem in PROBLEMS]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -129,7 +129,7 @@ async def test_usage(endpoint: Endpoint) -> None:
 
 async def test_cancellation(engine: VLLM) -> None:
     """Whoever stops listening leaves no request in the engine, and it serves on."""
-    run = Run(seed=1)
+    run = RunContext(seed=1)
     pair = SAFE([engine, Embedded(OTHER)])
     events = pair.sample(ASKED[0], [0, 1, 2], run)
     async for event in events:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from quorate.orchestrator.agent import Agent
+from quorate.orchestrator.model import Agent
 
 __all__ = ["Agent"]

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import (
     CandidateCancelled,
@@ -22,9 +23,8 @@ from quorate.orchestrator.events import (
     CandidateToken,
     Event,
 )
-from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import proposals
 from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question
 
@@ -63,7 +63,7 @@ class Chain(Agent):
     def helps(self, failure: Failure) -> bool:
         """Whether another model may do better."""
 
-    def note(self, failed: Candidate, run: Run) -> tuple[Degradation, ...]:  # noqa: ARG002 - for those who tell
+    def note(self, failed: Candidate, run: RunContext) -> tuple[Degradation, ...]:  # noqa: ARG002 - for those who tell
         """What is told of a candidate that another model has failed to give."""
         return ()
 
@@ -71,7 +71,7 @@ class Chain(Agent):
     def available(self) -> bool:
         return any(_available(model) for model in self.models)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""
         for index in indices:
             yield CandidateStarted(index=index, model=self.name)
@@ -87,7 +87,7 @@ class Chain(Agent):
                 return
 
     async def asked(
-        self, model: Model, question: Question, indices: Sequence[int], run: Run
+        self, model: Model, question: Question, indices: Sequence[int], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """One model's candidates."""
         async with aclosing(proposals(model, question, indices, run)) as events:
@@ -107,7 +107,7 @@ class _Relay:
     """One call of a chain: what has been tried for each candidate."""
 
     chain: Chain
-    run: Run
+    run: RunContext
     last: bool = False
     """Nobody is left to hand on to."""
     told: set[int] = field(default_factory=set)
@@ -188,7 +188,7 @@ class Fallback(Chain):
         """See `Chain`."""
         return failure.code != "bad_input"
 
-    def note(self, failed: Candidate, run: Run) -> tuple[Degradation, ...]:
+    def note(self, failed: Candidate, run: RunContext) -> tuple[Degradation, ...]:
         """See `Chain`."""
         detail = failed.error.message if failed.error else ""
         where = f"{run.stage}: {failed.agent or failed.model} #{failed.index}"
@@ -243,7 +243,7 @@ class Pool(Chain):
         return min(able, key=lambda model: not _available(model)).token_model()
 
     async def asked(
-        self, model: Model, question: Question, indices: Sequence[int], run: Run
+        self, model: Model, question: Question, indices: Sequence[int], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `Chain`; counted."""
         place, size = self.models.index(model), len(indices)

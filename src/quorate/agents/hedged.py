@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import (
     CandidateCancelled,
@@ -23,9 +24,8 @@ from quorate.orchestrator.events import (
     Event,
 )
 from quorate.orchestrator.merging import merge
-from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Ledger, Run
+from quorate.orchestrator.sampling import proposals
 from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Question, Usage
 
@@ -102,12 +102,12 @@ class Hedged(Agent):
             raise BadInput(f"{self.name} cannot be asked token by token")
         return self.model.token_model()
 
-    def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""
         races = [self._raced(question, index, run) for index in indices]
         return races[0] if len(races) == 1 else merge(races)
 
-    async def _raced(self, question: Question, index: int, run: Run) -> AsyncGenerator[Event, None]:
+    async def _raced(self, question: Question, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
         yield CandidateStarted(index=index, model=self.name)
         self.allowance.asked()
         race = _Race(self, question, index, run)
@@ -136,7 +136,7 @@ class Hedged(Agent):
 class _Runner:
     """One of the two requests, with accounts of its own."""
 
-    run: Run
+    run: RunContext
     task: asyncio.Task[None] | None = None
     ended: Candidate | None = None
 
@@ -148,7 +148,7 @@ class _Race:
     hedged: Hedged
     question: Question
     index: int
-    run: Run
+    run: RunContext
     runners: list[_Runner] = field(default_factory=list)
     lead: _Runner | None = None
     """The one that decides."""

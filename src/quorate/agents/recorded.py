@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import (
     Candidate,
     Failure,
@@ -101,7 +101,7 @@ class Recorded(Agent):
         if not self._samples:
             raise DataError("no recorded answers" + (f" of model {model!r}" if model else ""), file=self._where)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""
         for index in indices:
             yield CandidateStarted(index=index, model=self.name)

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, UpstreamError
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Message, Question, Usage
 from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
@@ -101,9 +101,9 @@ class Scorer:
         Raises:
             UpstreamError: the server failed, or its reply holds no finite score.
         """
-        return await self.metered_score(question, candidate, Run())
+        return await self.metered_score(question, candidate, RunContext())
 
-    async def metered_score(self, question: Question, candidate: Candidate, run: Run) -> float:
+    async def metered_score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
         """`score`, with what it spends booked in the run's stage.
 
         Raises:
@@ -129,7 +129,7 @@ class Scorer:
             raise self.http.faults.bad_reply(f"{self.path}: the score is {score!r}, not a finite number")
         return float(score)
 
-    async def _reply(self, request: _Post, run: Run) -> dict[str, Any]:
+    async def _reply(self, request: _Post, run: RunContext) -> dict[str, Any]:
         rng = partial(run.rng, f"retry:{self.name}")
         async with self.http.slot() as deadline:
             response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
@@ -141,7 +141,7 @@ class Scorer:
             finally:
                 response.release()
 
-    def _booked(self, run: Run, request: _Post, tokens: int, *, estimated: bool) -> Usage:
+    def _booked(self, run: RunContext, request: _Post, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None
         usage = Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated)
         run.record(self.name, usage)

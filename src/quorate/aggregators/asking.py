@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from quorate.orchestrator.run import Ledger, Run, derive_seed
+from quorate.orchestrator.context import Ledger, RunContext, derive_seed
 from quorate.orchestrator.types import Usage
 
 __all__ = ["inner_run"]
@@ -21,7 +21,7 @@ class _StageLedger(Ledger):
         super().record(self._stage, model, usage)
 
 
-def inner_run(run: Run, purpose: str) -> Run:
+def inner_run(run: RunContext, purpose: str) -> RunContext:
     """The run of a model that an aggregator asks: same budget and stage, its own seed, thread and cut list."""
     return replace(
         run,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
+from quorate.orchestrator.context import RunContext, cut_short
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Tailored, Tallier
-from quorate.orchestrator.run import Run, cut_short
+from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
 from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
 
 __all__ = ["Backed", "closed", "shortfall", "stand_in"]
@@ -20,17 +20,17 @@ class Backed:
     name: str
     fallback: Aggregator
 
-    def tailored(self, question: Question) -> Tallier:
+    def tailored(self, question: Question) -> VoteCounter:
         """See `protocols.Tailored`; the fallback's, where what counts depends on the question."""
         return self.fallback.tailored(question) if isinstance(self.fallback, Tailored) else self
 
     def extract(self, candidate: Candidate) -> str | None:
         """What the candidate votes for in the fallback's tally."""
-        return self.fallback.extract(candidate) if isinstance(self.fallback, Tallier) else None
+        return self.fallback.extract(candidate) if isinstance(self.fallback, VoteCounter) else None
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
         """The fallback's tally; it informs, and decides only where this aggregator does not."""
-        return await self.fallback.tally(candidates) if isinstance(self.fallback, Tallier) else ()
+        return await self.fallback.tally(candidates) if isinstance(self.fallback, VoteCounter) else ()
 
     def check(self, candidates: Sequence[Candidate]) -> None:
         """Raises NoAnswer unless some candidate is ok."""
@@ -38,7 +38,7 @@ class Backed:
             raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
 
     def instead(
-        self, question: Question, candidates: Sequence[Candidate], run: Run, notes: Sequence[Degradation]
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext, notes: Sequence[Degradation]
     ) -> AsyncGenerator[Event, None]:
         """The fallback's events; its answer carries the notes first."""
         return stand_in(self.fallback, question, candidates, run, notes)
@@ -49,18 +49,18 @@ class Backed:
 
 
 async def stand_in(
-    fallback: Aggregator, question: Question, candidates: Sequence[Candidate], run: Run, notes: Sequence[Degradation]
+    fallback: Aggregator, question: Question, candidates: Sequence[Candidate], run: RunContext, notes: Sequence[Degradation]
 ) -> AsyncGenerator[Event, None]:
     """Another aggregator's events; its answer carries the notes first."""
     async with aclosing(fallback.aggregate(question, candidates, run)) as events:
         async for event in events:
             if isinstance(event, Done):
-                yield Done(answer=event.answer.with_(degraded=(*notes, *event.answer.degraded)))
+                yield Done(answer=event.answer.replace(degraded=(*notes, *event.answer.degraded)))
             else:
                 yield event
 
 
-def shortfall(run: Run, where: str, detail: str) -> Degradation:
+def shortfall(run: RunContext, where: str, detail: str) -> Degradation:
     """Why there is no verdict: the run's time or budget is over, else what the aggregator says."""
     reason = run.exhausted()
     return cut_short(reason, where) if reason else Degradation(code="aggregator_failed", where=where, detail=detail)

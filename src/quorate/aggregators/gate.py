@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Calling, Model, StoppingRule, Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import Aggregator, Calling, Model, StoppingRule, VoteCounter
 from quorate.orchestrator.types import Candidate, Cluster, Question
 
 from .backing import Backed, closed, shortfall
@@ -77,7 +77,7 @@ class Gate(Backed):
         self, expensive: Aggregator, *, cheap: Aggregator | None = None, rule: StoppingRule | None = None
     ) -> None:
         chosen = cheap or MajorityVote()
-        if not isinstance(chosen, Tallier):
+        if not isinstance(chosen, VoteCounter):
             raise BadInput(f"Gate(cheap={chosen.name}): it must count votes (`tally`), such as MajorityVote()")
         self.expensive = expensive
         self.cheap = self.fallback = chosen
@@ -93,7 +93,7 @@ class Gate(Backed):
         return sum(each.calls(n) for each in (self.expensive, self.cheap) if isinstance(each, Calling))
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`.
 
@@ -107,9 +107,9 @@ class Gate(Backed):
         way = self.cheap.aggregate(question, candidates, run) if sure else self._dear(question, candidates, run)
         async with aclosing(way) as events:
             async for event in events:
-                yield Done(answer=event.answer.with_(route=route)) if isinstance(event, Done) else event
+                yield Done(answer=event.answer.replace(route=route)) if isinstance(event, Done) else event
 
-    async def _dear(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
+    async def _dear(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> AsyncGenerator[Event, None]:
         writing, where = Writing(live=run.live), f"{run.stage}: {self.expensive.name}"
         if run.exhausted() is None:
             async with aclosing(writing.events(self.expensive.aggregate(question, candidates, run))) as events:

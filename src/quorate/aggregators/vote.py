@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
 from .reading import usual_equivalence, usual_extractor
@@ -71,7 +71,7 @@ class MajorityVote:
         return candidate if candidate.answer == answer else candidate.model_copy(update={"answer": answer})
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         answers = ((candidate, self.extract(candidate)) for candidate in candidates)
         return await clusters([Vote(c.index, answer) for c, answer in answers if answer is not None], self.equivalence)
 
@@ -79,7 +79,7 @@ class MajorityVote:
         self,
         question: Question,  # noqa: ARG002 - a vote needs only the candidates
         candidates: Sequence[Candidate],
-        run: Run,
+        run: RunContext,
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -125,7 +125,7 @@ def _extracted(extractor: Extractor, text: str) -> str | None:
     return extractor.extract(text)
 
 
-def _drawn(tally: tuple[Cluster, ...], run: Run) -> tuple[Cluster, ...]:
+def _drawn(tally: tuple[Cluster, ...], run: RunContext) -> tuple[Cluster, ...]:
     """The tally with the winner of a tie at the top first."""
     tied = [cluster for cluster in tally if cluster.weight == tally[0].weight]
     if len(tied) < 2:

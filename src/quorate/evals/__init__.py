@@ -2,7 +2,7 @@
 
     from quorate.evals import run_eval
 
-    result = await run_eval(catalogue, task="stories", tier="hard", pipelines=["majority@16/m", "m"], limit=100)
+    result = await run_eval(catalog, task="stories", tier="hard", pipelines=["majority@16/m", "m"], limit=100)
     print(result.as_json())
 
 The names load when they are first used.

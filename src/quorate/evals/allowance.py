@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.run import Budget
 
 from .outcome import Outcome
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from quorate.agents.agent import Agent
+from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
 from quorate.orchestrator.protocols import Sampler, identity
-from quorate.orchestrator.run import Ledger, Run
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
 
 from .bank import Bank, BankedAgent, Drawn, Request
 
@@ -66,7 +66,7 @@ class Banked(Agent):
         self.members = agent.members if isinstance(agent, Agent) else ()
         self._agent, self._bank = agent, bank
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`."""
         start = time.monotonic()
         asked = self._asked(question)
@@ -96,7 +96,7 @@ class Banked(Agent):
     def _asked(self, question: Question) -> Question:
         """The question with the agent's own defaults where its settings are open."""
         default = getattr(self._agent, "sampling", None)
-        if not isinstance(default, Sampling):
+        if not isinstance(default, SamplingParams):
             return question
         return question.model_copy(update={"sampling": question.sampling.over(default)})
 
@@ -113,7 +113,7 @@ class Banked(Agent):
         )
 
     async def _fill(
-        self, question: Question, request: Request, indices: Sequence[int], run: Run
+        self, question: Question, request: Request, indices: Sequence[int], run: RunContext
     ) -> dict[int, Candidate]:
         """Gets what is missing into the bank, where other processes may be at it too; the failed ones, by index."""
         failed: dict[int, Candidate] = {}
@@ -134,7 +134,7 @@ class Banked(Agent):
         there = self._bank.found(request, indices) if indices else {}
         return [index for index in indices if index not in there]
 
-    async def _draw(self, question: Question, request: Request, missing: list[int], run: Run) -> dict[int, Candidate]:
+    async def _draw(self, question: Question, request: Request, missing: list[int], run: RunContext) -> dict[int, Candidate]:
         """Draws these samples into the bank; returns the candidates that failed, by index."""
         failed: dict[int, Candidate] = {}
         root = run.ledger.root

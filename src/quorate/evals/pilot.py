@@ -36,7 +36,7 @@ from quorate.aggregators.votes.learning import normalized
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.tokens import TokenModel
-from quorate.orchestrator.types import Answer, Question, Sampling
+from quorate.orchestrator.types import Answer, Question, SamplingParams
 
 from .registry import find_task
 from .statistics import Estimate, PairedComparison, compare_paired, mean_interval, require, wilson
@@ -186,7 +186,7 @@ async def pilot(
         QuorateError: a model answered nothing at all; what it said.
     """
     require()
-    sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+    sampling = SamplingParams(temperature=0.0, max_tokens=max_tokens)
     alone = [SAFE([model], sampling=sampling) for model in models]
     names = [one.name.removeprefix("safe/") for one in alone]
     _checked(names, questions, gold, clusters, trials=trials, at_once=at_once)
@@ -381,7 +381,7 @@ def _candidates(members: Sequence[Member]) -> list[dict[str, float]]:
     return [{name: weights[name] for name in order} for order in orders for weights in tried]
 
 
-def _team(models: Mapping[str, Model | TokenModel], weights: Mapping[str, float], sampling: Sampling) -> SAFE:
+def _team(models: Mapping[str, Model | TokenModel], weights: Mapping[str, float], sampling: SamplingParams) -> SAFE:
     return SAFE([models[name] for name in weights], weights=weights, sampling=sampling)
 
 

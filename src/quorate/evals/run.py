@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput, DataError, QuorateError
-from quorate.orchestrator.run import Budget
-from quorate.orchestrator.types import Sampling
+from quorate.orchestrator.types import SamplingParams
 
 from . import statistics
 from .allowance import Allowance
@@ -25,7 +25,7 @@ from .runner import Engine, Runner
 from .task import Item, Selection, Task, in_task
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.catalogue import Catalogue
+    from quorate.config.catalog import Catalog
 
 __all__ = ["Answered", "Opened", "Progress", "run_eval", "run_evals"]
 
@@ -57,7 +57,7 @@ OnProgress = Callable[[Progress], None]
 
 
 async def run_eval(
-    catalogue: Catalogue,
+    catalog: Catalog,
     *,
     task: str | None,
     pipelines: Sequence[str],
@@ -69,7 +69,7 @@ async def run_eval(
     revision: str | None = None,
     prompt: Path | None = None,
     out: Path | None = None,
-    sampling: Sampling | None = None,
+    sampling: SamplingParams | None = None,
     concurrency: int | None = None,
     budget: Budget | None = None,
     cluster: Cluster | None = None,
@@ -81,7 +81,7 @@ async def run_eval(
     ends it is no error: the result is not `complete`, and its notes say why.
 
     Args:
-        catalogue: where the pipelines' names lead; closing it stays the caller's.
+        catalog: where the pipelines' names lead; closing it stays the caller's.
         task: a task's name; not needed with `data`.
         pipelines: names as the command line knows them, in the order of the report.
         limit: how many questions; fewer where the task has fewer.
@@ -104,12 +104,12 @@ async def run_eval(
         NoAnswer: no question could be answered, or a server is gone.
     """
     asked = Selection(limit, seed, tier, data, split, revision, prompt)
-    session = _Session(catalogue, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
+    session = _Session(catalog, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
     return await session.evaluated(task, asked, out)
 
 
 async def run_evals(
-    catalogue: Catalogue,
+    catalog: Catalog,
     *,
     tasks: Sequence[str],
     pipelines: Sequence[str],
@@ -118,7 +118,7 @@ async def run_evals(
     tier: str | None = None,
     split: str | None = None,
     out: Path | None = None,
-    sampling: Sampling | None = None,
+    sampling: SamplingParams | None = None,
     concurrency: int | None = None,
     budget: Budget | None = None,
     cluster: Cluster | None = None,
@@ -136,7 +136,7 @@ async def run_evals(
     if twice:
         raise BadInput(f"--task {twice[0]} is given twice: name each task once")
     asked = Selection(limit, seed, tier, None, split)
-    session = _Session(catalogue, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
+    session = _Session(catalog, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
     results = []
     for task in tasks:
         find_task(task)
@@ -151,9 +151,9 @@ async def run_evals(
 class _Session:
     """What the tasks of one command have in common."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     pipelines: tuple[str, ...]
-    sampling: Sampling | None
+    sampling: SamplingParams | None
     concurrency: int | None
     allowance: Allowance
     cluster: Cluster | None
@@ -162,7 +162,7 @@ class _Session:
     async def evaluated(self, task: str | None, asked: Selection, out: Path | None, part: str = "") -> EvalResult:
         """One task's result, kept in `out`, with the files of results in its subfolder `part`."""
         statistics.require()
-        chosen, names = find_task(task, asked.data), _checked(self.catalogue, self.pipelines)
+        chosen, names = find_task(task, asked.data), _checked(self.catalog, self.pipelines)
         slots = Slots(SAMPLES if self.concurrency is None else self.concurrency)
         with in_task(chosen, "its questions cannot be made"):
             items = _distinct(await asyncio.to_thread(chosen.items, asked), asked.data)
@@ -185,7 +185,7 @@ class _Session:
         self, task: Task, names: Sequence[str], folder: Folder, seed: int, slots: Slots
     ) -> AsyncIterator[Engine]:
         if self.cluster is None:
-            yield Asker.here(task, self.catalogue, names, folder.bank, seed=seed, sampling=self.sampling, slots=slots)
+            yield Asker.here(task, self.catalog, names, folder.bank, seed=seed, sampling=self.sampling, slots=slots)
             return
         try:
             yield await self.cluster.open(
@@ -196,7 +196,7 @@ class _Session:
 
 
 def _noted(
-    folder: Folder, task: Task, asked: Selection, items: Sequence[Item], names: Sequence[str], sampling: Sampling | None
+    folder: Folder, task: Task, asked: Selection, items: Sequence[Item], names: Sequence[str], sampling: SamplingParams | None
 ) -> int:
     """Takes note in the bank of the questions and that a run begins."""
     source, split, template = task.source(asked), task.split(asked.split), task.prompt(asked)
@@ -209,7 +209,7 @@ def _noted(
         "data": None if asked.data is None else str(asked.data),
         "source": source.name,
         "prompt": prompt,
-        "sampling": (sampling or Sampling()).model_dump(mode="json", exclude_defaults=True),
+        "sampling": (sampling or SamplingParams()).model_dump(mode="json", exclude_defaults=True),
     }
     content = folder.bank.note_items(task.name, items, revision=source.revision, split=split, prompt=prompt or "")
     return folder.bank.start_run(
@@ -278,7 +278,7 @@ class _Report:
             self.on_progress(progress)
 
 
-def _checked(catalogue: Catalogue, pipelines: Sequence[str]) -> list[str]:
+def _checked(catalog: Catalog, pipelines: Sequence[str]) -> list[str]:
     """The pipelines' names, each of which leads somewhere."""
     names = [name.strip() for name in pipelines]
     if not names:
@@ -287,7 +287,7 @@ def _checked(catalogue: Catalogue, pipelines: Sequence[str]) -> list[str]:
     if twice:
         raise BadInput(f"--pipeline {twice[0]} is given twice: name each pipeline once")
     for name in names:
-        catalogue.resolve(name)
+        catalog.resolve(name)
     return names
 
 

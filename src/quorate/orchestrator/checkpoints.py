@@ -1,29 +1,54 @@
-"""Finished stages kept in SQLite, so that a run that broke goes on where it stopped.
+"""Finished nodes kept in SQLite by LangGraph, so that a run that broke goes on where it stopped.
 
     async with Checkpoints("runs.sqlite") as kept:
         await pipeline.answer(question, checkpoints=kept, thread="monday")
 
-Asked again with the same thread, a question whose samples were drawn before the crash is not
-sampled again.
+Asked again with the same thread, a question goes on at the node where it was, and no finished node runs again.
+Every node of the graph is a node of a LangGraph `StateGraph`; `compile` gives it, so that LangGraph's own tools
+show the history of a thread, go back to an earlier node and run on from there. None of LangGraph's types leave
+this module, but for that. Imported when needed, since LangGraph takes most of a second.
+
+A node of ours waits for all that is on its way to it; one of LangGraph's runs as soon as it is led to. So a node
+that is led to too early does nothing, and whatever it waits for leads to it again.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypedDict
 
+from . import graph as graphs
 from . import types
+from .context import RunContext
 from .errors import BadInput, MissingExtra
+from .graph import START, Graph, State, Visit
+from .types import Question
 
 __all__ = ["Checkpoints"]
 
+ANEW = "anew"
+"""Written to the visits of a thread, it forgets those of the question before."""
+
+
+def _append(before: list[Visit], more: list[Visit] | str) -> list[Visit]:
+    return [] if isinstance(more, str) else [*before, *more]
+
+
+class Channels(TypedDict):
+    """The state of a thread as LangGraph keeps it; all else follows from these two."""
+
+    question: Question
+    visits: Annotated[list[Visit], _append]
+
 
 class Checkpoints:
-    """A SQLite file of finished stages; use it with `async with`.
+    """A SQLite file of finished nodes; use it with `async with`.
 
     Raises:
+        MissingExtra: when entered, where the extra `checkpoints` is not installed.
         BadInput: when entered, if the file cannot be opened or is of another kind.
     """
 
@@ -32,16 +57,42 @@ class Checkpoints:
         self._stack = AsyncExitStack()
         self._saver: Any = None
 
-    @property
-    def saver(self) -> Any:
-        """LangGraph's checkpointer.
+    def compile(self, graph: Graph) -> Any:
+        """The graph as a compiled LangGraph graph with this file as its checkpointer; its context is a `RunContext`.
 
         Raises:
             BadInput: the file is not open.
         """
         if self._saver is None:
             raise BadInput(f"checkpoints {self.path} are not open: use 'async with Checkpoints(...)'")
-        return self._saver
+        from langgraph.graph import StateGraph
+
+        builder = StateGraph(Channels, context_schema=RunContext)
+        for name in graph.nodes:
+            targets = [edge.target for edge in graph.edges_from(name)]
+            builder.add_node(name, _step(graph, name), destinations=tuple(targets))
+        for edge in graph.edges_from(START):
+            builder.add_edge(START, edge.target)
+        return builder.compile(checkpointer=self._saver)
+
+    def config(self, graph: Graph, question: Question, run: RunContext) -> dict[str, Any]:
+        """What LangGraph is told of a run: its thread, and a limit of steps that no graph of ours reaches."""
+        steps = 2 * sum(graph.most_visits(name) for name in graph.nodes) + len(graph.nodes) + 10
+        thread = run.thread or f"{graph.name}:{question.key}:{run.seed}"
+        return {"configurable": {"thread_id": thread}, "recursion_limit": steps}
+
+    async def execute(self, graph: Graph, question: Question, run: RunContext) -> State:
+        """Runs a graph from the first node of its thread that is not finished; returns its last state."""
+        compiled, config = self.compile(graph), self.config(graph, question, run)
+        begin: dict[str, Any] | None = {"question": question, "visits": ANEW}
+        known = await compiled.aget_state(config)
+        if known.next and known.values.get("question") == question:
+            begin = None
+            for visit in known.values["visits"]:
+                for entry in visit.usage:
+                    run.ledger.record(entry.node, entry.model, entry.usage)
+        found = await compiled.ainvoke(begin, config, context=run)
+        return State(question=question, visits=tuple(found["visits"]))
 
     async def __aenter__(self) -> Self:
         try:
@@ -51,7 +102,7 @@ class Checkpoints:
             raise MissingExtra("checkpoints", "keeping checkpoints") from error
         self._check()
         saver = await self._stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(self.path)))
-        ours = [(types.__name__, name) for name in types.__all__]
+        ours = [(module.__name__, name) for module in (types, graphs) for name in module.__all__]
         saver.serde = JsonPlusSerializer(allowed_msgpack_modules=ours)
         self._saver = saver
         return self
@@ -71,3 +122,18 @@ class Checkpoints:
     async def __aexit__(self, *exc: object) -> None:
         self._saver = None
         await self._stack.aclose()
+
+
+def _step(graph: Graph, name: str) -> Callable[..., Awaitable[Any]]:
+    from langgraph.runtime import Runtime
+    from langgraph.types import Command
+
+    async def step(channels: Channels, runtime: Runtime[RunContext]) -> Command[Any]:
+        state = State(question=channels["question"], visits=tuple(channels["visits"]))
+        if name not in graph.ready(state):
+            return Command(goto=[])
+        visit = await graph.visit(name, state, runtime.context)
+        return Command(update={"visits": [visit]}, goto=graph.awakened(state, visit))
+
+    step.__annotations__ = {"channels": Channels, "runtime": Runtime[RunContext], "return": Command}
+    return step

@@ -4,6 +4,7 @@
     ├── BadInput                  the caller's fault: what, where and the fix (HTTP 400, exit code 2)
     │   ├── ConfigError           quorate.yaml: file, line and field
     │   ├── DataError             a JSONL or data file: file, line and field
+    │   ├── BadGraph              a graph that cannot run: an edge to nowhere, a loop without an exit, ...
     │   ├── UnknownName           no such model or pipeline, with those that exist (HTTP 404)
     │   └── MissingExtra          an optional dependency is not installed
     ├── UpstreamError             a model's server failed; its status code survives
@@ -26,6 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
+    "BadGraph",
     "BadInput",
     "BadReply",
     "CircuitOpen",
@@ -59,6 +61,12 @@ class BadInput(QuorateError):
 
     status = 400
     code = "bad_input"
+
+
+class BadGraph(BadInput):
+    """A graph that cannot run; names the graph and the node or edge."""
+
+    code = "bad_graph"
 
 
 class _InFile(BadInput):

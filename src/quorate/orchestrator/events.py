@@ -1,21 +1,26 @@
-"""What happens while a question is answered, as one typed stream.
+"""What happens while a question is answered: pushed to the run's observer as it happens.
 
-Progress bars, the server's streaming and traces all read these; nothing else carries progress.
-A stream ends in exactly one `Done`, or raises a `QuorateError`.
+Progress bars, the server's streaming, metrics and traces all read these; nothing else carries progress.
+An observer is called with one event at a time, on the event loop, and never waits.
 
-`SynthesisToken`s are pieces of the final answer: joined, they are `Answer.text` (and, where
+`AnswerToken`s are pieces of the final answer: joined, they are `Answer.text` (and, where
 `reasoning` is set, `Answer.reasoning`). A vote has none, because its answer is decided at once.
+
+Of a nested pipeline the outer observer hears of nodes and upstream calls, which name their `thread`;
+its candidates and tokens stay inside, but for those of the candidate that it writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .types import Answer, Candidate, Cluster, Code, Frozen, TokenLogprob
+from .types import Answer, Candidate, Cluster, Code, Frozen, TokenLogprob, Usage
 
 __all__ = [
+    "AnswerToken",
     "CandidateCancelled",
     "CandidateFailed",
     "CandidateFinished",
@@ -24,13 +29,13 @@ __all__ = [
     "Done",
     "Event",
     "StoppedEarly",
-    "SynthesisToken",
     "TallyChanged",
 ]
 
 
 class CandidateStarted(Frozen):
     type: Literal["candidate_started"] = "candidate_started"
+    node: str = ""
     index: int
     model: str
 
@@ -39,20 +44,23 @@ class CandidateToken(Frozen):
     """A piece of one candidate's text (or thinking), as it arrived."""
 
     type: Literal["candidate_token"] = "candidate_token"
+    node: str = ""
     index: int
     text: str
     reasoning: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """Of the tokens since the last piece, where they were asked for (`Sampling.top_logprobs`)."""
+    """Of the tokens since the last piece, where they were asked for (`SamplingParams.top_logprobs`)."""
 
 
 class CandidateFinished(Frozen):
     type: Literal["candidate_finished"] = "candidate_finished"
+    node: str = ""
     candidate: Candidate
 
 
 class CandidateFailed(Frozen):
     type: Literal["candidate_failed"] = "candidate_failed"
+    node: str = ""
     candidate: Candidate
 
 
@@ -60,22 +68,25 @@ class CandidateCancelled(Frozen):
     """A sample was no longer needed; the candidate holds what had arrived and what it cost."""
 
     type: Literal["candidate_cancelled"] = "candidate_cancelled"
+    node: str = ""
     candidate: Candidate
 
 
 class TallyChanged(Frozen):
     type: Literal["tally_changed"] = "tally_changed"
+    node: str = ""
     tally: tuple[Cluster, ...]
 
 
 class StoppedEarly(Frozen):
     type: Literal["stopped_early"] = "stopped_early"
+    node: str = ""
     reason: str
     code: Code | None = None
     """How the answer is marked; None where a rule was content with the samples there are."""
 
 
-class SynthesisToken(Frozen):
+class AnswerToken(Frozen):
     """A piece of the final answer's text (or thinking), as it is written."""
 
     type: Literal["synthesis_token"] = "synthesis_token"
@@ -83,7 +94,74 @@ class SynthesisToken(Frozen):
     reasoning: bool = False
 
 
+class NodeStarted(Frozen):
+    """A node of a graph begins."""
+
+    type: Literal["node_started"] = "node_started"
+    thread: str
+    """Of the run: which nested pipeline, `""` for the outermost."""
+    node: str
+
+
+class NodeEnded(Frozen):
+    """A node of a graph is through."""
+
+    type: Literal["node_ended"] = "node_ended"
+    thread: str
+    node: str
+    seconds: float
+    outcome: str = ""
+    """In words, see `NodeVisit.outcome`."""
+
+
+class UpstreamStarted(Frozen):
+    """A call to a model's server begins, perhaps by waiting for a free place; it may hold several samples."""
+
+    type: Literal["upstream_started"] = "upstream_started"
+    call: int
+    """The same number in all events of one call, and no other's in this process."""
+    thread: str
+    node: str
+    agent: str
+    """The endpoint's name in the configuration."""
+    model: str
+    """As the server names it."""
+    server: str
+    """Its URL, without query and secrets."""
+    indices: tuple[int, ...] = (0,)
+    """Of the candidates that it is for."""
+
+
+class UpstreamRetried(Frozen):
+    """A try came to nothing, and another one may follow."""
+
+    type: Literal["upstream_retried"] = "upstream_retried"
+    call: int
+    code: str
+    """Of the error."""
+    status: int
+
+
+class UpstreamEnded(Frozen):
+    """A call to a model's server is over, whatever became of it."""
+
+    type: Literal["upstream_ended"] = "upstream_ended"
+    call: int
+    outcome: str
+    """`ok`, `cancelled` or the code of the error."""
+    usage: Usage
+    tries: int = 1
+    waited: float = 0.0
+    """Seconds before the first try had a free place."""
+    first_byte: float | None = None
+    """Seconds from the last try to the beginning of its reply; None where there was none."""
+    seconds: float = 0.0
+    """From the first try to the end."""
+
+
 class Done(Frozen):
+    """The answer; the last event of `events()`."""
+
     type: Literal["done"] = "done"
     answer: Answer
 
@@ -96,7 +174,15 @@ Event = Annotated[
     | CandidateCancelled
     | TallyChanged
     | StoppedEarly
-    | SynthesisToken
+    | AnswerToken
+    | NodeStarted
+    | NodeEnded
+    | UpstreamStarted
+    | UpstreamRetried
+    | UpstreamEnded
     | Done,
     Field(discriminator="type"),
 ]
+
+Observer = Callable[[Event], None]
+"""Is told of every event as it happens; it must not block."""

@@ -1,81 +1,594 @@
-"""A pipeline as a LangGraph `StateGraph`: one node a stage.
+"""A graph of named nodes is a model.
 
-LangGraph brings checkpoints and resumption, so a run with checkpoints goes through it; a run without them
-needs nothing that it does and takes `stages.straight`, which calls the same functions and saves 2 ms a
-question. None of LangGraph's types leave this module and `checkpoints`. Samples are tasks inside one node,
-because a node a sample costs milliseconds. Imported when needed, since LangGraph takes most of a second.
+A node is an asynchronous function from the state so far to its own part of it. An edge leads on always, or where
+its condition holds. A node runs once everything on its way to it has ended; nodes that are ready run side by side.
+What has happened is a list of visits, from which all else follows: what a node reads, what is ready, what is left
+to do after a crash. So the loop below and LangGraph's (`checkpoints`) run the same nodes in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, cast
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, Self, runtime_checkable
 
-from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
+from .context import Budget, Ledger, RunContext
+from .errors import BadGraph, BadInput, NoAnswer, TimedOut
+from .events import AnswerToken, Event, NodeEnded, NodeStarted
+from .model import ModelBase
+from .partial import failure_of
+from .protocols import Model
+from .types import Answer, Candidate, Degradation, Frozen, Identity, NodeUsage, NodeVisit, Question, Sampled
 
-from .events import Event
-from .run import Run
-from .stages import STAGES, Stage, State
-from .types import Question
+__all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Graph", "Node", "Result", "State", "Visit"]
 
-if TYPE_CHECKING:
-    from .pipeline import Pipeline
-
-__all__ = ["Graph"]
-
-
-class Node(Protocol):
-    def __call__(self, state: State, *, runtime: Runtime[Run]) -> Awaitable[State]: ...
+START, END = "__start__", "__end__"
+ELSE = "else"
+"""The condition of an edge that is taken where no other edge of its node is."""
+LOOP = 16
+"""How often a node in a loop runs at most, unless it says otherwise."""
+MAX_CALLS = 100_000
+"""More answers of single models than this one answer may never take."""
+SLACK = 0.1
+"""Seconds beyond a deadline in which a node may end by itself, with the best that it has."""
 
 
-class Graph:
-    """The compiled form of one pipeline."""
+class Choice(Frozen):
+    """What a node has decided, in words that conditions read; candidates and answers pass by it."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._builder = StateGraph(State, context_schema=Run)
-        for name, stage in STAGES.items():
-            self._builder.add_node(name, self._node(stage))
-        for before, after in pairwise((START, *STAGES, END)):
-            self._builder.add_edge(before, after)
-        self._compiled = self._builder.compile()
+    chosen: str
+    why: str = ""
 
-    def mermaid(self) -> str:
-        """The graph as a Mermaid diagram, with the models that feed it."""
-        from .drawing import mermaid
 
-        return mermaid(self._pipeline)
+Result = Sampled | Answer | Choice
 
-    async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        """Runs the stages; with checkpoints, from the first one that has not finished."""
-        graph, config, state = self._compiled, None, State(question=question)
-        if run.checkpoints is not None:
-            graph = self._builder.compile(checkpointer=run.checkpoints.saver)
-            config, state = await self._resumed(graph, question, run)
-        stream = cast(AsyncGenerator[Event, None], graph.astream(state, config, context=run, stream_mode="custom"))
-        async with aclosing(stream) as events:
-            async for event in events:
-                yield event
 
-    async def _resumed(self, graph: Any, question: Question, run: Run) -> tuple[Any, Any]:
-        """Where the thread stands: an unfinished one of the same question goes on, another starts anew."""
-        config = {"configurable": {"thread_id": run.thread or f"{self._pipeline.name}:{question.key}:{run.seed}"}}
-        known = await graph.aget_state(config)
-        if known.next and known.values.get("question") == question:
-            for entry in known.values.get("spent", ()):
-                run.ledger.record(entry.stage, entry.model, entry.usage)
-            return config, None
-        return config, State(question=question)
+class Visit(Frozen):
+    """One run of one node: what came of it, where it led, and what it cost."""
 
-    def _node(self, stage: Stage) -> Node:
-        async def node(state: State, *, runtime: Runtime[Run]) -> State:
-            after = state.copy()
-            async with aclosing(stage(self._pipeline, after, runtime.context)) as events:
-                async for event in events:
-                    runtime.stream_writer(event)
-            return cast(State, {key: value for key, value in after.items() if value is not state.get(key)})
+    node: str
+    inputs: tuple[int, ...] = ()
+    """The visits that led to it, by their places in the list of all."""
+    result: Result | None = None
+    """None where it failed, and its fallback took over."""
+    edges: Mapping[str, str] = {}
+    """The nodes that it led to, each with the words of the condition that held; empty words for a plain edge."""
+    degraded: tuple[Degradation, ...] = ()
+    usage: tuple[NodeUsage, ...] = ()
+    seconds: float = 0.0
 
-        return node
+
+class State(Frozen):
+    """The question and all that has happened since."""
+
+    question: Question
+    visits: tuple[Visit, ...] = ()
+    inputs: tuple[int, ...] = ()
+    """The visits that led to the node that looks at it; for a condition, the one whose edges are asked about."""
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """What the node reads: the results that led to it; a choice hands on what it has read itself."""
+        return tuple(self._handed_on(self.inputs))
+
+    def _handed_on(self, places: Sequence[int]) -> Iterator[Result]:
+        for place in places:
+            visit = self.visits[place]
+            if visit.result is None or isinstance(visit.result, Choice):
+                yield from self._handed_on(visit.inputs)
+            else:
+                yield visit.result
+
+    @property
+    def sampled(self) -> Sampled:
+        """The candidates that the node reads: those of one stage as they are, else all of them, numbered anew.
+
+        An answer counts as a candidate. Of one that chose among candidates, it is the text that counts.
+        """
+        results = self.results
+        if len(results) == 1 and isinstance(results[0], Sampled):
+            return results[0]
+        found: list[Candidate] = []
+        degraded: list[Degradation] = []
+        for result in results:
+            if isinstance(result, Sampled):
+                found += result.candidates
+                degraded += result.degraded
+            elif isinstance(result, Answer):
+                found.append(_as_candidate(result))
+        numbered = [c.model_copy(update={"index": place}) for place, c in enumerate(found)]
+        return Sampled(candidates=tuple(numbered), degraded=tuple(degraded))
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer that the node reads, if it is one."""
+        return next((r for r in self.results if isinstance(r, Answer)), None)
+
+    @property
+    def choice(self) -> Choice | None:
+        """What the node before has decided, if it has."""
+        results = [self.visits[place].result for place in self.inputs]
+        return next((r for r in results if isinstance(r, Choice)), None)
+
+    def visited(self, node: str) -> int:
+        """How often a node has run."""
+        return sum(visit.node == node for visit in self.visits)
+
+    def last(self, node: str) -> Result | None:
+        """The latest result of a node."""
+        return next((v.result for v in reversed(self.visits) if v.node == node), None)
+
+
+def _as_candidate(answer: Answer) -> Candidate:
+    return Candidate(
+        index=0,
+        model=answer.model,
+        agent=answer.model,
+        text=answer.text,
+        answer=answer.answer,
+        reasoning=answer.reasoning,
+        tool_calls=answer.tool_calls,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+    )
+
+
+@runtime_checkable
+class Condition(Protocol):
+    """When an edge is taken; its `str` is what is drawn."""
+
+    def holds(self, state: State) -> str | None:
+        """Why the edge is taken, in words; None if it is not. `state.results` are those of the edge's node."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A function of the state as a condition; a text that it returns is the reason."""
+
+    function: Callable[[State], bool | str | None]
+
+    def holds(self, state: State) -> str | None:
+        """See `Condition`."""
+        told = self.function(state)
+        return told if isinstance(told, str) else str(self) if told else None
+
+    def __str__(self) -> str:
+        return getattr(self.function, "__name__", "condition").strip("<>").replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Leads from one node to the next: always, where a condition holds, or (`ELSE`) where no other edge is taken."""
+
+    source: str
+    target: str
+    when: Condition | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.when is None or self.when == ELSE or isinstance(self.when, Condition):
+            return
+        if not callable(self.when):
+            raise BadGraph(
+                f"the edge {self} has the condition {self.when!r}: give a Condition, a function, or {ELSE!r}"
+            )
+        object.__setattr__(self, "when", Predicate(self.when))
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of a graph; what it does is in its subclasses."""
+
+    name: str
+    _: KW_ONLY
+    seconds: float | None = None
+    """Its own deadline; then it ends with the best that it has."""
+    budget: Budget | None = None
+    """Its own limits, beside those of the whole."""
+    fallback: str | None = None
+    """The node that takes its place where it fails."""
+    max_visits: int | None = None
+    """How often it runs in one answer at most, then no edge leads to it any more; `LOOP` in a loop if not given."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that it may ask."""
+        return ()
+
+    def calls_for(self, n: int) -> int:  # noqa: ARG002 - for those who read candidates
+        """Most answers of single models that one visit takes which reads n candidates."""
+        return 0
+
+    def gives(self, n: int) -> int:
+        """Most candidates that it gives where it reads n; an answer counts as one."""
+        return 1 if self.answers else n
+
+    @property
+    def label(self) -> str:
+        """What it does, as it is drawn."""
+        return self.name
+
+    @property
+    def answers(self) -> bool:
+        """Whether it gives an answer; only such a node may lead to the end."""
+        return False
+
+    @abstractmethod
+    async def run(self, state: State, run: RunContext) -> Result:
+        """What it makes of the state.
+
+        Raises:
+            QuorateError: nothing.
+        """
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002 - for those who propose
+        """The same node with other proposers."""
+        return self
+
+
+class Graph(ModelBase):
+    """Nodes and edges, from `START` to `END`; the answer of the node that leads to the end is the graph's.
+
+    Args:
+        nodes: in the order in which they are drawn; names are unique.
+        edges: `START` leads to the first ones.
+        name: how it is called in answers, configuration and on the wire.
+
+    Raises:
+        BadGraph: a node is named twice, an edge leads nowhere, a node cannot be reached or has no way to the end, a
+            loop has no exit, or one answer could take more than `MAX_CALLS` answers of single models.
+    """
+
+    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge], *, name: str) -> None:
+        self.name = name
+        self.edges = tuple(edges)
+        self.nodes: dict[str, Node] = {}
+        for node in nodes:
+            if node.name in self.nodes or node.name in (START, END):
+                raise BadGraph(f"{name}: two nodes are named {node.name!r}; give each a name of its own")
+            self.nodes[node.name] = node
+        self._out: dict[str, list[Edge]] = {source: [] for source in (START, *self.nodes)}
+        _Check(self).run()
+
+    @property
+    def identity(self) -> Identity:
+        """A pipeline of all its models."""
+        return Identity(kind="pipeline", model=self.name, members=tuple(model.identity for model in self.parts))
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """Every model that its nodes may ask, once."""
+        return tuple({id(m): m for node in self.nodes.values() for m in node.models}.values())
+
+    @cached_property
+    def calls(self) -> int:
+        """Of all nodes, those in loops as often as they may run."""
+        read = _Check(self).most_read()
+        return sum(node.calls_for(read[name]) * self.most_visits(name) for name, node in self.nodes.items())
+
+    def most_visits(self, name: str) -> int:
+        """How often a node can run in one answer."""
+        given = self.nodes[name].max_visits
+        return (LOOP if name in self._looping else 1) if given is None else given
+
+    def edges_from(self, name: str) -> Sequence[Edge]:
+        """In the order in which they are asked."""
+        return self._out[name]
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """The same graph over other proposers."""
+        return self.replace([node.map_models(change) for node in self.nodes.values()])
+
+    def with_name(self, name: str) -> Self:
+        """The same graph under another name."""
+        return self.replace(self.nodes.values(), name=name)
+
+    def replace(self, nodes: Any, *, name: str | None = None) -> Self:
+        """The same edges between other nodes of the same names."""
+        return type(self)(list(nodes), self.edges, name=name or self.name)
+
+    async def _answer(self, question: Question, run: RunContext) -> Answer:
+        """The answer of the last node, with all that is known of how it came about."""
+        run = replace(run, ledger=Ledger(run.ledger))
+        if run.checkpoints is None:
+            state = await self.execute(self.begin(question), run)
+        else:
+            state = await run.checkpoints.execute(self, question, run)
+        return self._complete(state, run)
+
+    # What follows is the executor: `begin`, then `ready` nodes `visit`ed side by side until there are none.
+
+    def begin(self, question: Question) -> State:
+        """Before the first node."""
+        return State(question=question)
+
+    async def execute(self, state: State, run: RunContext) -> State:
+        """Runs whatever is left to do."""
+        running: dict[asyncio.Task[Visit], str] = {}
+        try:
+            while ready := self.ready(state, tuple(running.values())):
+                if len(ready) == 1 and not running:
+                    state = self.advance(state, await self.visit(ready[0], state, run))
+                    continue
+                for name in ready:
+                    running[asyncio.create_task(self.visit(name, state, run))] = name
+                while running and not self.ready(state, tuple(running.values())):
+                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        del running[task]
+                        state = self.advance(state, task.result())
+        finally:
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.gather(*running, return_exceptions=True)
+        return state
+
+    def pending(self, state: State) -> dict[str, tuple[int, ...]]:
+        """The nodes that were led to and have not run since, each with the visits that led to it."""
+        waiting: dict[str, tuple[int, ...]] = {edge.target: () for edge in self._out[START]}
+        for place, visit in enumerate(state.visits):
+            waiting.pop(visit.node, None)
+            for target in visit.edges:
+                waiting[target] = (*waiting.get(target, ()), place)
+        return waiting
+
+    def ready(self, state: State, running: Sequence[str] = ()) -> list[str]:
+        """The nodes that may run: nothing that still runs or waits can lead to them, but by going around a loop."""
+        waiting = [name for name in self.pending(state) if name not in running and name != END]
+        active = {*waiting, *running}
+        return [name for name in waiting if not self._before[name] & active]
+
+    def advance(self, state: State, visit: Visit) -> State:
+        """After a visit."""
+        return state.model_copy(update={"visits": (*state.visits, visit)})
+
+    def awakened(self, state: State, visit: Visit) -> list[str]:
+        """The nodes to look at after a visit: those that it leads to, and those that have waited for it."""
+        waiting = [name for name in self.pending(state) if name != END and visit.node in self._before[name]]
+        return list(dict.fromkeys([*visit.edges, *waiting]))
+
+    async def visit(self, name: str, state: State, run: RunContext) -> Visit:
+        """Runs a node: what it gives, what went wrong, and where it leads."""
+        node, inputs = self.nodes[name], self.pending(state)[name]
+        here = state.model_copy(update={"inputs": inputs})
+        page, begun = Ledger(run.ledger), time.monotonic()
+        run.emit(NodeStarted(thread=run.thread, node=name))
+        final = node.fallback is None and all(edge.target == END for edge in self._out[name])
+        telling = run if final else replace(run, emit=_Unanswered(run.emit)) if run.observed else run
+        inner = replace(telling, ledger=page).at_node(name, seconds=node.seconds, budget=node.budget)
+        visit = Visit(node=name, inputs=inputs)
+        outcome = ""
+        try:
+            result = await self._run(node, here, inner)
+        except BadInput:
+            raise
+        except Exception as error:
+            if node.fallback is None:
+                raise
+            outcome = failure_of(error).message
+            note = Degradation(code="aggregator_failed", where=name, detail=outcome)
+            visit = visit.model_copy(update={"degraded": (note,), "edges": {node.fallback: f"{name} failed"}})
+        else:
+            degraded = () if isinstance(result, Choice) else result.degraded
+            visit = visit.model_copy(update={"result": result, "degraded": degraded})
+            visit = visit.model_copy(update={"edges": self._taken(name, self.advance(state, visit))})
+            outcome = _outcome(result)
+        finally:
+            seconds = time.monotonic() - begun
+            run.emit(NodeEnded(thread=run.thread, node=name, seconds=seconds, outcome=outcome))
+        return visit.model_copy(update={"usage": page.nodes, "seconds": seconds})
+
+    async def _run(self, node: Node, state: State, run: RunContext) -> Result:
+        """A node that does not notice that its time is over is ended."""
+        try:
+            async with run.time_limit(slack=SLACK):
+                return await node.run(state, run)
+        except TimeoutError as error:
+            raise TimedOut(f"{self.name}: node {node.name!r}: {run.timed_out()}") from error
+
+    def _taken(self, name: str, state: State) -> dict[str, str]:
+        """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
+
+        Raises:
+            BadGraph: a condition raised, or none holds.
+        """
+        looking = state.model_copy(update={"inputs": (len(state.visits) - 1,)})
+        taken: dict[str, str] = {}
+        for edge in self._out[name]:
+            if edge.target != END and state.visited(edge.target) >= self.most_visits(edge.target):
+                continue
+            if edge.when is None:
+                taken[edge.target] = ""
+            elif isinstance(edge.when, Condition):
+                try:
+                    reason = edge.when.holds(looking)
+                except Exception as error:
+                    raise BadGraph(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
+                if reason is not None:
+                    taken[edge.target] = reason
+        if not taken:
+            taken = {edge.target: "" for edge in self._out[name] if edge.when == ELSE}
+        if not taken:
+            raise BadGraph(f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}")
+        return taken
+
+    def _complete(self, state: State, run: RunContext) -> Answer:
+        ends = self.pending(state).get(END, ())
+        answer = next((r for p in ends if isinstance(r := state.visits[p].result, Answer)), None)
+        if answer is None:
+            raise NoAnswer(f"{self.name}: no node has led to an answer")
+        routes = [
+            f"{visit.node if target == END else target}: {why}"
+            for visit in state.visits
+            for target, why in visit.edges.items()
+            if why
+        ]
+        return answer.replace(
+            model=self.name,
+            route=answer.route or "; ".join(routes) or None,
+            degraded=tuple(note for visit in state.visits for note in visit.degraded),
+            usage=run.ledger.usage,
+            nodes=run.ledger.nodes,
+            path=tuple(
+                NodeVisit(node=v.node, seconds=v.seconds, outcome=_outcome(v.result), edges=v.edges)
+                for v in state.visits
+            ),
+        )
+
+    @cached_property
+    def _before(self) -> dict[str, frozenset[str]]:
+        """For each node those that can lead to it without going around a loop."""
+        return _Check(self).ancestors()
+
+    @cached_property
+    def _looping(self) -> frozenset[str]:
+        """The nodes that can come again."""
+        return _Check(self).looping()
+
+
+def _outcome(result: Result | None) -> str:
+    match result:
+        case Sampled(candidates=candidates, stopped=stopped):
+            return f"{sum(c.ok for c in candidates)} of {len(candidates)} candidates; {stopped}"
+        case Answer(answer=answer, text=text):
+            return answer or text[:80]
+        case Choice(chosen=chosen, why=why):
+            return f"{chosen}: {why}" if why else chosen
+    return "failed"
+
+
+class _Unanswered:
+    """The observer of a node whose answer may not be the last word: its tokens are not told as the answer's."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+
+    def __call__(self, event: Event) -> None:
+        if type(event) is not AnswerToken:
+            self._emit(event)
+
+
+@dataclass
+class _Check:
+    """The structure of a graph, looked at once, before anything runs."""
+
+    graph: Graph
+
+    def run(self) -> None:
+        graph = self.graph
+        for edge in graph.edges:
+            self._place(edge)
+        for name, node in graph.nodes.items():
+            if node.fallback is not None and node.fallback not in graph.nodes:
+                raise self._error(f"node {name!r} has the fallback {node.fallback!r}, which is no node")
+        if not graph.edges_from(START):
+            raise self._error(f"nothing follows {START}: give an edge from there to the first node")
+        reached = self._reachable(START)
+        for name in graph.nodes:
+            if name not in reached:
+                raise self._error(f"no edge leads to node {name!r}")
+            if END not in self._reachable(name):
+                way = "is in a loop without an exit" if name in self._reachable(name) else "has no way to the end"
+                raise self._error(f"node {name!r} {way}: give it an edge on, with a condition or {ELSE!r}")
+        for name in self.looping():
+            conditional = any(edge.when is not None for n in self._loop_of(name) for edge in graph.edges_from(n))
+            if not conditional:
+                raise self._error(f"the loop through {name!r} is never left: give an edge in it a condition")
+        if graph.calls > MAX_CALLS:
+            raise self._error(
+                f"one answer could take {graph.calls} answers of single models, and {MAX_CALLS} is the limit: "
+                "nest less deep, or draw fewer samples"
+            )
+
+    def _place(self, edge: Edge) -> None:
+        graph = self.graph
+        if edge.source not in graph._out:
+            raise self._error(f"the edge {edge} begins at {edge.source!r}, which is no node")
+        if edge.target != END and edge.target not in graph.nodes:
+            raise self._error(f"the edge {edge} leads to {edge.target!r}, which is no node")
+        if edge.source == START and edge.when is not None:
+            raise self._error(f"the edge {edge} has a condition, but nothing has happened yet: begin with a node")
+        if edge.target == END and (edge.source == START or not graph.nodes[edge.source].answers):
+            raise self._error(f"the edge {edge} ends the graph, but {edge.source!r} gives no answer")
+        if any(edge.target == other.target for other in graph._out[edge.source]):
+            raise self._error(f"there are two edges {edge}; make it one")
+        graph._out[edge.source].append(edge)
+
+    def _targets(self, name: str) -> list[str]:
+        if name == END:
+            return []
+        node = self.graph.nodes.get(name)
+        more = [node.fallback] if node is not None and node.fallback is not None else []
+        return [*(edge.target for edge in self.graph.edges_from(name)), *more]
+
+    def _reachable(self, name: str) -> set[str]:
+        """By one edge or more."""
+        found: set[str] = set()
+        waiting = self._targets(name)
+        while waiting:
+            target = waiting.pop()
+            if target not in found:
+                found.add(target)
+                waiting += self._targets(target)
+        return found
+
+    def looping(self) -> frozenset[str]:
+        return frozenset(name for name in self.graph.nodes if name in self._reachable(name))
+
+    def _loop_of(self, name: str) -> list[str]:
+        return [other for other in self._reachable(name) if other != END and name in self._reachable(other)]
+
+    def sources(self) -> dict[str, list[str]]:
+        """What leads to each node by an edge that closes no loop, as a walk in depth from the start finds them."""
+        forward: dict[str, list[str]] = {}
+        seen: set[str] = set()
+
+        def walk(name: str, above: frozenset[str]) -> None:
+            seen.add(name)
+            for target in self._targets(name):
+                if target == name or target in above:
+                    continue
+                forward.setdefault(target, []).append(name)
+                if target not in seen:
+                    walk(target, above | {name})
+
+        walk(START, frozenset())
+        return forward
+
+    def most_read(self) -> dict[str, int]:
+        """How many candidates each node reads at most."""
+        forward, read = self.sources(), {START: 0}
+
+        def count(name: str) -> int:
+            if name not in read:
+                sources = [source for source in forward.get(name, []) if source != START]
+                read[name] = sum(self.graph.nodes[source].gives(count(source)) for source in sources)
+            return read[name]
+
+        return {name: count(name) for name in self.graph.nodes}
+
+    def ancestors(self) -> dict[str, frozenset[str]]:
+        """What can lead to each node without going around a loop."""
+        forward = self.sources()
+        before: dict[str, frozenset[str]] = {}
+
+        def collect(name: str) -> frozenset[str]:
+            if name not in before:
+                sources = forward.get(name, [])
+                before[name] = frozenset(sources).union(*(collect(source) for source in sources)) - {START}
+            return before[name]
+
+        for name in self.graph.nodes:
+            collect(name)
+        return before
+
+    def _error(self, message: str) -> BadGraph:
+        return BadGraph(f"{self.graph.name}: {message}")

@@ -1,4 +1,4 @@
-"""What every model can do once it has `stream`: answer, answer synchronously, be closed."""
+"""What every model can do once it has `_answer`, and every single model once it has `sample`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,75 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
-from .events import Done, Event
-from .run import Budget, Run
-from .types import Answer, Message, Question
+from .context import Budget, Ledger, RunContext, Saver, explain_cut
+from .errors import NoAnswer
+from .events import AnswerToken, Done, Event
+from .partial import PartialCandidate
+from .protocols import Model
+from .types import Answer, Candidate, Failure, Identity, Message, Question, TokenLogprob
 
-if TYPE_CHECKING:
-    from .checkpoints import Checkpoints
-
-__all__ = ["Answering", "answer_of"]
+__all__ = ["Agent", "ModelBase", "Wrapper", "iterate_events"]
 
 Asked = Question | str | Sequence[Message | Mapping[str, Any]]
 T = TypeVar("T")
 
 
-class Answering(ABC):
-    """Base of models: give it `stream`, get `answer`, `answer_sync` and `events`."""
+class ModelBase(ABC):
+    """Base of models: give it `_answer`, get `answer`, `answer_sync` and `events`."""
 
     name: str
 
-    @abstractmethod
-    def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+    @property
+    def identity(self) -> Identity:
         """See `protocols.Model`."""
+        return Identity(kind=type(self).__name__.lower(), model=self.name)
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """See `protocols.Model`."""
+        return ()
+
+    @property
+    def calls(self) -> int:
+        """See `protocols.Model`."""
+        return 1
+
+    @abstractmethod
+    async def _answer(self, question: Question, run: RunContext) -> Answer:
+        """The answer, as `protocols.Model.answer` has it."""
+
+    async def answer(
+        self,
+        question: Asked,
+        run: RunContext | None = None,
+        *,
+        seed: int | None = None,
+        budget: Budget | None = None,
+        checkpoints: Saver | None = None,
+        thread: str = "",
+    ) -> Answer:
+        """The answer to one question.
+
+        Args:
+            question: text, chat messages or a `Question`.
+            run: that this answer belongs to, which has all that follows; a new one, if not given.
+            seed: makes the run reproducible; the question's own sampling seed if not given.
+            budget: hard limits.
+            checkpoints: where finished nodes are kept, so that the same thread resumes after them.
+            thread: name of the run in `checkpoints`.
+
+        Raises:
+            BadInput: the question is empty or a setting impossible.
+            UpstreamError: the model's server failed.
+            NoAnswer: every candidate failed, or the budget ended before the first.
+        """
+        if run is not None and isinstance(question, Question):
+            return await self._answer(question, run)
+        asked = Question.of(question)
+        return await self._answer(asked, run or _new_run(asked, seed, budget, checkpoints, thread, live=False))
 
     def events(
         self,
@@ -39,52 +84,28 @@ class Answering(ABC):
         *,
         seed: int | None = None,
         budget: Budget | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: Saver | None = None,
         thread: str = "",
         live: bool = True,
     ) -> AsyncGenerator[Event, None]:
-        """Everything that happens while the question is answered, ending in `Done`.
+        """Everything that happens while the question is answered, ending in `Done`; closing it cancels the run.
 
         Args:
-            question: text, chat messages or a `Question`.
-            seed: makes the run reproducible; the question's own sampling seed if not given.
-            budget: hard limits.
-            checkpoints: where finished stages are kept, so that the same thread resumes after them.
-            thread: name of the run in `checkpoints`.
+            question, seed, budget, checkpoints, thread: see `answer`, also for the errors raised.
             live: whether tokens are wanted as they come, or the end is enough.
         """
         asked = Question.of(question)
-        seed = asked.sampling.seed if seed is None else seed
-        run = Run(seed=seed, budget=budget or Budget(), checkpoints=checkpoints, thread=thread, live=live)
-        return self.stream(asked, run)
-
-    async def answer(
-        self,
-        question: Asked,
-        *,
-        seed: int | None = None,
-        budget: Budget | None = None,
-        checkpoints: Checkpoints | None = None,
-        thread: str = "",
-    ) -> Answer:
-        """The answer to one question; arguments as in `events`.
-
-        Raises:
-            BadInput: the question is empty or a setting impossible.
-            UpstreamError: the model's server failed.
-            NoAnswer: every candidate failed, or the budget ended before the first.
-        """
-        return await answer_of(
-            self.events(question, seed=seed, budget=budget, checkpoints=checkpoints, thread=thread, live=False)
-        )
+        return iterate_events(self, asked, _new_run(asked, seed, budget, checkpoints, thread, live=live))
 
     def answer_sync(self, question: Asked, *, seed: int | None = None, budget: Budget | None = None) -> Answer:
         """`answer` for scripts and notebooks, also where an event loop runs already."""
         _background.opened.add(self)
         return _background.call(self.answer(question, seed=seed, budget=budget))
 
-    async def aclose(self) -> None:  # noqa: B027 - most models have nothing to close
+    async def aclose(self) -> None:
         """Closes connections and workers; the next call opens them again."""
+        for model in self.parts:
+            await model.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,14 +113,116 @@ class Answering(ABC):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
-async def answer_of(events: AsyncGenerator[Event, None]) -> Answer:
-    """The answer that a stream of events ends in."""
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, Done):
-                return event.answer
-    raise AssertionError("a model's stream ended without Done")
+
+def _new_run(
+    question: Question, seed: int | None, budget: Budget | None, checkpoints: Saver | None, thread: str, *, live: bool
+) -> RunContext:
+    seed = question.sampling.seed if seed is None else seed
+    return RunContext(seed=seed, budget=budget or Budget(), checkpoints=checkpoints, thread=thread, live=live)
+
+
+async def iterate_events(model: Model, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
+    """What a run pushes, to be pulled: the one place where a push becomes an iterator."""
+    queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    task = asyncio.create_task(model.answer(question, replace(run, emit=queue.put_nowait)))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        yield Done(answer=task.result())
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class Agent(ModelBase):
+    """A single model: give it `sample`, which draws candidates; its answer is the first one."""
+
+    @abstractmethod
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        """See `protocols.Sampler`."""
+
+    async def _answer(self, question: Question, run: RunContext) -> Answer:
+        """One candidate, its tokens told as those of the answer.
+
+        Raises:
+            NoAnswer: the model failed (with its status), or the budget ended before any text.
+        """
+        run = replace(run, ledger=Ledger(run.ledger), live=run.live or run.deadline is not None).at_node("answer")
+        if (left := run.tokens_left()) is not None:
+            question = question.with_params(max_tokens=min(left, question.sampling.max_tokens or left))
+        slot, late = _AnswerCandidate(0, run), False
+        try:
+            async with run.time_limit():
+                await self.sample(question, [slot], run)
+            slot.fail(Failure(code="model_silent", message=f"{self.name} ended without an answer"))
+        except TimeoutError:
+            late = True
+        finally:
+            slot.cancel()
+        candidate = slot.result
+        assert candidate is not None
+        if candidate.error is not None:
+            raise _no_answer(candidate.error)
+        return self._cut_off(candidate, run) if late and not candidate.ok else self._given(candidate, run)
+
+    def _given(self, candidate: Candidate, run: RunContext, **changes: Any) -> Answer:
+        fields = {
+            "model": self.name,
+            "candidates": (candidate,),
+            "degraded": candidate.degraded,
+            "usage": run.ledger.usage,
+            "nodes": run.ledger.nodes,
+        }
+        return Answer.of(candidate, **(fields | changes))
+
+    def _cut_off(self, partial: Candidate, run: RunContext) -> Answer:
+        """The answer as far as it came before the deadline."""
+        reason = run.exhausted() or run.timed_out()
+        note = explain_cut(reason, f"answer: {self.name}")
+        if not partial.text:
+            status = 503 if note.code == "halted" else 504
+            raise NoAnswer(f"{self.name} gave no text in time ({reason})", status=status, code=note.code)
+        return self._given(partial, run, finish_reason="length", stopped=reason, degraded=(note, *partial.degraded))
+
+
+class _AnswerCandidate(PartialCandidate):
+    """The one candidate of a single model: its pieces are told as pieces of the answer."""
+
+    def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob] | None) -> None:  # noqa: ARG002
+        if text:
+            self._run.emit(AnswerToken(text=text, reasoning=reasoning))
+
+
+class Wrapper(ModelBase):
+    """Base of what stands before one model and hands on what it is."""
+
+    def __init__(self, model: Model, *, name: str | None = None) -> None:
+        self.model = model
+        self.name = name or model.name
+
+    @property
+    def identity(self) -> Identity:
+        """That of the model."""
+        return self.model.identity
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """The model."""
+        return (self.model,)
+
+    @property
+    def calls(self) -> int:
+        """Those of the model."""
+        return self.model.calls
+
+
+def _no_answer(failure: Failure) -> NoAnswer:
+    return NoAnswer(failure.message, status=failure.status, code=failure.code, retry_after=failure.retry_after)
 
 
 class _Background:
@@ -108,7 +231,7 @@ class _Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.opened: weakref.WeakSet[Answering] = weakref.WeakSet()
+        self.opened: weakref.WeakSet[ModelBase] = weakref.WeakSet()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._start()).result()

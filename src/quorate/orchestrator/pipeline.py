@@ -1,122 +1,314 @@
-"""A pipeline: a sampling stage and an aggregator, which together are a model again."""
+"""What builds graphs; nothing here runs anything.
+
+sample(qwen, n=16) | MajorityVote()               two nodes
+gate(sample(qwen, n=8), vote, expensive=judge)    a branch
+cascade(small, vote, large, accept=0.8)           one model after the other, until one is sure
+route(by_length, small, large)                    a choice
+layers(sample(qwen, n=6), [layer], SelfMoA(qwen)) one node a layer
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any, Self, cast
 
+from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
-from .events import Event
-from .model import Answering
-from .protocols import Aggregator, Model, StoppingRule, Tailored, Tallier
-from .run import Ledger, Run
-from .sampling import Sample
-from .stages import straight
-from .standing import backed
-from .types import Candidate, Cluster, Question
+from .graph import ELSE, END, START, Condition, Edge, Graph, Node, State
+from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
+from .protocols import Aggregator, Model, Router, StoppingRule
+from .sampling import SamplingStage
+from .types import Question, SamplingParams
 
-if TYPE_CHECKING:
-    from .graph import Graph
-
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "Sampling", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]
 
 
-class Pipeline(Answering):
-    """`sample(...) | aggregate`.
+class Pipeline(Graph):
+    """A graph that begins by sampling: its first stage can be drawn larger, stopped by another rule, and so on."""
 
-    With checkpoints it runs as a LangGraph graph of its stages, without them stage after stage.
+    @property
+    def entry(self) -> SampleNode:
+        """The node that samples first."""
+        return next(node for node in self.nodes.values() if isinstance(node, SampleNode))
+
+    @property
+    def stage(self) -> SamplingStage:
+        """Its first stage."""
+        return self.entry.stage
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """The one whose answer ends the graph; of several, the last one."""
+        found = [node.aggregator for node in self.nodes.values() if isinstance(node, AggregateNode)]
+        return found[-1]
+
+    def with_n(self, n: int) -> Self:
+        """The same graph whose stages that draw as many as the first draw n candidates."""
+        old = self.stage.n
+        return self.replace(
+            replace(node, stage=node.stage.with_n(n))
+            if isinstance(node, SampleNode | LayerNode) and node.stage.n == old
+            else node
+            for node in self.nodes.values()
+        )
+
+    def with_sampling(self, **changes: Any) -> Self:
+        """The same graph with other fields of its first stage, such as `quorum`, `grace`, `seconds`, `stop`."""
+        entry = self.entry
+        return self.replace(
+            replace(node, stage=replace(entry.stage, **changes)) if node is entry else node
+            for node in self.nodes.values()
+        )
+
+    def with_timeout(self, seconds: float | None) -> Self:
+        """The same graph whose aggregators have so many seconds; then the vote as it stands is the answer."""
+        _check_seconds("with_timeout", seconds)
+        return self.replace(
+            replace(node, seconds=seconds) if isinstance(node, AggregateNode) else node for node in self.nodes.values()
+        )
+
+
+class Sampling(SamplingStage):
+    """What `sample` gives: a stage that is composed with `|`."""
+
+    def __or__(self, aggregator: Aggregator) -> Pipeline:
+        """`sample(...) | aggregator`: the graph of both.
+
+        Raises:
+            BadInput: what stands right of `|` is no aggregator.
+        """
+        return pipeline(self, aggregator)
+
+
+def sample(
+    models: Model | Sequence[Model],
+    *,
+    n: int = 1,
+    stop: StoppingRule | None = None,
+    wave: int | None = None,
+    sampling: SamplingParams | None = None,
+    quorum: int | float | None = None,
+    grace: float = 0.5,
+    min_candidates: int = 1,
+    seconds: float | None = None,
+) -> Sampling:
+    """A stage that draws `n` candidates from one or several models; compose it with `|`.
 
     Args:
-        sampler: draws the candidates.
+        models: who is asked, dealt round-robin.
+        n: candidates.
+        stop: ends sampling once it is content.
+        wave: samples in flight at once.
+        sampling: settings where the caller sets nothing.
+        quorum: good samples that will do, as a number or a share of n; the others are cancelled after `grace`.
+        grace: seconds that the others have from then on.
+        min_candidates: good samples without which there is an error instead of an answer.
+        seconds: for the whole stage; then what there is goes on to the aggregator.
+
+    Raises:
+        BadInput: there is no model, or a number is impossible.
+    """
+    chosen = tuple(models) if isinstance(models, Sequence) else (models,)
+    return Sampling(
+        chosen,
+        n=n,
+        stop=stop,
+        wave=wave,
+        sampling=sampling or SamplingParams(),
+        quorum=quorum,
+        grace=grace,
+        min_candidates=min_candidates,
+        seconds=seconds,
+    )
+
+
+def pipeline(
+    stage: SamplingStage, aggregator: Aggregator, *, name: str | None = None, seconds: float | None = None
+) -> Pipeline:
+    """The graph of two nodes: `sample`, then `aggregate`.
+
+    Args:
+        stage: draws the candidates.
         aggregator: makes one answer of them.
-        name: how it is called in answers, configuration and on the wire.
+        name: how the graph is called.
         seconds: for the aggregation; then the vote as it stands is the answer.
 
     Raises:
-        BadInput: seconds is not above 0.
+        BadInput: seconds is not above 0, or the aggregator is none.
     """
-
-    def __init__(
-        self, sampler: Sample, aggregator: Aggregator, *, name: str | None = None, seconds: float | None = None
-    ) -> None:
-        if seconds is not None and not 0 < seconds < math.inf:
-            raise BadInput(f"Pipeline(seconds={seconds!r}): give a number of seconds above 0")
-        self.seconds = seconds
-        self.sampler = sampler
-        self.aggregator = aggregator
-        models = "+".join(model.name for model in sampler.models)
-        self.name = name or f"{aggregator.name}@{sampler.n}/{models}"
-
-    def named(self, name: str) -> Pipeline:
-        """The same pipeline under another name."""
-        return Pipeline(self.sampler, self.aggregator, name=name, seconds=self.seconds)
-
-    def sized(self, n: int) -> Pipeline:
-        """The same pipeline drawing n candidates."""
-        return self._with(self.sampler.sized(n))
-
-    def drawing(self, **changes: Any) -> Pipeline:
-        """The same pipeline with other fields of its sampling stage, such as `quorum`, `grace`, `least`, `seconds`."""
-        return self._with(replace(self.sampler, **changes))
-
-    def within(self, seconds: float | None) -> Pipeline:
-        """The same pipeline whose aggregation has so many seconds; then the vote as it stands is the answer."""
-        return Pipeline(self.sampler, self.aggregator, name=self.name, seconds=seconds)
-
-    def stopping(self, rule: StoppingRule) -> Pipeline:
-        """The same pipeline with another stopping rule."""
-        return self._with(replace(self.sampler, stop=rule))
-
-    def over(self, wrap: Callable[[Model], Model]) -> Pipeline:
-        """The same pipeline over other proposers."""
-        models = tuple(wrap(model) for model in self.sampler.models)
-        return self._with(replace(self.sampler, models=models))
-
-    def _with(self, sampler: Sample) -> Pipeline:
-        return Pipeline(sampler, self.aggregator, name=self.name, seconds=self.seconds)
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The compiled graph; `graph.mermaid()` draws it."""
-        from .graph import Graph
-
-        return Graph(self)
-
-    async def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        """See `protocols.Model`; the answer carries all candidates, what was degraded and what it cost."""
-        run = replace(run, ledger=Ledger(run.ledger))
-        stages = straight(self, question, run) if run.checkpoints is None else self.graph.stream(question, run)
-        async with aclosing(stages) as events:
-            async for event in events:
-                yield event
-
-    def sampling_events(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        tallier = _tallier(self.aggregator, question)
-        cuts = self.sampler.cuts or run.budget.tokens is not None or run.deadline is not None
-        run = run.at("sample", live=run.live or cuts, seconds=self.sampler.seconds)
-        return self.sampler.stream(question, run, tallier)
-
-    def aggregation_events(
-        self, question: Question, candidates: Sequence[Candidate], tally: Sequence[Cluster], run: Run
-    ) -> AsyncGenerator[Event, None]:
-        return backed(self.aggregator, question, candidates, tally, run.at("aggregate", seconds=self.seconds))
-
-    async def aclose(self) -> None:
-        for owner in (*self.sampler.models, self.aggregator):
-            close = getattr(owner, "aclose", None)
-            if close is not None:
-                await close()
-
-    def __repr__(self) -> str:
-        return f"<Pipeline {self.name}>"
+    _check_seconds("pipeline", seconds)
+    _check_aggregator("sample(...)", aggregator)
+    return Pipeline(
+        [SampleNode("sample", stage, counted_by=aggregator), AggregateNode("aggregate", aggregator, seconds=seconds)],
+        [Edge(START, "sample"), Edge("sample", "aggregate"), Edge("aggregate", END)],
+        name=name or f"{aggregator.name}@{stage.n}/{_joined(stage.models)}",
+    )
 
 
-def _tallier(aggregator: Aggregator, question: Question) -> Tallier | None:
-    """Who counts the votes while this question is sampled."""
-    if isinstance(aggregator, Tailored):
-        return aggregator.tailored(question)
-    return aggregator if isinstance(aggregator, Tallier) else None
+def layers(
+    stage: SamplingStage,
+    inner: Sequence[tuple[SamplingStage, Refiner]],
+    aggregator: Aggregator,
+    *,
+    name: str | None = None,
+    word: str = "layer",
+) -> Pipeline:
+    """Mixture-of-Agents: each layer reads the candidates of the one before, a node a layer.
+
+    Args:
+        stage: the first layer.
+        inner: the layers after it, each with what it is asked.
+        aggregator: reads the last one.
+        name: how the graph is called.
+        word: what its layers are called in names of nodes: `layer-1`, `layer-2`, ...
+    """
+    nodes: list[Node] = [SampleNode("sample", stage, counted_by=aggregator)]
+    nodes += [
+        LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator) for number, (s, refiner) in enumerate(inner, 1)
+    ]
+    nodes.append(AggregateNode("aggregate", aggregator))
+    places = [START, *(node.name for node in nodes), END]
+    edges = [Edge(before, after) for before, after in pairwise(places)]
+    return Pipeline(nodes, edges, name=name or f"{aggregator.name}@{stage.n}/{_joined(stage.models)}")
+
+
+def rounds(
+    stage: SamplingStage,
+    refiner: Refiner,
+    aggregator: Aggregator,
+    *,
+    most: int,
+    name: str | None = None,
+    word: str = "round",
+) -> Pipeline:
+    """A population of candidates that is renewed round by round: one node in a loop, then the aggregator.
+
+    Args:
+        stage: draws the first candidates.
+        refiner: what each of them is asked in a round; the loop ends early where it asks nothing.
+        aggregator: makes one answer of the last ones.
+        most: rounds.
+        name: how the graph is called.
+        word: how its round is called.
+    """
+    if most < 1:
+        return pipeline(stage, aggregator, name=name)
+    again = LayerNode(word, stage, refiner, counted_by=aggregator, max_visits=most)
+    return Pipeline(
+        [SampleNode("sample", stage, counted_by=aggregator), again, AggregateNode("aggregate", aggregator)],
+        [
+            Edge(START, "sample"),
+            Edge("sample", word),
+            Edge(word, word, Unfinished(most)),
+            Edge(word, "aggregate", ELSE),
+            Edge("aggregate", END),
+        ],
+        name=name or f"{aggregator.name}@{stage.n}/{_joined(stage.models)}",
+    )
+
+
+def gate(
+    stage: SamplingStage, cheap: Aggregator, *, expensive: Aggregator, rule: StoppingRule, name: str | None = None
+) -> Pipeline:
+    """The cheap aggregator where the rule is sure of its tally, else the expensive one.
+
+    Args:
+        stage: draws the candidates; with the rule as its `stop` easy questions cost a few samples.
+        cheap: counts the votes, and answers where they agree.
+        expensive: a judge or synthesizer; where it fails, the cheap one answers.
+        rule: when they agree.
+        name: how the graph is called.
+    """
+    first, second = (cheap.name, expensive.name) if cheap.name != expensive.name else ("cheap", "expensive")
+    return Pipeline(
+        [
+            SampleNode("sample", stage, counted_by=cheap),
+            AggregateNode(first, cheap),
+            AggregateNode(second, expensive, stand_in=cheap),
+        ],
+        [
+            Edge(START, "sample"),
+            Edge("sample", first, Settled(rule, stage.n)),
+            Edge("sample", second, Unsettled(rule, stage.n)),
+            Edge(first, END),
+            Edge(second, END),
+        ],
+        name=name or f"gate@{stage.n}/{_joined(stage.models)}",
+    )
+
+
+def cascade(*models: Model, accept: float | Condition | Callable[[State], Any] = 0.8, name: str | None = None) -> Graph:
+    """One model after the other, until an answer is accepted; the last one's is.
+
+    Args:
+        models: from the cheapest on; pipelines will do.
+        accept: the share of the candidates that agree with the answer of a pipeline, or a condition; an answer
+            without a vote is not accepted by a share.
+        name: how the graph is called.
+
+    Raises:
+        BadInput: there are fewer than two models, or the share is impossible.
+    """
+    if len(models) < 2:
+        raise BadInput("cascade() needs two models or more, from the cheapest on")
+    condition = Agreed(accept) if isinstance(accept, int | float) else accept
+    names = _unique([model.name for model in models])
+    nodes = [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
+    edges = [Edge(START, names[0])]
+    for here, following in pairwise(names):
+        edges += [Edge(here, END, cast(Condition, condition)), Edge(here, following, ELSE)]
+    edges.append(Edge(names[-1], END))
+    return Graph(nodes, edges, name=name or f"cascade/{'+'.join(names)}")
+
+
+def route(
+    choose: Router | Callable[[Question], str | int | Awaitable[str | int]], *models: Model, name: str | None = None
+) -> Graph:
+    """One of several models, chosen by the question.
+
+    Args:
+        choose: a function from the question to a model's name or place, or a `Router`.
+        models: to choose from.
+        name: how the graph is called.
+
+    Raises:
+        BadInput: there is no model.
+    """
+    if not models:
+        raise BadInput("route() needs models to choose from")
+    names = _unique([model.name for model in models])
+    nodes: list[Node] = [ChoiceNode("route", choose, models, tuple(names))]
+    nodes += [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
+    edges = [Edge(START, "route"), *(Edge("route", name, Chosen(name)) for name in names)]
+    return Graph(nodes, [*edges, *(Edge(name, END) for name in names)], name=name or f"route/{'+'.join(names)}")
+
+
+def _check_seconds(what: str, seconds: float | None) -> None:
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise BadInput(f"{what}(seconds={seconds!r}): give a number of seconds above 0")
+
+
+def _check_aggregator(left: str, aggregator: object) -> None:
+    wanted = ("name", "aggregate", "counter", "models", "calls", "fallback", "aclose")
+    if isinstance(aggregator, type) or not all(hasattr(aggregator, name) for name in wanted):
+        raise BadInput(
+            f"{left} | {aggregator!r}: not an aggregator (an instance, such as MajorityVote(); derive a class of yours "
+            "from quorate.Aggregator)"
+        )
+
+
+def _joined(models: Sequence[Model]) -> str:
+    return "+".join(model.name for model in models)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, those that come again with a number."""
+    seen: Mapping[str, int] = {}
+    found = []
+    for name in names:
+        seen = {**seen, name: seen.get(name, 0) + 1}
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return found

@@ -1,54 +1,74 @@
 """Every seam of the system. A new variant is a new class behind one of these.
 
-All are structural: a class of yours needs no base class, only the method.
+Derive from `ModelBase`, `Agent` or `Aggregator` to get all but the one method that makes yours different; the
+others are structural, and a class of yours needs no base.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
-from .events import Event
-from .run import Run
+from .context import RunContext
+from .partial import PartialCandidate
+from .reading import AnswerReader, Equivalence, Extractor
 from .tokens import TokenModel
-from .types import Candidate, Cluster, Question
+from .types import Answer, Candidate, Cluster, Identity, Question, Sampled
 
 __all__ = [
     "Aggregator",
-    "Calling",
+    "AnswerReader",
     "Completing",
     "Equivalence",
     "Extractor",
-    "Limited",
     "Model",
+    "Router",
     "Sampler",
+    "SamplingProgress",
     "StoppingRule",
-    "Tailored",
-    "Tallier",
     "TokenModel",
     "Verifier",
-    "draws_itself",
-    "identity",
+    "VoteCounter",
+    "is_sampler",
 ]
-
-TOLD = ("kind", "model", "fingerprint", "dtype")
-"""What of a model determines its samples, where it has it, beside its name and sampling settings."""
 
 
 @runtime_checkable
 class Model(Protocol):
-    """Answers a question: a single model and a whole pipeline alike."""
+    """Answers a question: a single model and a whole graph alike."""
 
     @property
     def name(self) -> str: ...
 
-    def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
-        """Events ending in one `Done`.
+    @property
+    def identity(self) -> Identity:
+        """What it is; a wrapper hands on the identity of what it wraps."""
+        ...
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """The models that it asks; none where it is a single one."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Most answers of single models that one answer of it takes."""
+        ...
+
+    async def answer(self, question: Question, run: RunContext) -> Answer:
+        """The answer; what happens on the way goes to `run.emit`, every upstream token to the run's ledger, once.
+
+        When cancelled, it books what was spent before it lets go.
 
         Raises:
             QuorateError: no answer can be given.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Closes connections and workers; the next call opens them again."""
         ...
 
 
@@ -56,12 +76,11 @@ class Model(Protocol):
 class Sampler(Model, Protocol):
     """A model that draws several independent candidates itself, in one request or one batch."""
 
-    def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
-        """One `CandidateFinished` or `CandidateFailed` for every index; never raises for an upstream's fault.
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        """Writes each slot to its end; never raises for an upstream's fault, which fails the slots concerned.
 
-        The candidate of index i uses `run.sample_seed(i)` where the backend takes a seed a sample.
-        Every upstream token goes to `run.record` once. When cancelled, the part of each unfinished
-        candidate goes to `run.cut`, and so does each ended one whose event has not been read.
+        The candidate of index i uses `run.sample_seed(i)` where the backend takes a seed a sample. When cancelled,
+        each slot that has not ended is told what it has cost (`PartialCandidate.leave`).
         """
         ...
 
@@ -70,7 +89,7 @@ class Sampler(Model, Protocol):
 class Completing(Model, Protocol):
     """A model that can go on with any text, as base models do, without the form of a conversation."""
 
-    def complete(self, body: Mapping[str, Any], run: Run) -> AsyncGenerator[dict[str, Any], None]:
+    def complete(self, body: Mapping[str, Any], run: RunContext) -> AsyncGenerator[dict[str, Any], None]:
         """The reply to a request of OpenAI's `/v1/completions`, or its chunks where the body says `stream`.
 
         Every upstream token goes to `run.record` once, however it ends.
@@ -86,97 +105,98 @@ def _has_sample(kind: type) -> bool:
     return callable(getattr(kind, "sample", None))
 
 
-def draws_itself(model: Model) -> TypeGuard[Sampler]:
+def is_sampler(model: Model) -> TypeGuard[Sampler]:
     """Whether a model is a `Sampler`; Python 3.11 would look at every member of the protocol at every question."""
     return _has_sample(type(model))
 
 
-def identity(model: object) -> dict[str, str]:
-    """What is known of a model that makes its samples its own, in words that are the same in every process."""
-    known = {name: getattr(model, name, None) for name in TOLD}
-    return {name: str(value) for name, value in known.items() if value is not None}
-
-
-@runtime_checkable
-class Aggregator(Protocol):
-    """Makes one answer out of candidates."""
-
-    @property
-    def name(self) -> str: ...
-
-    def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
-        """Events ending in one `Done`; `candidates` holds at least one that is ok, failed ones included."""
-        ...
-
-
-@runtime_checkable
-class Tallier(Protocol):
-    """An aggregator that can say how the votes stand at any time."""
+class VoteCounter(Protocol):
+    """Counts the votes on one question, again and again while candidates come."""
 
     def extract(self, candidate: Candidate) -> str | None:
         """The answer that this candidate votes for; None abstains."""
         ...
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """Clusters by falling weight."""
-        ...
+        """Clusters by falling weight, whatever the order of the candidates.
 
-
-@runtime_checkable
-class Tailored(Protocol):
-    """An aggregator for which it depends on the question what counts as an answer: its tools, its format."""
-
-    def tailored(self, question: Question) -> Tallier:
-        """How the votes on this question are counted."""
-        ...
-
-
-@runtime_checkable
-class Calling(Protocol):
-    """An aggregator that asks models itself; limits on what a request may cost count its calls."""
-
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """Every model that it may ask."""
-        ...
-
-    def calls(self, n: int) -> int:
-        """Most answers of these models that aggregating n candidates takes."""
-        ...
-
-
-class Extractor(Protocol):
-    def extract(self, text: str) -> str | None:
-        """The answer that a text gives, or None."""
-        ...
-
-
-class Equivalence(Protocol):
-    async def classes(self, answers: Sequence[str]) -> list[int]:
-        """For each answer the number of its class, from 0; equal numbers mean equivalent answers.
-
-        The partition does not depend on the order of the answers.
+        Called again with one candidate more, it looks at that one only.
         """
         ...
 
 
+class Aggregator(Protocol):
+    """Makes one answer out of candidates. Derive from it: all but `aggregate` has a default."""
+
+    name: str
+
+    @property
+    def fallback(self) -> Aggregator | None:
+        """Answers where this one fails or has no time left, and counts the votes meanwhile."""
+        return None
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that it may ask."""
+        return ()
+
+    def calls(self, n: int) -> int:  # noqa: ARG002 - for those who call
+        """Most answers of these models that aggregating n candidates takes."""
+        return 0
+
+    def counter(self, question: Question, run: RunContext) -> VoteCounter | None:
+        """Who counts the votes on this question while it is sampled; None where there is no vote."""
+        return None if self.fallback is None else self.fallback.counter(question, run)
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """One answer; `sampled` holds at least one candidate that is ok, failed ones included.
+
+        Where `sampled.tally` is there, the votes of `counter` have been counted, and the candidates have their
+        answers. What did not go as it should is in `degraded` of the answer, without what is in that of `sampled`.
+
+        Raises:
+            QuorateError: there is none.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Closes the models and workers that it has."""
+        for model in self.models:
+            await model.aclose()
+        if self.fallback is not None:
+            await self.fallback.aclose()
+
+
+@dataclass
+class SamplingProgress:
+    """How far a sampling stage has come."""
+
+    limit: int
+    """Candidates that it draws at most."""
+    candidates: list[Candidate] = field(default_factory=list)
+    """Those that have ended, in the order in which they did."""
+    tally: tuple[Cluster, ...] = ()
+    """Of their votes, where there is a counter."""
+
+    @property
+    def good(self) -> int:
+        return sum(c.ok for c in self.candidates)
+
+
 @runtime_checkable
 class StoppingRule(Protocol):
-    def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
+    def stop(self, progress: SamplingProgress) -> str | None:
         """Why sampling may stop now, in words; None to go on."""
         ...
 
 
-@runtime_checkable
-class Limited(StoppingRule, Protocol):
-    """A stopping rule that looks ahead, so it has to know how many samples there can be."""
-
-    def within(self, limit: int) -> StoppingRule:
-        """The rule for a stage that draws so many at most."""
+class Verifier(Protocol):
+    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
+        """Higher is better; comparable within one question. What it spends goes to the run's ledger."""
         ...
 
 
-class Verifier(Protocol):
-    async def score(self, question: Question, candidate: Candidate) -> float:
-        """Higher is better; comparable within one question."""
+class Router(Protocol):
+    async def choose(self, question: Question, models: Sequence[Model], run: RunContext) -> tuple[int, str]:
+        """Which of the models shall answer, by its place, and why in words."""
         ...

@@ -1,9 +1,9 @@
-"""The first stage of most pipelines: draw candidates until there are enough.
+"""The loop: draw candidates until there are enough.
 
 sample(qwen, n=16)                                   one wave of sixteen
 sample(qwen, n=16, stop=AdaptiveConsistency(0.95))   waves, until the rule is sure
 sample([qwen, llama], n=16)                          dealt round-robin: eight each
-sample(vote, n=3)                                    a pipeline is a model, so it can propose
+sample(vote, n=3)                                    a graph is a model, so it can propose
 sample(qwen, n=5, quorum=4, grace=0.5)               four will do; the fifth gets half a second more
 """
 
@@ -12,41 +12,31 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
+from .context import RunContext, explain_cut
 from .errors import BadInput, NoAnswer
-from .events import (
-    CandidateCancelled,
-    CandidateFailed,
-    CandidateFinished,
-    CandidateStarted,
-    CandidateToken,
-    Event,
-    StoppedEarly,
-    TallyChanged,
-)
-from .merging import merge, until
-from .proposers import most_telling, proposals
-from .protocols import Aggregator, Limited, Model, StoppingRule, Tallier
-from .run import Run, cut_short
-from .types import Candidate, Cluster, Failure, Question, Sampling
+from .events import AnswerToken, Event, StoppedEarly, TallyChanged
+from .partial import PartialCandidate, failure_of
+from .protocols import Model, SamplingProgress, StoppingRule, VoteCounter, is_sampler
+from .types import Answer, Candidate, Code, Degradation, Failure, Question, Sampled, SamplingParams
 
-if TYPE_CHECKING:
-    from .pipeline import Pipeline
-
-__all__ = ["Sample", "sample"]
+__all__ = ["SamplingStage", "fill", "gather", "most_actionable", "sample_candidates"]
 
 DEFAULT_WAVE = 4
 """Samples in flight at once where a stopping rule may make further ones needless."""
 SLACK = 0.02
 """Seconds that the count of the votes may take beyond a deadline."""
+_ACTIONABLE = (429, 503, 504)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplingStage:
     """Draws `n` candidates from its models, fewer if the stopping rule or the budget says so."""
 
     models: tuple[Model, ...]
@@ -55,14 +45,14 @@ class Sample:
     stop: StoppingRule | None = None
     wave: int | None = None
     """Samples in flight at once: 1 spends fewest tokens, n has least latency."""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     """Defaults where the caller sets nothing."""
     quorum: int | float | None = None
     """Good samples that will do, as a number or as a share of n: once there are so many, no further one starts,
     and those that run are cancelled after `grace`."""
     grace: float = 0.5
     """Seconds."""
-    least: int = 1
+    min_candidates: int = 1
     """With fewer good samples in the end there is an error instead of an answer."""
     seconds: float | None = None
     """For the whole stage; then the samples that there are go on to the aggregator."""
@@ -72,7 +62,7 @@ class Sample:
             raise BadInput("sample() needs at least one model")
         for model in self.models:
             if not isinstance(model, Model):
-                raise BadInput(f"sample({model!r}): not a model: it needs a name and a method `stream`")
+                raise BadInput(f"sample({model!r}): not a model: derive it from quorate.ModelBase or quorate.Agent")
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
             raise BadInput(f"sample(n={self.n!r}): n must be a whole number, at least 1")
         if self.stop is not None and not isinstance(self.stop, StoppingRule):
@@ -87,302 +77,380 @@ class Sample:
             raise BadInput(f"sample(quorum={self.quorum!r}): give 1 to n={self.n} samples, or a share such as 0.8")
         if not 0 <= self.grace < math.inf:
             raise BadInput(f"sample(grace={self.grace!r}): give a number of seconds, 0 or more")
-        if not 1 <= self.least <= self.n:
-            raise BadInput(f"sample(least={self.least!r}): give a number from 1 to n={self.n}")
+        if not 1 <= self.min_candidates <= self.n:
+            raise BadInput(f"sample(min_candidates={self.min_candidates!r}): give a number from 1 to n={self.n}")
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise BadInput(f"sample(seconds={self.seconds!r}): give a number of seconds above 0")
 
-    def __or__(self, aggregator: Aggregator) -> Pipeline:
-        """`sample(...) | aggregate`: the pipeline of both.
-
-        Raises:
-            BadInput: what stands right of `|` is no aggregator.
-        """
-        if isinstance(aggregator, type) or not isinstance(aggregator, Aggregator):
-            raise BadInput(f"sample(...) | {aggregator!r}: not an aggregator (an instance, such as MajorityVote())")
-        from .pipeline import Pipeline
-
-        return Pipeline(self, aggregator)
-
-    def stream(self, question: Question, run: Run, tallier: Tallier | None = None) -> AsyncGenerator[Event, None]:
-        """Events of all candidates, with the votes as they change; ends without `Done`."""
-        question = question.model_copy(update={"sampling": question.sampling.over(self.sampling)})
-        return _Draw(self, question, run, tallier).events()
-
-    def sized(self, n: int) -> Sample:
+    def with_n(self, n: int) -> SamplingStage:
         """The same stage drawing n candidates; a quorum or a minimum that is larger becomes n."""
         quorum = min(self.quorum, n) if isinstance(self.quorum, int) else self.quorum
-        return replace(self, n=n, quorum=quorum, least=min(self.least, n))
+        return replace(self, n=n, quorum=quorum, min_candidates=min(self.min_candidates, n))
 
-    def enough(self, n: int) -> int:
+    def quorum_size(self, n: int) -> int:
         """How many good samples of n are a quorum."""
         if self.quorum is None:
             return n
         return min(n, self.quorum if isinstance(self.quorum, int) else math.ceil(self.quorum * n))
-
-    def missed(self, candidates: Sequence[Candidate]) -> str | None:
-        """That there is no quorum among the candidates of a whole stage, in words."""
-        good = sum(c.ok for c in candidates)
-        if self.quorum is None or good >= self.enough(self.n):
-            return None
-        return f"{good} good samples of {self.n}, and {self.enough(self.n)} were to be a quorum"
 
     @property
     def cuts(self) -> bool:
         """Samples may be cut short, so their tokens have to be known while they come."""
         return self.stop is not None or self.quorum is not None or self.seconds is not None
 
-    def waves(self, n: int, *, frugal: bool = False) -> Iterator[range]:
+    def waves(self, indices: Sequence[int], *, frugal: bool = False) -> Iterator[Sequence[int]]:
         """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
-        size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else n)
-        return (range(start, min(start + size, n)) for start in range(0, n, size))
+        size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else len(indices))
+        return (indices[start : start + size] for start in range(0, len(indices), size))
 
-    def shares(self, indices: Sequence[int]) -> Iterator[tuple[Model, list[int]]]:
-        """Who draws which index; a model's index never depends on the wave it falls into."""
-        for position, model in enumerate(self.models):
-            mine = [i for i in indices if i % len(self.models) == position]
-            if mine:
-                yield model, mine
+    def model_of(self, index: int) -> Model:
+        """Who draws an index: dealt round-robin, whatever the wave it falls into."""
+        return self.models[index % len(self.models)]
 
 
-def sample(
-    models: Model | Sequence[Model],
-    *,
-    n: int = 1,
-    stop: StoppingRule | None = None,
-    wave: int | None = None,
-    sampling: Sampling | None = None,
-    quorum: int | float | None = None,
-    grace: float = 0.5,
-    least: int = 1,
-    seconds: float | None = None,
-) -> Sample:
-    """A stage that draws `n` candidates from one or several models; compose it with `|`.
+def most_actionable(failures: Sequence[Failure]) -> Failure:
+    """The failure that tells the caller most of what to do, the first of equals.
 
-    Args:
-        models: who is asked, dealt round-robin.
-        n: candidates.
-        stop: ends sampling once it is content.
-        wave: samples in flight at once.
-        sampling: settings where the caller sets nothing.
-        quorum: good samples that will do, as a number or a share of n; the others are cancelled after `grace`.
-        grace: seconds that the others have from then on.
-        least: good samples without which there is an error instead of an answer.
-        seconds: for the whole stage; then what there is goes on to the aggregator.
-
-    Raises:
-        BadInput: there is no model, or a number is impossible.
+    One that says when to come back before one that says to come back: 429, 503, 504, any other 5xx, then the 4xx
+    that trying again cannot help. Its Retry-After is the shortest of those with its status, since one good
+    sample is enough.
     """
-    chosen = tuple(models) if isinstance(models, Sequence) else (models,)
-    return Sample(
-        chosen,
-        n=n,
-        stop=stop,
-        wave=wave,
-        sampling=sampling or Sampling(),
-        quorum=quorum,
-        grace=grace,
-        least=least,
-        seconds=seconds,
+    chosen = min(failures, key=_rank)
+    waits = [f.retry_after for f in failures if f.status == chosen.status and f.retry_after is not None]
+    return chosen.model_copy(update={"retry_after": min(waits, default=None)})
+
+
+def _rank(failure: Failure) -> int:
+    if failure.status in _ACTIONABLE:
+        return _ACTIONABLE.index(failure.status)
+    return len(_ACTIONABLE) + (failure.status < 500)
+
+
+async def gather(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all jobs return, in order; where one fails or the caller is cancelled, none runs on."""
+    if len(jobs) == 1:
+        return [await jobs[0]]
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    if left:  # else this would cost turns of the loop, in which all other work gets its turn first
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def fill(model: Model, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+    """Any model as a proposer: agents draw their samples themselves, graphs are asked once a sample.
+
+    Whatever the model raises fails the slots that have not ended.
+    """
+    try:
+        if is_sampler(model):
+            await model.sample(question, slots, run)
+        else:
+            await gather([_fill_one(model, question, slot, run) for slot in slots])
+        failure = Failure(code="model_silent", message=f"{model.name} ended without this candidate", status=502)
+    except Exception as error:
+        failure = failure_of(error)
+    for slot in slots:
+        if not slot.done:
+            slot.start(model.name, model.name)
+            slot.fail(failure)
+
+
+async def _fill_one(model: Model, question: Question, slot: PartialCandidate, run: RunContext) -> None:
+    """One answer of a graph as one candidate; of what happens inside, its tokens are told."""
+
+    def pass_on(event: Event) -> None:
+        if isinstance(event, AnswerToken):
+            slot.write(event.text, reasoning=event.reasoning)
+
+    inner = run.nested(slot.index, emit=pass_on)
+    slot.start(model.name, model.name, seed=inner.seed)
+    try:
+        answer = await model.answer(question.with_params(seed=inner.seed), inner)
+    except asyncio.CancelledError:
+        slot.leave(inner.ledger.usage, booked=True)
+        raise
+    except Exception as error:
+        slot.leave(inner.ledger.usage, booked=True)
+        slot.fail(failure_of(error), inner.ledger.usage)
+    else:
+        slot.adopt(_candidate_of(answer, model.name, inner.seed, slot))
+
+
+def _candidate_of(answer: Answer, name: str, seed: int | None, slot: PartialCandidate) -> Candidate:
+    return Candidate(
+        index=slot.index,
+        model=name,
+        agent=name,
+        seed=seed,
+        text=answer.text,
+        reasoning=answer.reasoning,
+        answer=answer.answer,
+        tool_calls=answer.tool_calls,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        latency=slot.seconds,
+        degraded=answer.degraded,
     )
 
 
-@dataclass
-class _Draw:
+async def sample_candidates(
+    stage: SamplingStage,
+    question: Question,
+    run: RunContext,
+    counter: VoteCounter | None = None,
+    *,
+    questions: Mapping[int, Question] | None = None,
+) -> Sampled:
+    """The candidates of a stage, and how their votes stand.
+
+    Args:
+        stage: who draws how many.
+        question: with the caller's settings; the stage's own fill in what is open.
+        run: at the node of the stage.
+        counter: counts the votes; while they come where somebody looks on or a rule may stop, else once in the end.
+        questions: what each index is asked where that differs; an index that is not in it is not drawn.
+
+    Raises:
+        NoAnswer: fewer good candidates than the stage needs, with the status of the most actionable failure.
+    """
+    question = question.model_copy(update={"sampling": question.sampling.over(stage.sampling)})
+    drawing = _Drawing(stage, question, run, counter, questions)
+    return await drawing.run_waves()
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Why sampling ends, and how the answer is marked for it; without a code a rule was content."""
+
+    reason: str
+    code: Code | None = None
+
+
+class _Drawing:
     """One run of a sampling stage: the candidates so far and what they amount to."""
 
-    stage: Sample
-    question: Question
-    run: Run
-    tallier: Tallier | None
-    candidates: list[Candidate] = field(default_factory=list)
-    tally: tuple[Cluster, ...] = ()
-    rule: StoppingRule | None = None
-    enough: int = 0
-    """Good candidates that will do."""
-    good: int = 0
-    patience: float | None = None
-    """When the others' grace ends, once there is a quorum."""
-    arriving: dict[int, int] = field(default_factory=dict)
-    """Tokens seen of candidates that have not ended, by index."""
-    ended: dict[int, Candidate] = field(default_factory=dict)
-    """Candidates that ended, among them those whose event nobody has read yet."""
+    def __init__(
+        self,
+        stage: SamplingStage,
+        question: Question,
+        run: RunContext,
+        counter: VoteCounter | None,
+        questions: Mapping[int, Question] | None,
+    ) -> None:
+        limit = run.budget.samples
+        self.stage, self.question, self.counter, self.questions = stage, question, counter, questions
+        self.n = stage.n if limit is None else min(stage.n, limit)
+        self.run = run
+        self.live = run.live or stage.cuts or run.frugal or run.deadline is not None
+        self.progress = SamplingProgress(limit=self.n)
+        self.quorum = stage.quorum_size(self.n)
+        self.patience: float | None = None
+        """When the others' grace ends, once there is a quorum."""
+        self.writing: dict[int, PartialCandidate] = {}
+        """Slots of this wave that have not ended."""
+        self.ended: deque[PartialCandidate] = deque()
+        """Slots that have, and that the loop has not looked at."""
+        self.wake = asyncio.Event()
+        """Something has ended, or a budget ran out in the middle of it."""
+        self.counted = 0
+        """Candidates in the tally."""
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        limit = self.run.budget.samples
-        n = self.stage.n if limit is None else min(self.stage.n, limit)
-        rule = self.stage.stop
-        self.rule = rule.within(n) if isinstance(rule, Limited) else rule
-        self.enough = self.stage.enough(n)
-        frugal = self.run.budget.tokens is not None or self.run.budget.money is not None
-        for indices in self.stage.waves(n, frugal=frugal):
-            stopped = None
-            async with aclosing(self._wave(indices)) as wave:
-                async for event in wave:
-                    yield event
-                    if isinstance(event, StoppedEarly):
-                        stopped = event
-            if stopped is not None:
+    async def run_waves(self) -> Sampled:
+        indices = [i for i in range(self.n) if self.questions is None or i in self.questions]
+        stop = None
+        for wave in self.stage.waves(indices, frugal=self.run.frugal):
+            if (stop := self._stop_beforehand()) is not None or (stop := await self._draw_wave(wave)) is not None:
                 break
         else:
-            if n < self.stage.n:
-                yield StoppedEarly(reason=f"budget: {n} samples", code="budget_exhausted")
+            if self.n < self.stage.n:
+                stop = _Stop(f"budget: {self.n} samples", "budget_exhausted")
+        if stop is not None:
+            self._emit_stop(stop)
         self._check()
-        if not self.run.live and (changed := await self._counted()) is not None:
-            yield changed
+        await self._count()
+        return self._sampled(stop)
 
-    async def _wave(self, indices: range) -> AsyncGenerator[Event, None]:
-        """One wave; ends with `StoppedEarly` if it shall be the last."""
-        if (stopped := self._beforehand()) is not None:
-            yield stopped
-            return
-        async with aclosing(self._draws(indices)) as draws:
-            try:
-                async for event in draws:
-                    async for out in self._noted(event):
-                        yield out
-                    if (stopped := self._enough(last=self._ended(indices))) is not None:
+    async def _draw_wave(self, indices: Sequence[int]) -> _Stop | None:
+        """One wave; why it shall be the last, if it shall."""
+        slots = [self._slot(index) for index in indices]
+        self.writing = {slot.index: slot for slot in slots}
+        run = replace(self.run, live=True) if self.live and not self.run.live else self.run
+        tasks = [asyncio.create_task(fill(m, q, mine, run)) for m, q, mine in self._shares(slots)]
+        stop = None
+        try:
+            async with run.time_limit(self._until()) as limit:
+                while self.writing or self.ended:
+                    if not self.ended:
+                        await self.wake.wait()
+                    self.wake.clear()
+                    if self.ended:
+                        await self._note(self.ended.popleft())
+                    if (stop := self._stop_now()) is not None:
                         break
-            except TimeoutError:
-                stopped = self._overtime()
-        for event in self._unread():
-            async for out in self._noted(event):
-                yield out
-        if stopped is not None and not (stopped.code == "stragglers_cancelled" and self._whole(indices)):
-            yield stopped
+                    limit.move(self._until())
+        except TimeoutError:
+            stop = self._overtime()
+        finally:
+            await _cancel(tasks)
+            self._end_slots()
+        while self.ended:
+            await self._note(self.ended.popleft(), late=True)
+        whole = len(self.progress.candidates) == self.stage.n and not any(
+            c.finish_reason == "cancelled" for c in self.progress.candidates
+        )
+        return None if stop is not None and stop.code == "stragglers_cancelled" and whole else stop
 
-    def _draws(self, indices: range) -> AsyncGenerator[Event, None]:
-        question = self.question
+    def _slot(self, index: int) -> PartialCandidate:
+        extract = None if self.counter is None else self.counter.extract
+        slot = PartialCandidate(index, self.run, on_end=self._slot_ended, extract=extract)
+        if self.run.frugal:
+            slot.on_write = self._watch_budget
+        return slot
+
+    def _slot_ended(self, slot: PartialCandidate) -> None:
+        self.writing.pop(slot.index, None)
+        self.ended.append(slot)
+        self.wake.set()
+
+    def _watch_budget(self, *_: object) -> None:
+        if self.run.exhausted(self._unrecorded()) is not None:
+            self.wake.set()
+
+    def _unrecorded(self) -> int:
+        """Tokens of candidates that no ledger holds yet."""
+        return sum(slot.pieces for slot in self.writing.values())
+
+    def _shares(self, slots: Sequence[PartialCandidate]) -> Iterator[tuple[Model, Question, list[PartialCandidate]]]:
+        """Who is asked what, for which slots."""
+        shares: dict[tuple[int, int], tuple[Model, Question, list[PartialCandidate]]] = {}
+        for slot in slots:
+            asked = self.question if self.questions is None else self.questions[slot.index]
+            place = slot.index % len(self.stage.models)
+            share = shares.setdefault((place, id(asked)), (self.stage.models[place], asked, []))
+            share[2].append(slot)
         left = self.run.tokens_left()
-        if left is not None:
-            limit = question.sampling.max_tokens
-            question = question.sampled(max_tokens=left if limit is None else min(limit, left))
-        streams = [self._watched(proposals(m, question, mine, self.run)) for m, mine in self.stage.shares(indices)]
-        return until(self.run.deadline if self.stage.quorum is None else self._until, merge(streams), self.run.halt)
+        for model, asked, mine in shares.values():
+            if left is not None:
+                asked = asked.with_params(max_tokens=min(left, asked.sampling.max_tokens or left))  # noqa: PLW2901
+            yield model, asked, mine
+
+    async def _note(self, slot: PartialCandidate, *, late: bool = False) -> None:
+        candidate = slot.result
+        assert candidate is not None
+        self.progress.candidates.append(candidate)
+        if not candidate.ok:
+            return
+        if self.progress.good >= self.quorum and self.patience is None:
+            self.patience = time.monotonic() + self.stage.grace
+        # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
+        if not late and (self.run.live or self.stage.stop is not None):
+            await self._count()
+
+    async def _count(self) -> None:
+        """Updates the votes, unless that takes too long."""
+        if self.counter is None or self.counted == len(self.progress.candidates):
+            return
+        try:
+            async with asyncio.timeout_at(self._slack()):
+                self.progress.tally = await self.counter.tally(self.progress.candidates)
+        except TimeoutError:
+            return
+        self.counted = len(self.progress.candidates)
+        if self.run.observed:
+            self.run.emit(TallyChanged(node=self.run.node, tally=self.progress.tally))
+
+    def _slack(self) -> float | None:
+        deadline = self.run.deadline
+        return None if deadline is None else max(deadline, time.monotonic() + SLACK)
 
     def _until(self) -> float | None:
         """When the samples that run are given up."""
-        ends = (self.run.deadline, self.patience)
+        patience = self.patience if self.stage.quorum is not None else None
+        ends = (self.run.deadline, patience)
         return min((end for end in ends if end is not None), default=None)
 
-    async def _watched(self, stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """Counts where the ledger counts, before the event waits in the queue to be read."""
-        async with aclosing(stream):
-            async for event in stream:
-                match event:
-                    case CandidateToken(index=index):
-                        self.arriving[index] = self.arriving.get(index, 0) + 1
-                    case CandidateFinished(candidate=candidate) | CandidateFailed(candidate=candidate):
-                        self.arriving.pop(candidate.index, None)
-                        self.ended[candidate.index] = candidate
-                    case CandidateCancelled(candidate=candidate):
-                        self.arriving.pop(candidate.index, None)
-                yield event
-
-    async def _noted(self, event: Event) -> AsyncGenerator[Event, None]:
-        """The event as the pipeline tells it on, after taking note of it."""
-        match event:
-            case CandidateFinished(candidate=candidate):
-                candidate = self._voting(candidate)
-                self.candidates.append(candidate)
-                self.good += 1
-                if self.good >= self.enough and self.patience is None:
-                    self.patience = time.monotonic() + self.stage.grace
-                yield CandidateFinished(candidate=candidate)
-                # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
-                if self.run.live and (changed := await self._counted()) is not None:
-                    yield changed
-            case CandidateFailed(candidate=candidate) | CandidateCancelled(candidate=candidate):
-                self.candidates.append(candidate)
-                yield event
-            case CandidateStarted() | CandidateToken():
-                yield event
-            case _:
-                pass
-
-    def _voting(self, candidate: Candidate) -> Candidate:
-        if self.tallier is None or candidate.answer is not None:
-            return candidate
-        return candidate.model_copy(update={"answer": self.tallier.extract(candidate)})
-
-    async def _counted(self) -> TallyChanged | None:
-        """How the votes stand; None where there is no vote, or it cannot be counted in time."""
-        if self.tallier is None:
-            return None
-        deadline = self.run.deadline
-        try:
-            async with asyncio.timeout_at(None if deadline is None else max(deadline, time.monotonic() + SLACK)):
-                self.tally = await self.tallier.tally(self.candidates)
-        except TimeoutError:
-            return None
-        return TallyChanged(tally=self.tally)
-
-    def _ended(self, indices: range) -> bool:
-        return sum(c.index in indices for c in self.candidates) == len(indices)
-
-    def _whole(self, indices: range) -> bool:
-        """Nothing had to be cancelled in the end, and nothing else was to come."""
-        drawn = {c.index for c in self.candidates if c.finish_reason != "cancelled"}
-        return indices.stop >= self.stage.n and drawn.issuperset(indices)
-
-    def _beforehand(self) -> StoppedEarly | None:
+    def _stop_beforehand(self) -> _Stop | None:
         """Why a wave need not begin."""
         if (reason := self.run.exhausted()) is not None:
             return _cut_off(reason)
-        return StoppedEarly(reason=f"quorum: {self.good} good samples") if self.patience is not None else None
+        if self.patience is not None:
+            return _Stop(f"quorum: {self.progress.good} good samples")
+        return None
 
-    def _enough(self, *, last: bool) -> StoppedEarly | None:
+    def _stop_now(self) -> _Stop | None:
         """Why to stop; a budget that ends just with the wave has cut nothing off."""
-        if self.rule is not None and (reason := self.rule.stop(self.candidates, self.tally)) is not None:
-            return StoppedEarly(reason=reason)
-        if last:
+        rule = self.stage.stop
+        if rule is not None and (reason := rule.stop(self.progress)) is not None:
+            return _Stop(reason)
+        if not self.writing and not self.ended:
             return None
-        if (reason := self.run.exhausted(sum(self.arriving.values()))) is not None:
+        if (reason := self.run.exhausted(self._unrecorded())) is not None:
             return _cut_off(reason)
         return self._overtime() if self.patience is not None and time.monotonic() >= self.patience else None
 
-    def _overtime(self) -> StoppedEarly:
-        """A deadline has passed: the run's, the stage's, or that of the grace after a quorum."""
+    def _overtime(self) -> _Stop:
+        """A deadline has passed: the run's, the node's, or that of the grace after a quorum."""
         deadline = self.run.deadline
         if self.patience is None or (deadline is not None and deadline <= self.patience):
             return _cut_off(self.run.exhausted() or self.run.timed_out())
-        reason = f"quorum: {self.enough} good samples, and {self.stage.grace:g} s for the others"
-        return StoppedEarly(reason=reason, code="stragglers_cancelled")
+        reason = f"quorum: {self.quorum} good samples, and {self.stage.grace:g} s for the others"
+        return _Stop(reason, "stragglers_cancelled")
 
-    def _unread(self) -> list[Event]:
-        """What had come when sampling stopped: no finished sample is lost, a partial one counts as cancelled.
+    def _end_slots(self) -> None:
+        """Ends what was still written; where nothing has finished, partial texts stand: the best answer so far."""
+        best = not self.progress.good and not any(slot.result.ok for slot in self.ended if slot.result is not None)
+        for slot in list(self.writing.values()):
+            slot.cut() if best and slot.text else slot.cancel()
 
-        Where nothing has finished, partial texts stand as cut by their length: the best answer so far.
-        """
-        read = {c.index for c in self.candidates}
-        whole = {c.index: c for c in self.run.cut if c.ok or c.error is not None} | self.ended
-        ended: dict[int, Event] = {
-            i: CandidateFinished(candidate=c) if c.ok else CandidateFailed(candidate=c)
-            for i, c in whole.items()
-            if i not in read
-        }
-        best = not any(c.ok for c in whole.values())
-        late = {c.index: self._partial(c, promoted=best and bool(c.text)) for c in self.run.cut}
-        return [event for index, event in sorted({**late, **ended}.items()) if index not in read]
+    def _emit_stop(self, stop: _Stop) -> None:
+        if self.run.observed:
+            self.run.emit(StoppedEarly(node=self.run.node, reason=stop.reason, code=stop.code))
 
-    @staticmethod
-    def _partial(candidate: Candidate, *, promoted: bool) -> Event:
-        if not promoted:
-            return CandidateCancelled(candidate=candidate)
-        return CandidateFinished(candidate=candidate.model_copy(update={"finish_reason": "length"}))
+    def _sampled(self, stop: _Stop | None) -> Sampled:
+        candidates = sorted(self.progress.candidates, key=lambda c: c.index)
+        node = self.run.node
+        notes = [
+            Degradation(
+                code="candidate_failed", where=f"{node}: {c.agent or c.model} #{c.index}", detail=c.error.message
+            )
+            for c in candidates
+            if c.error is not None
+        ]
+        if stop is not None and stop.code is not None:
+            notes.append(Degradation(code=stop.code, where=node, detail=stop.reason))
+        good, wanted = self.progress.good, self.stage.quorum_size(self.stage.n)
+        if self.stage.quorum is not None and good < wanted:
+            detail = f"{good} good samples of {self.stage.n}, and {wanted} were to be a quorum"
+            notes.append(Degradation(code="quorum_missed", where=node, detail=detail))
+        return Sampled(
+            candidates=tuple(candidates),
+            tally=None if self.counter is None else self.progress.tally,
+            stopped="complete" if stop is None else stop.reason,
+            degraded=(*notes, *(note for c in candidates for note in c.degraded)),
+        )
 
     def _check(self) -> None:
-        if self.good >= self.stage.least:
+        good, drawn = self.progress.good, len(self.progress.candidates)
+        if good >= self.stage.min_candidates:
             return
-        drawn, failures = len(self.candidates), [c.error for c in self.candidates if c.error is not None]
+        failures = [c.error for c in self.progress.candidates if c.error is not None]
         if not failures:
             raise NoAnswer(f"{self._too_few()} before the end ({self.run.exhausted() or 'cut off'})", status=504)
-        if len(failures) < drawn - self.good:
-            cut = f"{drawn - self.good - len(failures)} samples were cut off"
+        if len(failures) < drawn - good:
+            cut = f"{drawn - good - len(failures)} samples were cut off"
             failures.append(Failure(code="budget_exhausted", message=cut, status=504))
-        worst = most_telling(failures)
-        count = f"all {drawn} candidates failed; " if not self.good and drawn > 1 else ""
-        count = f"{self._too_few()}; " if self.good else count
+        worst = most_actionable(failures)
+        count = f"all {drawn} candidates failed; " if not good and drawn > 1 else ""
+        count = f"{self._too_few()}; " if good else count
         which = "the first: " if all(f.status == worst.status for f in failures) else "among them: "
         raise NoAnswer(
             f"{count}{which if count else ''}{worst.message}",
@@ -392,10 +460,12 @@ class _Draw:
         )
 
     def _too_few(self) -> str:
-        if not self.good:
+        good = self.progress.good
+        if not good:
             return "no candidate"
-        return f"{self.good} good of {len(self.candidates)} candidates where at least {self.stage.least} are needed"
+        drawn, wanted = len(self.progress.candidates), self.stage.min_candidates
+        return f"{good} good of {drawn} candidates where at least {wanted} are needed"
 
 
-def _cut_off(reason: str) -> StoppedEarly:
-    return StoppedEarly(reason=reason, code=cut_short(reason, "sample").code)
+def _cut_off(reason: str) -> _Stop:
+    return _Stop(reason, explain_cut(reason, "sample").code)

@@ -29,8 +29,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from .context import RunContext
 from .types import Question, Usage
-from .watch import CallWatch
 
 __all__ = [
     "Distribution",
@@ -43,8 +43,6 @@ __all__ = [
     "Tokenized",
     "TopDistribution",
     "Vocabulary",
-    "Watching",
-    "unwatched",
 ]
 
 
@@ -146,12 +144,8 @@ def _forgotten(_: Usage) -> None:
     """Nobody counts."""
 
 
-Watching = Callable[[str, str, str], CallWatch]
-"""Is told of a call to a server as it begins: the agent's name, the model as its server names it, and the server."""
-
-
-def unwatched(agent: str, model: str, server: str) -> CallWatch:  # noqa: ARG001 - nobody looks
-    return CallWatch()
+ALONE = RunContext()
+"""The run of an ask that belongs to none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +162,8 @@ class DraftAsk:
     draw: Draw | None = None
     spend: Callable[[Usage], None] = _forgotten
     """Told what the call cost where it gives no draft."""
-    watch: Watching = unwatched
+    run: RunContext = ALONE
+    """Whose observer hears of calls to servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +188,8 @@ class ScoreAsk:
     """Lengths of the prefixes, rising, from 1; the last is the length of `tokens`."""
     spend: Callable[[Usage], None] = _forgotten
     """See `DraftAsk`."""
-    watch: Watching = unwatched
+    run: RunContext = ALONE
+    """Whose observer hears of calls to servers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -29,8 +30,6 @@ __all__ = [
     "Member",
     "Message",
     "Question",
-    "Sampling",
-    "StageUsage",
     "TokenChoice",
     "TokenLogprob",
     "TokenStep",
@@ -95,7 +94,7 @@ class Message(Frozen):
         return "".join(str(part.get("text", "")) for part in self.content or () if part.get("type") == "text")
 
 
-class Sampling(Frozen):
+class SamplingParams(Frozen):
     """The caller's sampling settings; None leaves the choice to the model's own default."""
 
     temperature: float | None = Field(default=None, ge=0)
@@ -109,7 +108,7 @@ class Sampling(Frozen):
     extra: Mapping[str, Any] = Field(default_factory=dict)
     """Further fields of the request body, passed to the endpoint as they are."""
 
-    def over(self, default: Sampling) -> Sampling:
+    def over(self, default: SamplingParams) -> SamplingParams:
         """These settings where they are set and not None, `default`'s elsewhere."""
         extra = {**default.extra, **self.extra}
         return default.model_copy(
@@ -124,7 +123,7 @@ class Question(Frozen):
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     response_format: Mapping[str, Any] | None = None
-    sampling: Sampling = Field(default_factory=Sampling)
+    sampling: SamplingParams = Field(default_factory=SamplingParams)
 
     @classmethod
     def of(cls, question: Question | str | Sequence[Message | Mapping[str, Any]]) -> Question:
@@ -153,11 +152,11 @@ class Question(Frozen):
         content = self.model_dump(mode="json", exclude={"sampling": {"seed"}})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
-    def sampled(self, **changes: Any) -> Question:
+    def with_params(self, **changes: Any) -> Question:
         """This question with some sampling settings changed."""
         return self.model_copy(update={"sampling": self.sampling.model_copy(update=changes)})
 
-    def asking(self, *messages: Message) -> Question:
+    def with_messages(self, *messages: Message) -> Question:
         """These messages in place of the conversation, with the same settings and format."""
         return self.model_copy(update={"messages": messages})
 
@@ -203,12 +202,70 @@ class Usage(Frozen):
         return sum(parts, cls())
 
 
-class StageUsage(Frozen):
-    """What one model spent in one stage of a pipeline."""
+class Price(Frozen):
+    """Money for a million tokens, in any one currency."""
 
-    stage: str
+    prompt: float
+    completion: float
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, value in (("prompt", self.prompt), ("completion", self.completion)):
+            if not 0 <= value < math.inf:
+                raise BadInput(f"Price({name}) must be a number, at least 0, not {value!r}")
+        return self
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+
+
+class Identity(Frozen):
+    """What a model is, whoever stands before it: every wrapper hands on the identity of what it wraps."""
+
+    kind: str
+    """`embedded`, `endpoint`, `vllm`, `recorded`, `pipeline`, or the class of a model of your own."""
+    model: str
+    """As its server or its weights name it."""
+    family: str | None = None
+    """Models of one family learned from the same data, and err alike."""
+    fingerprint: str | None = None
+    """Of the weights or the recording, where there is one."""
+    dtype: str | None = None
+    """Of the weights, where it is known: it changes samples."""
+    context: int | None = None
+    """Tokens that prompt and answer may have together, where that is known."""
+    price: Price | None = None
+    """None where no price is configured."""
+    sampling: SamplingParams = SamplingParams()
+    """Its own settings where a question has none."""
+    capabilities: frozenset[str] = frozenset()
+    """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""
+    members: tuple[Identity, ...] = ()
+    """The models that write its answers together, or take each other's place; none where it is one model."""
+
+    @property
+    def singles(self) -> tuple[Identity, ...]:
+        """The single models that it is made of; itself where it is one."""
+        return tuple(s for m in self.members for s in m.singles) if self.members else (self,)
+
+
+class NodeUsage(Frozen):
+    """What one model spent in one node of a graph."""
+
+    node: str
     model: str
     usage: Usage
+
+
+class NodeVisit(Frozen):
+    """What one node of a graph did, once."""
+
+    node: str
+    seconds: float = 0.0
+    outcome: str = ""
+    """In words: how sampling ended, what was chosen, why it failed."""
+    edges: Mapping[str, str] = Field(default_factory=dict)
+    """The nodes that it led to, and why."""
 
 
 class Failure(Frozen):
@@ -377,6 +434,23 @@ class Cluster(Frozen):
     """Indices of the candidates that voted for it."""
 
 
+class Sampled(Frozen):
+    """What a sampling stage gave: all candidates, the failed ones too, and how their votes stand."""
+
+    candidates: tuple[Candidate, ...]
+    """By rising index."""
+    tally: tuple[Cluster, ...] | None = None
+    """Clusters by falling weight; None where nobody has counted yet."""
+    stopped: str = "complete"
+    """Why sampling stopped: `complete`, a stopping rule's words, or the budget that ran out."""
+    degraded: tuple[Degradation, ...] = ()
+
+    @property
+    def good(self) -> tuple[Candidate, ...]:
+        """The candidates that did not fail."""
+        return tuple(c for c in self.candidates if c.ok)
+
+
 class Answer(Frozen):
     """What a model or a pipeline answered, and everything that led to it."""
 
@@ -395,17 +469,41 @@ class Answer(Frozen):
     """Clusters by falling weight; candidates in none of them abstained."""
     stopped: str = "complete"
     """Why sampling stopped: `complete`, a stopping rule's words, or the budget that ran out."""
+    selected: int | None = None
+    """Index of the candidate whose text and tool calls these are, if they are one's."""
     route: str | None = None
     """Which way a gate or a router went, and why; None where there was no choice."""
     degraded: tuple[Degradation, ...] = ()
     usage: Usage = Usage()
-    stages: tuple[StageUsage, ...] = ()
+    nodes: tuple[NodeUsage, ...] = ()
+    """The usage by node and model."""
+    path: tuple[NodeVisit, ...] = ()
+    """The nodes of the graph in the order in which they ended; none where a single model answered."""
 
     @property
     def winner(self) -> Candidate | None:
-        """The candidate whose text and tool calls these are, if they are one's."""
-        said = self.text, self.tool_calls
-        return next((c for c in self.candidates if c.ok and (c.text, c.tool_calls) == said), None)
+        """The candidate that was selected, if the answer is one's."""
+        return next((c for c in self.candidates if c.index == self.selected), None)
 
-    def with_(self, **changes: Any) -> Self:
+    @classmethod
+    def of(cls, candidate: Candidate, **changes: Any) -> Self:
+        """A candidate as the answer.
+
+        Args:
+            candidate: the one that is selected.
+            changes: fields of the answer that differ from the candidate's, or that it does not have.
+        """
+        fields: dict[str, Any] = {
+            "text": candidate.text,
+            "model": candidate.model,
+            "answer": candidate.answer,
+            "reasoning": candidate.reasoning,
+            "tool_calls": candidate.tool_calls,
+            "finish_reason": candidate.finish_reason or "stop",
+            "selected": candidate.index,
+        }
+        return cls(**(fields | changes))
+
+    def replace(self, **changes: Any) -> Self:
+        """The same answer with other values in some fields."""
         return self.model_copy(update=changes)

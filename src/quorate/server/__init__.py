@@ -1,12 +1,12 @@
 """The OpenAI-compatible server: models and pipelines under one HTTP address.
 
-    await serve(Catalogue({"qwen": qwen}), ServerSettings(port=8000))
+    await serve(Catalog({"qwen": qwen}), ServerSettings(port=8000))
 
 A request passes `api` (the routes of all APIs) -> `wire` and `body` (its bytes) -> the package of its API
 (`chat`, `completions`, `responses`: its fields) -> `asking` (model, questions, seeds, budget) and comes back
 through its package again, with `parts` (what replies have in common) or `pieces` and `sse` (streaming);
 errors of any step become OpenAI's envelope in `errors`. Nothing here is global: two requests share only the
-catalogue.
+catalog.
 """
 
 from __future__ import annotations

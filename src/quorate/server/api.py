@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from quorate.orchestrator.run import Ledger
+from quorate.orchestrator.context import Ledger
 
 from .access.visitor import Visitor
 from .body import parsed

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from quorate import __version__
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 
 from . import errors
 from .access.browsers import Browsers, cross_origin
@@ -32,9 +32,9 @@ APIS: tuple[Api[Any], ...] = (Chat(), Completions(), Responses())
 """The ways to ask; each is a package of its own."""
 
 
-def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> FastAPI:
-    """The server as an ASGI application; it closes the catalogue's models when it shuts down."""
-    house = House(catalogue, settings or ServerSettings())
+def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> FastAPI:
+    """The server as an ASGI application; it closes the catalog's models when it shuts down."""
+    house = House(catalog, settings or ServerSettings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -42,7 +42,7 @@ def create_app(catalogue: Catalogue, settings: ServerSettings | None = None) -> 
             async with house.door.opened(), house.observer.open():
                 yield
         finally:
-            await catalogue.aclose()
+            await catalog.aclose()
 
     app = FastAPI(title="quorate", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.door = house.door

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.context import Budget, Ledger, RunContext, StopSwitch, derive_seed
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.halt import Halt
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Calling, Model
-from quorate.orchestrator.run import Budget, Ledger, Run, derive_seed
 from quorate.orchestrator.types import Answer, Question
 
 from .access.visitor import Visitor
@@ -68,7 +67,7 @@ class Asking:
     budget: Budget
     draws: int
     """Answers of single models that all choices take at most."""
-    halt: Halt | None = None
+    halt: StopSwitch | None = None
     """Ends it when the server ends."""
     ledger: Ledger = field(default_factory=Ledger)
     """Counts for all choices together, so that the budget holds for the request."""
@@ -94,8 +93,8 @@ class Asking:
         seed = question.sampling.seed
         if repeat := index % self.order.n:
             seed = derive_seed(seed, "choice", repeat)
-        run = Run(seed=seed, budget=self.budget, ledger=self.ledger, live=live, halt=self.halt)
-        question = question.sampled(seed=seed)
+        run = RunContext(seed=seed, budget=self.budget, ledger=self.ledger, live=live, halt=self.halt)
+        question = question.with_params(seed=seed)
         if self.observation is None:
             return self.model.stream(question, run)
         choice = self.observation.choice(index)
@@ -142,7 +141,7 @@ async def found(name: str, control: Control, visitor: Visitor) -> Model:
         UnknownName: no such model or pipeline.
         NotAllowed: the caller may not ask it.
     """
-    return _as_asked(await visitor.resolve(_full_name(name, control, visitor.catalogue), n=control.n), control)
+    return _as_asked(await visitor.resolve(_full_name(name, control, visitor.catalog), n=control.n), control)
 
 
 def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettings) -> Asking:
@@ -155,7 +154,7 @@ def bounded(order: Order, model: Model, visitor: Visitor, settings: ServerSettin
     control = order.control
     draws = checked(model, control, settings, n=order.n, questions=len(order.questions))
     questions = tuple(
-        q.sampled(max_tokens=tokens_within(settings, q.sampling.max_tokens, order.max_tokens_field))
+        q.with_params(max_tokens=tokens_within(settings, q.sampling.max_tokens, order.max_tokens_field))
         if settings.max_tokens
         else q
         for q in order.questions
@@ -197,11 +196,11 @@ def tokens_within(settings: ServerSettings, wanted: int | None, field: str = "ma
     return settings.max_tokens if wanted is None else wanted
 
 
-def _full_name(model: str, control: Control, catalogue: Catalogue) -> str:
+def _full_name(model: str, control: Control, catalog: Catalog) -> str:
     """The full name: a configured pipeline (`NAME[@N]`) has its own models, a built-in one is put over `model`."""
     if control.pipeline is None:
         return model
-    configured = control.pipeline.partition("@")[0] in catalogue.pipelines
+    configured = control.pipeline.partition("@")[0] in catalog.pipelines
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-from quorate.orchestrator.config import StopConfig
-from quorate.orchestrator.run import Budget
-from quorate.orchestrator.types import Frozen, Sampling
+from quorate.config.file import StopConfig
+from quorate.orchestrator.context import Budget
+from quorate.orchestrator.types import Frozen, SamplingParams
 
 __all__ = [
     "ABOUT_THE_CALLER",
@@ -120,7 +120,7 @@ class ModelRequest(BaseModel):
     def control(self) -> Control:
         return self.quorate or Control()
 
-    def settings(self, *, max_tokens: int | None, top_logprobs: int | None, **extra: Any) -> Sampling:
+    def settings(self, *, max_tokens: int | None, top_logprobs: int | None, **extra: Any) -> SamplingParams:
         """The settings that reach the models; what is null or missing is left to them."""
         extra |= {name: getattr(self, name) for name in ("frequency_penalty", "presence_penalty", "logit_bias")}
         extra |= {name: value for name, value in (self.model_extra or {}).items() if name not in self.stays}
@@ -134,4 +134,4 @@ class ModelRequest(BaseModel):
             "top_logprobs": top_logprobs,
             "extra": {name: value for name, value in extra.items() if value is not None} or None,
         }
-        return Sampling(**{name: value for name, value in given.items() if value is not None})
+        return SamplingParams(**{name: value for name, value in given.items() if value is not None})

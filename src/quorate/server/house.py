@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 
 from .access.door import Door
 from .access.visitor import Visitor
@@ -23,11 +23,11 @@ class House:
         BadInput: settings that cannot be used.
     """
 
-    def __init__(self, catalogue: Catalogue, settings: ServerSettings) -> None:
+    def __init__(self, catalog: Catalog, settings: ServerSettings) -> None:
         self.settings = settings
-        self.names = Names(catalogue)
+        self.names = Names(catalog)
         self.door = Door(settings)
-        self.observer = Observer(catalogue, settings)
+        self.observer = Observer(catalog, settings)
         if self.observer.metrics is not None:
             self.observer.metrics.watch_queue(lambda: self.door.queue.waiting)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
+from quorate.config.recipes import RECIPES, Recipe
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Calling, Model
-from quorate.orchestrator.recipes import RECIPES, Recipe
 
 from .errors import json_response
 from .house import House
@@ -41,24 +41,24 @@ def models(house: House) -> APIRouter:
     async def list_models(http: Request) -> Response:
         """Every model and configured pipeline, and the built-in pipelines over each model, with their parameters."""
         visible = set(await house.visitor(http).all())
-        told = (entry(*each) for each in _listed(house.names.catalogue) if each[0] in visible)
+        told = (entry(*each) for each in _listed(house.names.catalog) if each[0] in visible)
         return json_response({"object": "list", "data": list(told)})
 
     @router.get("/models/{name:path}")
     async def retrieve_model(http: Request, name: str) -> Response:
         """One of them, or any other name that can be asked for."""
         model = await house.visitor(http).resolve(name)
-        kinds = {info.id: info.kind for info in house.names.catalogue.listing()}
+        kinds = {info.id: info.kind for info in house.names.catalog.listing()}
         return json_response(entry(name, kinds.get(name, "pipeline"), _made_of(model, _recipe(name))))
 
     return router
 
 
-def _listed(catalogue: Catalogue) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _listed(catalog: Catalog) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Name, kind and what is told of each listed name."""
-    listing = catalogue.listing()
+    listing = catalog.listing()
     for info in listing:
-        yield info.id, info.kind, _made_of(catalogue.models.get(info.id) or catalogue.pipelines[info.id], None)
+        yield info.id, info.kind, _made_of(catalog.models.get(info.id) or catalog.pipelines[info.id], None)
     for info in listing:
         for name in info.pipelines:
             if recipe := _recipe(name):

@@ -1,10 +1,10 @@
-"""The catalogue as a server sees it: an upstream that was down when it started may be up by now."""
+"""The catalog as a server sees it: an upstream that was down when it started may be up by now."""
 
 from __future__ import annotations
 
 import asyncio
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import UnknownName, UpstreamError
 from quorate.orchestrator.protocols import Model
 
@@ -14,8 +14,8 @@ __all__ = ["Names"]
 class Names:
     """Resolves and lists names, looking again at the upstream when something is missing."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
         self._looking = asyncio.Lock()
         self._looks = 0
         self._failure: UpstreamError | None = None
@@ -29,10 +29,10 @@ class Names:
             UpstreamError: no model is known, because the upstream does not tell.
         """
         try:
-            return self.catalogue.resolve(name, n=n)
+            return self.catalog.resolve(name, n=n)
         except UnknownName:
             await self._look_again()
-            return self.catalogue.resolve(name, n=n)
+            return self.catalog.resolve(name, n=n)
 
     async def all(self) -> tuple[str, ...]:
         """Every name worth listing.
@@ -40,9 +40,9 @@ class Names:
         Raises:
             UpstreamError: there is none, because the upstream does not tell.
         """
-        if not self.catalogue.names():
+        if not self.catalog.names():
             await self._look_again()
-        return self.catalogue.names()
+        return self.catalog.names()
 
     async def _look_again(self) -> None:
         """Asks the upstream once, however many requests wait for it."""
@@ -50,12 +50,12 @@ class Names:
         async with self._looking:
             if self._looks == looks:
                 await self._look()
-        if self._failure is not None and not self.catalogue.names():
+        if self._failure is not None and not self.catalog.names():
             raise self._failure
 
     async def _look(self) -> None:
         try:
-            await self.catalogue.refresh()
+            await self.catalog.refresh()
             self._failure = None
         except UpstreamError as error:
             self._failure = error

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from quorate.orchestrator.types import Answer, Candidate, Degradation, StageUsage, TokenLogprob, Usage
+from quorate.orchestrator.types import Answer, Candidate, Degradation, NodeUsage, TokenLogprob, Usage
 
 from .asking import Asking, Outcome
 
@@ -56,7 +56,7 @@ def choice_part(asking: Asking, answer: Answer) -> dict[str, Any]:
     return {"quorate": _part(asking, answer, answer.usage, answer.stages, answer.degraded)}
 
 
-def usage_quorate(usage: Usage, stages: Iterable[StageUsage]) -> dict[str, Any]:
+def usage_quorate(usage: Usage, stages: Iterable[NodeUsage]) -> dict[str, Any]:
     """The usage with its cost, and of which stages it is made."""
     return {**usage.model_dump(), "stages": [_stage(stage) for stage in stages]}
 
@@ -69,7 +69,7 @@ def logprob_parts(asking: Asking, answer: Answer) -> list[dict[str, Any]] | None
 
 
 def _part(
-    asking: Asking, answer: Answer, usage: Usage, stages: Iterable[StageUsage], degraded: Iterable[Degradation]
+    asking: Asking, answer: Answer, usage: Usage, stages: Iterable[NodeUsage], degraded: Iterable[Degradation]
 ) -> dict[str, Any]:
     part: dict[str, Any] = {
         "answer": answer.answer,
@@ -84,7 +84,7 @@ def _part(
     return part
 
 
-def _stage(stage: StageUsage) -> dict[str, Any]:
+def _stage(stage: NodeUsage) -> dict[str, Any]:
     return {"stage": stage.stage, "model": stage.model, **stage.usage.model_dump()}
 
 

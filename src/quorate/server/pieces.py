@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.events import (
+    AnswerToken,
     CandidateCancelled,
     CandidateFailed,
     CandidateStarted,
     Done,
     Event,
     StoppedEarly,
-    SynthesisToken,
 )
 from quorate.orchestrator.merging import merge
 from quorate.orchestrator.types import Answer
@@ -97,9 +97,9 @@ class _Choice:
         if line:
             yield Piece(self._index, "progress", line)
         match event:
-            case SynthesisToken(text=text, reasoning=True):
+            case AnswerToken(text=text, reasoning=True):
                 yield self._thinking(text)
-            case SynthesisToken(text=text):
+            case AnswerToken(text=text):
                 yield self._writing(text)
             case Done(answer=answer):
                 yield from self._rest(answer)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, Event, StoppedEarly, TallyChanged
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Model, Tallier
-from quorate.orchestrator.run import Budget
+from quorate.orchestrator.protocols import Model, VoteCounter
 from quorate.orchestrator.types import Cluster
 
 __all__ = ["Progress"]
@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, model: Model, budget: Budget) -> None:
         self._told = isinstance(model, Pipeline)
-        self._tallied = isinstance(model, Pipeline) and isinstance(model.aggregator, Tallier)
+        self._tallied = isinstance(model, Pipeline) and isinstance(model.aggregator, VoteCounter)
         self._n = model.sampler.n if isinstance(model, Pipeline) else 1
         if budget.samples is not None:
             self._n = min(self._n, budget.samples)

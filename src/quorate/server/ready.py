@@ -57,8 +57,8 @@ async def _known(house: House) -> bool:
 
 def _unavailable(house: House) -> Iterator[str]:
     """Single models, those of configured pipelines too, whose upstreams are all known to be down."""
-    catalogue = house.names.catalogue
+    catalog = house.names.catalog
     models = {
-        m.name: m for each in (*catalogue.models.values(), *catalogue.pipelines.values()) for m in single_models(each)
+        m.name: m for each in (*catalog.models.values(), *catalog.pipelines.values()) for m in single_models(each)
     }
     return (name for name, model in models.items() if not getattr(model, "available", True))

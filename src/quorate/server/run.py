@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, QuorateError
 
 from .access.door import Door
@@ -27,7 +27,7 @@ LAST_WORDS = 2.0
 
 
 async def serve(
-    catalogue: Catalogue,
+    catalog: Catalog,
     settings: ServerSettings | None = None,
     *,
     on_ready: Callable[[str], None] | None = None,
@@ -47,11 +47,11 @@ async def serve(
             if on_ready is not None:
                 on_ready(_url(listener))
 
-        await _Server(catalogue, settings, ready).serve(sockets=[listener])
+        await _Server(catalog, settings, ready).serve(sockets=[listener])
 
 
 @asynccontextmanager
-async def running(catalogue: Catalogue, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
+async def running(catalog: Catalog, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
     """The same inside a program or a test: yields the URL, stops at the end; a free port unless told otherwise.
 
     Raises:
@@ -60,7 +60,7 @@ async def running(catalogue: Catalogue, settings: ServerSettings | None = None) 
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
     with _listening(settings) as listener:
-        server = _Embedded(catalogue, settings, ready.set)
+        server = _Embedded(catalog, settings, ready.set)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         waiting = asyncio.create_task(ready.wait())
         try:
@@ -75,8 +75,8 @@ async def running(catalogue: Catalogue, settings: ServerSettings | None = None) 
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, catalogue: Catalogue, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
-        app = create_app(catalogue, settings)
+    def __init__(self, catalog: Catalog, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
+        app = create_app(catalog, settings)
         self._door: Door = app.state.door
         self._settings = settings
         app.state.observer.bind()

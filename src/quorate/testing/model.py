@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from quorate.agents.agent import Agent
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Failure, Question, Usage
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.types import Failure, Question, Usage
 
 from .script import pieces_of
 
@@ -41,42 +40,33 @@ class ScriptedModel(Agent):
         self.name = name
         self.asked: list[Question] = []
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
-        """See `protocols.Sampler`; in the order of the indices, those without end last."""
-        lines = {index: self._line(question, index) for index in indices}
-        for index in indices:
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        """See `protocols.Sampler`; in the order of the slots, those without end last."""
+        lines = [self._line(question, slot.index) for slot in slots]
+        for slot in slots:
             self.asked.append(question)
-            yield CandidateStarted(index=index, model=self.name)
-        for index, line in lines.items():
+            slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
+        for slot, line in zip(slots, lines, strict=True):
             if isinstance(line, Exception):
                 raise line
             if isinstance(line, Failure):
-                yield CandidateFailed(candidate=self._candidate(index, run).model_copy(update={"error": line}))
+                slot.fail(line)
             elif line is not None:
-                for event in self._told(question, index, line, run):
-                    yield event
-                    await asyncio.sleep(0)
-        endless = [index for index, line in lines.items() if line is None]
-        if endless:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled = {"finish_reason": "cancelled"}
-                run.cut.extend(self._candidate(index, run).model_copy(update=cancelled) for index in endless)
+                await self._write(question, slot, line, run)
+        if None in lines:
+            await asyncio.Event().wait()
 
     def _line(self, question: Question, index: int) -> Line:
         if callable(self._lines):
             return self._lines(question, index)
         return self._lines[index % len(self._lines)]
 
-    def _told(self, question: Question, index: int, text: str, run: Run) -> list[Event]:
+    async def _write(self, question: Question, slot: PartialCandidate, text: str, run: RunContext) -> None:
         pieces = pieces_of(text)
         prompt = sum(len(pieces_of(message.text)) for message in question.messages)
         usage = Usage(prompt_tokens=prompt, completion_tokens=len(pieces), requests=1)
-        run.record(self.name, usage)
-        told = {"text": text, "usage": usage, "finish_reason": "stop", "latency": time.monotonic() - run.started}
-        tokens: list[Event] = [CandidateToken(index=index, text=piece) for piece in pieces] if run.live else []
-        return [*tokens, CandidateFinished(candidate=self._candidate(index, run).model_copy(update=told))]
-
-    def _candidate(self, index: int, run: Run) -> Candidate:
-        return Candidate(index=index, model=self.name, agent=self.name, seed=run.sample_seed(index))
+        for piece in pieces if run.live else ():
+            slot.write(piece)
+            await asyncio.sleep(0)
+        slot.finish("stop", usage, text=text)
+        await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from quorate.aggregators.confidence import (
     percentile,
 )
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.protocols import Aggregator, Tallier
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Candidate
 
 from ..helpers import Exact, aggregated, failed
@@ -90,7 +90,7 @@ async def test_huge_confidence_decides_without_breaking_anything() -> None:
 async def test_the_edges_of_a_vote(aggregator: ConfidenceVote) -> None:
     """One candidate, all abstaining, all failed but one, all failed: as in the majority vote."""
     assert isinstance(aggregator, Aggregator)
-    assert isinstance(aggregator, Tallier)
+    assert isinstance(aggregator, VoteCounter)
     assert (await aggregated(aggregator, [trace(0, "7", 1)])).answer == "7"
     assert (await aggregated(aggregator, [failed(0), trace(1, "7", 1), failed(2)])).answer == "7"
     abstained = await aggregated(aggregator, [trace(0, None, 1), trace(1, None, 2)])

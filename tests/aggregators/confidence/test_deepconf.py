@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.agents import Embedded, Endpoint
 from quorate.aggregators import DeepConfVote, deepconf
@@ -16,8 +17,7 @@ from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import CandidateToken, Event
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Budget, Run
-from quorate.orchestrator.types import Candidate, Failure, Question, Sampling, Usage
+from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams, Usage
 from quorate.testing import Fault, Raw, ScriptedModel, ScriptedUpstream
 from tests.agents.tiny import build
 
@@ -68,7 +68,7 @@ async def test_the_warm_up_is_one_request_and_the_others_are_one_each() -> None:
     await online(model, n=4, consensus=1.0).answer("?", seed=1)
     assert model.requests == [[0, 1], [2], [3]]
     assert {q.sampling.top_logprobs for q in model.asked} == {20}
-    await online(model, n=2).answer(Question.of("?").sampled(top_logprobs=50), seed=1)
+    await online(model, n=2).answer(Question.of("?").with_params(top_logprobs=50), seed=1)
     assert model.asked[-1].sampling.top_logprobs == 50
 
 
@@ -116,7 +116,7 @@ async def test_a_model_that_leaves_nothing_is_told_by_its_text() -> None:
     """An agent that does not hand in the part that it had still gives a cancelled candidate."""
 
     class Careless(Streams):
-        async def _one(self, index: int, run: Run) -> AsyncGenerator[Event, None]:
+        async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
             async with aclosing(super()._one(index, run.at("elsewhere"))) as events:
                 async for event in events:
                     yield event
@@ -144,7 +144,7 @@ async def test_a_pipeline_may_propose() -> None:
 async def test_an_embedded_model_is_stopped_step_by_step(tmp_path: Path) -> None:
     """A real model: later traces are cut short, what each cost is what it wrote, and nothing is left running."""
     async with Embedded(build(tmp_path / "tiny", spread=1.0), threads=1) as model:
-        settings = Sampling(max_tokens=24, temperature=1.0)
+        settings = SamplingParams(max_tokens=24, temperature=1.0)
         pipeline = deepconf(model, n=10, warm_up=4, window=4, keep=0.5, sampling=settings, extractor=Whole())
         events = [event async for event in pipeline.events("Tom has 3 apples.", seed=5)]
         answer = events[-1].answer  # type: ignore[union-attr]

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
 
 __all__ = ["Streams", "token", "trace"]
@@ -41,7 +42,7 @@ class Streams(Agent):
         self.asked: list[Question] = []
         self.requests: list[list[int]] = []
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.asked.append(question)
         self.requests.append(list(indices))
         for index in indices:
@@ -49,7 +50,7 @@ class Streams(Agent):
                 async for event in events:
                     yield event
 
-    async def _one(self, index: int, run: Run) -> AsyncGenerator[Event, None]:
+    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
         answer, confidence = self.lines.get(index, self.lines[max(self.lines)])
         made = Candidate(index=index, model=self.name, agent=self.name, seed=run.sample_seed(index))
         told: list[TokenLogprob] = []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import ExecutionAgreement, Limits, MajorityVote, Sandbox, TestWriter
@@ -15,7 +16,6 @@ from quorate.aggregators.execution import CodeExtractor, Execution, consensus_se
 from quorate.aggregators.execution.harness import passed
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happened
@@ -140,11 +140,11 @@ async def test_a_model_that_writes_no_tests() -> None:
 async def test_out_of_time_the_vote_answers() -> None:
     """Programs that still run are ended; nothing runs without budget."""
     slow = programs("import time\ntime.sleep(60)", DOUBLE, DOUBLE)
-    run = Run(stage="aggregate", budget=Budget(seconds=1))
+    run = RunContext(stage="aggregate", budget=Budget(seconds=1))
     [event] = await happened(ExecutionAgreement(TESTS, seconds=50), slow, run)
     assert isinstance(event, Done)
     assert (event.answer.answer, [n.code for n in event.answer.degraded]) == (DOUBLE, ["budget_exhausted"])
-    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     [event] = await happened(ExecutionAgreement(TESTS, executor=Broken()), slow, run)
     assert isinstance(event, Done)

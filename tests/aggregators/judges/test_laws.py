@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import GenSelect, JudgeRunOff, Knockout, StructuredVote, Swiss, UniversalSelfConsistency
@@ -15,8 +16,7 @@ from quorate.aggregators.judges import Judge
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
 from quorate.orchestrator.protocols import Calling
-from quorate.orchestrator.run import Budget, Run
-from quorate.orchestrator.types import Candidate, Question, Sampling, Usage
+from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, candidate, failed, happened
 
@@ -129,14 +129,14 @@ async def test_what_a_judge_reads_and_with_what_settings(kind: type[Judge]) -> N
     judge = says("Chosen: 1")
     question = Question.of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two and two?"}])
     question = question.model_copy(
-        update={"sampling": Sampling(max_tokens=3, stop=("x",)), "response_format": {"type": "json_object"}}
+        update={"sampling": SamplingParams(max_tokens=3, stop=("x",)), "response_format": {"type": "json_object"}}
     )
     candidates = [candidate(0, "<think>secret</think>\\boxed{3}"), *boxed(0, 4)[1:], failed(2)]
-    own = built(kind, judge, sampling=Sampling(temperature=0))
-    [event async for event in own.aggregate(question, candidates, Run(seed=7, stage="aggregate"))]
+    own = built(kind, judge, sampling=SamplingParams(temperature=0))
+    [event async for event in own.aggregate(question, candidates, RunContext(seed=7, stage="aggregate"))]
     for asked in judge.asked:
         assert asked.response_format is None
-        assert asked.sampling == Sampling(temperature=0, seed=asked.sampling.seed)
+        assert asked.sampling == SamplingParams(temperature=0, seed=asked.sampling.seed)
         assert asked.sampling.seed != 7
         [message] = asked.messages
         assert message.role == "user"
@@ -202,7 +202,7 @@ async def test_tool_calls_are_judged_like_texts(kind: type[Judge]) -> None:
 @every
 async def test_without_budget_nobody_is_asked(kind: type[Judge]) -> None:
     """The vote answers, marked as what it is."""
-    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     judge = says("Chosen: 1")
     [event] = await happened(built(kind, judge), CANDIDATES, run)
@@ -239,7 +239,7 @@ async def test_leaving_cancels_every_call(kind: type[Judge]) -> None:
 @every
 async def test_a_deadline_ends_the_judge(kind: type[Judge]) -> None:
     """One that never answers is given up when the time is up."""
-    run = Run(stage="aggregate", budget=Budget(seconds=0.2))
+    run = RunContext(stage="aggregate", budget=Budget(seconds=0.2))
     judge = ScriptedModel([None], name="judge")
     [event] = await happened(built(kind, judge), CANDIDATES, run)
     assert isinstance(event, Done)

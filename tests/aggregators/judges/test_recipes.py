@@ -8,8 +8,8 @@ import pytest
 
 from quorate.aggregators import ExecutionAgreement, RewardBest, RewardSoftmaxVote, RewardVote, Swiss, TestWriter
 from quorate.aggregators.judges import borda
-from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.config import load_config
+from quorate.config.catalog import Catalog
+from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, ConfigError
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.testing import Reply, ScriptedModel, ScriptedUpstream
@@ -29,9 +29,9 @@ def configured(folder: Path, pipeline: str, base_url: str = "http://127.0.0.1:9/
 async def test_a_judge_by_its_name(name: str) -> None:
     """The first model judges its own samples."""
     model = ScriptedModel(lambda question, index: "Chosen: 1" if "Chosen" in question.text else f"\\boxed{{{index}}}")
-    catalogue = Catalogue({"m": model})
-    assert any(listed.startswith(f"{name}@") for listed in catalogue.names())
-    pipeline = catalogue.resolve(f"{name}@3/m")
+    catalog = Catalog({"m": model})
+    assert any(listed.startswith(f"{name}@") for listed in catalog.names())
+    pipeline = catalog.resolve(f"{name}@3/m")
     assert isinstance(pipeline, Pipeline)
     answer = await pipeline.answer("?", seed=1)
     assert answer.model == f"{name}@3/m"
@@ -42,12 +42,12 @@ async def test_a_judge_by_its_name(name: str) -> None:
 @pytest.mark.parametrize("name", REWARDS)
 def test_a_reward_needs_a_verifier(name: str, tmp_path: Path) -> None:
     """Its bare name is not listed, and says what to configure; so does a file that names none."""
-    catalogue = Catalogue({"m": ScriptedModel()})
-    assert not any(listed.startswith(name) for listed in catalogue.names())
+    catalog = Catalog({"m": ScriptedModel()})
+    assert not any(listed.startswith(name) for listed in catalog.names())
     with pytest.raises(BadInput, match=r"reward model.*options: \{verifier"):
-        catalogue.resolve(f"{name}@4/m")
+        catalog.resolve(f"{name}@4/m")
     with pytest.raises(ConfigError, match="reward model"):
-        load_config(configured(tmp_path, f"{{pipeline: {name}, models: [m]}}")).catalogue()
+        load_config(configured(tmp_path, f"{{pipeline: {name}, models: [m]}}")).catalog()
 
 
 @pytest.mark.parametrize(("name", "kind"), REWARDS.items())
@@ -57,7 +57,7 @@ async def test_a_configured_reward_model(name: str, kind: type[RewardBest], tmp_
     async with ScriptedUpstream(lambda request: Reply("\\boxed{1}" if "chat" in request.path else "0.5")) as up:
         verifier = f"{{base_url: '{up.url}', model: rm, api: score}}"
         options = f"{{pipeline: {name}, models: [m], n: 2, options: {{verifier: {verifier}}}}}"
-        pipeline = load_config(configured(tmp_path, options, up.url)).catalogue().resolve("p")
+        pipeline = load_config(configured(tmp_path, options, up.url)).catalog().resolve("p")
         assert isinstance(pipeline, Pipeline)
         assert isinstance(pipeline.aggregator, kind)
         async with pipeline:
@@ -87,7 +87,7 @@ async def test_a_configured_reward_model(name: str, kind: type[RewardBest], tmp_
 def test_mistakes_in_a_file_are_named(options: str, says: str, tmp_path: Path) -> None:
     """With file and line."""
     with pytest.raises(ConfigError, match=says) as raised:
-        load_config(configured(tmp_path, options + ", models: [m]}")).catalogue()
+        load_config(configured(tmp_path, options + ", models: [m]}")).catalog()
     assert "quorate.yaml:4" in str(raised.value)
 
 
@@ -95,7 +95,7 @@ def test_options_arrive(tmp_path: Path) -> None:
     """Rounds and ranking of a Swiss tournament; given tests, or a model that writes them."""
 
     def built(options: str) -> object:
-        pipeline = load_config(configured(tmp_path, options)).catalogue().resolve("p")
+        pipeline = load_config(configured(tmp_path, options)).catalog().resolve("p")
         assert isinstance(pipeline, Pipeline)
         return pipeline.aggregator
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.agents import RewardModel
@@ -18,7 +19,6 @@ from quorate.aggregators import RewardBest, RewardSoftmaxVote, RewardVote
 from quorate.aggregators.judges import softmax_weights, sum_weights
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Candidate, Question, Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 from tests.aggregators.helpers import aggregated, candidate, failed, happened
@@ -114,7 +114,7 @@ async def test_one_candidate_all_abstain_none(kind: Kind) -> None:
 @every
 async def test_out_of_budget_nothing_is_scored(kind: Kind) -> None:
     """The vote answers, marked."""
-    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     aggregator = built(kind, 0.1, 0.1, 0.9)
     [event] = await happened(aggregator, boxed(1, 1, 2), run)
@@ -192,7 +192,7 @@ async def test_a_deadline_ends_the_scoring() -> None:
                 await asyncio.Event().wait()
             return await super().score(question, candidate)
 
-    run = Run(stage="aggregate", budget=Budget(seconds=0.2))
+    run = RunContext(stage="aggregate", budget=Budget(seconds=0.2))
     aggregator = RewardBest(Slow({0: 0.1, 1: 0.5, 2: 0.9}), vote=vote())
     [event] = await happened(aggregator, boxed(1, 2, 3), run)
     assert isinstance(event, Done)

@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.aggregators import JudgeRunOff, Knockout, Swiss
 from quorate.aggregators.judges import Judge, borda, bradley_terry
 from quorate.aggregators.judges.comparing import Match
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Question
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, happened
@@ -103,7 +103,7 @@ async def test_single_verdicts_that_are_missing_are_told(kind: type[Judge]) -> N
 
 async def test_out_of_budget_in_the_middle_the_standing_decides() -> None:
     """What was judged is not lost, and the answer says why there is no more."""
-    run = Run(seed=1, stage="aggregate", budget=Budget(tokens=700))
+    run = RunContext(seed=1, stage="aggregate", budget=Budget(tokens=700))
     judge = prefers(lambda n: n)
     [event] = await happened(Knockout(judge, concurrency=1, fallback=vote()), boxed(*range(8)), run)
     assert isinstance(event, Done)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate.aggregators import SteppedAggLM
 from quorate.aggregators.learned.cutting import Cut
@@ -14,7 +15,6 @@ from quorate.aggregators.learned.dataset import build, read
 from quorate.aggregators.learned.settings import Settings, read_settings
 from quorate.aggregators.synthesis.agglm import Line, by_step
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 from quorate.testing import ScriptedModel
 
@@ -57,7 +57,7 @@ async def test_training_reads_what_serving_asks() -> None:
     model = ScriptedModel(lambda question, _: asked.append(question) or "Answer: 4")  # type: ignore[func-returns-value]
     row = (*data.train, *data.validation)[0]
     source = next(s for s in (sampled("a", [4] * 4), sampled("b", [5] * 4)) if s.item == row.item)
-    async for _ in SteppedAggLM(model).aggregate(source.question, source.candidates, Run(seed=1)):
+    async for _ in SteppedAggLM(model).aggregate(source.question, source.candidates, RunContext(seed=1)):
         pass
     (served,) = asked
     (trained,) = row.prompt

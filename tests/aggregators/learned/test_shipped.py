@@ -8,21 +8,21 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Endpoint
 from quorate.agents.embedded import Embedded
 from quorate.agents.embedded.weights import locate
 from quorate.aggregators import AggLM, SteppedAggLM
 from quorate.aggregators.token_level import SAFE
+from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.banked import Banked
 from quorate.evals.tasks.stories import generate
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
 
 pytest.importorskip("torch")
 
@@ -54,7 +54,7 @@ def test_shipped_proposers_are_aggregated_by_it(banked: bool, together: bool, tm
         members = [Embedded(f"quorate-tiny-{name}") for name in ("sum", "product")]
         proposer = SAFE(members, name="mine") if together else Embedded(name="mine")
         models: dict[str, Model] = {"mine": Banked(proposer, bank) if banked else proposer}
-        pipeline = Catalogue(models).resolve("agglm@8/mine")
+        pipeline = Catalog(models).resolve("agglm@8/mine")
     assert isinstance(pipeline, Pipeline)
     aggregator = pipeline.aggregator
     assert isinstance(aggregator, SteppedAggLM)
@@ -68,7 +68,7 @@ def test_other_models_are_not(tmp_path: Path) -> None:
     elsewhere = Endpoint("quorate-tiny-base", base_url="http://127.0.0.1:9/v1")
     proposers: list[Model] = [own, SAFE([Embedded(), own], name="own"), elsewhere]
     for proposer in proposers:
-        pipeline = Catalogue({"own": proposer}).resolve("agglm@8/own")
+        pipeline = Catalog({"own": proposer}).resolve("agglm@8/own")
         assert isinstance(pipeline, Pipeline)
         assert isinstance(pipeline.aggregator, AggLM)
         assert list(pipeline.aggregator.models) == [proposer]
@@ -85,7 +85,7 @@ async def test_the_order_of_the_candidates_changes_nothing() -> None:
     for seed in range(4):
         Random(seed).shuffle(candidates)
         dealt = [c.model_copy(update={"index": i}) for i, c in enumerate(candidates)]
-        answer = await answer_of(aggregator.aggregate(Question.of(problem.question), dealt, Run(seed=seed, live=False)))
+        answer = await answer_of(aggregator.aggregate(Question.of(problem.question), dealt, RunContext(seed=seed, live=False)))
         answers.add(answer.text)
     assert len(answers) == 1
     await aggregator.aclose()
@@ -94,13 +94,13 @@ async def test_the_order_of_the_candidates_changes_nothing() -> None:
 async def test_it_solves_what_its_candidates_get_wrong_and_keeps_what_they_get_right() -> None:
     """On fresh problems: all right ones stay right, and of sets without the answer it still solves many."""
     problems = generate("hard", seed=62, count=16)
-    aggregator = SteppedAggLM(Embedded(NAME, sampling=Sampling(temperature=0.0, max_tokens=400)))
+    aggregator = SteppedAggLM(Embedded(NAME, sampling=SamplingParams(temperature=0.0, max_tokens=400)))
     kept, solved = 0, 0
     for problem in problems:
         wrong = problem.solution.replace(f"Answer: {problem.answer}", "Answer: 1")
         for text in (problem.solution, wrong):
             candidates = [Candidate(index=i, model="m", agent="m", text=text) for i in range(4)]
-            answer = await answer_of(aggregator.aggregate(Question.of(problem.question), candidates, Run(live=False)))
+            answer = await answer_of(aggregator.aggregate(Question.of(problem.question), candidates, RunContext(live=False)))
             right = answer.text.strip().endswith(f"Answer: {problem.answer}")
             kept, solved = kept + (right and text is not wrong), solved + (right and text is wrong)
     await aggregator.aclose()

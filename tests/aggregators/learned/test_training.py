@@ -21,7 +21,7 @@ from quorate.aggregators.learned.reward import Reward, same_answer
 from quorate.aggregators.learned.settings import Reinforcement, Settings, WarmUp
 from quorate.aggregators.learned.warmup import encoded
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Sampling
+from quorate.orchestrator.types import SamplingParams
 
 from .sets import many, sampled
 
@@ -64,7 +64,7 @@ def test_both_stages_give_a_model_that_serves(data: DataSet, tmp_path: Path) -> 
     assert (folder / "model.safetensors").read_bytes() != (BASE / "model.safetensors").read_bytes()
     assert list((tmp_path / "warm-up").rglob("events.out.tfevents*"))
     assert Embedded(folder).aggregation_form == "steps"
-    short = Sampling(max_tokens=30)
+    short = SamplingParams(max_tokens=30)
     pipeline = sample(Embedded(sampling=short), n=2) | SteppedAggLM(Embedded(folder, sampling=short))
     answer = pipeline.answer_sync("What is 3 + 4?")
     assert not answer.degraded

@@ -7,12 +7,12 @@ import math
 from fractions import Fraction
 
 import pytest
+from quorate.orchestrator.context import Budget
 
 from quorate.aggregators import LookAhead, MajorityVote
 from quorate.aggregators.stopping import AdaptiveConsistency, look_ahead_risk, overtaking_probability, stopping_point
 from quorate.aggregators.stopping.look_ahead import FAR
 from quorate.orchestrator.protocols import Limited
-from quorate.orchestrator.run import Budget
 from quorate.orchestrator.sampling import sample
 from quorate.testing import ScriptedModel
 

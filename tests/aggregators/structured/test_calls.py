@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate.aggregators import JsonVote, ToolCallVote
 from quorate.aggregators.structured.calls import NO_CALL, called
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.protocols import Aggregator, Tailored, Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Question
 
 from ..helpers import candidate, failed
@@ -34,7 +34,7 @@ async def voted(
     candidates: Sequence[Candidate], *, aggregator: Aggregator | None = None, seed: int = 1, **asked: Any
 ) -> Answer:
     question = Question.of("?").model_copy(update=asked)
-    run = Run(seed=seed, stage="aggregate")
+    run = RunContext(seed=seed, stage="aggregate")
     stream = (aggregator or ToolCallVote()).aggregate(question, candidates, run)
     [event] = [event async for event in stream]
     assert isinstance(event, Done)
@@ -139,7 +139,7 @@ async def test_one_candidate_and_failures() -> None:
 async def test_votes_are_counted_while_sampling() -> None:
     """With the tools of the question, where it is known."""
     vote = ToolCallVote()
-    assert isinstance(vote, Tallier)
+    assert isinstance(vote, VoteCounter)
     assert isinstance(vote, Tailored)
     said = [calling(0, call()), calling(1, call(name="other")), candidate(2, "hi"), candidate(3, ""), failed(4)]
     assert [c.votes for c in await vote.tally(said)] == [1, 1, 1]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import AdaptiveConsistency, Candidate, MajorityVote, Question, sample
 from quorate.aggregators import StructuredVote
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, TallyChanged
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Tailored, Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import Tailored, VoteCounter
 from quorate.orchestrator.types import Answer
 from quorate.testing import ScriptedModel
 
@@ -26,7 +26,7 @@ def vote() -> StructuredVote:
 
 
 async def voted(candidates: list[Candidate], question: Question) -> Answer:
-    [event] = [event async for event in vote().aggregate(question, candidates, Run(seed=1))]
+    [event] = [event async for event in vote().aggregate(question, candidates, RunContext(seed=1))]
     assert isinstance(event, Done)
     return event.answer
 
@@ -49,7 +49,7 @@ async def test_it_votes_on_what_there_is() -> None:
 
 async def test_the_tally_while_sampling_knows_the_question() -> None:
     """Documents count against the format, calls against the tools, and texts by their answers until one calls."""
-    assert isinstance(vote(), Tallier)
+    assert isinstance(vote(), VoteCounter)
     assert isinstance(vote(), Tailored)
     documents = [candidate(0, '{"a":1}'), candidate(1, '{"a":1.0}'), candidate(2, "I think 1")]
     tailored = vote().tailored(Question.of("?").model_copy(update={"response_format": JSON}))
@@ -94,7 +94,7 @@ async def test_sampling_stops_by_the_documents() -> None:
 async def test_recipes_by_name(name: str, lines: list[str], answer: str) -> None:
     """As the command line and the wire call them."""
     model = ScriptedModel(lines, name="m")
-    pipeline = Catalogue({"m": model}).resolve(f"{name}/m")
+    pipeline = Catalog({"m": model}).resolve(f"{name}/m")
     assert isinstance(pipeline, Pipeline)
     async with pipeline:
         assert (await pipeline.answer("?", seed=1)).answer == answer

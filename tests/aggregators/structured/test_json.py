@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate.aggregators import JsonFieldVote, JsonVote
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.protocols import Aggregator, Tailored, Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Question
 
 from ..helpers import candidate, failed
@@ -37,7 +37,7 @@ async def voted(
 ) -> Answer:
     """The answer to texts, or to values as JSON."""
     said = [candidate(i, t if isinstance(t, str) else json.dumps(t)) for i, t in enumerate(texts)]
-    run = Run(seed=seed, stage="aggregate")
+    run = RunContext(seed=seed, stage="aggregate")
     [event] = [event async for event in aggregator.aggregate(asking(schema), [*said, *more], run)]
     assert isinstance(event, Done)
     return event.answer
@@ -92,7 +92,7 @@ async def test_one_candidate_and_failures(kind: type[JsonVote | JsonFieldVote]) 
 async def test_votes_are_counted_while_sampling(kind: type[JsonVote | JsonFieldVote]) -> None:
     """Against the question's schema, where the question is known."""
     vote = kind()
-    assert isinstance(vote, Tallier)
+    assert isinstance(vote, VoteCounter)
     assert isinstance(vote, Tailored)
     said = [candidate(0, '{"a": 1}'), candidate(1, '{"name":"x","age":1.0}'), failed(2)]
     assert [vote.extract(c) for c in said] == ['{"a":1}', '{"age":1,"name":"x"}', None]

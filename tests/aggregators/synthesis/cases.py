@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
+
 from quorate.aggregators import (
     AggLM,
     Debate,
@@ -19,7 +21,6 @@ from quorate.aggregators import (
 )
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Question
 from quorate.testing import ScriptedModel
 
@@ -84,7 +85,7 @@ class Seeded(ScriptedModel):
 
     seeds: list[int | None]
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.seeds = [*getattr(self, "seeds", []), *(run.sample_seed(i) for i in indices)]
         async for event in super().sample(question, indices, run):
             yield event
@@ -95,10 +96,10 @@ def boxed(*answers: object) -> list[Candidate]:
 
 
 async def aggregation(
-    aggregator: Aggregator, candidates: Sequence[Candidate], run: Run | None = None, question: Question | None = None
+    aggregator: Aggregator, candidates: Sequence[Candidate], run: RunContext | None = None, question: Question | None = None
 ) -> Answer:
     """The answer in the end, whatever was streamed before."""
-    run = run or Run(seed=1, stage="aggregate", live=False)
+    run = run or RunContext(seed=1, stage="aggregate", live=False)
     answers = [
         event.answer
         async for event in aggregator.aggregate(question or Question.of("What?"), candidates, run)

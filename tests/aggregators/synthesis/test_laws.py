@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.events import Done, SynthesisToken
-from quorate.orchestrator.protocols import Aggregator, Calling, Tallier
-from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.events import AnswerToken, Done
+from quorate.orchestrator.protocols import Aggregator, Calling, VoteCounter
 from quorate.orchestrator.types import Candidate, Failure, Question, Usage
 from quorate.testing import ScriptedModel
 
@@ -92,7 +92,7 @@ async def test_one_seed_one_answer(make: Make) -> None:
 
     async def once(seed: int) -> str:
         model = ScriptedModel(lambda q, i: f"{q.sampling.seed} {i} \\boxed{{7}}")
-        answer = await aggregation(make(model), SPLIT, Run(seed=seed, stage="aggregate", live=False))
+        answer = await aggregation(make(model), SPLIT, RunContext(seed=seed, stage="aggregate", live=False))
         return answer.model_dump_json(exclude={"candidates"})
 
     assert await once(1) == await once(1)
@@ -106,7 +106,7 @@ async def test_every_call_has_a_seed_of_its_own(make: Make) -> None:
     await aggregation(make(model), SPLIT)
     assert len(set(model.seeds)) == len(model.seeds) == len(model.asked)
     free = Seeded(["\\boxed{7}"])
-    await aggregation(make(free), SPLIT, Run(stage="aggregate", live=False))
+    await aggregation(make(free), SPLIT, RunContext(stage="aggregate", live=False))
     assert free.seeds[0] is None
 
 
@@ -146,7 +146,7 @@ async def test_one_failing_member(make: Make) -> None:
 @every
 async def test_out_of_budget_before(make: Make) -> None:
     """No call is made; the vote answers, marked."""
-    run = Run(seed=1, stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(seed=1, stage="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     model = ScriptedModel()
     answer = await aggregation(make(model), SPLIT, run)
@@ -162,7 +162,7 @@ async def test_out_of_budget_in_the_middle(make: Make) -> None:
     if len(whole.asked) == 1:
         return
     model = ScriptedModel(["word " * 30 + "\\boxed{4}"])
-    run = Run(seed=1, stage="aggregate", budget=Budget(tokens=100))
+    run = RunContext(seed=1, stage="aggregate", budget=Budget(tokens=100))
     answer = await aggregation(make(model), SPLIT, run)
     assert answer.answer == "4"
     assert answer.degraded[0].code == "budget_exhausted"
@@ -172,7 +172,7 @@ async def test_out_of_budget_in_the_middle(make: Make) -> None:
 @every
 async def test_out_of_time(make: Make) -> None:
     """A model that never ends is cut off by the clock, and the vote answers."""
-    run = Run(seed=1, stage="aggregate", live=False, budget=Budget(seconds=0.05))
+    run = RunContext(seed=1, stage="aggregate", live=False, budget=Budget(seconds=0.05))
     answer = await aggregation(make(ScriptedModel([None])), SPLIT, run)
     assert answer.answer == "4"
     assert answer.degraded
@@ -212,7 +212,7 @@ async def test_format_and_tools_of_the_question_are_kept(make: Make) -> None:
     question = Question.of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two and two?"}])
     question = question.model_copy(update={"response_format": {"type": "json_object"}, "tools": ({"type": "x"},)})
     model = ScriptedModel(["\\boxed{7}"])
-    await aggregation(make(model), SPLIT, question=question.sampled(temperature=0.3))
+    await aggregation(make(model), SPLIT, question=question.with_params(temperature=0.3))
     for asked in model.asked:
         assert (asked.response_format, asked.tools) == (question.response_format, question.tools)
         assert asked.sampling.temperature == 0.3
@@ -224,7 +224,7 @@ async def test_format_and_tools_of_the_question_are_kept(make: Make) -> None:
 async def test_usage_is_counted_once(make: Make) -> None:
     """In the ledger under the aggregate stage or one inside it."""
     model = ScriptedModel(["\\boxed{7}"])
-    run = Run(seed=1, stage="aggregate", live=False)
+    run = RunContext(seed=1, stage="aggregate", live=False)
     answer = await aggregation(make(model), SPLIT, run)
     assert answer.usage == run.ledger.usage
     assert run.ledger.usage.requests == len(model.asked)
@@ -251,14 +251,14 @@ async def test_streams_joined_are_the_text(make: Make) -> None:
     events = [
         event
         async for event in make(ScriptedModel(["It is \\boxed{7}"])).aggregate(
-            Question.of("?"), SPLIT, Run(seed=1, stage="aggregate")
+            Question.of("?"), SPLIT, RunContext(seed=1, stage="aggregate")
         )
     ]
     *tokens, done = events
     assert isinstance(done, Done)
-    joined = "".join(t.text for t in tokens if isinstance(t, SynthesisToken))
+    joined = "".join(t.text for t in tokens if isinstance(t, AnswerToken))
     assert joined in ("", done.answer.text)
-    assert all(isinstance(t, SynthesisToken) for t in tokens)
+    assert all(isinstance(t, AnswerToken) for t in tokens)
 
 
 @every
@@ -266,7 +266,7 @@ async def test_in_a_pipeline(make: Make) -> None:
     """`sample | aggregate` under its own name, tallying while it samples; it closes what it opened."""
     model = ScriptedModel(["\\boxed{1}", "\\boxed{2}"])
     aggregator = make(model)
-    assert isinstance(aggregator, Tallier)
+    assert isinstance(aggregator, VoteCounter)
     pipeline = sample(model, n=2) | aggregator
     async with pipeline:
         answer = await pipeline.answer("?", seed=3)

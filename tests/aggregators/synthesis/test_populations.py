@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.aggregators import Debate, MajorityVote, RandomMember, RecursiveSelfAggregation
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.run import Budget, Run
 from quorate.orchestrator.types import Failure, Question
 from quorate.testing import ScriptedModel
 
@@ -26,7 +26,7 @@ def solutions(question: Question) -> list[str]:
 async def test_without_rounds_both_are_the_vote(answers: list[int], seed: int) -> None:
     """T = 0 and no debate: text, answer and tally of `MajorityVote` under the same seed, and no call."""
     model = ScriptedModel()
-    run = Run(seed=seed, stage="aggregate")
+    run = RunContext(seed=seed, stage="aggregate")
     voted = await aggregation(vote(), boxed(*answers), run)
     rsa = RecursiveSelfAggregation(model, loops=0, fallback=vote())
     for aggregator in (rsa, Debate(model, rounds=0, fallback=vote())):
@@ -57,7 +57,7 @@ async def test_subsets_are_drawn_by_the_seed() -> None:
     async def drawn(seed: int) -> list[list[str]]:
         model = ScriptedModel(lambda _, i: f"I say \\boxed{{{i}}}")
         aggregator = RecursiveSelfAggregation(model, subset=2, loops=2, fallback=vote())
-        await aggregation(aggregator, boxed(*range(6)), Run(seed=seed, stage="aggregate", live=False))
+        await aggregation(aggregator, boxed(*range(6)), RunContext(seed=seed, stage="aggregate", live=False))
         return [solutions(asked) for asked in model.asked]
 
     first = await drawn(1)
@@ -79,7 +79,7 @@ async def test_or_a_random_member_is_the_answer() -> None:
     model = ScriptedModel(lambda _, i: f"\\boxed{{{i}}}")
     aggregator = RecursiveSelfAggregation(model, loops=1, final=RandomMember(), fallback=vote())
     found = {
-        (await aggregation(aggregator, boxed(1, 1, 1), Run(seed=s, stage="aggregate", live=False))).answer
+        (await aggregation(aggregator, boxed(1, 1, 1), RunContext(seed=s, stage="aggregate", live=False))).answer
         for s in range(20)
     }
     assert found == {"0", "1", "2"}
@@ -111,9 +111,9 @@ async def test_rounds_end_where_nobody_answers() -> None:
 async def test_out_of_budget_the_members_that_came_vote() -> None:
     """New members where they ended, their predecessors elsewhere."""
     model = ScriptedModel(["\\boxed{7}"])
-    once = Run(seed=1, stage="aggregate", live=False)
+    once = RunContext(seed=1, stage="aggregate", live=False)
     await aggregation(RecursiveSelfAggregation(model, loops=1, fallback=vote()), boxed(1, 1, 1), once)
-    short = Run(seed=1, stage="aggregate", live=False, budget=Budget(tokens=once.ledger.usage.total_tokens + 20))
+    short = RunContext(seed=1, stage="aggregate", live=False, budget=Budget(tokens=once.ledger.usage.total_tokens + 20))
     answer = await aggregation(RecursiveSelfAggregation(model, loops=9, fallback=vote()), boxed(1, 1, 1), short)
     assert (answer.answer, answer.degraded[0].code) == ("7", "budget_exhausted")
     assert len(model.asked) < 3 * 9

@@ -14,11 +14,11 @@ from quorate.aggregators import (
     RecursiveSelfAggregation,
     SelfMoASeq,
 )
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
+from quorate.config.recipes import RECIPES, Parts
+from quorate.config.recipes.synthesis import RECIPES as MINE
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.recipes import RECIPES, Parts
-from quorate.orchestrator.recipes.synthesis import RECIPES as MINE
 from quorate.testing import ScriptedModel
 
 
@@ -32,9 +32,9 @@ def built(name: str, n: int = 6, helper: ScriptedModel | None = None, **options:
 @pytest.mark.parametrize("n", [1, 2, 5])
 async def test_every_name_answers(name: str, n: int) -> None:
     """With any number of candidates, over one model or two, with the defaults."""
-    catalogue = Catalogue({m: ScriptedModel(["\\boxed{4}"], name=m) for m in ("a", "b")})
+    catalog = Catalog({m: ScriptedModel(["\\boxed{4}"], name=m) for m in ("a", "b")})
     for models in ("a", "a+b"):
-        answer = await catalogue.resolve(f"{name}@{n}/{models}").answer("?", seed=1)  # type: ignore[attr-defined]
+        answer = await catalog.resolve(f"{name}@{n}/{models}").answer("?", seed=1)  # type: ignore[attr-defined]
         assert (answer.answer, len(answer.candidates), answer.degraded) == ("4", n, ())
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import MajorityVote, SelfMoA
 from quorate.aggregators.context import fitted, shares
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, RateLimited
-from quorate.orchestrator.events import Done, Event, SynthesisToken
-from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.events import AnswerToken, Done, Event
 from quorate.orchestrator.types import Answer, Candidate, Question, Usage
 from tests.orchestrator.fakes import Texts
 
@@ -31,8 +31,8 @@ def told(events: list[Event]) -> tuple[str, str, Answer]:
     """Streamed text, streamed thinking, answer; nothing else may have been streamed."""
     *tokens, done = events
     assert isinstance(done, Done)
-    assert all(isinstance(token, SynthesisToken) for token in tokens)
-    pieces = [token for token in tokens if isinstance(token, SynthesisToken)]
+    assert all(isinstance(token, AnswerToken) for token in tokens)
+    pieces = [token for token in tokens if isinstance(token, AnswerToken)]
     text = "".join(t.text for t in pieces if not t.reasoning)
     return text, "".join(t.text for t in pieces if t.reasoning), done.answer
 
@@ -51,7 +51,7 @@ async def test_what_the_model_is_asked() -> None:
     """A system prompt with every ok candidate, numbered and without its thinking, then the conversation."""
     model = Writer("x")
     question = Question.of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two and two?"}])
-    run = Run(seed=7, stage="aggregate")
+    run = RunContext(seed=7, stage="aggregate")
     [event async for event in SelfMoA(model).aggregate(question, CANDIDATES, run)]
     [asked] = model.asked
     system, user = asked.messages
@@ -69,7 +69,7 @@ async def test_the_order_of_the_attempts_is_drawn_by_the_seed() -> None:
     """It does not depend on that of the candidates, and differs between seeds."""
 
     async def prompt(candidates: list[Candidate], seed: int) -> str:
-        brief = await SelfMoA(Writer()).brief(Question.of("?"), candidates, Run(seed=seed))
+        brief = await SelfMoA(Writer()).brief(Question.of("?"), candidates, RunContext(seed=seed))
         assert brief.asked is not None
         return brief.asked.messages[0].text
 
@@ -79,7 +79,7 @@ async def test_the_order_of_the_attempts_is_drawn_by_the_seed() -> None:
 
 async def test_usage_is_booked_once_under_the_aggregators_stage() -> None:
     """Whatever stage the model itself is in, and whatever it calls inside."""
-    run = Run(stage="aggregate")
+    run = RunContext(stage="aggregate")
     _, _, answer = told(await happened(moa("a", "b"), CANDIDATES, run))
     [stage] = run.ledger.stages
     assert (stage.stage, stage.model, stage.usage.completion_tokens) == ("aggregate", "writer", 2)
@@ -101,7 +101,7 @@ async def test_a_model_that_says_nothing_is_replaced_by_the_vote(
     words: tuple[str | Exception, ...], why: str, live: bool
 ) -> None:
     """The answer is the fallback's, nothing else was streamed, and the answer says so."""
-    text, _, answer = told(await happened(moa(*words), CANDIDATES, Run(stage="aggregate", live=live)))
+    text, _, answer = told(await happened(moa(*words), CANDIDATES, RunContext(stage="aggregate", live=live)))
     assert (text, answer.text, answer.answer) == ("", "\\boxed{4}", "4")
     [note] = answer.degraded
     assert (note.code, note.where) == ("aggregator_failed", "aggregate: writer")
@@ -131,14 +131,14 @@ async def test_a_failure_in_the_middle_of_a_text_that_is_read_live() -> None:
 
 async def test_a_failure_in_the_middle_that_nobody_reads() -> None:
     """Without live readers the vote answers in full."""
-    run = Run(stage="aggregate", live=False)
+    run = RunContext(stage="aggregate", live=False)
     _, _, answer = told(await happened(moa("It is", QuorateError("gone")), CANDIDATES, run))
     assert (answer.text, answer.answer, answer.finish_reason) == ("\\boxed{4}", "4", "stop")
 
 
 async def test_out_of_budget_the_model_is_not_asked() -> None:
     """The vote answers, marked as what it is."""
-    run = Run(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     synthesis = moa("never")
     _, _, answer = told(await happened(synthesis, CANDIDATES, run))
@@ -182,7 +182,7 @@ async def test_nothing_to_synthesize() -> None:
 async def test_a_prompt_of_ones_own() -> None:
     """The prompt can be replaced; one that cannot be read is the caller's fault, at once."""
     synthesis = moa("x", overrides={"self-moa": "{{ responses | length }} attempts"})
-    brief = await synthesis.brief(Question.of("?"), CANDIDATES, Run())
+    brief = await synthesis.brief(Question.of("?"), CANDIDATES, RunContext())
     assert brief.asked is not None
     assert brief.asked.messages[0].text == "3 attempts"
     with pytest.raises(BadInput, match="line 1"):

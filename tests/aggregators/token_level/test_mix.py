@@ -14,7 +14,7 @@ from quorate.aggregators.token_level import SAFE, Mix
 from quorate.aggregators.token_level.lexicon import END, readable, whole_characters
 from quorate.aggregators.token_level.relay import Relay
 from quorate.aggregators.token_level.writing import Settings, Writing
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.types import Question
 from quorate.testing import FormulaTokens
@@ -181,7 +181,7 @@ class Dying(FormulaTokens):
 
 async def test_models_that_fail_or_are_full_are_left_out() -> None:
     """The others go on, marked; the answer fails with the last of them, and ends where nobody has room."""
-    question = Question.of("The answer is 365 apples.").sampled(max_tokens=24)
+    question = Question.of("The answer is 365 apples.").with_params(max_tokens=24)
     dying = Dying(vocabulary("spaces"), 2, dies=1, name="spaces-2")
     answer = await SAFE([model("bytes", 1), dying], rule=Mix()).answer(question, seed=1)
     assert [note.code for note in answer.degraded] == ["verifier_lost"]
@@ -199,15 +199,15 @@ async def test_models_that_fail_or_are_full_are_left_out() -> None:
 async def test_names_make_them() -> None:
     """`mix/A+B` and `safe/A`: the first by its options, the second the model itself in the same engine."""
     models = {f"{kind}-{seed}": model(kind, seed) for kind, seed in (("bytes", 1), ("spaces", 2))}
-    catalogue = Catalogue(models)  # type: ignore[arg-type]
-    mix = catalogue.resolve("mix/bytes-1+spaces-2")
+    catalog = Catalog(models)  # type: ignore[arg-type]
+    mix = catalog.resolve("mix/bytes-1+spaces-2")
     assert isinstance(mix, SAFE)
-    question = Question.of("The answer is 365 apples.").sampled(max_tokens=24)
+    question = Question.of("The answer is 365 apples.").with_params(max_tokens=24)
     first, second = [await mix.answer(question, seed=3) for _ in range(2)]
     assert first.text == second.text
     assert set(first.candidates[0].ensembling.counts) <= {"spoken", "boundary"}  # type: ignore[union-attr]
     assert {stage.model for stage in first.stages} == set(models)
-    single = [await catalogue.resolve(f"{way}/bytes-1").answer(question) for way in ("safe", "mix")]  # type: ignore[attr-defined]
+    single = [await catalog.resolve(f"{way}/bytes-1").answer(question) for way in ("safe", "mix")]  # type: ignore[attr-defined]
     assert single[0].text == single[1].text
     with pytest.raises(BadInput, match="at least 1 token"):
         Mix(most=0)

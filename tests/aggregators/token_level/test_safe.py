@@ -7,14 +7,14 @@ from math import inf
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, Mix, Rule, Safe, safe
 from quorate.aggregators.token_level.conditions import Conditions
 from quorate.aggregators.token_level.engine import Decides
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, UpstreamError
-from quorate.orchestrator.events import CandidateFinished, CandidateToken, Done, SynthesisToken
-from quorate.orchestrator.run import Budget, Run
+from quorate.orchestrator.events import AnswerToken, CandidateFinished, CandidateToken, Done
 from quorate.orchestrator.types import Answer, Question
 from quorate.testing import ScriptedModel
 from quorate.testing.tokens import FormulaTokens
@@ -33,17 +33,17 @@ def pair(**settings: Any) -> SAFE:
 
 
 async def asked(ensemble: SAFE, question: Any = ASKED, **settings: Any) -> Answer:
-    question = Question.of(question).sampled(**{"max_tokens": 24, **settings})
+    question = Question.of(question).with_params(**{"max_tokens": 24, **settings})
     return await ensemble.answer(question)
 
 
 async def test_tokens_are_streamed_as_they_stand() -> None:
     """What is streamed joins to the answer, and the candidate tells why its tokens stand."""
-    question = Question.of(ASKED).sampled(max_tokens=24)
+    question = Question.of(ASKED).with_params(max_tokens=24)
     events = [event async for event in pair().events(question)]
     done = events[-1]
     assert isinstance(done, Done)
-    pieces = [event.text for event in events if isinstance(event, SynthesisToken)]
+    pieces = [event.text for event in events if isinstance(event, AnswerToken)]
     assert len(pieces) > 3
     assert "".join(pieces) == done.answer.text
     [candidate] = done.answer.candidates
@@ -82,7 +82,7 @@ async def test_a_vote_over_ensembles() -> None:
     from quorate import MajorityVote, sample
 
     vote = sample(pair(), n=3) | MajorityVote()
-    question = Question.of(ASKED).sampled(max_tokens=12)
+    question = Question.of(ASKED).with_params(max_tokens=12)
     first, second = [await vote.answer(question, seed=5) for _ in range(2)]
     assert [c.text for c in first.candidates] == [c.text for c in second.candidates]
     assert len({c.text for c in first.candidates}) == 3
@@ -259,12 +259,12 @@ async def test_weights_of_zero_drop_out() -> None:
 
 
 async def test_names_make_ensembles(embedded_pair: str) -> None:
-    """`safe/A+B` over models of a catalogue, and a vote over it; one that cannot take part is a 400 by name."""
+    """`safe/A+B` over models of a catalog, and a vote over it; one that cannot take part is a 400 by name."""
     from quorate.agents import Embedded
 
     first, second = (Embedded(name) for name in embedded_pair.split("+"))
-    catalogue = Catalogue({first.name: first, second.name: second, "chat": ScriptedModel(["4"], name="chat")})
-    ensemble = catalogue.resolve(f"safe/{embedded_pair}")
+    catalog = Catalog({first.name: first, second.name: second, "chat": ScriptedModel(["4"], name="chat")})
+    ensemble = catalog.resolve(f"safe/{embedded_pair}")
     assert isinstance(ensemble, SAFE)
     answer = await ensemble.answer(Question.of("Tom has 3 apples and buys 14 more. How many apples?"))
     assert answer.text.strip()
@@ -272,11 +272,11 @@ async def test_names_make_ensembles(embedded_pair: str) -> None:
     every = await SAFE([first, second], rule=Rule(EveryToken(), GaC())).answer("Tom has 3 apples. How many?")
     assert every.candidates[0].ensembling is not None
     assert every.candidates[0].ensembling.share > 0.9
-    vote = catalogue.resolve(f"majority@2/safe/{embedded_pair}")
+    vote = catalog.resolve(f"majority@2/safe/{embedded_pair}")
     events = [event async for event in vote.events("Tom has 3 apples. How many?", seed=1)]  # type: ignore[attr-defined]
     assert sum(isinstance(event, CandidateFinished) for event in events) == 2
     with pytest.raises(BadInput, match="'chat' cannot be asked token by token"):
-        catalogue.resolve(f"safe/{first.name}+chat")
+        catalog.resolve(f"safe/{first.name}+chat")
     await ensemble.aclose()
 
 
@@ -288,8 +288,8 @@ def embedded_pair() -> str:
 
 async def test_nothing_is_lost_between_the_writing_thread_and_a_slow_reader() -> None:
     """Ten answers at once, read slowly: every one is whole, and none counts as cancelled."""
-    ensemble, run = pair(), Run(live=True)
-    question = Question.of(ASKED).sampled(max_tokens=24)
+    ensemble, run = pair(), RunContext(live=True)
+    question = Question.of(ASKED).with_params(max_tokens=24)
     pieces = dict.fromkeys(range(10), "")
     whole: dict[int, str] = {}
     async for event in ensemble.sample(question, range(10), run):

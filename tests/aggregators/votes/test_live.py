@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from quorate.aggregators import BordaVote, LabelFreeVote, MajorityOfTheBestsVote, MajorityVote, RuleVote
 from quorate.aggregators.votes import Abilities, Ability, ByModel, Plurality, RunOff
+from quorate.config.recipes import RECIPES, Parts
 from quorate.orchestrator.errors import BadInput, DataError, NoAnswer, QuorateError
-from quorate.orchestrator.protocols import Aggregator, Tallier
-from quorate.orchestrator.recipes import RECIPES, Parts
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Candidate, Question
 from tests.aggregators.helpers import Exact, aggregated, candidate, failed
 from tests.aggregators.test_vote import candidate_lists
@@ -41,7 +41,7 @@ class Scores:
 async def test_plurality_as_a_rule_is_the_majority_vote(candidates: list[Candidate], seed: int) -> None:
     """Text, tally, ties and reasons alike; whoever failed or was cancelled does not vote."""
     ruled = await aggregated(RuleVote(Plurality(), equivalence=Exact()), candidates, seed)
-    assert ruled.with_(degraded=()) == (await aggregated(MajorityVote(equivalence=Exact()), candidates, seed)).with_(
+    assert ruled.replace(degraded=()) == (await aggregated(MajorityVote(equivalence=Exact()), candidates, seed)).replace(
         degraded=()
     )
 
@@ -57,14 +57,14 @@ async def test_the_order_of_the_candidates_does_not_matter(
     for rule in (ByModel({"a": 2.0}), RunOff()):
         vote = RuleVote(rule, equivalence=Exact())
         first, second = await aggregated(vote, mixed), await aggregated(vote, shuffled)
-        assert first.with_(candidates=()) == second.with_(candidates=())
+        assert first.replace(candidates=()) == second.replace(candidates=())
 
 
 def test_they_are_aggregators_and_talliers() -> None:
     """So stopping rules work with them."""
     for vote in (RuleVote(Plurality()), LabelFreeVote(), BordaVote(Scores())):
         assert isinstance(vote, Aggregator)
-        assert isinstance(vote, Tallier)
+        assert isinstance(vote, VoteCounter)
 
 
 async def test_a_prior_outweighs_two_others() -> None:

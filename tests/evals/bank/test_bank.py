@@ -10,9 +10,9 @@ from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request, gr
 from quorate.evals.bank.salvage import sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
-from quorate.orchestrator.columns import LATER
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Question, Sampling
+from quorate.orchestrator.types import Question, SamplingParams
+from quorate.storage.candidate_columns import LATER
 from tests.evals.fakes import Sums
 
 from .banks import filled, sample
@@ -68,7 +68,7 @@ async def test_sets_are_labelled_and_join_the_seeds_of_an_agent() -> None:
         for seed in (1, 2):
             bank.note_request(Request("m~1", ASKED.key, seed), ASKED, AGENT)
             bank.add_all([sample(0, "Answer: 6", seed), sample(1, "Answer: 7", seed)])
-        warm = ASKED.sampled(temperature=0.5)
+        warm = ASKED.with_params(temperature=0.5)
         bank.note_request(Request("m~1", warm.key, 1), warm, AGENT)
         bank.add(sample(0).model_copy(update={"question": warm.key}))
         bank.note_request(Request("m~1", "other", 1), Question.of("Summarize: ..."), AGENT)
@@ -147,7 +147,7 @@ def test_runs_and_their_outcomes(tmp_path: Path) -> None:
 
 def test_a_revision_and_a_prompt_stand_with_the_question() -> None:
     """As they were noted; the same content has the same hash, in any order."""
-    items = [Item("a", ASKED, "6"), Item("b", ASKED.asking(*Question.of("What is 4 + 4?").messages), "8")]
+    items = [Item("a", ASKED, "6"), Item("b", ASKED.with_messages(*Question.of("What is 4 + 4?").messages), "8")]
     with Bank() as bank:
         content = bank.note_items("sums", items, revision="r1", split="test", prompt="p@1")
         assert content == bank.note_items("sums", items[::-1])
@@ -185,10 +185,10 @@ def test_a_failed_write_leaves_nothing_behind() -> None:
 
 def test_sampling_settings_are_kept_without_the_seed() -> None:
     """They are told for every set."""
-    asked = ASKED.model_copy(update={"sampling": Sampling(temperature=0.7, seed=5)})
+    asked = ASKED.model_copy(update={"sampling": SamplingParams(temperature=0.7, seed=5)})
     with Bank() as bank:
         bank.note_items("sums", [Item("a", ASKED, "6")])
         bank.note_request(Request("m~1", asked.key, 1), asked, AGENT)
         bank.add(Drawn(agent="m~1", question=asked.key, seed=1, index=0, candidate=sample().candidate))
         [only] = bank.sets()
-    assert only.question.sampling == Sampling(temperature=0.7)
+    assert only.question.sampling == SamplingParams(temperature=0.7)

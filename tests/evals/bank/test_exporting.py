@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from quorate.cli.bank import app
 from quorate.evals.bank import Bank, BankedAgent, Request, exporting
 from quorate.evals.bank.exporting import Format, export_bank
 from quorate.evals.bank.importing import import_path
 from quorate.evals.bank.salvage import readable, sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
-from quorate.orchestrator.cli.bank import app
-from quorate.orchestrator.columns import LATER
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Question
+from quorate.storage.candidate_columns import LATER
 
 from .banks import filled, sample
 

@@ -12,8 +12,8 @@ from quorate.evals.bank.importing import Hints, import_path
 from quorate.evals.outcome import Outcome
 from quorate.evals.run import run_eval
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Sampling
-from tests.evals.fakes import Guesser, Sums, catalogue
+from quorate.orchestrator.types import SamplingParams
+from tests.evals.fakes import Guesser, Sums, catalog
 
 HINTS = Hints(task="sums", limit=10, seed=3)
 
@@ -23,10 +23,10 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
 
 
-async def old_folder(path: Path, sampling: Sampling | None = None) -> list[Outcome]:
+async def old_folder(path: Path, sampling: SamplingParams | None = None) -> list[Outcome]:
     """A folder as runs left it before banks were databases, and what was answered."""
     asked = {"task": "sums", "pipelines": ["majority@4/m"], "limit": 10, "seed": 3, "sampling": sampling}
-    await run_eval(catalogue(Guesser()), out=path / "run", **asked)  # type: ignore[arg-type]
+    await run_eval(catalog(Guesser()), out=path / "run", **asked)  # type: ignore[arg-type]
     with Bank(path / "run") as bank:
         outcomes = list(bank.outcomes())
         samples = [sample.model_dump_json(exclude_defaults=True) for sample in bank]
@@ -37,8 +37,8 @@ async def old_folder(path: Path, sampling: Sampling | None = None) -> list[Outco
     return outcomes
 
 
-@pytest.mark.parametrize("sampling", [None, Sampling(temperature=0.5)])
-async def test_the_sets_are_labelled_as_the_run_graded_them(tmp_path: Path, sampling: Sampling | None) -> None:
+@pytest.mark.parametrize("sampling", [None, SamplingParams(temperature=0.5)])
+async def test_the_sets_are_labelled_as_the_run_graded_them(tmp_path: Path, sampling: SamplingParams | None) -> None:
     """Also with settings that only a hash tells of; doing it twice adds nothing."""
     outcomes = await old_folder(tmp_path, sampling)
     with Bank(tmp_path / "bank") as bank:
@@ -60,7 +60,7 @@ async def test_samples_from_a_folder_serve_the_next_run(tmp_path: Path) -> None:
     with Bank(tmp_path / "bank") as bank:
         await import_path(bank, tmp_path / "old", HINTS)
     agent = Guesser()
-    await run_eval(catalogue(agent), task="sums", pipelines=["majority@4/m"], limit=10, seed=3, out=tmp_path / "bank")
+    await run_eval(catalog(agent), task="sums", pipelines=["majority@4/m"], limit=10, seed=3, out=tmp_path / "bank")
     assert not agent.calls
 
 

@@ -15,7 +15,7 @@ from quorate.evals.bank import Bank
 from quorate.evals.bank.importing import Absorbed, Hints, import_path
 from quorate.evals.replay import read_bank, replay
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import CandidateSet, Sampling
+from quorate.orchestrator.types import CandidateSet, SamplingParams
 
 LOG = Path(__file__).parent / "logs" / "sums.eval"
 """Of Inspect 0.3.285 with its own mock model: four sums, three epochs, a system message."""
@@ -136,7 +136,7 @@ async def test_lm_eval_samples(tmp_path: Path) -> None:
     two, three, four = sets
     assert (two.task, two.item, two.gold, two.candidates[0].agent) == ("gsm8k", "2", "4", "org/model")
     assert two.question.text == "Q: What is 2 + 2?\nA:"
-    assert two.question.sampling == Sampling(temperature=0.0, max_tokens=64, stop=("Q:",))
+    assert two.question.sampling == SamplingParams(temperature=0.0, max_tokens=64, stop=("Q:",))
     assert (two.correct, three.correct, four.correct) == ((True,), (False,), (None, None))
     assert (two.candidates[0].answer, three.candidates[0].answer) == ("4", None)
 
@@ -171,7 +171,7 @@ def check(sets: list[CandidateSet]) -> None:
     assert (first.task, first.cluster, first.candidates[0].agent) == ("sums", "c", "mockllm/model")
     assert [m.role for m in first.question.messages] == ["system", "user"]
     assert first.question.text.startswith("What is 0+0? long long")
-    assert first.question.sampling == Sampling(temperature=0.7, max_tokens=64)
+    assert first.question.sampling == SamplingParams(temperature=0.7, max_tokens=64)
     assert first.candidates[0].text.endswith("ANSWER: 0")
     assert first.candidates[0].usage.prompt_tokens == 10
 

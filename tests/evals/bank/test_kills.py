@@ -17,7 +17,7 @@ from pathlib import Path
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.run import run_eval
-from tests.evals.fakes import Guesser, Sums, catalogue
+from tests.evals.fakes import Guesser, Sums, catalog
 
 folder, points, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 registry._TASKS["sums"] = Sums()
@@ -32,7 +32,7 @@ def evaluate(out, log, at=None, after=0.0):
             os.kill(os.getpid(), signal.SIGKILL)
         threading.Thread(target=kill, daemon=True).start()
     names = ["m", "majority@8/m"]
-    asyncio.run(run_eval(catalogue(agent), task="sums", pipelines=names, limit=20, out=out, concurrency=4))
+    asyncio.run(run_eval(catalog(agent), task="sums", pipelines=names, limit=20, out=out, concurrency=4))
 
 def child(*arguments):
     pid = os.fork()

@@ -9,8 +9,8 @@ import pytest
 from quorate.evals.bank import Bank
 from quorate.evals.bank.importing import import_path
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.traces import Trace, TracedChoice, TraceStore
 from quorate.orchestrator.types import Candidate, Failure, Question, TokenLogprob, Usage
+from quorate.storage.traces import Trace, TracedChoice, TraceStore
 
 
 def traced(identity: str, *, texts: bool = True) -> Trace:
@@ -18,7 +18,7 @@ def traced(identity: str, *, texts: bool = True) -> Trace:
     logprobs = (TokenLogprob(token="4", logprob=-0.1, top=(("4", -0.1), ("5", -2.0))),)
     good = Candidate(index=0, model="m", agent="box", text="it is 4", answer="4", usage=usage, logprobs=logprobs)
     bad = Candidate(index=1, model="m", agent="box", error=Failure(code="upstream_timeout", message="late"))
-    question = Question.of("Two and two?").sampled(temperature=0.5)
+    question = Question.of("Two and two?").with_params(temperature=0.5)
     return Trace(
         id=identity,
         began=1000.0,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quorate.evals.bank import Bank
 from quorate.evals.run import run_eval
-from tests.evals.fakes import Guesser, Sums, catalogue
+from tests.evals.fakes import Guesser, Sums, catalog
 
 from .banks import python, sample
 
@@ -37,7 +37,7 @@ async def draw(out: Path, log: Path) -> None:
 
     registry._TASKS.setdefault("sums", Sums())
     agent = Guesser(log=log, pause=0.001)
-    await run_eval(catalogue(agent), task="sums", pipelines=["majority@8/m"], limit=12, out=out, concurrency=3)
+    await run_eval(catalog(agent), task="sums", pipelines=["majority@8/m"], limit=12, out=out, concurrency=3)
 
 
 def test_two_runs_at_once_draw_every_sample_once(tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import ray
 
+from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.engines import Cluster
 from quorate.evals.report import EvalResult
 from quorate.evals.run import Answered, Progress, run_eval
-from quorate.orchestrator.catalogue import Catalogue
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, Unreachable
 from quorate.orchestrator.types import Question
-from tests.evals.fakes import Guesser, Sums, catalogue
+from tests.evals.fakes import Guesser, Sums, catalog
 
 NAMES = ("m", "majority@8/m", "adaptive-consistency@12/m")
 LIMIT = 24
@@ -64,7 +64,7 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
 
 
-async def opened(log: Path | None = None, deadly: str = "", once: Path | None = None, pause: float = 0.0) -> Catalogue:
+async def opened(log: Path | None = None, deadly: str = "", once: Path | None = None, pause: float = 0.0) -> Catalog:
     """The models on a worker, which dies when it draws a second sample of the question that is deadly."""
 
     def fails(question: Question, index: int) -> QuorateError | None:
@@ -76,15 +76,15 @@ async def opened(log: Path | None = None, deadly: str = "", once: Path | None = 
             os.kill(os.getpid(), signal.SIGKILL)
         return None
 
-    return catalogue(Guesser(log=log, fails=fails, pause=pause))
+    return catalog(Guesser(log=log, fails=fails, pause=pause))
 
 
-async def refused() -> Catalogue:
+async def refused() -> Catalog:
     raise BadInput("no models here")
 
 
 async def evaluated(cluster: Cluster | None, out: Path | None = None, **more: Any) -> EvalResult:
-    models = catalogue(Guesser())
+    models = catalog(Guesser())
     return await run_eval(models, task="sums", pipelines=NAMES, limit=LIMIT, out=out, cluster=cluster, **more)
 
 
@@ -202,6 +202,6 @@ async def test_a_task_from_a_file_travels_with_its_code_and_nothing_need_be_kept
     path.write_text("from tests.evals.fakes import Sums\n\nclass Mine(Sums):\n    name = 'mine'\n")
     here = await evaluated(None)
     there = await run_eval(
-        catalogue(Guesser()), task=f"{path}:Mine", pipelines=NAMES, limit=LIMIT, cluster=Cluster(opened)
+        catalog(Guesser()), task=f"{path}:Mine", pipelines=NAMES, limit=LIMIT, cluster=Cluster(opened)
     )
     assert figures(there) == figures(here)

@@ -10,11 +10,11 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quorate.orchestrator.context import RunContext
 
 from quorate.evals.engines.slots import Paced, Slots, turn
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFinished, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 from tests.evals.fakes import Guesser
 
@@ -101,7 +101,7 @@ class Counting(Guesser):
 
     under_way = most = 0
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         self.under_way += len(indices)
         type(self).most = max(self.most, self.under_way)
         async with aclosing(super().sample(question, indices, run)) as events:
@@ -117,7 +117,7 @@ async def test_an_agent_draws_as_many_at_once_as_there_are_slots() -> None:
     paced = Paced(agent, Slots(8))
 
     async def draw(seed: int) -> int:
-        async with aclosing(paced.sample(ASKED, range(4), Run(seed=seed))) as events:
+        async with aclosing(paced.sample(ASKED, range(4), RunContext(seed=seed))) as events:
             return len([event async for event in events if isinstance(event, CandidateFinished)])
 
     assert await asyncio.gather(*(draw(seed) for seed in range(20))) == [4] * 20

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quorate.orchestrator.cli import app
+from quorate.cli import app
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from .banks import written

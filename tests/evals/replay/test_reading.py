@@ -14,7 +14,7 @@ from quorate.evals.replay import read_bank, replay
 from quorate.evals.replay.reading import PANEL, POOLED
 from quorate.evals.run import run_eval
 from quorate.orchestrator.errors import BadInput, DataError
-from tests.evals.fakes import Guesser, Sums, catalogue
+from tests.evals.fakes import Guesser, Sums, catalog
 
 from .banks import written
 
@@ -102,7 +102,7 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_samples_of_an_evaluation_are_a_bank(tmp_path: Path) -> None:
     """Every sample of every question, graded as the evaluation did, with its tokens; another run may hold it."""
     result = await run_eval(
-        catalogue(Guesser()), task="sums", pipelines=["majority@8/m"], limit=12, seed=3, out=tmp_path
+        catalog(Guesser()), task="sums", pipelines=["majority@8/m"], limit=12, seed=3, out=tmp_path
     )
     bank = await read_bank(tmp_path)
     assert (bank.questions, list(bank.groups)) == (12, ["m"])

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from quorate.cli import app
 from quorate.evals.metrics import Ensembled
 from quorate.evals.report.data import ReportData
 from quorate.evals.report.files import write
 from quorate.evals.report.gather import gather
 from quorate.evals.report.page import page
 from quorate.evals.report.text import markdown_report
-from quorate.orchestrator.cli import app
 from quorate.orchestrator.errors import BadInput
 from tests.evals.report.example import EVIL, filled
 

@@ -139,7 +139,7 @@ async def test_samples_with_other_settings_are_told_apart_by_these() -> None:
     """The agent's own settings keep its plain name."""
     with Bank() as bank:
         for settings in ({}, {"temperature": 0.5}):
-            question = Question.of("1?").sampled(**settings)
+            question = Question.of("1?").with_params(**settings)
             bank.note_items("t", [BankedItem(task="t", item="1", question=question, gold="1")])
             request = Request("a", question.key, None)
             bank.note_request(request, question, BankedAgent(id="a", name="a"))

@@ -13,11 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from quorate.cli.tasks import tasks
 from quorate.evals import registry
 from quorate.evals.registry import find_task, reader_of, task_names
 from quorate.evals.task import Selection
 from quorate.evals.tasks.base import Executed
-from quorate.orchestrator.cli.tasks import tasks
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from .files import lines

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quorate.orchestrator.context import Budget
 
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import Budget
 from quorate.orchestrator.types import Usage
 from quorate.server.access.accounts import Accounts
 from quorate.server.access.faults import BudgetSpent

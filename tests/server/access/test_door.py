@@ -14,7 +14,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.sampling import sample
 from quorate.server import ServerSettings, running, serve
@@ -184,22 +184,22 @@ async def test_replies_tell_browsers_to_make_nothing_of_them(start: Start) -> No
 async def test_strangers_need_a_key_or_an_open_door(host: str) -> None:
     """Without keys a public address is refused with the ways out; with a key, or said so, it is served."""
     with pytest.raises(BadInput, match=r"without API keys anyone .* --open"):
-        await serve(Catalogue(), ServerSettings(host=host, port=0))
+        await serve(Catalog(), ServerSettings(host=host, port=0))
     for settings in (
         ServerSettings(host=host, port=0, open=True),
         ServerSettings(host=host, port=0, keys=(key("ann"),)),
     ):
-        async with running(Catalogue(), settings) as url, httpx.AsyncClient() as client:
+        async with running(Catalog(), settings) as url, httpx.AsyncClient() as client:
             assert (await client.get(f"{url}/health")).status_code == 200
 
 
 SCRIPT = """
 import asyncio
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.server import ServerSettings, serve
 
 settings = ServerSettings(port=0, drain_seconds=60)
-asyncio.run(serve(Catalogue(), settings, on_ready=lambda url: print(url, flush=True)))
+asyncio.run(serve(Catalog(), settings, on_ready=lambda url: print(url, flush=True)))
 """
 
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint
 from quorate.agents import Retries
 from quorate.agents.agent import Agent
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 from quorate.server import ServerSettings
 from quorate.server.access.keys import ApiKey, hashed
@@ -79,7 +79,7 @@ class Crashing(Agent):
 
     name = "crashing"
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         raise ValueError(f"cannot read {question.text!r}")
         yield  # makes it a generator
 

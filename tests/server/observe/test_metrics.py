@@ -12,7 +12,7 @@ import pytest
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import Hedged, Price, Retries
 from quorate.aggregators import AdaptiveConsistency
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, running
@@ -157,11 +157,11 @@ async def test_metrics_can_have_a_port_of_their_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = ServerSettings(port=0, metrics_port=port, keys=(ApiKey(name="k", hash=hashed("a-long-secret")),))
-    async with running(Catalogue({"echo": Echo()}), settings) as url, httpx.AsyncClient() as client:
+    async with running(Catalog({"echo": Echo()}), settings) as url, httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/metrics")).status_code == 404
         assert "quorate_requests_total" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
         with pytest.raises(BadInput, match=f"metrics cannot listen on 127.0.0.1:{port}"):
-            async with running(Catalogue({"echo": Echo()}), settings):
+            async with running(Catalog({"echo": Echo()}), settings):
                 pass
 
 
@@ -207,5 +207,5 @@ def test_the_documented_metrics_exist() -> None:
     table = page.partition("## Metrics")[2].partition("```yaml")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     documented = {f"quorate_{name}".removesuffix("_total") for row in rows for name in re.findall(r"`(\w+)`", row)}
-    made = {family.name for family in Metrics(Catalogue()).registry.collect()}
+    made = {family.name for family in Metrics(Catalog()).registry.collect()}
     assert documented - {"quorate_info"} == {name for name in made if name.startswith("quorate_")}

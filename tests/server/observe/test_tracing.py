@@ -18,9 +18,9 @@ from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import Retries
 from quorate.aggregators import AdaptiveConsistency
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.traces import Trace, TraceStore
 from quorate.orchestrator.types import Candidate, Degradation, Ensembling, TokenStep
 from quorate.server.access.keys import ApiKey, hashed
+from quorate.storage.traces import Trace, TraceStore
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from ..conftest import Start, asked
@@ -234,7 +234,7 @@ async def test_what_is_in_the_file_survives_kill_9(tmp_path: Path) -> None:
     """A server that is killed leaves a store that can be read and gone on with."""
     file = tmp_path / "traces.sqlite"
     async with ScriptedUpstream(Reply("it is 4")) as up:
-        command = [sys.executable, "-c", "from quorate.orchestrator.cli import main; main()"]
+        command = [sys.executable, "-c", "from quorate.cli import main; main()"]
         for round_ in (1, 2):
             process = await asyncio.create_subprocess_exec(
                 *command, "serve", "--upstream", up.url, "--port", "0", "--traces", str(file), stderr=subprocess.PIPE

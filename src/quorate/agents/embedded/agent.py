@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from quorate.agents.agent import Agent
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.proposers import failure_of
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Failure, Question, Sampling, Usage
+from quorate.orchestrator.sampling import failure_of
+from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams, Usage
 
 from .chat import answer_room, refuse_formats
 from .text import Text
@@ -38,7 +38,7 @@ class Embedded(Agent):
     Nothing is loaded before the first question. Agents of the same model share its weights.
 
     What the caller and the agent leave open comes from the model's `generation_config.json`, then
-    temperature 1 and as many tokens as the context holds. Of `Sampling.extra` only
+    temperature 1 and as many tokens as the context holds. Of `SamplingParams.extra` only
     `chat_template_kwargs` is read.
 
     Args:
@@ -61,7 +61,7 @@ class Embedded(Agent):
         *,
         name: str | None = None,
         dtype: Dtype = "float32",
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
         max_batch: int = 256,
         threads: int | None = None,
         device: str | None = None,
@@ -74,7 +74,7 @@ class Embedded(Agent):
         self.model = folder.name
         self.dtype = dtype
         self.name = name or self.model
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         self._folder = folder
         self._load: Callable[[], Loaded] = lambda: load(model, dtype, device)
         self._max_batch, self._threads = max_batch, threads
@@ -82,7 +82,7 @@ class Embedded(Agent):
         self._tokens: TransformersTokens | None = None
         self._opening = threading.Lock()
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
 
         Raises:
@@ -152,7 +152,7 @@ class Embedded(Agent):
             await asyncio.to_thread(self._worker.close)
 
     def _prepare(
-        self, question: Question, indices: Sequence[int], run: Run, deliver: Callable[[list[Update]], bool]
+        self, question: Question, indices: Sequence[int], run: RunContext, deliver: Callable[[list[Update]], bool]
     ) -> tuple[Worker, Job]:
         """The worker, and what it shall draw."""
         with self._opening:
@@ -173,10 +173,10 @@ class Embedded(Agent):
         ]
         return self._worker, Job(tokens, drafts, deliver, live=run.live)
 
-    def _blank(self, index: int, run: Run) -> Candidate:
+    def _blank(self, index: int, run: RunContext) -> Candidate:
         return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
 
-    def _ended(self, job: Job, draft: Draft, run: Run, start: float) -> Event:
+    def _ended(self, job: Job, draft: Draft, run: RunContext, start: float) -> Event:
         candidate = self._candidate(job, draft, run, start)
         if draft.error is None:
             return CandidateFinished(candidate=candidate)
@@ -186,7 +186,7 @@ class Embedded(Agent):
             failure = Failure(code="model_crashed", message=f"{type(draft.error).__name__}: {draft.error}", status=500)
         return CandidateFailed(candidate=candidate.model_copy(update={"error": failure}))
 
-    def _candidate(self, job: Job, draft: Draft, run: Run, start: float) -> Candidate:
+    def _candidate(self, job: Job, draft: Draft, run: RunContext, start: float) -> Candidate:
         """The draft as a candidate; what it cost goes to the ledger, the prompt with the question's first."""
         first = draft is job.drafts[0]
         usage = Usage(
@@ -206,7 +206,7 @@ class Embedded(Agent):
         )
 
 
-def _rule(loaded: Loaded, sampling: Sampling) -> Rule:
+def _rule(loaded: Loaded, sampling: SamplingParams) -> Rule:
     from .choosing import Rule
 
     temperature = loaded.defaults.get("temperature", 1.0) if sampling.temperature is None else sampling.temperature

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from quorate.agents.agent import Agent
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
 from quorate.orchestrator.merging import merge
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
 
 from .call import Call
 from .exchange import exchange
@@ -67,7 +67,7 @@ class Endpoint(Agent):
         base_url: str,
         api_key: str | None = None,
         name: str | None = None,
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
         concurrency: int = 64,
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
@@ -82,7 +82,7 @@ class Endpoint(Agent):
             raise BadInput("Endpoint(model) is empty: give the model's name as its server lists it")
         self.model = model
         self.name = name or model
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         self.price = price
         self.dialect = Dialect(n=n_supported)
         self.http = Http(
@@ -99,8 +99,8 @@ class Endpoint(Agent):
         where = None if tokenizer is None else str(tokenizer)
         self._tokens = EndpointTokens(self.http, model, self.name, tokenizer=where, price=price)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
-        """See `protocols.Sampler`. One request for several samples has one seed (`Run.request_seed`)."""
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+        """See `protocols.Sampler`. One request for several samples has one seed (`RunContext.request_seed`)."""
         settings = question.sampling.over(self.sampling)
         question = question.model_copy(update={"sampling": settings})
         if run.seed is None and settings.seed is not None:
@@ -119,7 +119,7 @@ class Endpoint(Agent):
             raise
 
     async def _drawn(
-        self, question: Question, rest: list[int], run: Run, ended: dict[int, Candidate]
+        self, question: Question, rest: list[int], run: RunContext, ended: dict[int, Candidate]
     ) -> AsyncGenerator[Event, None]:
         """All in one request, and what that leaves out one by one."""
         tries, doubted = 0, False
@@ -144,7 +144,7 @@ class Endpoint(Agent):
                     self.dialect.n = False
                 yield event
 
-    def complete(self, body: Mapping[str, Any], run: Run) -> AsyncGenerator[dict[str, Any], None]:
+    def complete(self, body: Mapping[str, Any], run: RunContext) -> AsyncGenerator[dict[str, Any], None]:
         """See `protocols.Completing`."""
         return TextCall(self, body, run).replies()
 

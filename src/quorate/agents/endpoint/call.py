@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import Rejected, TimedOut, UpstreamError
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Question
 from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
@@ -49,7 +49,7 @@ class Call:
         endpoint: Endpoint,
         question: Question,
         indices: Sequence[int],
-        run: Run,
+        run: RunContext,
         *,
         ended: dict[int, Candidate],
         tries: int = 0,

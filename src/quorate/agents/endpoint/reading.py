@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Failure, Usage
 
 from .accounts import Bill
@@ -39,7 +39,7 @@ class Reading:
         self,
         blank: Candidate,
         indices: Sequence[int],
-        run: Run,
+        run: RunContext,
         *,
         bill: Bill,
         faults: Faults,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.merging import until
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Sampling, Usage
+from quorate.orchestrator.types import SamplingParams, Usage
 from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
 from .reply import Counts, Malformed, parsed
@@ -41,7 +41,7 @@ class TextCall:
         run: its budget and where usage is recorded.
     """
 
-    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], run: Run) -> None:
+    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], run: RunContext) -> None:
         self._endpoint = endpoint
         self._http = endpoint.http
         self._run = run
@@ -218,7 +218,7 @@ def _prompts(prompt: Any) -> list[int]:
     return [count for each in prompt for count in _prompts(each)]
 
 
-def _defaults(sampling: Sampling) -> dict[str, Any]:
+def _defaults(sampling: SamplingParams) -> dict[str, Any]:
     """The endpoint's settings, for what the request leaves open."""
     fields = {
         "temperature": sampling.temperature,

@@ -19,11 +19,11 @@ from typing import Any
 from quorate.agents.agent import Agent
 from quorate.agents.embedded import embedded_models, locate
 from quorate.agents.embedded.chat import Closed, answer_room, prompt_tokens, refuse_formats
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
 from quorate.orchestrator.merging import merge
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
 
 from .draft import Draft, failed, settings
 from .engine import Engine
@@ -42,7 +42,7 @@ class VLLM(Agent):
     its own by running the main script again, so a script needs `if __name__ == "__main__":`.
 
     What the caller and the agent leave open comes from the model's `generation_config.json`, then
-    from vLLM. `Sampling.extra` may hold `chat_template_kwargs` and any field of vLLM's
+    from vLLM. `SamplingParams.extra` may hold `chat_template_kwargs` and any field of vLLM's
     `SamplingParams`.
 
     Args:
@@ -59,7 +59,7 @@ class VLLM(Agent):
         model: str | Path,
         *,
         name: str | None = None,
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
         dtype: str = "auto",
         max_model_len: int | None = None,
         **engine_args: Any,
@@ -68,13 +68,13 @@ class VLLM(Agent):
         source = str(locate(model)) if shipped else str(model)
         self.model = Path(source).name if shipped or Path(source).is_dir() else source
         self.name = name or self.model
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         small = {"kv_cache_memory_bytes": SMALL_CACHE, "max_logprobs": -1} if shipped else {}
         args = {"model": source, "dtype": dtype, "max_model_len": max_model_len, "disable_log_stats": True}
         self._engine = Engine({**args, **small, **engine_args})
         self._tokens = VLLMTokens(self._engine, self.name)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
 
         Raises:
@@ -160,5 +160,5 @@ class VLLM(Agent):
         finally:
             self._engine.running.discard(request)
 
-    def _blank(self, index: int, run: Run) -> Candidate:
+    def _blank(self, index: int, run: RunContext) -> Candidate:
         return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quorate.orchestrator.events import CandidateFailed
-from quorate.orchestrator.proposers import failure_of
-from quorate.orchestrator.types import Candidate, Failure, FinishReason, Sampling, TokenLogprob, Usage
+from quorate.orchestrator.sampling import failure_of
+from quorate.orchestrator.types import Candidate, Failure, FinishReason, SamplingParams, TokenLogprob, Usage
 
 __all__ = ["Draft", "failed", "refused", "settings"]
 
@@ -72,7 +72,7 @@ class Draft:
         )
 
 
-def settings(sampling: Sampling) -> dict[str, Any]:
+def settings(sampling: SamplingParams) -> dict[str, Any]:
     """What the caller and the agent set, in vLLM's words."""
     named = {
         "temperature": sampling.temperature,

@@ -49,7 +49,7 @@ class Measure(ABC):
 
     name: ClassVar[str]
     alternatives: ClassVar[int] = 20
-    """`Sampling.top_logprobs` that it needs."""
+    """`SamplingParams.top_logprobs` that it needs."""
 
     def __call__(self, candidate: Candidate) -> float | None:
         """The candidate's confidence, or None."""

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Equivalence, Extractor, Model, Tallier
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.sampling import Sample
-from quorate.orchestrator.types import Question, Sampling
+from quorate.orchestrator.protocols import Equivalence, Extractor, Model, VoteCounter
+from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.types import Question, SamplingParams
 
 from ..stopping import Consensus
 from .measures import WINDOW, LowestGroup
@@ -46,7 +46,7 @@ def deepconf(
     window: int = WINDOW,
     consensus: float = 0.95,
     wave: int | None = None,
-    sampling: Sampling | None = None,
+    sampling: SamplingParams | None = None,
     extractor: Extractor | None = None,
     equivalence: Equivalence | None = None,
 ) -> Pipeline:
@@ -73,7 +73,7 @@ def deepconf(
         n=n,
         stop=Consensus(consensus, after=warm_up),
         wave=wave,
-        sampling=sampling or Sampling(),
+        sampling=sampling or SamplingParams(),
         warm_up=warm_up,
         keep=keep,
         window=window,
@@ -115,7 +115,7 @@ class DeepConfVote(ConfidenceVote):
 
 
 @dataclass(frozen=True)
-class DeepConfSample(Sample):
+class DeepConfSample(SamplingStage):
     """A sampling stage whose traces after the warm-up are stopped when they become unsure."""
 
     _: KW_ONLY
@@ -129,13 +129,13 @@ class DeepConfSample(Sample):
         check_share(self.keep, type(self).__name__)
         LowestGroup(self.window)
 
-    def stream(self, question: Question, run: Run, tallier: Tallier | None = None) -> AsyncGenerator[Event, None]:
-        """See `Sample`; log-probabilities are asked for, and tokens are streamed whoever reads them."""
+    def stream(self, question: Question, run: RunContext, tallier: VoteCounter | None = None) -> AsyncGenerator[Event, None]:
+        """See `SamplingStage`; log-probabilities are asked for, and tokens are streamed whoever reads them."""
         wanted = question.sampling.over(self.sampling).top_logprobs or 0
-        question = question.sampled(top_logprobs=max(wanted, LowestGroup.alternatives))
+        question = question.with_params(top_logprobs=max(wanted, LowestGroup.alternatives))
         threshold = Threshold(self.warm_up, self.keep, self.window)
         watched = tuple(Watched(model, threshold) for model in self.models)
-        return Sample.stream(replace(self, models=watched), question, replace(run, live=True), tallier)
+        return SamplingStage.stream(replace(self, models=watched), question, replace(run, live=True), tallier)
 
     def waves(self, n: int, *, frugal: bool = False) -> Iterator[range]:  # noqa: ARG002 - always small
         """The warm-up in one wave, then the others."""

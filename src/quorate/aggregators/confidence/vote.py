@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from math import floor, fsum
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
 
 from ..tallying import Vote, clusters
@@ -85,14 +85,14 @@ class ConfidenceVote(MajorityVote):
         return percentile(list(scores.values()), 1 - self.keep)
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         answers = {c.index: answer for c in candidates if (answer := self.extract(c)) is not None}
         weights = self.weights([c for c in candidates if c.ok])
         votes = [Vote(i, answers[i], weight) for i, weight in weights.items() if i in answers]
         return await clusters(votes or [Vote(i, answer) for i, answer in answers.items()], self.equivalence)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -104,11 +104,11 @@ class ConfidenceVote(MajorityVote):
             async for event in events:
                 if isinstance(event, Done) and unknown:
                     notes = (*event.answer.degraded, self._unknown(unknown, run))
-                    yield Done(answer=event.answer.with_(degraded=notes))
+                    yield Done(answer=event.answer.replace(degraded=notes))
                 else:
                     yield event
 
-    def _unknown(self, indices: Sequence[int], run: Run) -> Degradation:
+    def _unknown(self, indices: Sequence[int], run: RunContext) -> Degradation:
         detail = (
             f"{len(indices)} voters have no {self.measure.name} (their log-probabilities are missing or not numbers) "
             "and weigh the mean of the others; ask for them with Sampling.top_logprobs"

@@ -8,11 +8,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from math import isfinite
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished, CandidateToken, Event
 from quorate.orchestrator.merging import merge
-from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import proposals
 from quorate.orchestrator.types import Candidate, Question, TokenLogprob
 
 from .measures import LowestGroup, token_confidence
@@ -50,10 +50,10 @@ class Watched:
         self.name = model.name
         self._threshold = threshold
 
-    def stream(self, question: Question, run: Run) -> AsyncGenerator[Event, None]:
+    def stream(self, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
         return self.model.stream(question, run)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`; later traces are requests of their own, so that each can be stopped."""
         first = [index for index in indices if index < self._threshold.warm_up]
         if first:
@@ -68,7 +68,7 @@ class Watched:
                     self._threshold.note(event.candidate)
                 yield event
 
-    async def _guarded(self, question: Question, index: int, run: Run, threshold: float) -> AsyncGenerator[Event, None]:
+    async def _guarded(self, question: Question, index: int, run: RunContext, threshold: float) -> AsyncGenerator[Event, None]:
         group, text = _Group(self._threshold.window), ""
         async with aclosing(proposals(self.model, question, [index], run)) as events:
             async for event in events:
@@ -81,7 +81,7 @@ class Watched:
                 return
         yield self._stopped(index, text, run)
 
-    def _stopped(self, index: int, text: str, run: Run) -> Event:
+    def _stopped(self, index: int, text: str, run: RunContext) -> Event:
         """What the agent left when its stream was closed."""
         blank = Candidate(index=index, model=self.name, agent=self.name, text=text, finish_reason="cancelled")
         left = next((candidate for candidate in reversed(run.cut) if candidate.index == index), blank)

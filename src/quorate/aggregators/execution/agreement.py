@@ -16,10 +16,10 @@ from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
 from ..backing import Backed, closed, shortfall
@@ -108,7 +108,7 @@ class ExecutionAgreement(Backed):
         return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -129,7 +129,7 @@ class ExecutionAgreement(Backed):
                 yield event
 
     async def _judged(
-        self, question: Question, programs: Sequence[tuple[Candidate, str]], run: Run
+        self, question: Question, programs: Sequence[tuple[Candidate, str]], run: RunContext
     ) -> tuple[list[ConsensusSet], tuple[Degradation, ...]]:
         """Consensus sets of which the first passes something, or none, and why."""
         tests: tuple[str, ...] = ()
@@ -172,7 +172,7 @@ class ExecutionAgreement(Backed):
         sets: Sequence[ConsensusSet],
         candidates: Sequence[Candidate],
         notes: tuple[Degradation, ...],
-        run: Run,
+        run: RunContext,
     ) -> Answer:
         told = [(best_told([programs[i][0] for i in s.members]), s) for s in sets]
         code_of = {candidate.index: code for candidate, code in programs}

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from quorate import prompts
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Degradation, Question, Sampling
+from quorate.orchestrator.types import Degradation, Question, SamplingParams
 
 from ..judges.asking import Asked, conversation
 from ..markup import visible
@@ -25,7 +25,7 @@ LONGEST_TEST = 2000
 class TestSource(Protocol):
     """Gives the tests for a question."""
 
-    async def tests(self, question: Question, run: Run) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
+    async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
         """Statements to run after a candidate's code, and what went wrong in getting them."""
         ...
 
@@ -38,7 +38,7 @@ class Given:
             raise BadInput("tests must be a list of statements, such as ['assert f(2) == 4']")
         self._tests = tuple(dict.fromkeys(tests))
 
-    async def tests(self, question: Question, run: Run) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:  # noqa: ARG002
+    async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:  # noqa: ARG002
         """See `TestSource`."""
         return self._tests, ()
 
@@ -71,9 +71,9 @@ class TestWriter:
         self._concurrency = concurrency
         self.prompt = prompts.load("code-tests")
 
-    async def tests(self, question: Question, run: Run) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
+    async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
         """See `TestSource`; what the model failed to give is noted as `tests_missing`."""
-        asked = Asked(self.model, Sampling(), asyncio.Semaphore(self._concurrency))
+        asked = Asked(self.model, SamplingParams(), asyncio.Semaphore(self._concurrency))
         words = self.prompt.render(question=conversation(question))
         replies = await asyncio.gather(*(asked.reply(words, f"tests.{i}", run) for i in range(self.samples)))
         found = Counter(test for reply in replies for test in dict.fromkeys(_asserts(reply.text)))

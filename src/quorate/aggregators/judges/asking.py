@@ -7,11 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Answer, Degradation, Message, Question, Sampling
+from quorate.orchestrator.sampling import failure_of
+from quorate.orchestrator.types import Answer, Degradation, Message, Question, SamplingParams
 
 from ..asking import inner_run
 from ..markup import visible
@@ -36,10 +36,10 @@ class Asked:
     """
 
     model: Model
-    sampling: Sampling
+    sampling: SamplingParams
     limit: asyncio.Semaphore
 
-    async def reply(self, words: str, purpose: str, run: Run) -> Reply:
+    async def reply(self, words: str, purpose: str, run: RunContext) -> Reply:
         """The reply to one message; `purpose` tells this call from the others of its run, for its seed."""
         async with self.limit:
             if (reason := run.exhausted()) is not None:
@@ -48,7 +48,7 @@ class Asked:
             question = Question(messages=(Message(role="user", content=words),), sampling=self.sampling)
             try:
                 answer = await self._answer(
-                    question if inner.seed is None else question.sampled(seed=inner.seed), inner
+                    question if inner.seed is None else question.with_params(seed=inner.seed), inner
                 )
             except Exception as error:
                 return Reply(problem=failure_of(error).message)
@@ -56,7 +56,7 @@ class Asked:
         problem = "" if text else "it gave an empty answer"
         return Reply(text, problem, answer.degraded if answer else ())
 
-    async def _answer(self, question: Question, run: Run) -> Answer | None:
+    async def _answer(self, question: Question, run: RunContext) -> Answer | None:
         answer = None
         async with aclosing(self.model.stream(question, run)) as events:
             async for event in events:

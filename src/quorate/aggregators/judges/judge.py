@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Model, Tallier
-from quorate.orchestrator.run import Run
-from quorate.orchestrator.types import Answer, Candidate, Code, Degradation, Question, Sampling
+from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
+from quorate.orchestrator.types import Answer, Candidate, Code, Degradation, Question, SamplingParams
 
 from ..backing import Backed, closed, shortfall
 from ..synthesis.base import told_once
@@ -31,13 +31,13 @@ class Session:
     """One question before a judge."""
 
     question: Question
-    run: Run
+    run: RunContext
     asked: Asked
     words: Any
     """The prompt."""
     room: Room
     where: str
-    tallier: Tallier
+    tallier: VoteCounter
     """Counts the votes on this question."""
     notes: list[Degradation] = field(default_factory=list)
 
@@ -88,7 +88,7 @@ class Judge(Backed, ABC):
         *,
         fallback: Aggregator | None = None,
         max_context_tokens: int = 24_000,
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
         concurrency: int = 8,
         overrides: Mapping[str, str | Path] | None = None,
     ) -> None:
@@ -98,7 +98,7 @@ class Judge(Backed, ABC):
         self.judge = judge
         self.fallback = fallback or MajorityVote()
         self.max_context_tokens = max_context_tokens
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         self.concurrency = concurrency
         self.prompt = prompt_of(self.prompt_name, overrides, question="x", responses=["x", "y"])
 
@@ -116,7 +116,7 @@ class Judge(Backed, ABC):
         return (self.judge,)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -139,7 +139,7 @@ class Judge(Backed, ABC):
             async for event in events:
                 yield event
 
-    def _session(self, question: Question, run: Run) -> Session:
+    def _session(self, question: Question, run: RunContext) -> Session:
         return Session(
             question=question,
             run=run,

@@ -17,11 +17,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
+from quorate.orchestrator.context import RunContext, cut_short
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Verifier
-from quorate.orchestrator.run import Run, cut_short
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
 from ..backing import Backed, closed
@@ -36,7 +36,7 @@ __all__ = ["MeteredVerifier", "RewardBest", "RewardSoftmaxVote", "RewardVote", "
 class MeteredVerifier(Protocol):
     """A verifier whose scores cost tokens, which it books in the run."""
 
-    async def metered_score(self, question: Question, candidate: Candidate, run: Run) -> float: ...
+    async def metered_score(self, question: Question, candidate: Candidate, run: RunContext) -> float: ...
 
 
 class _Scored(Backed, ABC):
@@ -65,12 +65,12 @@ class _Scored(Backed, ABC):
 
     @abstractmethod
     async def decided(
-        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: Run
+        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: RunContext
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """The winner of candidates that all have a score, by index, and the tally."""
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -94,7 +94,7 @@ class _Scored(Backed, ABC):
                 yield event
 
     async def _scores(
-        self, question: Question, voters: Sequence[Candidate], run: Run
+        self, question: Question, voters: Sequence[Candidate], run: RunContext
     ) -> tuple[dict[int, float], dict[int, str]]:
         """Finite scores by index, and why others are missing."""
         limit = asyncio.Semaphore(self.concurrency)
@@ -124,13 +124,13 @@ class _Scored(Backed, ABC):
                 group.create_task(one(voter))
         return scores, problems
 
-    async def _score(self, question: Question, candidate: Candidate, run: Run) -> float:
+    async def _score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
         async with asyncio.timeout(run.seconds_left):
             if isinstance(self.verifier, MeteredVerifier):
                 return await self.verifier.metered_score(question, candidate, run)
             return await self.verifier.score(question, candidate)
 
-    def _notes(self, scores: Mapping[int, float], problems: Mapping[int, str], run: Run) -> list[Degradation]:
+    def _notes(self, scores: Mapping[int, float], problems: Mapping[int, str], run: RunContext) -> list[Degradation]:
         where = f"{run.stage}: {self.name}"
         notes = [
             Degradation(code="score_missing", where=f"{where} #{index}", detail=problem)
@@ -160,7 +160,7 @@ class RewardBest(_Scored):
         self,
         scored: Sequence[Candidate],
         scores: Mapping[int, float],
-        run: Run,  # noqa: ARG002 - nothing is drawn
+        run: RunContext,  # noqa: ARG002 - nothing is drawn
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """See `_Scored`."""
         return _highest(scored, scores), await self.tally(scored)
@@ -179,7 +179,7 @@ class RewardVote(_Scored):
         return sum_weights(scores)
 
     async def decided(
-        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: Run
+        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: RunContext
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """See `_Scored`."""
         weights = self.weights([scores[c.index] for c in scored])
@@ -247,7 +247,7 @@ def _answer(
     tally: tuple[Cluster, ...],
     candidates: Sequence[Candidate],
     notes: Sequence[Degradation],
-    run: Run,
+    run: RunContext,
 ) -> Answer:
     return Answer(
         text=winner.text,

@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from quorate.orchestrator.context import cut_short
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import cut_short
 from quorate.orchestrator.types import Candidate
 
 from .comparing import Court, Match

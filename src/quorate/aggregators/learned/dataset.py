@@ -185,7 +185,7 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
 
 def _silent(question: Question) -> Question:
     *before, last = question.messages
-    return question.asking(*before, last.model_copy(update={"content": ""}))
+    return question.with_messages(*before, last.model_copy(update={"content": ""}))
 
 
 def _chat(question: Question) -> tuple[dict[str, str], ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question
 
 from ..vote import MajorityVote
@@ -43,14 +43,14 @@ class Ballot:
         self._vote.name = name
 
     def extract(self, candidate: Candidate) -> str | None:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         return self._read(candidate) if candidate.ok else None
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         return await self._vote.tally(self._marked(candidates))
 
-    async def answer(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Answer:
+    async def answer(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Answer:
         """The vote's answer: the drawn tally, and one of the texts that the caller may exchange.
 
         Raises:
@@ -59,7 +59,7 @@ class Ballot:
         async with aclosing(self._vote.aggregate(question, self._marked(candidates), run)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    return event.answer.with_(candidates=tuple(candidates))
+                    return event.answer.replace(candidates=tuple(candidates))
         raise AssertionError("a vote ended without Done")
 
     def _marked(self, candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -12,9 +12,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question
 
 from ..markup import visible
@@ -61,11 +61,11 @@ class ToolCallVote:
         return _Offer().read(candidate) if candidate.ok else None
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         return await Ballot(self.name, self.extract).tally(candidates)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; the events of `text` where no call wins, else one `Done`.
 
@@ -80,7 +80,7 @@ class ToolCallVote:
         async with aclosing(self.text.aggregate(question, silent, run)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    yield Done(answer=event.answer.with_(candidates=tuple(candidates), tally=answer.tally))
+                    yield Done(answer=event.answer.replace(candidates=tuple(candidates), tally=answer.tally))
                 else:
                     yield event
 
@@ -145,7 +145,7 @@ def _call(call: Mapping[str, Any]) -> str | None:
 def _calling(answer: Answer) -> Answer:
     """The answer with the message of one candidate of the winning class, chosen by content alone."""
     winner = min(winners(answer), key=_preference)
-    return answer.with_(
+    return answer.replace(
         text=winner.text,
         model=winner.model,
         reasoning=winner.reasoning,

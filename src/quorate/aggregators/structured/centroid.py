@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from math import fsum, isfinite
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Aggregator, Extractor
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
 from ..backing import closed, stand_in
@@ -71,7 +71,7 @@ class Centroid:
         self.max_characters = max_characters
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`, or the events of the fallback.
 
@@ -119,7 +119,7 @@ class Centroid:
             raise ValueError(f"{self.similarity!r} gave numbers that are not finite")
         return [mean / others for mean in means]
 
-    def _cut(self, voters: Sequence[Candidate], texts: dict[int, str], run: Run) -> tuple[Degradation, ...]:
+    def _cut(self, voters: Sequence[Candidate], texts: dict[int, str], run: RunContext) -> tuple[Degradation, ...]:
         return tuple(
             Degradation(
                 code="candidate_cut",
@@ -150,12 +150,12 @@ class Centroid:
         )
 
     def _instead(
-        self, question: Question, candidates: Sequence[Candidate], run: Run, problem: str
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext, problem: str
     ) -> AsyncGenerator[Event, None]:
         note = Degradation(code="aggregator_failed", where=self._where(run), detail=problem)
         return stand_in(self.fallback, question, candidates, run, (note,))
 
-    def _where(self, run: Run) -> str:
+    def _where(self, run: RunContext) -> str:
         return f"{run.stage}: {self.name}"
 
     async def aclose(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import Event
-from quorate.orchestrator.protocols import Tallier
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.protocols import VoteCounter
 from quorate.orchestrator.types import Candidate, Cluster, Question
 
 from ..vote import MajorityVote
@@ -36,7 +36,7 @@ class StructuredVote:
         self.vote = vote or MajorityVote()
         self.documents = JsonVote()
 
-    def tailored(self, question: Question) -> Tallier:
+    def tailored(self, question: Question) -> VoteCounter:
         """See `protocols.Tailored`."""
         texts = self.documents.tailored(question) if wants_json(question) else self.vote
         return _Mixed(ToolCallVote(self.vote).tailored(question), texts)
@@ -46,11 +46,11 @@ class StructuredVote:
         return self._blind.extract(candidate)
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`; texts count by their answers, as no question is known that wants JSON."""
+        """See `protocols.VoteCounter`; texts count by their answers, as no question is known that wants JSON."""
         return await self._blind.tally(candidates)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -79,8 +79,8 @@ class StructuredVote:
 class _Mixed:
     """Counts calls where there are some, else texts."""
 
-    calls: Tallier
-    texts: Tallier
+    calls: VoteCounter
+    texts: VoteCounter
 
     def extract(self, candidate: Candidate) -> str | None:
         return (self.calls if candidate.tool_calls else self.texts).extract(candidate)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster, Question
 
 from ..tallying import best_told
@@ -51,11 +51,11 @@ class JsonVote:
         return _canonical(self.document(candidate, self.schema)) if candidate.ok else None
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         return await Ballot(self.name, self.extract).tally(candidates)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -67,7 +67,7 @@ class JsonVote:
             winner = best_told(winners(answer))
             document = self.document(winner)
             text = winner.text if document is None or document.text == winner.text.strip() else document.text
-            answer = answer.with_(
+            answer = answer.replace(
                 text=text,
                 reasoning=winner.reasoning,
                 model=winner.model,

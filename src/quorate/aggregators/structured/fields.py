@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
 
 from .ballot import Ballot
@@ -73,7 +73,7 @@ class JsonFieldVote:
         return await self.whole.tally(candidates)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -87,7 +87,7 @@ class JsonFieldVote:
                 else:
                     yield event
 
-    def _assembled(self, whole: Answer, question: Question, run: Run) -> Answer:
+    def _assembled(self, whole: Answer, question: Question, run: RunContext) -> Answer:
         """The answer made of the winning fields, or that of the whole-document vote."""
         schema = self.whole.schema_of(question)
         found = [self.whole.document(c, schema) for c in whole.candidates if c.ok]
@@ -100,8 +100,8 @@ class JsonFieldVote:
         if not schema.accepts(value):
             detail = "the winning fields do not fit the schema together; the most frequent document was chosen"
             note = Degradation(code="assembled_invalid", where=f"{run.stage}: {self.name}", detail=detail)
-            return whole.with_(degraded=(*whole.degraded, note))
-        return whole.with_(text=written(value), answer=answer, reasoning=None, tool_calls=(), finish_reason="stop")
+            return whole.replace(degraded=(*whole.degraded, note))
+        return whole.replace(text=written(value), answer=answer, reasoning=None, tool_calls=(), finish_reason="stop")
 
     def __repr__(self) -> str:
         return f"JsonFieldVote(arrays={self.arrays!r})"
@@ -124,7 +124,7 @@ _OBJECT, _ARRAY = "{", "["
 class _Fields:
     """The votes on the places of a document. Values come in an order that depends on them alone."""
 
-    def __init__(self, arrays: Arrays, run: Run) -> None:
+    def __init__(self, arrays: Arrays, run: RunContext) -> None:
         self._arrays = arrays
         self._run = run
 

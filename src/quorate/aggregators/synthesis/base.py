@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quorate.orchestrator.context import RunContext, cut_short
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tailored
-from quorate.orchestrator.run import Run, cut_short
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
 from quorate.prompts import Prompt
 
@@ -81,7 +81,7 @@ class Synthesis(Backed, ABC):
         """See `protocols.Calling`."""
 
     @abstractmethod
-    def aggregate(self, question: Question, candidates: Sequence[Candidate], run: Run) -> AsyncGenerator[Event, None]:
+    def aggregate(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`."""
 
     def worded(self, question: Question, items: Sequence[Item], model: Model, where: str) -> Brief:
@@ -108,11 +108,11 @@ class Synthesis(Backed, ABC):
         answer: Answer,
         candidates: Sequence[Candidate],
         notes: Iterable[Degradation],
-        run: Run,
+        run: RunContext,
     ) -> Answer:
         """An inner answer with the candidates and their votes in place of its own."""
         tallier = self.tailored(question)
-        return answer.with_(
+        return answer.replace(
             candidates=tuple(candidates),
             tally=await tallier.tally(candidates),
             degraded=(*notes, *answer.degraded),
@@ -164,7 +164,7 @@ class Writer(Synthesis):
         return 1
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; the model's tokens as they come, then `Done`."""
         await self.begin(candidates)
@@ -177,13 +177,13 @@ class Writer(Synthesis):
             note = Degradation(code="aggregator_failed", where=where, detail=brief.problem)
         else:
             inner = inner_run(run, "synthesis")
-            stream = self.aggregator.stream(brief.asked.sampled(seed=inner.seed), inner)
+            stream = self.aggregator.stream(brief.asked.with_params(seed=inner.seed), inner)
             async with aclosing(writing.events(stream)) as events:
                 async for event in events:
                     yield event
             if writing.answer is not None:
                 found = self.answer_in(question, writing.answer)
-                answer = writing.answer.with_(answer=found, prompt_version=self.prompt.version)
+                answer = writing.answer.replace(answer=found, prompt_version=self.prompt.version)
                 yield Done(answer=await self.finished(question, answer, candidates, notes, run))
                 return
             note = shortfall(run, where, writing.problem)
@@ -192,7 +192,7 @@ class Writer(Synthesis):
             async for event in events:
                 yield event
 
-    async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
+    async def brief(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Brief:
         """What the model is asked in the end: about all candidates in a seeded order."""
         items = [item(c) for c in shuffled(candidates, run)]
         return self.worded(question, items, self.aggregator, run.stage)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Message, Question
 
 from .material import Item, item, laid_out
@@ -63,7 +63,7 @@ class Debate(Population):
         return self.debaters
 
     def asks(
-        self, question: Question, members: Sequence[Candidate], first: Sequence[Candidate], run: Run
+        self, question: Question, members: Sequence[Candidate], first: Sequence[Candidate], run: RunContext
     ) -> tuple[list[Ask], list[Degradation]]:
         """One revision for each agent; a single agent has nobody to debate with."""
         asks, notes = list[Ask](), list[Degradation]()
@@ -77,7 +77,7 @@ class Debate(Population):
         return asks, notes
 
     def _revision(
-        self, question: Question, own: Item, others: Sequence[Item], place: int, model: Model, run: Run
+        self, question: Question, own: Item, others: Sequence[Item], place: int, model: Model, run: RunContext
     ) -> tuple[Question, tuple[Degradation, ...]]:
         """The conversation, the agent's own answer, and the others' with the request to answer anew."""
         material = laid_out([own, *others], self.room(question, model), f"{run.stage}: {model.name} #{place} reading")
@@ -85,7 +85,7 @@ class Debate(Population):
         words = self.prompt.render(responses=heard, system="", problem=question.text)
         role = self.roles[place % len(self.roles)] if self.roles else ""
         system = "\n\n".join(part for part in (system_of(question), role) if part)
-        asked = question.asking(
+        asked = question.with_messages(
             *([Message(role="system", content=system)] if system else []),
             *(m for m in question.messages if m.role != "system"),
             *(Message(role="assistant", content=text) for text in said),

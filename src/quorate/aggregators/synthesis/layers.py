@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Question
 
 from .base import Brief, Writer
@@ -69,7 +69,7 @@ class Layered(Writer):
         """See `protocols.Calling`."""
         return 1 + sum(layer.n for layer in self.layers)
 
-    async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
+    async def brief(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Brief:
         """Every layer but the last is run here."""
         notes: list[Degradation] = []
         for number, layer in enumerate(self.layers, 1):

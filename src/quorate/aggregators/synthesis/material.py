@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Candidate, Degradation
 
 from ..context import CHARACTERS_A_TOKEN, fitted, shares
@@ -100,7 +100,7 @@ def canonical(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted((c for c in candidates if c.ok), key=lambda c: (c.text, c.model, c.index))
 
 
-def shuffled(candidates: Sequence[Candidate], run: Run) -> list[Candidate]:
+def shuffled(candidates: Sequence[Candidate], run: RunContext) -> list[Candidate]:
     """Those that are ok, in an order drawn by the run's seed and stage, whatever order they came in."""
     found = canonical(candidates)
     run.rng("order").shuffle(found)

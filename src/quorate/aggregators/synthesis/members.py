@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken, Event
 from quorate.orchestrator.merging import merge, until
-from quorate.orchestrator.proposers import proposals
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import proposals
 from quorate.orchestrator.types import Candidate, Degradation, Question
 
 from ..asking import inner_run
@@ -69,7 +69,7 @@ class Drawn:
         self.notes.append(Degradation(code="member_failed", where=where, detail=detail))
 
 
-async def draw(asks: Sequence[Ask], run: Run) -> Drawn:
+async def draw(asks: Sequence[Ask], run: RunContext) -> Drawn:
     """All members concurrently, until they have ended or the budget has; a few at a time where it may end.
 
     Member i has the seed `sample_seed(i)` of the stage's own run; what it costs is booked under `run.stage`.
@@ -87,7 +87,7 @@ async def draw(asks: Sequence[Ask], run: Run) -> Drawn:
     return drawn
 
 
-def _waves(asks: Sequence[Ask], run: Run) -> list[Sequence[Ask]]:
+def _waves(asks: Sequence[Ask], run: RunContext) -> list[Sequence[Ask]]:
     """Small waves where a budget may end in the middle, since what is in flight is paid for."""
     if run.budget.tokens is None and run.budget.money is None:
         return [asks]
@@ -95,7 +95,7 @@ def _waves(asks: Sequence[Ask], run: Run) -> list[Sequence[Ask]]:
     return [single[start : start + FRUGAL_WAVE] for start in range(0, len(single), FRUGAL_WAVE)]
 
 
-async def _wave(drawn: Drawn, asks: Sequence[Ask], run: Run) -> None:
+async def _wave(drawn: Drawn, asks: Sequence[Ask], run: RunContext) -> None:
     expected = drawn.ended + sum(len(ask.members) for ask in asks)
     streams = [drawn.watched(_proposed(ask, run), run.stage) for ask in asks]
     async with aclosing(until(run.deadline, merge(streams), run.halt)) as events:
@@ -109,8 +109,8 @@ async def _wave(drawn: Drawn, asks: Sequence[Ask], run: Run) -> None:
             drawn.stopped = run.exhausted() or run.timed_out()
 
 
-def _proposed(ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
-    question = ask.question.sampled(seed=run.seed)
+def _proposed(ask: Ask, run: RunContext) -> AsyncGenerator[Event, None]:
+    question = ask.question.with_params(seed=run.seed)
     if (left := run.tokens_left()) is not None:
-        question = question.sampled(max_tokens=min(left, question.sampling.max_tokens or left))
+        question = question.with_params(max_tokens=min(left, question.sampling.max_tokens or left))
     return proposals(ask.model, question, ask.members, run)

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from quorate.orchestrator.context import RunContext, cut_short
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.run import Run, cut_short
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question
 
 from ..extraction import AnswerExtractor
@@ -48,7 +48,7 @@ class Population(Synthesis):
         return n * self.rounds
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; no tokens, since a vote decides in the end."""
         await self.begin(candidates)
@@ -58,13 +58,13 @@ class Population(Synthesis):
             async for event in events:
                 if isinstance(event, Done):
                     version = None if members == _numbered(first) else self.prompt.version
-                    answer = event.answer.with_(prompt_version=version)
+                    answer = event.answer.replace(prompt_version=version)
                     yield Done(answer=await self.finished(question, answer, candidates, told_once(notes), run))
                 else:
                     yield event
 
     async def _evolved(
-        self, question: Question, first: Sequence[Candidate], run: Run
+        self, question: Question, first: Sequence[Candidate], run: RunContext
     ) -> tuple[list[Candidate], list[Degradation]]:
         members, notes = _numbered(first), list[Degradation]()
         for number in range(1, self.rounds + 1):
@@ -87,7 +87,7 @@ class Population(Synthesis):
 
     @abstractmethod
     def asks(
-        self, question: Question, members: Sequence[Candidate], first: Sequence[Candidate], run: Run
+        self, question: Question, members: Sequence[Candidate], first: Sequence[Candidate], run: RunContext
     ) -> tuple[list[Ask], list[Degradation]]:
         """What makes the next member at each place, and what was cut for it; nothing ends the rounds."""
 
@@ -105,7 +105,7 @@ class RandomMember:
         self,
         question: Question,  # noqa: ARG002 - chance needs only the candidates
         candidates: Sequence[Candidate],
-        run: Run,
+        run: RunContext,
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`."""
         chosen = run.rng("member").choice(canonical(candidates))

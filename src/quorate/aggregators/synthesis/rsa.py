@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Question
 
 from .material import item
@@ -52,7 +52,7 @@ class RecursiveSelfAggregation(Population):
         question: Question,
         members: Sequence[Candidate],
         first: Sequence[Candidate],  # noqa: ARG002 - only the loop before counts
-        run: Run,
+        run: RunContext,
     ) -> tuple[list[Ask], list[Degradation]]:
         """One aggregation for each place."""
         rng, asks, notes = run.rng("subsets"), list[Ask](), list[Degradation]()

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Question
 
 from .base import Brief, Writer
@@ -62,7 +62,7 @@ class SelfMoASeq(Writer):
         """See `protocols.Calling`."""
         return 1 + ceil(max(0, n - self.window) / (self.window - self.repeats))
 
-    async def brief(self, question: Question, candidates: Sequence[Candidate], run: Run) -> Brief:
+    async def brief(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Brief:
         """Every step but the last is taken here."""
         waiting = [item(c) for c in shuffled(candidates, run)]
         fresh, waiting = waiting[: self.window], waiting[self.window :]

@@ -37,7 +37,7 @@ def as_system(prompt: Prompt, question: Question, responses: Sequence[str]) -> Q
     """The prompt as system message, the conversation after it."""
     words = prompt.render(responses=responses, system=system_of(question))
     rest = (m for m in question.messages if m.role != "system")
-    return question.asking(Message(role="system", content=words), *rest)
+    return question.with_messages(Message(role="system", content=words), *rest)
 
 
 def as_user(prompt: Prompt, question: Question, responses: Sequence[str], **more: Any) -> Question:
@@ -46,8 +46,8 @@ def as_user(prompt: Prompt, question: Question, responses: Sequence[str], **more
     words = prompt.render(responses=responses, problem=question.text, formatted=formatted, **more)
     *before, last = question.messages
     if last.role != "user":
-        return question.asking(*question.messages, Message(role="user", content=words))
+        return question.with_messages(*question.messages, Message(role="user", content=words))
     content: str | tuple[Mapping[str, Any], ...] = words
     if isinstance(last.content, tuple):
         content = ({"type": "text", "text": words}, *(p for p in last.content if p.get("type") != "text"))
-    return question.asking(*before, last.model_copy(update={"content": content}))
+    return question.with_messages(*before, last.model_copy(update={"content": content}))

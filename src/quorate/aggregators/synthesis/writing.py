@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from quorate.orchestrator.events import Done, Event, SynthesisToken
-from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.events import AnswerToken, Done, Event
 from quorate.orchestrator.protocols import Extractor
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Answer
 
 __all__ = ["Writing"]
@@ -24,7 +24,7 @@ class Writing:
     reasoning: str = ""
     answer: Answer | None = None
     problem: str = "it gave an empty answer"
-    held: list[SynthesisToken] = field(default_factory=list)
+    held: list[AnswerToken] = field(default_factory=list)
     """Leading white space, which might stay all there is."""
 
     async def events(self, stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
@@ -32,7 +32,7 @@ class Writing:
         try:
             async with aclosing(stream):
                 async for event in stream:
-                    if isinstance(event, SynthesisToken):
+                    if isinstance(event, AnswerToken):
                         for token in self._passed(event):
                             yield token
                     elif isinstance(event, Done) and (event.answer.text.strip() or event.answer.tool_calls):
@@ -40,7 +40,7 @@ class Writing:
         except Exception as error:
             self.problem = failure_of(error).message
 
-    def _passed(self, token: SynthesisToken) -> list[SynthesisToken]:
+    def _passed(self, token: AnswerToken) -> list[AnswerToken]:
         if not self.live:
             return []
         if token.reasoning:
@@ -65,7 +65,7 @@ class Writing:
     def _kept(self, fallback: Answer, extractor: Extractor) -> Answer:
         if self.text:
             answer = extractor.extract(self.text)
-            return fallback.with_(
+            return fallback.replace(
                 text=self.text, reasoning=self.reasoning or None, answer=answer, tool_calls=(), finish_reason="error"
             )
-        return fallback.with_(reasoning=self.reasoning) if self.reasoning else fallback
+        return fallback.replace(reasoning=self.reasoning) if self.reasoning else fallback

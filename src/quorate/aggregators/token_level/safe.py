@@ -17,12 +17,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from quorate.orchestrator.agent import Agent
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.proposers import failure_of
+from quorate.orchestrator.model import Agent
 from quorate.orchestrator.protocols import Model, identity
-from quorate.orchestrator.run import Run
+from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.tokens import Tokenized, TokenModel, Watching
 from quorate.orchestrator.types import (
     Candidate,
@@ -30,7 +30,7 @@ from quorate.orchestrator.types import (
     Ensembling,
     Member,
     Question,
-    Sampling,
+    SamplingParams,
     TokenChoice,
     TokenStep,
     Usage,
@@ -101,7 +101,7 @@ class SAFE(Agent):
         rule: Decides | None = None,
         weights: Mapping[str, float] | None = None,
         name: str | None = None,
-        sampling: Sampling | None = None,
+        sampling: SamplingParams | None = None,
         traced: bool = False,
         max_batch: int = 64,
     ) -> None:
@@ -113,7 +113,7 @@ class SAFE(Agent):
         self.rule: Decides = rule or safe_rule()
         self.name = name or "safe/" + "+".join(names)
         self.model = self.name
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or SamplingParams()
         self.traced, self._max_batch = traced, max_batch
         self._opened: _Opened | None = None
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
@@ -132,7 +132,7 @@ class SAFE(Agent):
         models = [(_name(model), identity(model)) for model in self.models]
         return hashlib.sha256(repr((models, self.weights, self.rule)).encode()).hexdigest()[:12]
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`.
 
         Raises:
@@ -234,7 +234,7 @@ class SAFE(Agent):
         room = Thread(engine, self._max_batch) if together else Tasks(engine)
         return _Opened(models, [_name(self.models[place]) for place in there], engine, room, missing, 0.0)
 
-    def _writings(self, opened: _Opened, question: Question, indices: Sequence[int], run: Run) -> list[Writing]:
+    def _writings(self, opened: _Opened, question: Question, indices: Sequence[int], run: RunContext) -> list[Writing]:
         if question.response_format and question.response_format.get("type") != "text":
             raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
         if question.tools:
@@ -256,7 +256,7 @@ class SAFE(Agent):
                 opened.engine.lose(writing, place, reason)
         return writings
 
-    def _settings(self, sampling: Sampling, index: int, run: Run) -> Settings:
+    def _settings(self, sampling: SamplingParams, index: int, run: RunContext) -> Settings:
         temperature = sampling.temperature
         if temperature is None:
             temperature = 0.0 if index == 0 else 1.0
@@ -271,16 +271,16 @@ class SAFE(Agent):
             watch=_watching(run, index),
         )
 
-    def _blank(self, index: int, run: Run) -> Candidate:
+    def _blank(self, index: int, run: RunContext) -> Candidate:
         return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
 
-    def _ended(self, index: int, writing: Writing, opened: _Opened, run: Run, start: float) -> Event:
+    def _ended(self, index: int, writing: Writing, opened: _Opened, run: RunContext, start: float) -> Event:
         candidate = self._candidate(index, writing, opened, run, start)
         if writing.error is None:
             return CandidateFinished(candidate=candidate)
         return CandidateFailed(candidate=candidate.model_copy(update={"error": failure_of(writing.error)}))
 
-    def _candidate(self, index: int, writing: Writing, opened: _Opened, run: Run, start: float) -> Candidate:
+    def _candidate(self, index: int, writing: Writing, opened: _Opened, run: RunContext, start: float) -> Candidate:
         """The answer as a candidate; what every model spent on it goes to the ledger."""
         told = _ensembling(writing, opened)
         candidate = self._blank(index, run).model_copy(
@@ -298,7 +298,7 @@ class SAFE(Agent):
         return candidate
 
 
-def _watching(run: Run, index: int) -> Watching:
+def _watching(run: RunContext, index: int) -> Watching:
     def call(agent: str, model: str, server: str) -> CallWatch:
         told = UpstreamCall(run.thread, run.stage, agent=agent, model=model, server=server, indices=(index,))
         return run.watch.call(told)

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
 
 from ..tallying import Vote, clusters, ranked
@@ -44,7 +44,7 @@ class RuleVote(MajorityVote):
         self.name = rule.name
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.Tallier`."""
+        """See `protocols.VoteCounter`."""
         found, ballot = await self.ballot(candidates)
         weights = self.rule.weights(ballot)
         best = {number: max(weights.values()) for number in leaders(weights)}
@@ -99,7 +99,7 @@ class LabelFreeVote(RuleVote):
         super().__init__(self.learner, extractor=extractor, equivalence=equivalence)
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`, after which the question has been learned from.
 
@@ -110,11 +110,11 @@ class LabelFreeVote(RuleVote):
             async for event in events:
                 if isinstance(event, Done) and self.learn:
                     notes = (*event.answer.degraded, *await self._learned(candidates, run))
-                    yield Done(answer=event.answer.with_(degraded=notes))
+                    yield Done(answer=event.answer.replace(degraded=notes))
                 else:
                     yield event
 
-    async def _learned(self, candidates: Sequence[Candidate], run: Run) -> list[Degradation]:
+    async def _learned(self, candidates: Sequence[Candidate], run: RunContext) -> list[Degradation]:
         """Takes the question in; an answer is not lost because a file cannot be written.
 
         The file is read anew, since others may have learned into it meanwhile.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Verifier
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Cluster
 
 from ..judges.reward import RewardVote
@@ -43,7 +43,7 @@ class BordaVote(RewardVote):
         return self.rule.values(scores)
 
     async def decided(
-        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: Run
+        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: RunContext
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """See `RewardVote`."""
         return await super().decided([c for c in scored if c.answer is not None] or scored, scores, run)
@@ -72,7 +72,7 @@ class MajorityOfTheBestsVote(RewardVote):
         return self.rule.values(scores)
 
     async def decided(
-        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: Run
+        self, scored: Sequence[Candidate], scores: Mapping[int, float], run: RunContext
     ) -> tuple[Candidate, tuple[Cluster, ...]]:
         """See `RewardVote`."""
         return await super().decided([c for c in scored if c.answer is not None] or scored, scores, run)

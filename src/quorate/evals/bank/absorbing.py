@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from quorate.orchestrator.columns import CANDIDATE, columns_of
-from quorate.orchestrator.types import Candidate, Question, Sampling
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
+from quorate.storage.candidate_columns import CANDIDATE, columns_of
 
 from . import catalog
 from .bank import Bank
@@ -39,7 +39,7 @@ class Incoming:
     """False for the earlier wording of a question."""
     question: Question | None = None
     """What was asked, where it is no question of a task."""
-    sampling: Sampling | None = None
+    sampling: SamplingParams | None = None
     seed: int | None = None
     """Of its request: the run's, or a number made from its source, so that several sources do not collide."""
     key: str | None = None
@@ -141,7 +141,7 @@ class _Desk:
         if one.agent.id not in self._agents:
             self.done.notes += catalog.note_agent(self._store, one.agent)
             self._agents.add(one.agent.id)
-        sampling = one.sampling or Sampling()
+        sampling = one.sampling or SamplingParams()
         question = one.item.question if one.item is not None else one.question or Question(messages=())
         if content is None and question.messages:
             content = catalog.note_question(self._store, question)

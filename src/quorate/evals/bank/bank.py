@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
-from quorate.orchestrator.columns import CANDIDATE, candidate_of, columns_of
-from quorate.orchestrator.run import Ledger
+from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.types import CandidateSet, Question
+from quorate.storage.candidate_columns import CANDIDATE, candidate_of, columns_of
 
 from ..outcome import Outcome
 from . import catalog, reading

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from quorate.orchestrator.types import Frozen, Question, Sampling
+from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .store import Store
 from .values import BankedAgent, BankedItem, Request, RunRecord, content_key
@@ -40,7 +40,7 @@ _LIBRARIES = ("quorate", "torch", "transformers", "vllm", "openai", "math-verify
 def note_question(store: Store, question: Question) -> str:
     """Keeps a question's content; its key."""
     key = content_key(question)
-    plain = question.model_copy(update={"sampling": Sampling()})
+    plain = question.model_copy(update={"sampling": SamplingParams()})
     store.execute("INSERT OR IGNORE INTO questions VALUES (?, ?)", (key, dumped(plain)))
     return key
 
@@ -50,7 +50,7 @@ def unknown_key(task: str, item: str) -> str:
     return f"unknown-{hashlib.sha256(json.dumps([task, item]).encode()).hexdigest()[:24]}"
 
 
-def note_request(store: Store, request: Request, content: str | None, sampling: Sampling) -> int:
+def note_request(store: Store, request: Request, content: str | None, sampling: SamplingParams) -> int:
     """Keeps a request with the key of its question's content; its number."""
     found = store.execute(
         "SELECT id, question FROM requests WHERE agent = ? AND key = ? AND ifnull(seed, 'none') = ifnull(?, 'none')",

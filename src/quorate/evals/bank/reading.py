@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from quorate.orchestrator.columns import candidate_of
-from quorate.orchestrator.types import CandidateSet, Question, Sampling
+from quorate.orchestrator.types import CandidateSet, Question, SamplingParams
+from quorate.storage.candidate_columns import candidate_of
 
 from .store import Store
 from .values import BankedItem
@@ -68,7 +68,7 @@ def _set(item: sqlite3.Row, sampling: str | None, rows: list[sqlite3.Row]) -> Ca
         c.model_copy(update={"answer": row["extracted"]}) if c.answer is None and row["extracted"] is not None else c
         for c, row in zip(candidates, rows, strict=True)
     ]
-    settings = Sampling.model_validate_json(sampling) if sampling else Sampling()
+    settings = SamplingParams.model_validate_json(sampling) if sampling else SamplingParams()
     return CandidateSet(
         task=item["task"],
         item=item["item"],

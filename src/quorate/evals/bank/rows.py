@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quorate.orchestrator.columns import CANDIDATE, LATER, candidate_of
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Question, Sampling
+from quorate.orchestrator.types import Question, SamplingParams
+from quorate.storage.candidate_columns import CANDIDATE, LATER, candidate_of
 
 from .absorbing import Incoming
 from .store import Store
@@ -111,8 +111,8 @@ def _question(text: str) -> Question:
 
 
 @lru_cache(maxsize=4096)
-def _sampling(text: str) -> Sampling:
-    return Sampling.model_validate_json(text)
+def _sampling(text: str) -> SamplingParams:
+    return SamplingParams.model_validate_json(text)
 
 
 @lru_cache(maxsize=4096)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quorate.orchestrator.columns import LATER
+from quorate.storage.candidate_columns import LATER
 
 __all__ = ["FORMAT", "SCHEMA", "UPGRADES"]
 

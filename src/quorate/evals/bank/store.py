@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quorate.orchestrator.database import Database
+from quorate.storage.sqlite import Database
 
 from .schema import FORMAT, SCHEMA, UPGRADES
 

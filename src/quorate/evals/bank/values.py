@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from quorate.orchestrator.types import Candidate, Frozen, Question, Sampling
+from quorate.orchestrator.types import Candidate, Frozen, Question, SamplingParams
 
 __all__ = ["BankedAgent", "BankedItem", "Drawn", "Request", "RunRecord", "content_key"]
 
@@ -93,4 +93,4 @@ class RunRecord(Frozen):
 
 def content_key(question: Question) -> str:
     """`Question.key` without the sampling settings: the same for everybody who asks the same."""
-    return question.model_copy(update={"sampling": Sampling()}).key
+    return question.model_copy(update={"sampling": SamplingParams()}).key

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import TYPE_CHECKING, Any, Self
 
 from quorate.aggregators.reading import reading
+from quorate.orchestrator.context import Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.model import answer_of
-from quorate.orchestrator.proposers import failure_of
 from quorate.orchestrator.protocols import Model, Sampler
-from quorate.orchestrator.run import Ledger, Run, derive_seed
-from quorate.orchestrator.types import Answer, Candidate, Question, Sampling
+from quorate.orchestrator.sampling import failure_of
+from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
 
 from ..bank import Bank, grade
 from ..banked import Account, Banked
@@ -22,7 +22,7 @@ from .needed import needed_tokens
 from .slots import Paced, Slots, Turn, turn
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.catalogue import Catalogue
+    from quorate.config.catalog import Catalog
     from quorate.orchestrator.events import Event
 
     from ..task import Item, Task
@@ -52,7 +52,7 @@ class Asker:
         pipelines: Mapping[str, Model],
         *,
         seed: int,
-        sampling: Sampling | None,
+        sampling: SamplingParams | None,
         spent: Ledger,
         grades: Grades,
         breadth: int,
@@ -66,12 +66,12 @@ class Asker:
     def here(
         cls,
         task: Task,
-        catalogue: Catalogue,
+        catalog: Catalog,
         names: Sequence[str],
         bank: Bank,
         *,
         seed: int,
-        sampling: Sampling | None,
+        sampling: SamplingParams | None,
         slots: Slots,
     ) -> Self:
         """The engine over a bank of this process."""
@@ -81,7 +81,7 @@ class Asker:
 
         return cls(
             task,
-            over_bank(catalogue, names, bank, slots),
+            over_bank(catalog, names, bank, slots),
             seed=seed,
             sampling=sampling,
             spent=bank.spent,
@@ -129,7 +129,7 @@ class Asker:
         return question.model_copy(update={"sampling": question.sampling.over(self._sampling)})
 
     def _events(self, model: Model, question: Question, item: Item, account: Account) -> AsyncGenerator[Event, None]:
-        return model.stream(question, Run(seed=derive_seed(self._seed, item.id), ledger=account, live=False))
+        return model.stream(question, RunContext(seed=derive_seed(self._seed, item.id), ledger=account, live=False))
 
     async def _graded(self, blank: Outcome, item: Item, answer: Answer) -> Outcome:
         """The outcome of an answer; every distinct extracted answer is compared with the gold one once."""
@@ -152,9 +152,9 @@ class Asker:
         )
 
 
-def over_bank(catalogue: Catalogue, names: Sequence[str], bank: Bank, slots: Slots) -> dict[str, Model]:
+def over_bank(catalog: Catalog, names: Sequence[str], bank: Bank, slots: Slots) -> dict[str, Model]:
     """The pipelines over the same models, which draw through the bank, so many at a time, where they draw samples."""
-    over = catalogue.wrapped(lambda model: Banked(Paced(model, slots), bank) if isinstance(model, Sampler) else model)
+    over = catalog.wrapped(lambda model: Banked(Paced(model, slots), bank) if isinstance(model, Sampler) else model)
     return {name: over.resolve(name) for name in names}
 
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from quorate.orchestrator.errors import BadInput, MissingExtra, NoAnswer, QuorateError
-from quorate.orchestrator.types import Failure, Sampling
+from quorate.orchestrator.types import Failure, SamplingParams
 
 from ..outcome import Outcome
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.catalogue import Catalogue
+    from quorate.config.catalog import Catalog
 
     from ..task import Item, Task
 
@@ -42,7 +42,7 @@ CLOSING = 10.0
 RETRIES = 3
 """Times that a turn begins again after its worker died; then its question is what kills it."""
 
-OpenCatalogue = Callable[[], Awaitable["Catalogue"]]
+OpenCatalogue = Callable[[], Awaitable["Catalog"]]
 """Makes the models anew on a worker; sent there, so a function of a module or a `partial` of one."""
 
 
@@ -54,7 +54,7 @@ class Job:
     task: Task
     pipelines: tuple[str, ...]
     seed: int
-    sampling: Sampling | None
+    sampling: SamplingParams | None
     slots: int
     """Samples in flight of one worker."""
 
@@ -100,7 +100,7 @@ class Cluster:
         bank: Path | None,
         *,
         seed: int,
-        sampling: Sampling | None,
+        sampling: SamplingParams | None,
         slots: int,
     ) -> Self:
         """Starts writer and workers.

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Limited, Model, StoppingRule, Tailored, Tallier
-from quorate.orchestrator.sampling import Sample
+from quorate.orchestrator.protocols import Limited, Model, StoppingRule, Tailored, VoteCounter
+from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question
 
 __all__ = ["needed_tokens"]
@@ -26,14 +26,14 @@ async def needed_tokens(model: Model, question: Question, answer: Answer) -> int
         return None
     counts = model.aggregator
     tallier = counts.tailored(question) if isinstance(counts, Tailored) else counts
-    if not isinstance(tallier, Tallier):
+    if not isinstance(tallier, VoteCounter):
         return None
     drawn = sorted((c for c in answer.candidates if c.ok), key=lambda c: c.index)
     sampled = await _sampled(model.sampler, drawn, tallier)
     return sampled + answer.usage.completion_tokens - sum(c.usage.completion_tokens for c in drawn)
 
 
-async def _sampled(stage: Sample, drawn: Sequence[Candidate], tallier: Tallier) -> int:
+async def _sampled(stage: SamplingStage, drawn: Sequence[Candidate], tallier: VoteCounter) -> int:
     rule, length = _rule(stage), _length(stage, drawn)
     seen: list[Candidate] = []
     total = 0
@@ -47,12 +47,12 @@ async def _sampled(stage: Sample, drawn: Sequence[Candidate], tallier: Tallier) 
     return total
 
 
-def _rule(stage: Sample) -> StoppingRule:
+def _rule(stage: SamplingStage) -> StoppingRule:
     assert stage.stop is not None
     return stage.stop.within(stage.n) if isinstance(stage.stop, Limited) else stage.stop
 
 
-def _length(stage: Sample, drawn: Sequence[Candidate]) -> Length:
+def _length(stage: SamplingStage, drawn: Sequence[Candidate]) -> Length:
     """Tokens of a candidate, for DeepConf up to where its trace would have been stopped."""
     from quorate.aggregators.confidence import DeepConfSample
     from quorate.aggregators.confidence.watching import Threshold, stopped_at

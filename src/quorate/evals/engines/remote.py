@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
-from quorate.orchestrator.catalogue import MAX_SAMPLES
+from quorate.config.catalog import MAX_SAMPLES
+from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.errors import DataError, QuorateError
-from quorate.orchestrator.run import Ledger
 from quorate.orchestrator.types import Question
 
 from ..bank import Bank, BankedAgent, Drawn, Request, grade
@@ -22,7 +22,7 @@ from .cluster import Job, Refusal
 from .slots import Slots
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.catalogue import Catalogue
+    from quorate.config.catalog import Catalog
 
     from ..task import Item, Task
 
@@ -138,7 +138,7 @@ class Worker:
         self._job, self._writer = job, ray.get_actor(writer)
         self._bank = FarBank(self._writer)
         self._opening = asyncio.Lock()
-        self._catalogue: Catalogue | None = None
+        self._catalogue: Catalog | None = None
         self._asker: Asker | None = None
 
     async def ready(self) -> Refusal | None:

@@ -18,10 +18,10 @@ from itertools import count
 from typing import Any
 
 from quorate.agents.agent import Agent
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import CandidateFailed, CandidateFinished, Event
 from quorate.orchestrator.protocols import Sampler
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Question
 
 __all__ = ["SAMPLES", "Paced", "Slots", "Turn", "turn"]
@@ -124,7 +124,7 @@ class Paced(Agent):
         self.name = agent.name
         self._agent, self._slots = agent, slots
 
-    async def sample(self, question: Question, indices: Sequence[int], run: Run) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
         """See `protocols.Sampler`; every finished sample makes room at once."""
         held = await self._slots.take(len(indices))
         try:

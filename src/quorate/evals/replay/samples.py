@@ -20,8 +20,8 @@ from quorate.aggregators.extraction import AnswerExtractor
 from quorate.evals.bank import Drawn
 from quorate.evals.faults import first_fault
 from quorate.evals.runner import Outcome
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.types import Candidate, Frozen
 
 from .reading import Row

@@ -163,7 +163,7 @@ class Fact:
     """One line of how the figures came about."""
 
     group: str
-    """`Task`, `Run`, `Models`, `Versions`, ..."""
+    """`Task`, `RunContext`, `Models`, `Versions`, ..."""
     name: str
     value: str
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import Budget
 from quorate.orchestrator.types import Usage
 
 from .faults import BudgetSpent

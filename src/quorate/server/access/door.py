@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from quorate.orchestrator.halt import Halt
-from quorate.orchestrator.run import Budget, Ledger
+from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 
 from ..observe.observation import observing
 from ..settings import ServerSettings
@@ -39,7 +38,7 @@ class Door:
         )
         self.draining = False
         """The server is about to end; load balancers should look elsewhere."""
-        self.halt = Halt()
+        self.halt = StopSwitch()
         """Ends what still runs with the best answers so far."""
 
     def recognise(self, authorization: str) -> ApiKey:

@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from quorate.orchestrator.catalogue import Catalogue
-from quorate.orchestrator.halt import Halt
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.run import Budget, Ledger
 
 from ..names import Names
 from .door import Door
@@ -31,13 +30,13 @@ class Visitor:
         self._names = names
 
     @property
-    def halt(self) -> Halt:
+    def halt(self) -> StopSwitch:
         """Ends the caller's runs when the server does."""
         return self._door.halt
 
     @property
-    def catalogue(self) -> Catalogue:
-        return self._names.catalogue
+    def catalog(self) -> Catalog:
+        return self._names.catalog
 
     async def resolve(self, name: str, *, n: int | None = None) -> Model:
         """The model of this name; errors as in `Names.resolve`.

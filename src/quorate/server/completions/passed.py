@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from quorate.orchestrator.context import Budget, Ledger, RunContext
 from quorate.orchestrator.protocols import Completing
-from quorate.orchestrator.run import Budget, Ledger, Run
 from quorate.orchestrator.types import Answer
 from quorate.orchestrator.watch import UNWATCHED
 
@@ -83,7 +83,7 @@ class PassedExchange:
     async def _replies(self) -> AsyncGenerator[dict[str, Any], None]:
         """The server's replies; who looks on is told the first text in the end."""
         asking, seen = self._asking, self._asking.observation
-        run = Run(
+        run = RunContext(
             seed=self._request.seed,
             budget=asking.budget,
             ledger=asking.ledger,

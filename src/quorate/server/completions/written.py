@@ -9,7 +9,7 @@ from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
 
-from quorate.orchestrator.run import Ledger
+from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.types import Answer
 
 from ..asking import Asking

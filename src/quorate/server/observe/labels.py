@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
+from quorate.config.recipes import RECIPES, TOGETHER
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.recipes import RECIPES, TOGETHER
 
 __all__ = ["OTHER", "Few", "pipeline_label", "stage_label", "stop_label"]
 
@@ -35,19 +35,19 @@ class Few:
         return value
 
 
-def pipeline_label(catalogue: Catalogue, model: Model) -> str:
+def pipeline_label(catalog: Catalog, model: Model) -> str:
     """The model, configured pipeline or built-in pipeline that a name begins with."""
-    for known, configured in catalogue.pipelines.items():
+    for known, configured in catalog.pipelines.items():
         if configured is model:
             return known
     name = model.name
-    if name in catalogue.models or name in catalogue.pipelines:
+    if name in catalog.models or name in catalog.pipelines:
         return name
     head, _, _ = name.partition("/")
     pipeline, _, _ = head.partition("@")
-    if (sized := re.sub(r"@\d+$", "", name)) in catalogue.pipelines:
+    if (sized := re.sub(r"@\d+$", "", name)) in catalog.pipelines:
         return sized
-    return pipeline if any(pipeline in known for known in (RECIPES, TOGETHER, catalogue.pipelines)) else OTHER
+    return pipeline if any(pipeline in known for known in (RECIPES, TOGETHER, catalog.pipelines)) else OTHER
 
 
 def stage_label(stage: str, thread: str = "") -> str:

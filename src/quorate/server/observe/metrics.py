@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from quorate import __version__
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.events import (
     CandidateCancelled,
     CandidateFailed,
@@ -21,7 +21,7 @@ from quorate.orchestrator.events import (
     Event,
     StoppedEarly,
 )
-from quorate.orchestrator.types import StageUsage
+from quorate.orchestrator.types import NodeUsage
 
 from .labels import Few, stage_label, stop_label
 from .standing import Standing
@@ -43,9 +43,9 @@ ENDED: dict[type[Event], str] = {
 class Metrics:
     """Counters, gauges and histograms, and their text for a scrape."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self.registry = registry = CollectorRegistry()
-        registry.register(Standing(catalogue))
+        registry.register(Standing(catalog))
         self._codes, self._rules, self._stages = Few(), Few(), Few()
 
         def counter(name: str, says: str, *labels: str) -> Counter:
@@ -129,7 +129,7 @@ class Metrics:
         elif isinstance(event, StoppedEarly):
             self._stops.labels(pipeline, self._rules(stop_label(event.reason))).inc()
 
-    def _spent(self, entry: StageUsage) -> None:
+    def _spent(self, entry: NodeUsage) -> None:
         stage, usage = self._stages(stage_label(entry.stage)), entry.usage
         estimated = str(usage.estimated).lower()
         for kind, tokens in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):

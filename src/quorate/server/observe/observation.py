@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.events import CandidateToken, Done, Event, SynthesisToken
+from quorate.orchestrator.events import AnswerToken, CandidateToken, Done, Event
 from quorate.orchestrator.types import Answer, Usage
 from quorate.orchestrator.watch import CallWatch, UpstreamCall, Watch
 
@@ -125,7 +125,7 @@ class Choice(Watch):
         try:
             async with aclosing(stream):
                 async for event in stream:
-                    if isinstance(event, CandidateToken | SynthesisToken):
+                    if isinstance(event, CandidateToken | AnswerToken):
                         index = event.index if isinstance(event, CandidateToken) else ANSWER
                         if index not in first:
                             first[index] = now()

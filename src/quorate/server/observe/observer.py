@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import start_http_server
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.protocols import Model
 
@@ -38,17 +38,17 @@ class Observer:
     """The sinks of one server.
 
     Args:
-        catalogue: names that metrics may know.
+        catalog: names that metrics may know.
         settings: what is told, and where to.
 
     Raises:
         BadInput: something that is wanted cannot be had.
     """
 
-    def __init__(self, catalogue: Catalogue, settings: ObserveSettings) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, settings: ObserveSettings) -> None:
+        self._catalogue = catalog
         self._settings = settings
-        self.metrics = Metrics(catalogue) if settings.metrics else None
+        self.metrics = Metrics(catalog) if settings.metrics else None
         self._spans = _spans(settings.otel, os.environ)
         self._port: WSGIServer | None = None
         self._recorder: Recorder | None = None

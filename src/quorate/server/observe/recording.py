@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.traces import TraceStore
+from quorate.storage.traces import TraceStore
 
 from .observation import Observation
 from .tracing import trace_of

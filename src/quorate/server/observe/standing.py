@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from quorate.orchestrator.catalogue import Catalogue
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
 
 __all__ = ["Standing"]
@@ -17,10 +17,10 @@ STATES = ("closed", "half_open", "open")
 
 
 class Standing(Collector):
-    """Reads what the catalogue's agents know of themselves; nothing is counted twice."""
+    """Reads what the catalog's agents know of themselves; nothing is counted twice."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalogue = catalog
 
     def describe(self) -> list[Metric]:
         """Names alone, so that nothing is loaded to register."""

@@ -17,8 +17,8 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.traces import Moment, Trace, TracedCall, TracedChoice
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Ensembling, Failure
+from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice
 
 from .observation import ANSWER, Choice, Observation, ObservedCall
 
@@ -151,7 +151,7 @@ class _Hidden:
     def answer(self, answer: Answer | None) -> Answer | None:
         if answer is None:
             return None
-        return answer.with_(
+        return answer.replace(
             text="",
             reasoning=None,
             tool_calls=(),

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from quorate.orchestrator.run import Ledger
+from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.types import Answer
 
 from ..access.visitor import Visitor

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from quorate.aggregators.learned.selector import Abstention, Learned, SelectorVote
 from quorate.aggregators.learned.selector.learned import Term
+from quorate.config.recipes import RECIPES, Parts
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError
-from quorate.orchestrator.protocols import Aggregator, Tallier
-from quorate.orchestrator.recipes import RECIPES, Parts
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Question
 from tests.aggregators.helpers import Exact, aggregated, failed
 from tests.orchestrator.fakes import Texts
@@ -62,7 +62,7 @@ async def test_the_order_of_the_candidates_does_not_matter(
     shuffled = list(candidates)
     shuffler.shuffle(shuffled)
     first, second = await aggregated(vote(), candidates), await aggregated(vote(), shuffled)
-    assert first.with_(candidates=()) == second.with_(candidates=())
+    assert first.replace(candidates=()) == second.replace(candidates=())
 
 
 async def test_models_it_has_never_seen_leave_the_vote() -> None:
@@ -138,7 +138,7 @@ async def test_all_abstaining_and_all_failed_are_as_in_the_vote() -> None:
 async def test_while_samples_come_votes_are_counted() -> None:
     """So stopping rules work with it."""
     assert isinstance(vote(), Aggregator)
-    assert isinstance(vote(), Tallier)
+    assert isinstance(vote(), VoteCounter)
     tally = await vote().tally([said(0, "1", "able"), said(1, "2", "weak"), said(2, "2", "weak")])
     assert [(c.answer, c.weight) for c in tally] == [("2", 2.0), ("1", 1.0)]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from quorate.aggregators.vote import MajorityVote
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence
 from quorate.orchestrator.types import CandidateSet
 
-from ...vote import MajorityVote
 from .features import features_of
 from .view import View
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import fsum, log
 
+from quorate.aggregators.confidence.measures import MeanLogprob
+from quorate.aggregators.equivalence.keys import key_of
+from quorate.aggregators.extraction import Boxed, Hashes, Phrase
 from quorate.orchestrator.types import Candidate
 
-from ...confidence.measures import MeanLogprob
-from ...equivalence.keys import key_of
-from ...extraction import Boxed, Hashes, Phrase
 from .view import View
 
 __all__ = ["FAMILIES", "MODEL", "Family", "Feature", "features_of"]

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from quorate.aggregators.vote import MajorityVote
+from quorate.aggregators.votes.ballot import Ballot, Weights
+from quorate.aggregators.votes.live import RuleVote
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
-from quorate.orchestrator.run import Run
 from quorate.orchestrator.types import Candidate, Degradation, Question
 
-from ...vote import MajorityVote
-from ...votes.ballot import Ballot, Weights
-from ...votes.live import RuleVote
 from .features import FAMILIES
 from .learned import Learned
 from .view import View
@@ -83,7 +83,7 @@ class SelectorVote(MajorityVote):
             )
 
     async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: Run
+        self, question: Question, candidates: Sequence[Candidate], run: RunContext
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; one `Done`.
 
@@ -105,7 +105,7 @@ class SelectorVote(MajorityVote):
             async for event in events:
                 yield self._noted(event, view, reason, run) if isinstance(event, Done) else event
 
-    async def _scores(self, question: Question, candidates: Sequence[Candidate], run: Run) -> list[float | None]:
+    async def _scores(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> list[float | None]:
         """The verifier's, where it is needed; None for those it fails on."""
         if self.verifier is None or "reward" not in self.learned.families:
             return []
@@ -140,7 +140,7 @@ class SelectorVote(MajorityVote):
         known = self.learned.models
         return [source for source in view.sources if known and source not in known]
 
-    def _noted(self, event: Done, view: View, reason: str | None, run: Run) -> Done:
+    def _noted(self, event: Done, view: View, reason: str | None, run: RunContext) -> Done:
         """The answer with what is to be said of it."""
         answer, where = event.answer, f"{run.stage}: {self.name}"
         notes = list(answer.degraded)
@@ -154,8 +154,8 @@ class SelectorVote(MajorityVote):
         if limit and answer.tally and not reason and answer.tally[0].weight <= limit.threshold:
             detail = f"right with probability {answer.tally[0].weight:.3f}, and {limit.threshold:.3f} is the threshold"
             notes.append(Degradation(code="unsure", where=where, detail=detail))
-            answer = answer.with_(answer=None)
-        return Done(answer=answer.with_(degraded=tuple(notes)))
+            answer = answer.replace(answer=None)
+        return Done(answer=answer.replace(degraded=tuple(notes)))
 
     async def aclose(self) -> None:
         """Closes the verifier, and what the vote has open."""

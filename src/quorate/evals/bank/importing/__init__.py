@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from quorate.evals.replay.lines import lines_of
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.traces import is_store
+from quorate.storage.traces import is_store
 
-from ...replay.lines import lines_of
 from ..absorbing import Absorbed, Incoming, absorb
 from ..bank import Bank
 from ..store import bank_file
@@ -107,8 +107,8 @@ def _bank(bank: Bank, path: Path) -> Absorbed:
 async def _folder(bank: Bank, path: Path, hints: Hints) -> Absorbed:
     if hints.task is None and hints.data is None:
         return await import_folder(bank, path, seed=hints.seed)
-    from ...registry import find_task
-    from ...task import Selection
+    from quorate.evals.registry import find_task
+    from quorate.evals.task import Selection
 
     task = find_task(hints.task, hints.data)
     if hints.limit is None and hints.data is None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from quorate.evals.outcome import Outcome
+from quorate.evals.replay.lines import Line, lines_of
 from quorate.orchestrator.errors import DataError, MissingExtra
 
-from ...outcome import Outcome
-from ...replay.lines import Line, lines_of
 from ..absorbing import Incoming
 from ..bank import Bank
 from ..rows import flat_rows, incoming_of

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
+from quorate.evals.faults import first_fault
+from quorate.evals.outcome import Outcome
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import derive_seed
-from quorate.orchestrator.types import Frozen, Question, Sampling
+from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
-from ...faults import first_fault
-from ...outcome import Outcome
 from ..absorbing import Absorbed, Incoming, absorb
 from ..bank import Bank
 from ..grading import grade
 from ..values import BankedAgent, BankedItem, Drawn
 
 if TYPE_CHECKING:
-    from ...task import Item, Task
+    from quorate.evals.task import Item, Task
 
 __all__ = ["import_folder", "is_folder"]
 
@@ -90,7 +90,7 @@ def _incoming(path: Path, items: Sequence[BankedItem], seed: int | None) -> Iter
         agent = agents.setdefault(drawn.agent, BankedAgent.of(drawn.agent))
         same = item is not None and item.question.key == drawn.question
         # The settings themselves cannot be had from the hash; it keeps them apart.
-        sampling = item.question.sampling if item and same else Sampling(extra={"settings": drawn.question})
+        sampling = item.question.sampling if item and same else SamplingParams(extra={"settings": drawn.question})
         yield Incoming(
             agent=agent,
             candidate=drawn.candidate,

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError, MissingExtra
-from quorate.orchestrator.run import derive_seed
-from quorate.orchestrator.types import Candidate, FinishReason, Message, Question, Sampling, Usage
+from quorate.orchestrator.types import Candidate, FinishReason, Message, Question, SamplingParams, Usage
 
 from ..absorbing import Incoming
 from ..values import BankedAgent, BankedItem
@@ -171,10 +171,10 @@ def _right(value: Any) -> bool | None:
     return value == 1 if isinstance(value, bool | int | float) else None
 
 
-def _sampling(config: Mapping[str, Any]) -> Sampling:
+def _sampling(config: Mapping[str, Any]) -> SamplingParams:
     names = ("temperature", "top_p", "top_k", "max_tokens")
     given = {name: config[name] for name in names if config.get(name) is not None}
-    return Sampling(**given, stop=tuple(config.get("stop_seqs") or ()))
+    return SamplingParams(**given, stop=tuple(config.get("stop_seqs") or ()))
 
 
 def _plain(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:

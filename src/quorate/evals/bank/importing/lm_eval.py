@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from quorate.aggregators.extraction import AnswerExtractor
+from quorate.evals.replay.lines import Line, lines_of
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import derive_seed
-from quorate.orchestrator.types import Candidate, Message, Question, Sampling
+from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
 
-from ...replay.lines import Line, lines_of
 from ..absorbing import Incoming
 from ..values import BankedAgent, BankedItem
 
@@ -95,7 +95,7 @@ def _texts(line: Line) -> list[str]:
     return [text for text in responses if isinstance(text, str)]
 
 
-def _arguments(line: Line) -> tuple[Question, Sampling]:
+def _arguments(line: Line) -> tuple[Question, SamplingParams]:
     given = line.data.get("arguments")
     first: Any = None
     if isinstance(given, list) and given:
@@ -120,12 +120,12 @@ def _question(prompt: str) -> Question:
     return Question.of(prompt)
 
 
-def _sampling(settings: Mapping[str, Any]) -> Sampling:
+def _sampling(settings: Mapping[str, Any]) -> SamplingParams:
     stop = settings.get("until") or ()
     drawn = settings.get("do_sample", True)
     temperature = settings.get("temperature")
     most = settings.get("max_gen_toks", settings.get("max_tokens"))
-    return Sampling(
+    return SamplingParams(
         temperature=float(temperature) if isinstance(temperature, int | float) else None if drawn else 0.0,
         top_p=p if isinstance(p := settings.get("top_p"), float) and 0 < p <= 1 else None,
         max_tokens=most if isinstance(most, int) and most > 0 else None,

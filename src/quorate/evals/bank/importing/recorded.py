@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quorate.orchestrator.run import derive_seed
+from quorate.evals.replay.lines import Line, lines_of
+from quorate.evals.replay.reading import Row, answer_files, rows_of
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.types import Candidate, Question, Usage
 
-from ...replay.lines import Line, lines_of
-from ...replay.reading import Row, answer_files, rows_of
 from ..absorbing import Incoming
 from ..recorded import OF_QUESTION, RECORDED
 from ..store import Store

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.run import derive_seed
-from quorate.orchestrator.traces import Trace, TraceStore
+from quorate.storage.traces import Trace, TraceStore
 
 from ..absorbing import Incoming
 from ..values import BankedAgent, BankedItem

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from quorate.evals.task import Item, Selection, Source, Task, content_hash
+from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.run import derive_seed
 from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt, PromptError
 

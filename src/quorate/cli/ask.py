@@ -1,0 +1,104 @@
+"""`quorate ask`: one question, its samples, tally and answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.checkpoints import Checkpoints
+from quorate.orchestrator.context import Budget, RunContext
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.events import Done
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.types import Answer, Question, SamplingParams
+
+from .options import ConfigFile, Json, Pipeline, Seed, Upstream, catalogue_of, print_json
+from .show import Watcher, answer_json, print_answer
+
+__all__ = ["ask"]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
+    pipeline: Pipeline = None,
+    upstream: Upstream = None,
+    config: ConfigFile = None,
+    seed: Seed = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="The models' own default if not given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of one sample.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Of the whole run, prompts included.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(min=0, help="Best answer so far when they are over.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep finished stages here; asked again, go on after them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask one question and print the answer that the samples agree on."""
+    text = sys.stdin.read() if question == "-" else question
+    sampling = SamplingParams(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    asked = Question.of(text).model_copy(update={"sampling": sampling})
+    budget = Budget(tokens=budget_tokens, seconds=_positive(budget_seconds))
+    answer = asyncio.run(_asked(asked, pipeline, upstream, config, budget, checkpoint, quiet=as_json))
+    if as_json:
+        print_json(answer_json(answer))
+    else:
+        print_answer(answer)
+
+
+def _positive(seconds: float | None) -> float | None:
+    if seconds == 0:
+        raise BadInput("--budget-seconds must be above 0")
+    return seconds
+
+
+def default_pipeline(catalog: Catalog) -> str:
+    """The first configured pipeline, else a majority vote over the first model."""
+    return next(iter(catalog.pipelines), "majority@16")
+
+
+async def _asked(
+    question: Question,
+    pipeline: str | None,
+    upstream: str | None,
+    config: Path | None,
+    budget: Budget,
+    checkpoint: Path | None,
+    *,
+    quiet: bool,
+) -> Answer:
+    catalog = await catalogue_of(upstream, config)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(catalog.aclose)
+        model = catalog.resolve(default_pipeline(catalog) if pipeline is None else pipeline)
+        kept = await stack.enter_async_context(Checkpoints(checkpoint)) if checkpoint else None
+        run = RunContext(seed=question.sampling.seed, budget=budget, checkpoints=kept, live=False)
+        return await extracted(await _watched(model, question, run, quiet=quiet))
+
+
+async def _watched(model: Model, question: Question, run: RunContext, *, quiet: bool) -> Answer:
+    with Watcher(model.name, quiet=quiet) as watcher:
+        async with aclosing(model.stream(question, run)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    return event.answer
+                watcher.note(event)
+    raise AssertionError(f"{model.name} ended without Done")
+
+
+async def extracted(answer: Answer) -> Answer:
+    """A single model's answer with what its text says, as a vote would read it; its candidates too."""
+    if answer.answer is not None:
+        return answer
+    from quorate.aggregators import AnswerExtractor
+
+    extract = AnswerExtractor().extract
+    candidates = tuple(
+        c.model_copy(update={"answer": extract(c.text)}) if c.ok and c.answer is None else c for c in answer.candidates
+    )
+    return answer.replace(answer=extract(answer.text), candidates=candidates)

@@ -1,0 +1,223 @@
+"""`quorate eval compare`: systems of one or several folders in pairs at equal tokens, ranked over tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from quorate.orchestrator.errors import BadInput
+
+from .options import Json, print_json
+from .show import wide_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from quorate.evals.metrics import Comparisons, System, SystemPair
+    from quorate.evals.ranking import Ranking
+
+__all__ = ["compare"]
+
+
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders of `quorate eval run --out` or `eval bank import`, or answers."),
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Compare with this system only, not all pairs.")
+    ] = None,
+    as_run: Annotated[
+        bool, typer.Option("--as-run", help="Compare at what each took instead of at equal tokens.")
+    ] = False,
+    systems: Annotated[
+        list[str] | None, typer.Option("--system", metavar="NAME", help="Only these systems; may be repeated.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    seed: Annotated[int, typer.Option(help="Chooses subsets and resamples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare systems at equal tokens: paired tests by family of questions, Holm-corrected, ranked over tasks."""
+    from quorate.evals.metrics import compare_systems
+
+    for folder in folders:
+        if not folder.exists():
+            raise BadInput(f"{folder}: there is no such folder; `quorate eval run --out DIR` makes one")
+    found = asyncio.run(_gathered(folders, task, seed))
+    chosen = {name: kept for name, some in found.items() if (kept := _chosen(some, systems))}
+    if not chosen:
+        raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
+    compared = {
+        name: compare_systems(
+            some,
+            equal_tokens=not as_run,
+            baseline=baseline if baseline in _names({name: some}) or len(chosen) == 1 else None,
+            seed=seed,
+        )
+        for name, some in chosen.items()
+    }
+    if baseline is not None and baseline not in _names(chosen):
+        raise BadInput(f"--baseline {baseline}: no system has this name; there are: {', '.join(_names(chosen))}")
+    rankings = _rankings(chosen, seed)
+    if as_json:
+        tasks = [{"task": name, **one.as_json()} for name, one in compared.items()]
+        print_json({"tasks": tasks, "rankings": [ranking.as_json() for ranking in rankings]})
+        return
+    console = wide_console()
+    for name, one in compared.items():
+        _print(console, name, one)
+    if rankings:
+        _print_rankings(console, rankings)
+
+
+async def _gathered(folders: Sequence[Path], task: str | None, seed: int) -> dict[str, list[System]]:
+    """The systems of every task; those of one name in several folders are told apart by the folder.
+
+    Raises:
+        BadInput: no folder has the task.
+    """
+    per_folder = {folder: await _read(folder, task, seed) for folder in dict.fromkeys(folders)}
+    names = [folder.name for folder in per_folder]
+    found: dict[str, list[tuple[str, System]]] = {}
+    for folder, tasks in per_folder.items():
+        label = folder.name if names.count(folder.name) == 1 else str(folder)
+        for name, some in tasks.items():
+            found.setdefault(name, []).extend((label, system) for system in some)
+    if not found:
+        what = f"task {task!r}" if task else "answers or samples"
+        raise BadInput(f"{', '.join(map(str, folders))}: no {what} to compare")
+    return {name: _told_apart(pairs) for name, pairs in found.items()}
+
+
+def _told_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
+    from dataclasses import replace
+
+    names = [system.name for _, system in pairs]
+    return [replace(s, name=f"{s.name} [{label}]") if names.count(s.name) > 1 else s for label, s in pairs]
+
+
+async def _read(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
+    from quorate.evals.bank import Bank
+    from quorate.evals.metrics import recorded_systems, systems
+    from quorate.evals.replay import read_bank
+
+    if not _is_bank(folder):
+        bank = await read_bank(folder)
+        return {bank.name: recorded_systems(bank, seed=seed)} if task in (None, bank.name) else {}
+    made: dict[str, list[System]] = {}
+    with Bank(folder, create=False) as opened:
+        outcomes: dict[str, dict[str, list[Any]]] = {}
+        for run in sorted(opened.runs(), key=lambda run: run.id):
+            latest: dict[str, list[Any]] = {}
+            for outcome in opened.outcomes(run.id):
+                latest.setdefault(outcome.pipeline, []).append(outcome)
+            outcomes.setdefault(run.task, {}).update(latest)
+        for name in opened.tasks():
+            if task not in (None, name):
+                continue
+            records = await opened.records(name)
+            asked = [outcome for some in outcomes.get(name, {}).values() for outcome in some]
+            made[name] = systems(asked, records, seed=seed) if asked else recorded_systems(records, seed=seed)
+    return made
+
+
+def _is_bank(folder: Path) -> bool:
+    from quorate.evals.bank import bank_file
+
+    return bank_file(folder).is_file()
+
+
+def _names(tasks: dict[str, list[System]]) -> list[str]:
+    return list(dict.fromkeys(system.name for some in tasks.values() for system in some))
+
+
+def _chosen(some: Sequence[System], wanted: Sequence[str] | None) -> list[System]:
+    return [system for system in some if not wanted or system.name in wanted]
+
+
+def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:
+    """By every method, where there is something to rank over."""
+    from quorate.evals.metrics import resampled_scores, task_scores
+    from quorate.evals.ranking import METHODS, rank
+
+    if len(tasks) < 2 or len(_names(tasks)) < 2:
+        return []
+    again = resampled_scores(tasks, seed=seed)
+    return [rank(task_scores(tasks), method, replicates=again, seed=seed) for method in METHODS]
+
+
+def _print(console: Console, name: str, found: Comparisons) -> None:
+    console.print(f"{name}: {found.questions:,} questions", markup=False, style="bold")
+    table = _table("system", "accuracy", "95 % interval", "tokens", "questions", "")
+    for s in found.systems:
+        tokens = "" if s.tokens is None else f"{s.tokens:,.0f}"
+        interval = f"{s.accuracy.low:.3f} to {s.accuracy.high:.3f}"
+        front = "on the front" if s.front else ""
+        table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, tokens, f"{s.questions:,}", front)
+    console.print(table)
+    if found.pairs:
+        table = _table("difference", "at tokens", "accuracy", "95 % interval", "p", "p Holm", "detectable", "as run")
+        for pair in found.pairs:
+            table.add_row(*map(escape, _row(pair)))
+        console.print(table)
+        _explain(console, found)
+    for note in found.notes:
+        console.print(f"! {note}", markup=False, style="yellow")
+
+
+def _row(pair: SystemPair) -> list[str]:
+    paired = pair.paired
+    return [
+        f"{pair.a} - {pair.b}",
+        "as run" if pair.budget is None else f"{pair.budget:,.0f}",
+        f"{paired.difference:+.3f}",
+        f"{paired.low:+.3f} to {paired.high:+.3f}",
+        f"{paired.p:.2g}",
+        f"{pair.p_holm:.2g}",
+        "none" if pair.detectable.gain is None else f"{pair.detectable.gain:.3f}",
+        f"{pair.as_run:+.3f}",
+    ]
+
+
+def _explain(console: Console, found: Comparisons) -> None:
+    for pair in found.pairs:
+        if pair.scaled is not None:
+            line = f"{pair.a} - {pair.b}: {pair.scaled} with {pair.samples:.1f} samples, from its scaling curve"
+            console.print(line, markup=False, style="dim")
+        elif pair.note and pair.note != "as they ran":
+            console.print(f"{pair.a} - {pair.b}: {pair.note}", markup=False, style="yellow")
+    units = {pair.paired.families for pair in found.pairs}
+    console.print(
+        f"p: {' and '.join(sorted({_TESTS[p.paired.test] for p in found.pairs}))}; over {max(units)} independent "
+        "families or questions; detectable: the gain that this evaluation shows with a power of 0.8",
+        markup=False,
+        style="dim",
+    )
+
+
+_TESTS = {"mcnemar": "McNemar's exact test", "exchange": "exchange of the two in whole families"}
+
+
+def _print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
+    console.print(f"Ranks over {rankings[0].tasks} tasks, with 95 % intervals over questions", style="bold")
+    table = _table("system", *(ranking.method for ranking in rankings))
+    for system in [row.system for row in rankings[-1].systems]:
+        cells = []
+        for ranking in rankings:
+            row = next(r for r in ranking.systems if r.system == system)
+            cells.append(f"{row.rank:g} ({row.low:g} to {row.high:g})")
+        table.add_row(escape(system), *cells)
+    console.print(table)
+
+
+def _table(*head: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for position, name in enumerate(head):
+        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
+    return table

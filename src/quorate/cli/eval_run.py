@@ -1,0 +1,237 @@
+"""`quorate eval run`: pipelines compared on the same questions.
+
+Exit codes: 0 done, 2 an error, 3 a budget ended the run before its last question, 130 Ctrl-C. What
+was sampled is kept in every case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack, redirect_stdout
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.context import Budget
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.types import SamplingParams
+
+from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .progress import Watch
+from .show import wide_console
+
+if TYPE_CHECKING:
+    from quorate.config.file import Config
+    from quorate.evals.ranking import Ranking
+    from quorate.evals.report import EvalResult
+
+__all__ = ["BUDGET_ENDED", "run"]
+
+BUDGET_ENDED = 3
+"""Exit code of a run that its budget ended."""
+PATIENCE = 7200.0
+"""Seconds that one request may take by default: many long samples wait in a server that is kept full."""
+DEFAULT_TASK = "stories"
+
+
+class EngineName(StrEnum):
+    """Where pipelines are asked."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def run(
+    pipeline: Annotated[
+        list[str],
+        typer.Option("--pipeline", "-p", metavar="NAME", help="A model or PIPELINE[@N]/MODEL; give it several times."),
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="See `quorate eval tasks`; several times for several tasks and a ranking."),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help="easy, medium or hard, for tasks that have tiers.")] = None,
+    split: Annotated[str | None, typer.Option(help="test (the default) to report, train to learn from.")] = None,
+    limit: Annotated[int, typer.Option(help="How many questions.")] = 100,
+    seed: Annotated[int, typer.Option(help="Chooses the questions and the sampling.")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Local questions instead of the task's own source.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of the hub's data set; the newest if not given.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A Jinja file in place of the task's prompt.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep samples and results; run again, only missing samples are drawn."),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="The models' own default if not given.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="The models' own default if not given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of one sample.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Samples in flight; 256 if not given.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds of one request to --upstream.")] = PATIENCE,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Prompt and generated tokens of the whole run.")
+    ] = None,
+    budget_money: Annotated[float | None, typer.Option(help="In the currency of the configured prices.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Of the whole run.")] = None,
+    engine: Annotated[EngineName, typer.Option(help="local, or ray for a cluster.")] = EngineName.LOCAL,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running cluster, or auto; else one is started here.")
+    ] = None,
+    ray_workers: Annotated[int | None, typer.Option(min=1, help="One a machine if not given.")] = None,
+    ray_gpus: Annotated[float, typer.Option(min=0, help="Of each worker, for models in its process.")] = 0.0,
+    upstream: Upstream = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every pipeline the same questions, samples shared, and compare them with intervals."""
+    if engine is EngineName.LOCAL and (ray_address or ray_workers or ray_gpus):
+        raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
+    asked: dict[str, Any] = {
+        "pipelines": pipeline,
+        "limit": limit,
+        "seed": seed,
+        "tier": tier,
+        "split": split,
+        "out": out,
+        "sampling": SamplingParams(temperature=temperature, top_p=_share(top_p), max_tokens=max_tokens),
+        "concurrency": concurrency,
+        "budget": _budget(budget_tokens, budget_money, budget_seconds),
+    }
+    opens = partial(_opened, upstream, _loaded(upstream, config), timeout, concurrency)
+    if engine is EngineName.RAY:
+        from quorate.evals.engines import Cluster
+
+        asked["cluster"] = Cluster(opens, address=ray_address, workers=ray_workers, gpus=ray_gpus)
+    several = bool(task and len(task) > 1)
+    if several and (data or revision or prompt):
+        raise BadInput("--data, --revision and --prompt belong to one task: run several tasks one by one with them")
+    if several:
+        asked |= {"tasks": task}
+    else:
+        name = task[0] if task else (None if data else DEFAULT_TASK)
+        asked |= {"task": name, "data": data, "revision": revision, "prompt": prompt}
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
+        results = asyncio.run(_results(opens, asked, quiet=as_json))
+    _told(results, several=several, seed=seed, as_json=as_json)
+    if not all(result.complete for result in results) or len(results) < len(task or [""]):
+        raise typer.Exit(BUDGET_ENDED)
+
+
+def _budget(tokens: int | None, money: float | None, seconds: float | None) -> Budget:
+    for name, value in (("money", money), ("seconds", seconds)):
+        if value is not None and not value > 0:
+            raise BadInput(f"--budget-{name} {value:g}: a budget is above 0")
+    return Budget(tokens=tokens, money=money, seconds=seconds)
+
+
+def _share(top_p: float | None) -> float | None:
+    if top_p is not None and not 0 < top_p <= 1:
+        raise BadInput(f"--top-p {top_p:g}: lies above 0 and is at most 1")
+    return top_p
+
+
+def _loaded(upstream: str | None, config: Path | None) -> Config | None:
+    """The configuration, read here so that it travels to other machines."""
+    if upstream is not None and config is not None:
+        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
+    if config is None:
+        return None
+    from quorate.config.file import load_config
+
+    return load_config(config)
+
+
+async def _opened(upstream: str | None, config: Config | None, timeout: float, in_flight: int | None) -> Catalog:
+    """The models, with an upstream's bounds out of the way of the run's own."""
+    if config is not None:
+        return config.catalog()
+    if upstream is None:
+        return await catalogue_of(None, None)
+    from quorate.agents.endpoint import Timeouts
+    from quorate.evals.engines import SAMPLES
+
+    patience = Timeouts(first_byte=timeout, total=timeout)
+    return await catalogue_of(upstream, None, timeouts=patience, concurrency=in_flight or SAMPLES)
+
+
+async def _results(opens: partial[Any], asked: dict[str, Any], *, quiet: bool) -> list[EvalResult]:
+    from quorate.evals.run import run_eval, run_evals
+
+    async with AsyncExitStack() as stack:
+        catalog = await opens()
+        stack.push_async_callback(catalog.aclose)
+        watch = stack.enter_context(Watch(quiet=quiet))
+        if "tasks" in asked:
+            return await run_evals(catalog, **asked, on_progress=watch.note)
+        return [await run_eval(catalog, **asked, on_progress=watch.note)]
+
+
+def _told(results: list[EvalResult], *, several: bool, seed: int, as_json: bool) -> None:
+    """The results on standard output; of several tasks with a ranking of the pipelines."""
+    rankings = _rankings(results, seed) if len(results) > 1 else []
+    if as_json and not several:
+        print_json(results[0].as_json())
+    elif as_json:
+        print_json({"tasks": [r.as_json() for r in results], "rankings": [r.as_json() for r in rankings]})
+    else:
+        console = wide_console()
+        for result in results:
+            _print(console, result)
+        if rankings:
+            _print_rankings(console, rankings)
+
+
+def _rankings(results: list[EvalResult], seed: int) -> list[Ranking]:
+    """The pipelines' accuracies over the tasks, by every method."""
+    from quorate.evals.ranking import METHODS, rank
+
+    scores = {result.task: {p.name: p.accuracy.value for p in result.pipelines} for result in results}
+    return [rank(scores, method, seed=seed) for method in METHODS]
+
+
+def _print(console: Console, result: EvalResult) -> None:
+    from quorate.evals.report import TOGETHER, tables, written_together
+
+    tier = f", tier {result.tier}" if result.tier else ""
+    cut = "" if result.complete else " (ended before the last question)"
+    head = f"{result.task}{tier}: {result.questions} questions, seed {result.seed}{cut}"
+    console.print(head, markup=False, style="bold")
+    for columns, rows in tables(result):
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for position, name in enumerate(columns):
+            table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    console.print("tokens: generated, mean per question, as if alone; spent: really drawn in this run", style="dim")
+    if written_together(result):
+        console.print(TOGETHER, markup=False, style="dim")
+    at_odds = [c for c in result.comparisons if c.at_odds]
+    for note in (
+        *result.notes,
+        *(f"{p.name}: {p.errors} failed; the first: {p.error}" for p in result.pipelines if p.error),
+        *(f"{c.a} - {c.b}: interval and p are at odds, as few families make them; trust p" for c in at_odds),
+    ):
+        console.print(f"! {note}", markup=False, style="yellow")
+
+
+def _print_rankings(console: Console, rankings: list[Ranking]) -> None:
+    console.print(f"Ranks over {rankings[0].tasks} tasks by accuracy (95 % over resampled tasks)", style="bold")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("pipeline")
+    for ranking in rankings:
+        table.add_column(ranking.method, justify="right")
+    for name in (row.system for row in rankings[-1].systems):
+        found = [next(row for row in ranking.systems if row.system == name) for ranking in rankings]
+        table.add_row(escape(name), *(f"{row.rank:g} ({row.low:g} to {row.high:g})" for row in found))
+    console.print(table)

@@ -1,0 +1,93 @@
+"""What several commands share: where models come from, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.protocols import Model
+
+__all__ = ["ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "catalogue_of", "print_json"]
+
+Upstream = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="An OpenAI-compatible server (with or without /v1) whose models are used; its key is read from "
+        "QUORATE_UPSTREAM_KEY or OPENAI_API_KEY.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A quorate.yaml with models and pipelines.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the run reproducible.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        metavar="NAME",
+        help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; see `quorate models`.",
+    ),
+]
+
+
+async def catalogue_of(
+    upstream: str | None, config: Path | None, *, tolerant: bool = False, **settings: Any
+) -> Catalog:
+    """The models to work with: an upstream's, a file's, or the embedded ones.
+
+    Args:
+        tolerant: go on with no models while the upstream cannot be reached; `refresh` finds them later.
+        settings: of the upstream's endpoints (`agents.Endpoint`).
+
+    Raises:
+        BadInput: both an upstream and a file were given.
+        UpstreamError: the upstream does not tell its models.
+    """
+    if upstream is not None and config:
+        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
+    if config:
+        from quorate.config.file import load_config
+
+        return load_config(config).catalog()
+    return _embedded() if upstream is None else await _discovered(upstream, tolerant, settings)
+
+
+async def _discovered(upstream: str, tolerant: bool, settings: dict[str, Any]) -> Catalog:
+    from quorate.agents.endpoint import Endpoint, discover
+    from quorate.orchestrator.errors import UpstreamError
+
+    key = os.environ.get("QUORATE_UPSTREAM_KEY") or os.environ.get("OPENAI_API_KEY")
+
+    async def found() -> list[Model]:
+        # The list is asked for with its own short patience, whatever the settings of samples.
+        listed = await discover(upstream, api_key=key)
+        return [Endpoint(one.model, base_url=upstream, api_key=key, **settings) for one in listed]
+
+    catalog = Catalog(discover=found)
+    try:
+        await catalog.refresh()
+    except UpstreamError as error:
+        if not tolerant:
+            raise
+        typer.echo(f"warning: {error}; looking again when asked", err=True)
+    return catalog
+
+
+def _embedded() -> Catalog:
+    from quorate.agents.embedded import Embedded, embedded_models
+
+    return Catalog({name: Embedded(name) for name in embedded_models()})
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

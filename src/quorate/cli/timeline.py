@@ -1,0 +1,206 @@
+"""A trace as people read it: what began when, took how long, cost what and led to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quorate.orchestrator.types import Candidate, Usage
+from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice
+
+__all__ = ["print_trace"]
+
+BAR = 32
+"""Columns of the time line."""
+SHOWN = 60
+"""Characters of a text in the time line."""
+ENDS = ("candidate_finished", "candidate_failed", "candidate_cancelled")
+
+
+class Row(NamedTuple):
+    """One line: a stage, a candidate, a call or a remark."""
+
+    depth: int
+    label: str
+    start: float
+    end: float | None
+    """None for what takes no time."""
+    tokens: str = ""
+    note: str = ""
+    style: str = ""
+
+
+def print_trace(console: Console, trace: Trace) -> None:
+    """The request's facts, its time line, and what came of it."""
+    began = datetime.fromtimestamp(trace.began, UTC)
+    asked = f"{trace.model or 'no model'}{f' for {trace.key}' if trace.key else ''}"
+    console.print(f"[bold]{escape(trace.id)}[/]  {escape(asked)}  {began:%Y-%m-%d %H:%M:%S} UTC")
+    first = "" if trace.first_byte is None else f", first byte after {trace.first_byte:.3f} s"
+    queued = f", of which queued {trace.queued:.3f} s" if trace.queued and trace.queued >= 0.0005 else ""
+    console.print(f"{trace.route}  {_status(trace)}  {trace.seconds:.3f} s{queued}{first}  {_spent(trace.usage)}")
+    if trace.question is not None:
+        console.print(f"question: {escape(_short(trace.question.text, 4 * SHOWN))}")
+    table = Table("", "from", "", "seconds", "tokens", "", box=None, pad_edge=False, header_style="dim")
+    for place, choice in enumerate(trace.choices):
+        if len(trace.choices) > 1:
+            table.add_row(f"[bold]choice {place}[/]")
+        for row in _Line(trace, choice).rows():
+            table.add_row(*_cells(row, trace.seconds))
+    console.print(table)
+    for choice in trace.choices:
+        _print_end(console, choice)
+    console.print()
+
+
+def _print_end(console: Console, choice: TracedChoice) -> None:
+    if choice.error is not None:
+        console.print(f"[red]error: {escape(choice.error.code)}[/] {escape(choice.error.message)}")
+    answer = choice.answer
+    if answer is None:
+        return
+    votes = ", ".join(f"{cluster.answer} x{cluster.votes}" for cluster in answer.tally)
+    told = [f"votes: {votes}"] if votes else []
+    told += [f"stopped: {answer.stopped}", *([f"route: {answer.route}"] if answer.route else [])]
+    console.print(escape("; ".join(told)))
+    for each in answer.degraded:
+        detail = f": {each.detail}" if each.detail else ""
+        console.print(f"[yellow]! {escape(f'{each.code}: {each.where}{detail}')}[/]")
+    if answer.text or answer.answer:
+        said = answer.text.strip() if answer.answer is None else answer.answer
+        console.print(f"[bold]answer: {escape(_short(said, 4 * SHOWN))}[/]")
+
+
+@dataclass
+class _Line:
+    """The time line of one choice."""
+
+    trace: Trace
+    choice: TracedChoice
+    calls: dict[tuple[str, str], list[TracedCall]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for call in self.choice.calls:
+            self.calls.setdefault((call.thread, call.stage), []).append(call)
+
+    def rows(self) -> Iterator[Row]:
+        yield from self._thread("", 0)
+
+    def _thread(self, thread: str, depth: int) -> Iterator[Row]:
+        """The stages of one pipeline, one after another, with what lies inside them."""
+        stages = [m for m in self.choice.moments if m.what == "stage" and m.thread == thread]
+        for place, stage in enumerate(stages):
+            following = next((later.at for later in stages[place + 1 :] if "/" not in later.text), None)
+            end = self._end(thread, stage, following)
+            level = depth + stage.text.count("/")
+            yield Row(level, stage.text, stage.at, end, style="bold")
+            yield from self._inside(thread, stage, end, level + 1)
+
+    def _inside(self, thread: str, stage: Moment, end: float, depth: int) -> Iterator[Row]:
+        calls = list(self.calls.get((thread, stage.text), ()))
+        if not thread and stage.text in ("sample", "answer"):
+            for candidate in self.choice.candidates:
+                own = [call for call in calls if call.indices == (candidate.index,)]
+                calls = [call for call in calls if call not in own]
+                yield self._candidate(candidate, end, depth)
+                yield from (_call(call, depth + 1) for call in own if len(own) > 1 or call.failures)
+                yield from self._thread(f"/{stage.text}.{candidate.index}", depth + 1)
+            yield from self._remarks(depth)
+        yield from (_call(call, depth) for call in calls)
+        for asked in self._asked(f"{thread}/{stage.text}."):
+            if thread or stage.text not in ("sample", "answer"):
+                yield Row(depth, asked.rpartition(".")[2], *self._span(asked))
+                yield from self._thread(asked, depth + 1)
+
+    def _asked(self, prefix: str) -> list[str]:
+        """Threads that begin in a stage, in order."""
+        threads = [m.thread for m in self.choice.moments if m.what == "stage" and m.thread.startswith(prefix)]
+        return [each for each in dict.fromkeys(threads) if "/" not in each[len(prefix) :]]
+
+    def _span(self, thread: str) -> tuple[float, float]:
+        begins = [m.at for m in self.choice.moments if m.thread == thread]
+        ends = [c.ended for c in self.choice.calls if c.thread == thread or c.thread.startswith(f"{thread}/")]
+        return min(begins), max([*ends, *begins])
+
+    def _end(self, thread: str, stage: Moment, following: float | None) -> float:
+        """When a stage ended: when the next began, else with the last that we saw of it."""
+        if following is not None:
+            return following
+        inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{thread}/{stage.text}.")]
+        inside += [c.ended for c in self.calls.get((thread, stage.text), ())]
+        done = [m.at for m in self.choice.moments if m.what in ("done", *ENDS) and not thread and "/" not in stage.text]
+        return max([stage.at, *inside, *done])
+
+    def _candidate(self, candidate: Candidate, end: float, depth: int) -> Row:
+        own = [m for m in self.choice.moments if m.index == candidate.index]
+        start = next((m.at for m in own if m.what == "candidate_started"), 0.0)
+        ended = next((m.at for m in own if m.what in ENDS), end)
+        first = next((f"first token {m.at:.3f}" for m in own if m.what == "first_token"), "")
+        name = candidate.agent or candidate.model
+        note, style = _outcome(candidate)
+        told = "; ".join(filter(None, (note, first)))
+        return Row(depth, f"#{candidate.index} {name}", start, ended, _tokens(candidate.usage), told, style)
+
+    def _remarks(self, depth: int) -> Iterator[Row]:
+        tallies = [m for m in self.choice.moments if m.what == "tally"]
+        # Not every change of a tally of hundreds is worth a line.
+        for moment in [*tallies[-1:], *(m for m in self.choice.moments if m.what == "stopped")]:
+            yield Row(depth, moment.what, moment.at, None, note=moment.text, style="dim")
+
+
+def _call(call: TracedCall, depth: int) -> Row:
+    tries = "; ".join(f"try at {at:.3f}: {code} {status}" for at, code, status in call.failures)
+    answered = "" if call.answered is None else f"reply began {call.answered:.3f}"
+    note = "; ".join(filter(None, ("" if call.outcome == "ok" else call.outcome, tries, answered)))
+    style = "" if call.outcome == "ok" else "yellow"
+    return Row(depth, f"call {call.agent}", call.started, call.ended, _tokens(call.usage), note, style or "dim")
+
+
+def _outcome(candidate: Candidate) -> tuple[str, str]:
+    if candidate.error is not None:
+        return f"{candidate.error.code} {candidate.error.message}".strip(), "red"
+    if not candidate.ok:
+        return "cancelled", "yellow"
+    said = candidate.answer if candidate.answer is not None else candidate.text
+    return f"-> {said}" if said else (candidate.finish_reason or ""), ""
+
+
+def _cells(row: Row, whole: float) -> Sequence[str]:
+    span = "" if row.end is None else f"{max(0.0, row.end - row.start):.3f}"
+    bar = _bar(row.start, row.start if row.end is None else row.end, whole, point=row.end is None)
+    style = row.style or "none"
+    label = f"{'  ' * row.depth}{row.label}"
+    texts = (escape(label), f"{row.start:.3f}", bar, span, row.tokens, escape(_short(row.note, 2 * SHOWN)))
+    return [f"[{style}]{text}[/]" if text else "" for text in texts]
+
+
+def _bar(start: float, end: float, whole: float, *, point: bool) -> str:
+    scale = BAR / max(whole, 1e-9)
+    left = min(BAR - 1, int(start * scale))
+    width = max(1, min(BAR - left, round((end - start) * scale)))
+    return f"{' ' * left}{'·' if point else '━' * width}"
+
+
+def _status(trace: Trace) -> str:
+    failed = trace.status >= 400
+    why = f" {trace.error.code}" if trace.error is not None else " the client left" if trace.status == 499 else ""
+    return f"[{'red' if failed else 'green'}]{trace.status}{why}[/]"
+
+
+def _spent(usage: Usage) -> str:
+    cost = "" if usage.cost is None else f", cost {usage.cost:.6g}"
+    return f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens in {usage.requests} calls{cost}"
+
+
+def _tokens(usage: Usage) -> str:
+    return f"{usage.prompt_tokens}+{usage.completion_tokens}" if usage.total_tokens else ""
+
+
+def _short(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -1,0 +1,1 @@
+"""Names to models: the catalog, `quorate.yaml` and its schema."""

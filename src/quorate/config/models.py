@@ -1,0 +1,276 @@
+"""The `models` of `quorate.yaml`: who answers, how patiently it is asked, and who stands in.
+
+Edge of the room: it may import everything, and does so when a model is built.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, UnknownName
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.types import Frozen, SamplingParams
+
+__all__ = ["MODEL_TYPES", "ModelConfig", "built_models", "endpoint_by_default"]
+
+MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "pool")
+
+
+class RateConfig(Frozen):
+    """At most so many requests in so many seconds; further ones wait."""
+
+    requests: int = Field(ge=1)
+    seconds: float = Field(default=1.0, gt=0)
+
+
+class PriceConfig(Frozen):
+    """Money for a million tokens."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class TimeoutsConfig(Frozen):
+    """How long to wait, in seconds."""
+
+    connect: float = Field(default=10.0, gt=0)
+    """For a connection."""
+    first_byte: float = Field(default=120.0, gt=0)
+    """For a streamed reply to begin, and then for each further piece of it."""
+    total: float = Field(default=600.0, gt=0)
+    """For one request with its retries."""
+
+
+class RetriesConfig(Frozen):
+    """When to send a request again."""
+
+    attempts: int = Field(default=4, ge=1)
+    """Tries in all."""
+    backoff: float = Field(default=0.5, gt=0)
+    """Seconds before the second try, doubled before each further one."""
+    longest: float = Field(default=60.0, gt=0)
+    """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
+    share: float = Field(default=0.2, ge=0)
+    """Of all requests that may be tries again without the server's invitation, once `reserve` is used up."""
+    reserve: int = Field(default=10, ge=1)
+
+
+class BreakerConfig(Frozen):
+    """When a server is left alone for a while: too many failures in a row, or among the last."""
+
+    failures: int = Field(default=10, ge=1)
+    share: float = Field(default=0.5, gt=0)
+    last: int = Field(default=40, ge=1)
+    pause: float = Field(default=5.0, gt=0)
+    """Seconds until one request may try again; doubled each time that it fails."""
+    longest: float = Field(default=60.0, gt=0)
+
+
+class HedgeConfig(Frozen):
+    """A second request for a sample that is slow to begin; the first to answer wins."""
+
+    after: float | None = Field(default=None, gt=0)
+    """Seconds of silence; where not given, the percentile of late decides."""
+    percentile: float = Field(default=0.95, gt=0, lt=1)
+    share: float = Field(default=0.1, gt=0, le=1)
+    """Of all samples that may be asked for twice."""
+
+    def over(self, model: Model) -> Model:
+        from quorate.agents import Hedged
+
+        return Hedged(model, after=self.after, percentile=self.percentile, share=self.share)
+
+
+class _Backed(Frozen):
+    fallback: tuple[str, ...] = ()
+    """Models that stand in for this one where it fails, in this order."""
+
+
+class EndpointConfig(_Backed):
+    """Any OpenAI-compatible server."""
+
+    type: Literal["endpoint"] = "endpoint"
+    base_url: str
+    model: str | None = None
+    """As the server names it; the key in `models` if not given."""
+    key_env: str | None = None
+    """Environment variable that holds the API key; keys themselves never stand in the file."""
+    key_file: Path | None = None
+    """File that holds it instead, such as a mounted secret."""
+    sampling: SamplingParams = SamplingParams()
+    concurrency: int = Field(default=64, ge=1)
+    rate: RateConfig | None = None
+    price: PriceConfig | None = None
+    timeout: TimeoutsConfig | Annotated[float, Field(gt=0)] = 600.0
+    """Seconds for one request, from sending to the last token; or each kind of timeout by its name."""
+    retries: RetriesConfig | Annotated[int, Field(ge=0)] = 3
+    """How often a request is tried again; or how, and how often in all."""
+    breaker: BreakerConfig = BreakerConfig()
+    hedge: HedgeConfig | None = None
+    tokenizer: str | None = None
+    """Folder or hub name of the model's tokenizer, for token-level ensembling; the server's own `root` if not given."""
+
+    def build(self, name: str) -> Model:
+        from quorate.agents.endpoint import Breaking, Endpoint, Price, Rate, Retries, Timeouts
+
+        key = self._key(f"models.{name}")
+        timeout, retries = self.timeout, self.retries
+        waits = Timeouts(**dict(timeout)) if isinstance(timeout, Frozen) else Timeouts(total=timeout)
+        tries = Retries(**dict(retries)) if isinstance(retries, Frozen) else Retries(attempts=retries + 1)
+        endpoint = Endpoint(
+            self.model or name,
+            base_url=self.base_url,
+            api_key=key,
+            name=name,
+            sampling=self.sampling,
+            concurrency=self.concurrency,
+            rate=Rate(**dict(self.rate)) if self.rate else None,
+            price=Price(**dict(self.price)) if self.price else None,
+            timeouts=waits,
+            retries=tries,
+            breaking=Breaking(**dict(self.breaker)),
+            tokenizer=self.tokenizer,
+        )
+        return self.hedge.over(endpoint) if self.hedge else endpoint
+
+    def _key(self, where: str) -> str | None:
+        if self.key_env and self.key_file:
+            raise ConfigError("give key_env or key_file, not both", field=f"{where}.key_file")
+        if self.key_env:
+            if key := os.environ.get(self.key_env):
+                return key
+            raise ConfigError(f"the environment variable {self.key_env} is not set", field=f"{where}.key_env")
+        if self.key_file is None:
+            return None
+        try:
+            return self.key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            said = getattr(error, "strerror", None) or "not text"
+            raise ConfigError(f"{self.key_file} cannot be read: {said}", field=f"{where}.key_file") from None
+
+
+class EmbeddedConfig(_Backed):
+    """A shipped model, or any folder with a causal language model, through transformers."""
+
+    type: Literal["embedded"]
+    model: str = "quorate-tiny-base"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    sampling: SamplingParams = SamplingParams()
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import Embedded
+
+        return Embedded(self.model, name=name, dtype=self.dtype, sampling=self.sampling)
+
+
+class VLLMConfig(_Backed):
+    """A model in vLLM's engine, in this process."""
+
+    type: Literal["vllm"]
+    model: str
+    sampling: SamplingParams = SamplingParams()
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """vLLM's engine arguments, such as max_model_len or tensor_parallel_size."""
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import VLLM
+
+        return VLLM(self.model, name=name, sampling=self.sampling, **self.engine)
+
+
+class RecordedConfig(_Backed):
+    """Answers from a JSONL file."""
+
+    type: Literal["recorded"]
+    file: Path
+
+    def build(self, name: str) -> Model:
+        from quorate.agents import Recorded
+
+        return Recorded(self.file, name=name)
+
+
+class PoolConfig(_Backed):
+    """Several servers of one model, each described under `models` too."""
+
+    type: Literal["pool"]
+    models: tuple[str, ...] = Field(min_length=2)
+    balance: Literal["least-loaded", "round-robin"] = "least-loaded"
+    hedge: HedgeConfig | None = None
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> Self:
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("a pool holds each model once")
+        return self
+
+    def build(self, name: str, models: tuple[Model, ...]) -> Model:
+        from quorate.agents import Pool, RoundRobin
+
+        pool = (Pool if self.balance == "least-loaded" else RoundRobin)(models, name=name)
+        return self.hedge.over(pool) if self.hedge else pool
+
+
+def endpoint_by_default(value: Any) -> Any:
+    if isinstance(value, dict) and "type" not in value:
+        return {"type": "endpoint", **value}
+    return value
+
+
+ModelConfig = Annotated[
+    EndpointConfig | EmbeddedConfig | VLLMConfig | RecordedConfig | PoolConfig,
+    Field(discriminator="type"),
+]
+
+
+def built_models(described: Mapping[str, ModelConfig]) -> dict[str, Model]:
+    """Every model, in the order of the file: single ones first, then pools of them, then those that have stand-ins.
+
+    Raises:
+        ConfigError: one names another that does not exist, or cannot be built; names the field.
+    """
+    built: dict[str, Model] = {}
+    for name, config in described.items():
+        if not isinstance(config, PoolConfig):
+            with _at(f"models.{name}"):
+                built[name] = config.build(name)
+    singles = dict(built)
+    for name, config in described.items():
+        if isinstance(config, PoolConfig):
+            members = tuple(_named(singles, member, f"models.{name}.models") for member in config.models)
+            with _at(f"models.{name}"):
+                built[name] = config.build(name, members)
+    return {name: _with_stand_ins(name, config, built) for name, config in described.items()}
+
+
+def _with_stand_ins(name: str, config: ModelConfig, built: Mapping[str, Model]) -> Model:
+    if not config.fallback:
+        return built[name]
+    from quorate.agents import Fallback
+
+    field = f"models.{name}.fallback"
+    if name in config.fallback:
+        raise ConfigError("a model cannot stand in for itself", field=field)
+    return Fallback(built[name], *(_named(built, other, field) for other in config.fallback), name=name)
+
+
+def _named(built: Mapping[str, Model], name: str, field: str) -> Model:
+    if name not in built:
+        raise ConfigError(f"no model named {name!r} that can serve here; there is: {', '.join(built)}", field=field)
+    return built[name]
+
+
+@contextmanager
+def _at(field: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, UnknownName, MissingExtra):
+        raise
+    except BadInput as error:
+        raise ConfigError(str(error), field=field) from error

@@ -1,0 +1,101 @@
+"""When an edge of a graph is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import BadInput
+from .graph import State
+from .protocols import SamplingProgress, StoppingRule
+
+__all__ = ["Agreed", "Chosen", "Settled", "Unfinished", "Unsettled"]
+
+ENDS = ("aggregator_failed", "budget_exhausted", "deadline_passed", "halted")
+"""What ends the rounds early: nobody answered in the last one, or nothing is left to spend."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A stopping rule is content with the votes."""
+
+    rule: StoppingRule
+    n: int
+
+    def holds(self, state: State) -> str | None:
+        """See `graph.Condition`."""
+        sampled = state.sampled
+        if not sampled.tally:
+            return None
+        return self.rule.stop(SamplingProgress(self.n, list(sampled.candidates), sampled.tally))
+
+    def __str__(self) -> str:
+        return str(self.rule)
+
+
+@dataclass(frozen=True)
+class Unsettled(Settled):
+    """It is not."""
+
+    def holds(self, state: State) -> str | None:
+        """See `graph.Condition`."""
+        if super().holds(state) is not None:
+            return None
+        votes = " to ".join(str(cluster.votes) for cluster in (state.sampled.tally or ())[:2])
+        return f"{votes or 'no'} votes, not settled"
+
+    def __str__(self) -> str:
+        return "not settled"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """There are rounds to come, and the last one changed something."""
+
+    most: int
+
+    def holds(self, state: State) -> str | None:
+        """See `graph.Condition`."""
+        visit = state.visits[-1]
+        failed = any(
+            note.code in ("aggregator_failed", "budget_exhausted", "deadline_passed") for note in visit.degraded
+        )
+        return None if failed or state.visited(visit.node) >= self.most else ""
+
+    def __str__(self) -> str:
+        return f"up to {self.most} times"
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """The answer has this share of the candidates."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise BadInput(f"accept={self.share}: the share must lie above 0 and at most at 1, such as 0.8")
+
+    def holds(self, state: State) -> str | None:
+        """See `graph.Condition`."""
+        answer = state.answer
+        tally, good = (answer.tally, sum(c.ok for c in answer.candidates)) if answer is not None else ((), 0)
+        votes = tally[0].votes if tally else 0
+        return f"{votes} of {good} agree" if votes and votes >= self.share * good else None
+
+    def __str__(self) -> str:
+        return f"{self.share:g} agree"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """This is what was chosen."""
+
+    name: str
+
+    def holds(self, state: State) -> str | None:
+        """See `graph.Condition`."""
+        choice = state.choice
+        return (choice.why or "chosen") if choice is not None and choice.chosen == self.name else None
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,361 @@
+"""What travels with a call: its budget, its ledger of tokens, its seed, its observer and its place in the graph."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from .events import Event, NodeEnded, NodeStarted, Observer, UpstreamEnded, UpstreamRetried, UpstreamStarted
+from .reading import AnswerReader
+from .types import Code, Degradation, Frozen, NodeUsage, Usage
+
+__all__ = ["Budget", "Ledger", "RunContext", "Saver", "StopSwitch", "TimeLimit", "derive_seed", "explain_cut"]
+
+NESTED_EARLIER = 0.05
+"""Of the time left, by which a nested pipeline has to end before the node that waits for it..."""
+NESTED_MOST = 0.1
+"""...but never more seconds than these."""
+DEEP, STEP = 3, 0.02
+"""Levels of nesting that end one after the other when a switch is triggered, and the seconds between them."""
+_NODE = "deadline:"
+_STOPPED = "halted:"
+
+
+class Budget(Frozen):
+    """Hard limits of one call; out of budget means the best answer so far, marked as such."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and generated tokens of all nodes together."""
+    money: float | None = Field(default=None, gt=0)
+    """In the currency of the configured prices; models without a price count as free."""
+    seconds: float | None = Field(default=None, gt=0)
+    samples: int | None = Field(default=None, ge=1)
+    """Candidates drawn by each sampling stage."""
+
+
+class Ledger:
+    """Counts every upstream token once: finished, failed, retried, cancelled and judge calls alike.
+
+    A graph and a node of it each have a page of their own, whose entries also reach their parent's.
+
+    Args:
+        parent: the page that every entry reaches, too.
+        budget: of this page alone; tokens and money count.
+        node: books every entry under this node, whatever nodes the models inside have.
+    """
+
+    def __init__(self, parent: Ledger | None = None, *, budget: Budget | None = None, node: str | None = None) -> None:
+        self.parent = parent
+        self.budget = budget
+        self._node = node
+        self._entries: dict[tuple[str, str], Usage] = {}
+
+    def record(self, node: str, model: str, usage: Usage) -> None:
+        node = self._node or node
+        known = self._entries.get((node, model))
+        self._entries[node, model] = usage if known is None else known + usage
+        if self.parent is not None:
+            self.parent.record(node, model, usage)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage.total(self._entries.values())
+
+    @property
+    def nodes(self) -> tuple[NodeUsage, ...]:
+        return tuple(NodeUsage(node=n, model=m, usage=u) for (n, m), u in self._entries.items())
+
+    @property
+    def root(self) -> Ledger:
+        return self if self.parent is None else self.parent.root
+
+
+def derive_seed(seed: int | None, *path: str | int) -> int | None:
+    """A 31-bit seed for one part of a run; None stays None (the backend draws its own)."""
+    if seed is None:
+        return None
+    return int.from_bytes(hashlib.sha256(repr((seed, *path)).encode()).digest()[:4]) >> 1
+
+
+class StopSwitch:
+    """Ends runs from outside, such as all of a server at its shutdown: what has come by then is their answer."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        """Why it was triggered; None as long as it was not."""
+        self.at: float | None = None
+        """When it was triggered, on the monotonic clock."""
+        self.limits: dict[asyncio.Timeout, float] = {}
+        """What it ends, each so many seconds later; see `TimeLimit`."""
+
+    def trigger(self, reason: str) -> None:
+        """Ends all runs now; from the thread of their event loop."""
+        if self.at is not None:
+            return
+        self.reason, self.at = reason, time.monotonic()
+        now = asyncio.get_running_loop().time()
+        for limit, delay in self.limits.items():
+            limit.reschedule(now + delay)
+
+
+class TimeLimit:
+    """`async with`: raises TimeoutError inside at a time of the monotonic clock, or when the switch is triggered.
+
+    Costs nothing where there is neither.
+    """
+
+    def __init__(self, at: float | None, switch: StopSwitch | None, delay: float = 0.0) -> None:
+        self._switch = switch
+        self._delay = delay
+        self._timeout = asyncio.timeout_at(at)
+
+    def move(self, at: float | None) -> None:
+        """Another time, from inside."""
+        if not self._timeout.expired() and (self._switch is None or self._switch.at is None):
+            self._timeout.reschedule(at)
+
+    async def __aenter__(self) -> TimeLimit:
+        await self._timeout.__aenter__()
+        if self._switch is not None:
+            self._switch.limits[self._timeout] = self._delay
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._switch is not None:
+            self._switch.limits.pop(self._timeout, None)
+        await self._timeout.__aexit__(kind, error, trace)
+
+
+class Saver(Protocol):
+    """Where finished nodes are kept; `quorate.orchestrator.checkpoints.Checkpoints` is one."""
+
+    async def execute(self, graph: Any, question: Any, run: RunContext) -> Any:
+        """Runs a graph from the first node that is not finished; returns its last state."""
+        ...
+
+
+def _unobserved(_: Event) -> None:
+    """Nobody looks."""
+
+
+def _untraced(_: UpstreamStarted) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The context of one call. Made by `answer` and `events`; nodes receive narrowed copies."""
+
+    seed: int | None = None
+    budget: Budget = field(default_factory=Budget)
+    ledger: Ledger = field(default_factory=Ledger)
+    node: str = "answer"
+    live: bool = True
+    """Somebody reads tokens as they come, so upstream calls must stream."""
+    started: float = field(default_factory=time.monotonic)
+    checkpoints: Saver | None = None
+    thread: str = ""
+    """Which nested pipeline or asked model, `""` for the outermost; checkpoints are kept under it."""
+    until: float | None = None
+    """When the node has to end, on the monotonic clock; the budget may end before."""
+    switch: StopSwitch | None = None
+    """Ends this run and others when it is triggered."""
+    emit: Observer = _unobserved
+    """Is told of all that happens; never waits."""
+    trace_headers: Callable[[UpstreamStarted], Mapping[str, str]] = _untraced
+    """Headers that the next try of a call carries, such as the caller's trace context."""
+    answer_reader: AnswerReader | None = None
+    """What a vote counts where it was not told when it was made."""
+    priority: float = 0.0
+    """Of its samples where samples of several runs wait for a place; the lower, the sooner."""
+
+    def at_node(
+        self, node: str, *, live: bool | None = None, seconds: float | None = None, budget: Budget | None = None
+    ) -> RunContext:
+        """The same run inside one node, which begins now; its limits hold beside those of the run."""
+        until = self.until
+        for limit in (seconds, budget.seconds if budget is not None else None):
+            until = until if limit is None else _earliest(until, time.monotonic() + limit)
+        ledger, whole = self.ledger, self.budget
+        if budget is not None:
+            ledger = Ledger(ledger, budget=budget)
+            if budget.samples is not None:
+                whole = whole.model_copy(update={"samples": min(budget.samples, whole.samples or budget.samples)})
+        live = self.live if live is None else live
+        return replace(self, node=node, live=live, until=until, ledger=ledger, budget=whole)
+
+    def nested(self, purpose: int | str, *, emit: Observer | None = None) -> RunContext:
+        """The run of a model that is asked inside this node: its own ledger page, seed and thread.
+
+        Its deadline lies a little before that of this run, so that it can hand up the best answer so far.
+
+        Args:
+            purpose: the index of the candidate that it writes.
+            emit: is told of the tokens of its answer; of what happens inside only nodes and upstream calls are told.
+        """
+        left = self.seconds_left
+        return replace(
+            self,
+            until=None if left is None else time.monotonic() + left - min(NESTED_MOST, NESTED_EARLIER * left),
+            seed=derive_seed(self.seed, "nested", purpose),
+            ledger=Ledger(self.ledger),
+            thread=f"{self.thread}/{self.node}.{purpose}",
+            emit=_inside(self.emit, emit),
+        )
+
+    def asking(self, purpose: str, *, emit: Observer | None = None, live: bool | None = None) -> RunContext:
+        """The run of a model that an aggregator asks: same budget, its own seed and thread.
+
+        Whatever it spends belongs to this node, whatever nodes the model has itself.
+        """
+        return replace(
+            self,
+            seed=derive_seed(self.seed, self.node, purpose),
+            ledger=Ledger(self.ledger, node=self.node),
+            thread=f"{self.thread}/{self.node}.{purpose}",
+            live=self.live if live is None else live,
+            emit=_inside(self.emit, emit),
+        )
+
+    def sample_seed(self, index: int) -> int | None:
+        """Seed of one sample: the first has the caller's own, so a vote's first sample is the plain answer."""
+        return self.seed if index == 0 else derive_seed(self.seed, "sample", index)
+
+    def request_seed(self, indices: Sequence[int]) -> int | None:
+        """Seed of one request for several samples.
+
+        Servers count on from it (vLLM: seed + i), so it lies on a path of its own: with the run's seed,
+        neighbouring runs would repeat each other's samples.
+        """
+        if len(indices) == 1:
+            return self.sample_seed(indices[0])
+        return derive_seed(self.seed, "request", indices[0], len(indices))
+
+    def rng(self, purpose: str) -> random.Random:
+        """The seeded generator for one purpose; without a seed it is the same every time."""
+        return random.Random(repr((self.seed, self.node, purpose)))
+
+    def record(self, model: str, usage: Usage) -> None:
+        self.ledger.record(self.node, model, usage)
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody is told; events that cost something to make are made only then."""
+        return self.emit is not _unobserved
+
+    @property
+    def deadline(self) -> float | None:
+        """Of the request or the node, whichever comes first, on the monotonic clock."""
+        until, seconds = self.until, self.budget.seconds
+        if seconds is not None:
+            until = _earliest(until, self.started + seconds)
+        if self.switch is not None and self.switch.at is not None:
+            until = _earliest(until, self.switch.at)
+        return until
+
+    @property
+    def seconds_left(self) -> float | None:
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def time_limit(self, at: float | None = None, *, slack: float = 0.0) -> TimeLimit:
+        """Ends what is inside at this time, else at the deadline.
+
+        Args:
+            at: a time of the monotonic clock; the deadline, if not given.
+            slack: seconds beyond the deadline, and at least these from now on.
+        """
+        deadline = self.deadline if at is None else at
+        if slack and deadline is not None:
+            deadline = max(deadline, time.monotonic()) + slack
+        # What is nested deeper ends a little earlier, so that what is around it can take what it has.
+        delay = slack + STEP * max(0, DEEP - self.thread.count("/"))
+        return TimeLimit(deadline, self.switch, delay)
+
+    def tokens_left(self, unrecorded: int = 0) -> int | None:
+        """Tokens still allowed when `unrecorded` have arrived that no ledger entry holds yet."""
+        left = [
+            budget.tokens - ledger.usage.total_tokens for ledger, budget in self._limits() if budget.tokens is not None
+        ]
+        return max(0, min(left) - unrecorded) if left else None
+
+    @property
+    def frugal(self) -> bool:
+        """Whether tokens or money are limited, so that little should be under way when the limit is reached."""
+        return any(budget.tokens is not None or budget.money is not None for _, budget in self._limits())
+
+    def exhausted(self, unrecorded: int = 0) -> str | None:
+        """Which limit of the budget is used up, in words; None while none is."""
+        return next(self._exhausted(unrecorded), None)
+
+    def _exhausted(self, unrecorded: int) -> Iterator[str]:
+        for ledger, budget in self._limits():
+            if budget.tokens is not None and ledger.usage.total_tokens + unrecorded >= budget.tokens:
+                yield f"budget: {budget.tokens} tokens used"
+            if budget.money is not None and (ledger.usage.cost or 0.0) >= budget.money:
+                yield f"budget: {budget.money} of money spent"
+        if self.seconds_left == 0:
+            yield self.timed_out()
+
+    def _limits(self) -> Iterator[tuple[Ledger, Budget]]:
+        """The run's budget, then that of each node around."""
+        if self.budget.tokens is not None or self.budget.money is not None:
+            yield self.ledger.root, self.budget
+        page: Ledger | None = self.ledger
+        while page is not None:
+            if page.budget is not None:
+                yield page, page.budget
+            page = page.parent
+
+    def timed_out(self) -> str:
+        """That the deadline has passed, in the words of `exhausted`."""
+        if self.switch is not None and self.switch.reason is not None:
+            return f"{_STOPPED} {self.switch.reason}"
+        seconds = self.budget.seconds
+        if seconds is not None and (self.until is None or self.started + seconds <= self.until):
+            return f"budget: {seconds} seconds passed"
+        return f"{_NODE} the time of node {self.node!r} is over"
+
+
+_TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded})
+
+
+class _Inside:
+    """What is told of a model inside a node: its nodes and upstream calls to everybody, the rest to who asked it."""
+
+    def __init__(self, around: Observer, asking: Observer) -> None:
+        self.around, self.asking = around, asking
+
+    def __call__(self, event: Event) -> None:
+        (self.around if type(event) in _TOLD_FROM_INSIDE else self.asking)(event)
+
+
+def _inside(around: Observer, asking: Observer | None) -> Observer:
+    # A model three pipelines deep reaches the outermost observer in one step.
+    around = around.around if isinstance(around, _Inside) else around
+    asking = asking or _unobserved
+    return around if around is asking else _Inside(around, asking)
+
+
+def explain_cut(reason: str, where: str) -> Degradation:
+    """What `RunContext.exhausted` says, as it is told of an answer."""
+    code: Code = "budget_exhausted"
+    if reason.startswith(_NODE):
+        code = "deadline_passed"
+    elif reason.startswith(_STOPPED):
+        code = "halted"
+    return Degradation(code=code, where=where, detail=reason)
+
+
+def _earliest(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)

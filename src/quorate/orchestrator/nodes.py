@@ -1,0 +1,311 @@
+"""The nodes that graphs are made of: they sample, read what was sampled before, ask, choose and aggregate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from inspect import isawaitable
+from typing import Protocol, Self
+
+from .context import RunContext, explain_cut
+from .errors import BadInput, NoAnswer, TimedOut
+from .events import AnswerToken, Event
+from .graph import Choice, Node, State
+from .partial import failure_of
+from .protocols import Aggregator, Model, Router
+from .sampling import SamplingStage, sample_candidates
+from .types import Answer, Candidate, Degradation, Question, Sampled
+
+__all__ = ["AggregateNode", "ChoiceNode", "LayerNode", "ModelNode", "Refiner", "Revision", "SampleNode"]
+
+SLACK = 0.03
+"""Seconds beyond a deadline in which an aggregator may end by itself, with the best that it has."""
+
+
+@dataclass(frozen=True)
+class SampleNode(Node):
+    """Draws candidates."""
+
+    stage: SamplingStage
+    _: KW_ONLY
+    counted_by: Aggregator | None = None
+    """Counts the votes while they come."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The proposers."""
+        return self.stage.models
+
+    def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
+        """One a candidate."""
+        return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
+
+    def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
+        """Those of its stage."""
+        return self.stage.n
+
+    @property
+    def label(self) -> str:
+        """How many, and until when."""
+        return f"sample x {self.stage.n}" + (f"\nuntil {self.stage.stop}" if self.stage.stop is not None else "")
+
+    async def run(self, state: State, run: RunContext) -> Sampled:
+        """See `Node`."""
+        run = run.at_node(self.name, seconds=self.stage.seconds)
+        counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
+        return await sample_candidates(self.stage, state.question, run, counter)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """See `Node`."""
+        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What one candidate of a layer is asked."""
+
+    question: Question | None
+    """None where there is nothing to ask."""
+    notes: tuple[Degradation, ...] = ()
+    """What had to be cut for it."""
+
+
+class Refiner(Protocol):
+    """What a layer or a round asks its models about the candidates before it, and what becomes of both."""
+
+    def revise(
+        self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
+    ) -> Sequence[Revision]:
+        """What each model is asked; the model of each place, in order."""
+        ...
+
+    def merge(self, before: Sampled, after: Sampled, run: RunContext) -> Sampled:
+        """The candidates of the layer, where some failed or were not asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class LayerNode(Node):
+    """Draws candidates that have read those before them."""
+
+    stage: SamplingStage
+    refiner: Refiner
+    _: KW_ONLY
+    counted_by: Aggregator | None = None
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those of the stage."""
+        return self.stage.models
+
+    def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
+        """One a candidate."""
+        return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
+
+    def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
+        """Those of its stage."""
+        return self.stage.n
+
+    @property
+    def label(self) -> str:
+        """How many."""
+        return f"{self.name} x {self.stage.n}"
+
+    async def run(self, state: State, run: RunContext) -> Sampled:
+        """See `Node`; where every member fails, the candidates before go on."""
+        before = state.sampled
+        visit = f"{self.name}-{state.visited(self.name) + 1}" if self.max_visits else self.name
+        inner = replace(run.asking(visit), emit=run.emit)
+        models = [self.stage.model_of(i) for i in range(self.stage.n)]
+        revisions = self.refiner.revise(state.question, before, models, run)
+        questions = {i: r.question for i, r in enumerate(revisions) if r.question is not None}
+        notes = tuple(note for r in revisions for note in r.notes)
+        if not questions:
+            return before.model_copy(update={"degraded": notes})
+        counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
+        stage = replace(self.stage, stop=None, quorum=None, min_candidates=1)
+        try:
+            after = await sample_candidates(stage, state.question, inner, counter, questions=questions)
+        except NoAnswer as error:
+            after = Sampled(candidates=(), degraded=(_layer_failed(run, error),))
+        merged = self.refiner.merge(before, after, run)
+        return merged.model_copy(update={"degraded": (*notes, *merged.degraded)})
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """See `Node`."""
+        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+
+
+def _layer_failed(run: RunContext, error: NoAnswer) -> Degradation:
+    if (reason := run.exhausted()) is not None:
+        return explain_cut(reason, run.node)
+    return Degradation(code="aggregator_failed", where=run.node, detail=f"no member answered: {error}")
+
+
+@dataclass(frozen=True)
+class AggregateNode(Node):
+    """Makes one answer of the candidates before it; where that fails, a vote stands in."""
+
+    aggregator: Aggregator
+    _: KW_ONLY
+    stand_in: Aggregator | None = None
+    """Answers where the aggregator fails; its own fallback if not given, and the vote as it stood where it has none."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those that it asks itself."""
+        more = () if self.stand_in is None else self.stand_in.models
+        return (*self.aggregator.models, *more)
+
+    def calls_for(self, n: int) -> int:
+        """Most answers of its models for n candidates."""
+        most = max((model.calls for model in self.models), default=0)
+        return most * (self.aggregator.calls(n) + (self.stand_in.calls(n) if self.stand_in is not None else 0))
+
+    @property
+    def label(self) -> str:
+        """The aggregator's name."""
+        return self.aggregator.name
+
+    @property
+    def answers(self) -> bool:
+        """It does."""
+        return True
+
+    async def run(self, state: State, run: RunContext) -> Answer:
+        """See `Node`."""
+        sampled = state.sampled
+        if not sampled.good:
+            raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
+        answer = await _aggregate(self.aggregator, self.stand_in, state.question, sampled, run)
+        return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped)
+
+
+@dataclass(frozen=True)
+class ModelNode(Node):
+    """Asks one model, which may be a graph."""
+
+    model: Model
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The one."""
+        return (self.model,)
+
+    def calls_for(self, n: int) -> int:  # noqa: ARG002 - it reads the question alone
+        """Those of the model."""
+        return self.model.calls
+
+    @property
+    def label(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def answers(self) -> bool:
+        """It does."""
+        return True
+
+    async def run(self, state: State, run: RunContext) -> Answer:
+        """See `Node`; with the seed of the run, so that it answers as it does when it is asked alone."""
+        return await self.model.answer(state.question, replace(run.asking(self.name, emit=run.emit), seed=run.seed))
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """See `Node`."""
+        return replace(self, model=change(self.model))
+
+
+@dataclass(frozen=True)
+class ChoiceNode(Node):
+    """Chooses one of several nodes."""
+
+    choose: Router | Callable[[Question], str | int | Awaitable[str | int]]
+    options: tuple[Model, ...]
+    names: tuple[str, ...]
+    """Of the nodes, in the order of the models."""
+
+    async def run(self, state: State, run: RunContext) -> Choice:
+        """See `Node`.
+
+        Raises:
+            BadInput: what was chosen is none of them.
+        """
+        if not callable(self.choose):
+            place, why = await self.choose.choose(state.question, self.options, run)
+            return Choice(chosen=self.names[place], why=why)
+        told = self.choose(state.question)
+        chosen = await told if isawaitable(told) else told
+        if isinstance(chosen, int) and 0 <= chosen < len(self.names):
+            return Choice(chosen=self.names[chosen])
+        if chosen in self.names:
+            return Choice(chosen=str(chosen))
+        raise BadInput(f"{self.name}: {chosen!r} was chosen, but there is: {', '.join(self.names)}")
+
+
+class _Told:
+    """What was told of an answer that is being written, which cannot be taken back."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self.text = ""
+        self._emit = emit
+
+    def __call__(self, event: Event) -> None:
+        if type(event) is AnswerToken and not event.reasoning:
+            self.text += event.text
+        self._emit(event)
+
+
+async def _aggregate(
+    aggregator: Aggregator, stand_in: Aggregator | None, question: Question, sampled: Sampled, run: RunContext
+) -> Answer:
+    """The aggregator's answer; if it fails or overruns, its stand-in's or the vote's, marked so.
+
+    What has been read of a text that breaks off stays the answer, with the finish reason `error`.
+    """
+    stand_in = stand_in or aggregator.fallback
+    told = _Told(run.emit) if run.observed and run.live else None
+    inner = run if told is None else replace(run, emit=told)
+    where = f"{run.node}: {aggregator.name}"
+    try:
+        if stand_in is not None and (reason := run.exhausted()) is not None and aggregator.models:
+            raise TimeoutError(reason)
+        async with run.time_limit(slack=SLACK):
+            return await aggregator.aggregate(question, sampled, inner)
+    except BadInput:
+        raise
+    except Exception as error:
+        cut = run.exhausted() or (run.timed_out() if isinstance(error, TimeoutError) else None)
+        text = "" if told is None else told.text
+        if not sampled.tally and not text and stand_in is None:
+            if isinstance(error, TimeoutError):
+                raise TimedOut(f"{aggregator.name}: no answer in time, and no vote that could stand in") from error
+            raise
+        note = (
+            explain_cut(cut, where)
+            if cut is not None
+            else Degradation(code="aggregator_failed", where=where, detail=failure_of(error).message)
+        )
+    answer = await _standing_in(stand_in, question, sampled, run, quiet=bool(text))
+    if text:
+        answer = answer.replace(text=text, reasoning=None, tool_calls=(), finish_reason="error", selected=None)
+    return answer.replace(degraded=(note, *answer.degraded))
+
+
+async def _standing_in(
+    stand_in: Aggregator | None, question: Question, sampled: Sampled, run: RunContext, *, quiet: bool
+) -> Answer:
+    if stand_in is not None:
+        run = run.asking("fallback", emit=None if quiet else run.emit)
+        return await stand_in.aggregate(question, sampled, replace(run, seed=run.seed))
+    if not sampled.tally:
+        return Answer(text="", model="")
+    first = sampled.tally[0]
+    winner = min(
+        (c for c in sampled.candidates if c.index in first.voters), key=lambda c: _representative(c, first.answer)
+    )
+    return Answer.of(winner, answer=first.answer, tally=sampled.tally)
+
+
+def _representative(candidate: Candidate, answer: str) -> tuple[bool, bool, int, str]:
+    """Least for the one that spells the answer like most, ended by itself, and is short."""
+    return candidate.answer != answer, candidate.finish_reason == "length", len(candidate.text), candidate.text

@@ -1,0 +1,1 @@
+"""SQLite files: traces and the columns that candidates are kept in."""

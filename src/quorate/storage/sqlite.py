@@ -1,0 +1,156 @@
+"""A SQLite file of ours, with every error of it told as one of ours.
+
+Written with a write-ahead log and `synchronous=NORMAL`: what a transaction wrote is in the system's
+hands when it ends, so killing a process loses nothing of it; only a power cut may lose the latest
+transactions, and never breaks the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quorate.orchestrator.errors import BadInput, DataError, QuorateError
+
+__all__ = ["Database"]
+
+PATIENCE = 60.0
+"""Seconds to wait for another process's write, each of which takes milliseconds."""
+
+
+class Database:
+    """One connection; what kind of file it is, a subclass says.
+
+    Args:
+        path: the file; without one everything lives in memory.
+        create: make it if there is none.
+
+    Raises:
+        BadInput: it cannot be opened, or there is none and it shall not be made.
+        DataError: the file is of another kind, or broken.
+    """
+
+    kind: ClassVar[str]
+    """How errors call it."""
+    format: ClassVar[int]
+    """`PRAGMA user_version` of its files."""
+    schema: ClassVar[str]
+    upgrades: ClassVar[Mapping[int, Sequence[str]]] = {}
+    """By an older format, the statements that make the next one of it."""
+    made_by: ClassVar[str]
+    """What makes such a file."""
+    rescue: ClassVar[str]
+    """What saves the rest of a broken one; `{file}` stands for its name."""
+
+    def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
+        self.path = path
+        if self.path is not None:
+            self._prepare(self.path, create)
+        with self._told():
+            self.db = sqlite3.connect(
+                self.path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self._open()
+        except BaseException:
+            self.db.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside, or nothing of it; one process at a time. Inside another it is part of that one."""
+        if self.db.in_transaction:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.rollback()
+            raise
+
+    def execute(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
+        with self._told():
+            return self.db.execute(sql, values)
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> int:
+        """Runs it for every row; how many rows it changed."""
+        with self._told():
+            return self.db.executemany(sql, rows).rowcount
+
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[sqlite3.Row]:
+        """Rows as they are needed."""
+        with self._told():
+            yield from self.db.execute(sql, values)
+
+    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row; None where there is no row."""
+        with self._told():
+            row = self.db.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        self.db.close()
+
+    def _prepare(self, path: Path, create: bool) -> None:
+        if not path.exists() and not create:
+            raise BadInput(f"{path}: there is no {self.kind}; {self.made_by}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{path.parent}: cannot be made a folder: {error.strerror}") from error
+
+    def _open(self) -> None:
+        self.db.row_factory = sqlite3.Row
+        with self._told():
+            version = self.value("PRAGMA user_version")
+            if version == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
+                self._make()
+            elif version in self.upgrades:
+                self._upgrade()
+            elif version != self.format:
+                raise DataError(
+                    f"is no {self.kind} of this version (format {version}, not {self.format})", file=self.path
+                )
+            self.db.execute("PRAGMA synchronous=NORMAL")
+            self.db.execute("PRAGMA cache_size=-16384")
+
+    def _make(self) -> None:
+        self.db.execute("PRAGMA journal_mode=WAL")
+        with self.transaction():
+            if self.value("PRAGMA user_version") == 0:  # else another process was faster
+                for statement in self.schema.split(";\n"):
+                    self.db.execute(statement)
+                self.db.execute(f"PRAGMA user_version={self.format}")
+
+    def _upgrade(self) -> None:
+        with self.transaction():
+            version = self.value("PRAGMA user_version")  # another process may have been faster
+            while version in self.upgrades:
+                for statement in self.upgrades[version]:
+                    self.db.execute(statement)
+                version += 1
+            self.db.execute(f"PRAGMA user_version={version}")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _error(self, error: sqlite3.Error) -> QuorateError:
+        name, where = getattr(error, "sqlite_errorname", ""), self.path or f"the {self.kind} in memory"
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            fix = self.rescue.format(file=where)
+            return DataError(f"is broken or cut off ({error}); {fix}", file=self.path)
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            return DataError(f"cannot be written: {error}; everything before is kept", file=self.path)
+        if name.startswith("SQLITE_BUSY"):
+            return BadInput(f"{where}: another process has been writing for {PATIENCE:.0f} s; try again later")
+        return BadInput(f"{where}: cannot be used as a {self.kind}: {error}")

@@ -1,0 +1,157 @@
+"""Names on the wire and the command line, read as the design says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate import Pipeline, sample
+from quorate.aggregators.token_level import SAFE
+from quorate.config.catalog import Catalog
+from quorate.config.recipes import RECIPES
+from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.protocols import Model
+from tests.aggregators.token_level.writers import model as writer
+from tests.orchestrator.fakes import First, Plurality, Texts
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    names = ("tiny", "Qwen/Qwen3-8B", "a+b")
+    configured: dict[str, Model] = {"team": (sample(Texts("x"), n=4) | Plurality()).named("team")}
+    return Catalog({name: Texts("x", name=name) for name in names}, configured, max_samples=64)
+
+
+def pipeline(catalog: Catalog, name: str) -> Pipeline:
+    model = catalog.resolve(name)
+    assert isinstance(model, Pipeline)
+    return model
+
+
+@pytest.mark.parametrize("name", ["tiny", "Qwen/Qwen3-8B", "a+b", "team"])
+def test_an_exact_name_comes_first(catalog: Catalog, name: str) -> None:
+    """Slashes and plus signs in a model's own name mean nothing."""
+    assert catalog.resolve(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "models"),
+    [
+        ("majority@8/tiny", 8, ["tiny"]),
+        ("majority/tiny", 16, ["tiny"]),
+        ("majority@8/Qwen/Qwen3-8B", 8, ["Qwen/Qwen3-8B"]),
+        ("majority@8/tiny+Qwen/Qwen3-8B", 8, ["tiny", "Qwen/Qwen3-8B"]),
+        ("majority@8/a+b", 8, ["a+b"]),
+        ("majority@4/self-moa@6/tiny", 4, ["self-moa@6/tiny"]),
+        ("majority@4/self-moa@6/tiny+Qwen/Qwen3-8B", 4, ["self-moa@6/tiny+Qwen/Qwen3-8B"]),
+        ("majority@2/team", 2, ["team"]),
+        ("majority@2/team@8", 2, ["team@8"]),
+        ("majority@8", 8, ["tiny"]),
+        ("team@9", 9, ["texts"]),
+        (" majority@8/tiny ", 8, ["tiny"]),
+    ],
+)
+def test_pipelines_are_read_from_the_left(catalog: Catalog, name: str, n: int, models: list[str]) -> None:
+    """PIPELINE[@N], then the rest the same way again, then models joined by +."""
+    found = pipeline(catalog, name)
+    assert found.sampler.n == n
+    assert [model.name for model in found.sampler.models] == models
+    assert found.name == name.strip()
+
+
+@pytest.mark.parametrize("name", ["nope", "nope/tiny", "majority@4/nope", "majority@4/tiny+nope", "tiny/x", ""])
+def test_unknown_names_say_what_exists(catalog: Catalog, name: str) -> None:
+    """A 404 with the models, the configured pipelines and the built-in ones."""
+    with pytest.raises(UnknownName) as caught:
+        catalog.resolve(name)
+    assert caught.value.status == 404
+    for known in ("tiny", "team", "majority@16/tiny"):
+        assert known in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["majority@0/tiny", "majority@x/tiny", "majority@/tiny", "majority@-1/tiny", "majority@65/tiny"]
+)
+def test_impossible_counts_are_refused(catalog: Catalog, name: str) -> None:
+    """Not a number, below one, or above the limit."""
+    with pytest.raises(BadInput):
+        catalog.resolve(name)
+
+
+def test_a_request_may_set_n(catalog: Catalog) -> None:
+    """For pipelines; a single model draws one sample and says what to ask for instead."""
+    found = catalog.resolve("majority@4/tiny", n=7)
+    assert isinstance(found, Pipeline)
+    assert found.sampler.n == 7
+    with pytest.raises(BadInput, match="majority@7/tiny"):
+        catalog.resolve("tiny", n=7)
+    with pytest.raises(BadInput, match="1 to 64"):
+        catalog.resolve("team", n=65)
+
+
+def test_listings_name_every_pipeline_over_every_model(catalog: Catalog) -> None:
+    """Models first, in their order, each with the built-in pipelines; every listed name resolves."""
+    listing = catalog.listing()
+    assert [info.id for info in listing] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
+    assert len(listing[0].pipelines) == sum(recipe.listed for recipe in RECIPES.values())
+    assert [info.kind for info in listing] == ["fake", "fake", "fake", "pipeline"]
+    for name in catalog.names():
+        assert catalog.resolve(name).name == name
+
+
+def test_an_empty_catalogue_says_so() -> None:
+    """No models yet, as while an upstream is down."""
+    with pytest.raises(UnknownName, match="none"):
+        Catalog().resolve("majority@4")
+
+
+async def test_refresh_finds_models_that_came_up_later() -> None:
+    """Discovery adds what is new and keeps what is known."""
+    found = [Texts("x", name="new"), Texts("x", name="old")]
+
+    async def discover() -> list[Model]:
+        return list(found)
+
+    old = Texts("x", name="old")
+    catalog = Catalog({"old": old}, discover=discover)
+    await catalog.refresh()
+    assert list(catalog.models) == ["old", "new"]
+    assert catalog.resolve("old") is old
+
+
+def test_models_that_write_together_are_wrapped_as_one() -> None:
+    """By whatever name they are reached, and built of the models themselves."""
+    pytest.importorskip("tokenizers")
+    models: Any = {each.name: each for each in (writer("bytes", 1), writer("spaces", 2))}
+    inner: list[Model] = []
+
+    def wrap(model: Model) -> Model:
+        inner.append(model)
+        return Texts("wrapped", name=model.name)
+
+    catalog = Catalog(models).wrapped(wrap)
+    ensemble = catalog.resolve("safe/bytes-1+spaces-2")
+    assert isinstance(ensemble, Texts)
+    vote = pipeline(catalog, "majority@2/safe/bytes-1+spaces-2")
+    assert vote.sampler.models == (ensemble,)
+    assert vote.name == "majority@2/safe/bytes-1+spaces-2"
+    [safe] = [model for model in inner if isinstance(model, SAFE)]
+    assert list(safe.models) == list(models.values())
+    with pytest.raises(UnknownName):
+        catalog.resolve("safe/bytes-1+nobody")
+
+
+def test_wrapping_reaches_every_single_model_once() -> None:
+    """Pipelines that share a model share its wrapper, nested ones too."""
+    shared, inner = Texts("x", name="shared"), Texts("x", name="inner")
+    nested = sample([sample(inner, n=2) | First(), shared], n=2) | First()
+    wrapped: list[str] = []
+
+    def wrap(model: Model) -> Model:
+        wrapped.append(model.name)
+        return Texts("wrapped", name=model.name)
+
+    catalog = Catalog({"shared": shared}, {"nested": nested, "again": nested}).wrapped(wrap)
+    assert sorted(wrapped) == ["inner", "shared"]
+    assert pipeline(catalog, "nested").sampler.models[1] is catalog.resolve("shared")
