@@ -183,7 +183,7 @@ async def test_usage_is_the_server_s(folders: Folders) -> None:
         there.counts.clear()
         pair = SAFE([one, Embedded(folders[1])])
         answer = await pair.answer(ASKED, seed=3)
-        [drafted] = [stage.usage for stage in answer.stages if stage.model == one.name]
+        [drafted] = [stage.usage for stage in answer.nodes if stage.model == one.name]
         both = await SAFE([Embedded(folders[0]), two]).answer(ASKED, seed=3)
         [judged] = [stage.usage for stage in both.stages if stage.model == two.name]
     for usage, counts in ((drafted, here.counts), (judged, there.counts)):
@@ -335,7 +335,7 @@ async def test_a_verifier_that_dies_midway(folders: Folders, step: Step) -> None
     assert answer.text
     assert [note.code for note in answer.degraded] == ["verifier_lost"]
     assert "tiny" in (answer.degraded[0].detail or "")
-    [judged] = [stage.usage for stage in answer.stages if stage.model == "tiny"]
+    [judged] = [stage.usage for stage in answer.nodes if stage.model == "tiny"]
     counted = sum(count["prompt_tokens"] for count in speaking.counts[1:])
     assert judged.prompt_tokens >= counted if judged.estimated else judged.prompt_tokens == counted
     assert judged.estimated == (step is GARBAGE)
@@ -396,7 +396,7 @@ async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
             await task
         await up.wait_until(lambda up: up.in_flight == 0)
         assert up.requests[-1].disconnected
-    [usage] = [stage.usage for stage in run.ledger.stages if stage.model == "tiny"]
+    [usage] = [stage.usage for stage in run.ledger.nodes if stage.model == "tiny"]
     assert usage.requests == 3
     assert usage.estimated
     cut = len(up.requests[-1].body["prompt"])

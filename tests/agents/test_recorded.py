@@ -59,7 +59,7 @@ async def test_a_dumped_candidate_is_an_answer() -> None:
     known = Candidate(index=5, model="m", text="4", answer="4", reasoning="hm", usage=usage, finish_reason="length")
     result = await drawn(Recorded([{"question": "q", "model": "m", "answers": [known.model_dump()]}]), question="q")
     assert result.one == known.model_copy(update={"index": 0, "agent": "recorded"})
-    assert result.run.ledger.stages[0].model == "m"
+    assert result.run.ledger.nodes[0].model == "m"
     assert result.spent == usage
 
 

@@ -64,7 +64,7 @@ async def test_what_it_spends_is_booked_in_the_run() -> None:
         verifier = RewardModel("rm", base_url=up.url, price=Price(prompt=2, completion=0))
         await verifier.metered_score(QUESTION, CANDIDATE, run)
         await verifier.aclose()
-    [stage] = run.ledger.stages
+    [stage] = run.ledger.nodes
     assert (stage.stage, stage.model) == ("aggregate", "rm")
     assert (stage.usage.prompt_tokens, stage.usage.requests, stage.usage.estimated) == (40, 1, False)
     assert stage.usage.cost == pytest.approx(80e-6)

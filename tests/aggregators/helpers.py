@@ -55,7 +55,7 @@ class Writer:
             if self.done:
                 yield Done(answer=Answer(text=text, model=self.name))
         finally:
-            run.at("answer").record(self.name, Usage(completion_tokens=len(self.words), requests=1))
+            run.at_node("answer").record(self.name, Usage(completion_tokens=len(self.words), requests=1))
 
     async def aclose(self) -> None:
         self.closed = True

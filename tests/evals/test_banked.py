@@ -103,7 +103,7 @@ async def test_a_reopened_bank_serves_the_same_and_draws_what_is_missing(tmp_pat
         more, _ = await draw(Banked(agent, bank), range(12))
         assert len(bank) == 12
     assert again == first
-    assert replayed.ledger.stages == charged.ledger.stages
+    assert replayed.ledger.nodes == charged.ledger.nodes
     assert (spent(charged), spent(replayed)) == (ledger_of(charged)[1], 0)
     assert agent.calls == [[8, 9, 10, 11]]
     assert texts(more) == texts((await draw(Guesser(), range(12)))[0])
@@ -214,7 +214,7 @@ def together(**settings: Any) -> SAFE:
 
 
 def by_model(run: RunContext) -> dict[str, Usage]:
-    return {stage.model: stage.usage for stage in run.ledger.stages}
+    return {stage.model: stage.usage for stage in run.ledger.nodes}
 
 
 def told(candidates: Sequence[Candidate]) -> list[tuple[str, Ensembling | None, Usage]]:
@@ -318,4 +318,4 @@ async def test_pipelines_over_one_ensemble_share_its_samples_and_wait_for_free_p
     assert len(bank) == 3
     assert [agent.name for agent in bank.agents()] == [names[0]]
     assert answers[0].text == answers[1].candidates[0].text
-    assert {stage.model for answer in answers for stage in answer.stages} == set(models)
+    assert {stage.model for answer in answers for stage in answer.nodes} == set(models)

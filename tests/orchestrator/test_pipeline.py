@@ -25,7 +25,7 @@ async def test_a_pipeline_answers_with_all_that_led_to_it() -> None:
     assert [c.text for c in answer.candidates] == ["a", "b b", "a"]
     assert [(c.answer, c.votes, c.voters) for c in answer.tally] == [("a", 2, (0, 2)), ("b b", 1, (1,))]
     assert answer.usage == Usage(prompt_tokens=30, completion_tokens=4, requests=3)
-    assert [(s.stage, s.model) for s in answer.stages] == [("sample", "texts")]
+    assert [(s.stage, s.model) for s in answer.nodes] == [("sample", "texts")]
     assert answer.winner == answer.candidates[0]
 
 

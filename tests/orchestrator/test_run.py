@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from quorate.orchestrator.context import Ledger, RunContext, cut_short, derive_seed
+from quorate.orchestrator.context import Ledger, RunContext, explain_cut, derive_seed
 
 from quorate import Budget, Usage
 
@@ -66,7 +66,7 @@ def test_without_a_seed_backends_draw_their_own() -> None:
 def test_generators_differ_by_purpose_stage_and_seed() -> None:
     """Two uses of randomness in one run never share a stream."""
     run = RunContext(seed=1)
-    draws = {run.rng("a").random(), run.rng("b").random(), run.at("x").rng("a").random(), RunContext(seed=2).rng("a").random()}
+    draws = {run.rng("a").random(), run.rng("b").random(), run.at_node("x").rng("a").random(), RunContext(seed=2).rng("a").random()}
     assert len(draws) == 4
 
 
@@ -97,7 +97,7 @@ def test_impossible_budgets_are_refused(limit: str, value: int) -> None:
 def test_the_earliest_deadline_counts() -> None:
     """Of the request, the stage and the stage around it; what ran out is told in words, with its code."""
     run = RunContext(budget=Budget(seconds=60))
-    stage = run.at("sample", seconds=5)
+    stage = run.at_node("sample", seconds=5)
     assert run.deadline is not None
     assert stage.deadline is not None
     assert run.deadline - stage.deadline == pytest.approx(55, abs=1)
@@ -106,10 +106,10 @@ def test_the_earliest_deadline_counts() -> None:
     over = replace(run, until=time.monotonic() - 1, stage="sample")
     reason = over.exhausted()
     assert reason is not None
-    assert cut_short(reason, "sample").code == "deadline_passed"
+    assert explain_cut(reason, "sample").code == "deadline_passed"
     spent = replace(over, started=time.monotonic() - 100).exhausted()
     assert spent is not None
-    assert cut_short(spent, "sample").code == "budget_exhausted"
+    assert explain_cut(spent, "sample").code == "budget_exhausted"
 
 
 @given(seconds=st.floats(0.01, 1000))

@@ -22,7 +22,7 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.sampling import SamplingStage, most_telling
+from quorate.orchestrator.sampling import SamplingStage, most_actionable
 from quorate.orchestrator.types import Candidate, Cluster, Failure, Question, SamplingParams
 
 from .fakes import First, Hangs, Plurality, Texts
@@ -273,12 +273,12 @@ async def test_a_quorum_ends_sampling_between_waves() -> None:
 def test_the_most_telling_failure_does_not_depend_on_the_order(statuses: list[int], rng: random.Random) -> None:
     """429, 503, 504, other 5xx, 4xx; its Retry-After is the shortest of its status."""
     failures = [Failure(code="x", message="x", status=s, retry_after=i or None) for i, s in enumerate(statuses)]
-    told = most_telling(failures)
+    told = most_actionable(failures)
     shuffled = rng.sample(failures, len(failures))
     rank = [429, 503, 504]
     best = next((s for s in rank if s in statuses), None)
     assert best is None or told.status == best
     assert told.status >= 500 or told.status == 429 or max(statuses) < 500
-    again = most_telling(shuffled)
+    again = most_actionable(shuffled)
     if best is not None:
         assert (again.status, again.retry_after) == (told.status, told.retry_after)

@@ -55,11 +55,11 @@ async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> 
     assert answer.text
     streamed = "".join(e.text for e in events if isinstance(e, AnswerToken) and not e.reasoning)
     assert streamed in ("", answer.text)
-    inner = [stage for stage in answer.stages if stage.stage.startswith("aggregate")]
+    inner = [stage for stage in answer.nodes if stage.stage.startswith("aggregate")]
     generated = sum(stage.usage.completion_tokens for stage in inner)
     assert 8 * calls <= generated <= 24 * calls
     assert not answer.usage.estimated
-    assert answer.usage.total_tokens == sum(stage.usage.total_tokens for stage in answer.stages)
+    assert answer.usage.total_tokens == sum(stage.usage.total_tokens for stage in answer.nodes)
 
 
 async def test_a_prompt_that_the_server_refuses(endpoint: Endpoint) -> None:

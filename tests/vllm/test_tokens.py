@@ -121,7 +121,7 @@ async def test_sampling_repeats(engine: VLLM, endpoint: Endpoint) -> None:
 async def test_usage(endpoint: Endpoint) -> None:
     """The server's count of every request is in the ledger."""
     answer = await SAFE([Embedded(OTHER), endpoint]).answer(ASKED[0], seed=1)
-    [judged] = [stage.usage for stage in answer.stages if stage.model == MODEL]
+    [judged] = [stage.usage for stage in answer.nodes if stage.model == MODEL]
     assert not judged.estimated
     assert judged.requests >= 1
     assert judged.completion_tokens > 0, "one token for every prefix"

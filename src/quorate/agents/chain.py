@@ -191,7 +191,7 @@ class Fallback(Chain):
     def note(self, failed: Candidate, run: RunContext) -> tuple[Degradation, ...]:
         """See `Chain`."""
         detail = failed.error.message if failed.error else ""
-        where = f"{run.stage}: {failed.agent or failed.model} #{failed.index}"
+        where = f"{run.node}: {failed.agent or failed.model} #{failed.index}"
         return (Degradation(code="fallback_used", where=where, detail=detail),)
 
     def __repr__(self) -> str:

@@ -109,7 +109,7 @@ class Scorer:
         Raises:
             UpstreamError: as for `score`.
         """
-        asked = UpstreamCall(run.thread, run.stage, agent=self.name, model=self.model, server=self.http.server)
+        asked = UpstreamCall(run.thread, run.node, agent=self.name, model=self.model, server=self.http.server)
         request = _Post({"model": self.model, **self.body(question, candidate)}, run.watch.call(asked))
         try:
             reply = await self._reply(request, run)

@@ -25,8 +25,8 @@ def inner_run(run: RunContext, purpose: str) -> RunContext:
     """The run of a model that an aggregator asks: same budget and stage, its own seed, thread and cut list."""
     return replace(
         run,
-        seed=derive_seed(run.seed, run.stage, purpose),
-        ledger=_StageLedger(run.ledger, run.stage),
-        thread=f"{run.thread}/{run.stage}.{purpose}",
+        seed=derive_seed(run.seed, run.node, purpose),
+        ledger=_StageLedger(run.ledger, run.node),
+        thread=f"{run.thread}/{run.node}.{purpose}",
         cut=[],
     )

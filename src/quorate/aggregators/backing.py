@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
-from quorate.orchestrator.context import RunContext, cut_short
+from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
@@ -63,7 +63,7 @@ async def stand_in(
 def shortfall(run: RunContext, where: str, detail: str) -> Degradation:
     """Why there is no verdict: the run's time or budget is over, else what the aggregator says."""
     reason = run.exhausted()
-    return cut_short(reason, where) if reason else Degradation(code="aggregator_failed", where=where, detail=detail)
+    return explain_cut(reason, where) if reason else Degradation(code="aggregator_failed", where=where, detail=detail)
 
 
 async def closed(owners: Iterable[object]) -> None:

@@ -110,7 +110,7 @@ class Gate(Backed):
                 yield Done(answer=event.answer.replace(route=route)) if isinstance(event, Done) else event
 
     async def _dear(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> AsyncGenerator[Event, None]:
-        writing, where = Writing(live=run.live), f"{run.stage}: {self.expensive.name}"
+        writing, where = Writing(live=run.live), f"{run.node}: {self.expensive.name}"
         if run.exhausted() is None:
             async with aclosing(writing.events(self.expensive.aggregate(question, candidates, run))) as events:
                 async for event in events:

@@ -96,7 +96,7 @@ class MajorityVote:
         else:
             winner = best_told(voters)
             detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
-            degraded = (Degradation(code="all_abstained", where=f"{run.stage}: {self.name}", detail=detail),)
+            degraded = (Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail),)
         yield Done(
             answer=Answer(
                 text=winner.text,

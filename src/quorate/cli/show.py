@@ -93,7 +93,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "model": answer.model,
         "tally": [cluster.model_dump(mode="json") for cluster in answer.tally],
         "candidates": [_candidate_json(candidate) for candidate in answer.candidates],
-        "usage": {**usage_json(answer.usage), "stages": [_stage_json(s.model_dump()) for s in answer.stages]},
+        "usage": {**usage_json(answer.usage), "stages": [_stage_json(s.model_dump()) for s in answer.nodes]},
         "stopped": answer.stopped,
         **({"route": answer.route} if answer.route else {}),
         "degraded": [degradation.model_dump() for degradation in answer.degraded],

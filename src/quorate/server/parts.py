@@ -46,14 +46,14 @@ def quorate_part(asking: Asking, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         for index, outcome in enumerate(outcomes)
         if not isinstance(outcome, Answer)
     )
-    return _part(asking, answer, asking.ledger.usage, asking.ledger.stages, (*answer.degraded, *failed))
+    return _part(asking, answer, asking.ledger.usage, asking.ledger.nodes, (*answer.degraded, *failed))
 
 
 def choice_part(asking: Asking, answer: Answer) -> dict[str, Any]:
     """One of several choices has its own `quorate` object; an only one has none."""
     if asking.choices == 1:
         return {}
-    return {"quorate": _part(asking, answer, answer.usage, answer.stages, answer.degraded)}
+    return {"quorate": _part(asking, answer, answer.usage, answer.nodes, answer.degraded)}
 
 
 def usage_quorate(usage: Usage, stages: Iterable[NodeUsage]) -> dict[str, Any]:

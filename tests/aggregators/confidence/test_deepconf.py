@@ -117,7 +117,7 @@ async def test_a_model_that_leaves_nothing_is_told_by_its_text() -> None:
 
     class Careless(Streams):
         async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-            async with aclosing(super()._one(index, run.at("elsewhere"))) as events:
+            async with aclosing(super()._one(index, run.at_node("elsewhere"))) as events:
                 async for event in events:
                     yield event
 

@@ -125,8 +125,8 @@ async def test_a_model_writes_the_tests() -> None:
         answer = await pipeline.answer("Write f.", seed=1)
     assert answer.answer == PLUS
     assert "Write f." in writer.asked[0].messages[0].text
-    assert [s.stage for s in answer.stages if s.model == "w"] == ["aggregate"]
-    assert next(s for s in answer.stages if s.model == "w").usage.requests == 2
+    assert [s.stage for s in answer.nodes if s.model == "w"] == ["aggregate"]
+    assert next(s for s in answer.nodes if s.model == "w").usage.requests == 2
 
 
 async def test_a_model_that_writes_no_tests() -> None:

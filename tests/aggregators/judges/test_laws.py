@@ -167,10 +167,10 @@ async def test_calls_are_booked_once_under_the_aggregators_stage(kind: type[Judg
     pipeline = sample(ScriptedModel(["\\boxed{1}", "\\boxed{2}", "\\boxed{3}"]), n=3) | built(kind, judge)
     async with pipeline:
         answer = await pipeline.answer("?", seed=3)
-    [booked] = [s for s in answer.stages if s.model == "judge"]
+    [booked] = [s for s in answer.nodes if s.model == "judge"]
     assert booked.stage == "aggregate"
     assert booked.usage.requests == len(judge.asked) > 0
-    assert answer.usage == Usage.total(s.usage for s in answer.stages)
+    assert answer.usage == Usage.total(s.usage for s in answer.nodes)
 
 
 @every

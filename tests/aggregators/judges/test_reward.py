@@ -164,7 +164,7 @@ async def test_a_reward_model_over_http_in_a_pipeline() -> None:
             answer = await pipeline.answer("Which?")
         await up.wait_until(lambda up: up.in_flight == 0)
     assert answer.answer == "2"
-    [booked] = [s for s in answer.stages if s.model == "rm"]
+    [booked] = [s for s in answer.nodes if s.model == "rm"]
     assert (booked.stage, booked.usage.prompt_tokens, booked.usage.requests) == ("aggregate", 21, 4)
     [note] = answer.degraded
     assert note.code == "score_missing"

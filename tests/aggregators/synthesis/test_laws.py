@@ -228,7 +228,7 @@ async def test_usage_is_counted_once(make: Make) -> None:
     answer = await aggregation(make(model), SPLIT, run)
     assert answer.usage == run.ledger.usage
     assert run.ledger.usage.requests == len(model.asked)
-    assert all(stage.stage.partition("/")[0] == "aggregate" for stage in answer.stages)
+    assert all(stage.stage.partition("/")[0] == "aggregate" for stage in answer.nodes)
 
 
 @every

@@ -39,7 +39,7 @@ async def test_each_layer_reads_the_layer_before() -> None:
     assert system(last.asked[0]).count("from c") == 2
     assert "from a" not in system(last.asked[0])
     assert answer.text == "the end"
-    assert {(s.stage, s.model) for s in answer.stages} == {
+    assert {(s.stage, s.model) for s in answer.nodes} == {
         ("aggregate/layer-1", "a"),
         ("aggregate/layer-1", "b"),
         ("aggregate/layer-2", "c"),
@@ -137,4 +137,4 @@ async def test_a_pipeline_can_be_a_member_of_a_layer() -> None:
     answer = await aggregation(MixtureOfAgents(last, layers=[Layer((team,), 2)], fallback=vote()), boxed(1, 2))
     assert len(inner.asked) == 6
     assert system(last.asked[0]).count("boxed{5}") == 2
-    assert [(s.stage, s.model) for s in answer.stages] == [("aggregate/layer-1", "inner"), ("aggregate", "last")]
+    assert [(s.stage, s.model) for s in answer.nodes] == [("aggregate/layer-1", "inner"), ("aggregate", "last")]

@@ -48,7 +48,7 @@ async def test_each_loop_renews_every_member_from_a_subset(n: int, subset: int, 
         shown = solutions(asked)
         assert len(shown) == len(set(shown)) == min(subset, n)
         assert all(text.startswith("I say" if number < n else "loop member") for text in shown)
-    assert [s.stage for s in answer.stages] == [f"aggregate/loop-{t + 1}" for t in range(loops)]
+    assert [s.stage for s in answer.nodes] == [f"aggregate/loop-{t + 1}" for t in range(loops)]
 
 
 async def test_subsets_are_drawn_by_the_seed() -> None:
@@ -134,7 +134,7 @@ async def test_debaters_read_themselves_and_the_others() -> None:
     assert "revised 1" in second[2].text
     assert "revised 2" in second[2].text
     assert "I say" not in second[2].text
-    assert [s.stage for s in answer.stages] == ["aggregate/round-1", "aggregate/round-2"]
+    assert [s.stage for s in answer.nodes] == ["aggregate/round-1", "aggregate/round-2"]
 
 
 async def test_each_agent_goes_on_with_its_own_answer_and_role() -> None:

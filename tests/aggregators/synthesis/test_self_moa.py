@@ -81,7 +81,7 @@ async def test_usage_is_booked_once_under_the_aggregators_stage() -> None:
     """Whatever stage the model itself is in, and whatever it calls inside."""
     run = RunContext(stage="aggregate")
     _, _, answer = told(await happened(moa("a", "b"), CANDIDATES, run))
-    [stage] = run.ledger.stages
+    [stage] = run.ledger.nodes
     assert (stage.stage, stage.model, stage.usage.completion_tokens) == ("aggregate", "writer", 2)
     assert answer.usage == run.ledger.usage == Usage(completion_tokens=2, requests=1)
 
@@ -200,5 +200,5 @@ async def test_in_a_pipeline_it_closes_what_it_opened() -> None:
     async with pipeline:
         answer = await pipeline.answer("?", seed=3)
     assert (answer.model, answer.answer) == ("self-moa@2/texts", "5")
-    assert [(s.stage, s.model) for s in answer.stages] == [("sample", "texts"), ("aggregate", "writer")]
+    assert [(s.stage, s.model) for s in answer.nodes] == [("sample", "texts"), ("aggregate", "writer")]
     assert writer.closed

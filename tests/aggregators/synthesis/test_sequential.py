@@ -39,7 +39,7 @@ async def test_the_running_synthesis_is_repeated_in_the_window() -> None:
     fresh = windows[0] + windows[1][2:] + windows[2][2:]
     assert sorted(fresh) == sorted(f"I say \\boxed{{{i}}}" for i in range(8))
     assert answer.degraded == ()
-    assert [s.stage for s in answer.stages] == ["aggregate/step-1", "aggregate/step-2", "aggregate"]
+    assert [s.stage for s in answer.nodes] == ["aggregate/step-1", "aggregate/step-2", "aggregate"]
 
 
 @settings(max_examples=20, deadline=None)

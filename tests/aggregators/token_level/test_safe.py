@@ -69,7 +69,7 @@ async def test_what_every_model_reads_and_writes_is_counted() -> None:
     answer = await asked(pair())
     told = answer.candidates[0].ensembling
     assert told is not None
-    spent = {stage.model: stage.usage for stage in answer.stages}
+    spent = {stage.model: stage.usage for stage in answer.nodes}
     assert set(spent) == {"bytes-1", "spaces-2"}
     assert spent["bytes-1"].completion_tokens == told.drafted
     assert spent["spaces-2"].completion_tokens == 0
@@ -138,7 +138,7 @@ async def test_a_verifier_that_is_not_there_is_left_out(where: str, rule: Decide
     rest = await asked(SAFE([model("bytes", 1), model("words", 3)], weights={"words-3": 2.0}, rule=rule), seed=5)
     assert answer.text == rest.text
     assert [(note.code, note.detail) for note in answer.degraded] == [("verifier_lost", "spaces-2: no connection")]
-    assert {stage.model for stage in answer.stages} == {"bytes-1", "words-3"}
+    assert {stage.model for stage in answer.nodes} == {"bytes-1", "words-3"}
 
 
 async def test_a_verifier_that_comes_back_takes_part_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ async def test_weights_of_zero_drop_out() -> None:
     """The drafter alone, and no verifier is asked."""
     answer = await asked(pair(weights={"spaces-2": 0.0}))
     assert answer.text == (await asked(SAFE([model("bytes", 1)]))).text
-    assert [stage.model for stage in answer.stages] == ["bytes-1"]
+    assert [stage.model for stage in answer.nodes] == ["bytes-1"]
 
 
 async def test_names_make_ensembles(embedded_pair: str) -> None:
@@ -268,7 +268,7 @@ async def test_names_make_ensembles(embedded_pair: str) -> None:
     assert isinstance(ensemble, SAFE)
     answer = await ensemble.answer(Question.of("Tom has 3 apples and buys 14 more. How many apples?"))
     assert answer.text.strip()
-    assert {stage.model for stage in answer.stages} == {first.name, second.name}
+    assert {stage.model for stage in answer.nodes} == {first.name, second.name}
     every = await SAFE([first, second], rule=Rule(EveryToken(), GaC())).answer("Tom has 3 apples. How many?")
     assert every.candidates[0].ensembling is not None
     assert every.candidates[0].ensembling.share > 0.9

@@ -15,7 +15,7 @@ from typing import Any
 from quorate.agents.listed import ALL, MOST, SMALL, listed
 from quorate.agents.vocabulary import TokenizerVocabulary
 from quorate.orchestrator.errors import BadInput, Rejected, UpstreamError
-from quorate.orchestrator.merging import together
+from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
 from quorate.orchestrator.types import Question, Usage
 
@@ -97,11 +97,11 @@ class EndpointTokens:
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`; a draft goes on where it was to stop early."""
-        return await together([self._draft(ask) for ask in asks])
+        return await gather([self._draft(ask) for ask in asks])
 
     async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
         """See `TokenModel`; all prefixes of one context in one request."""
-        return await together([self._score(ask) for ask in asks])
+        return await gather([self._score(ask) for ask in asks])
 
     def release(self, rows: Sequence[Hashable]) -> None:
         """See `TokenModel`; the server's cache forgets by itself."""

@@ -18,7 +18,7 @@ from quorate.agents.embedded.chat import Closed, prompt_tokens
 from quorate.agents.listed import ALL, MOST, SMALL, listed
 from quorate.agents.vocabulary import TokenizerVocabulary, vocabulary_of
 from quorate.orchestrator.errors import BadInput, QuorateError, Rejected, UpstreamError
-from quorate.orchestrator.merging import together
+from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
 from quorate.orchestrator.types import Question, Usage
 
@@ -82,12 +82,12 @@ class VLLMTokens:
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`."""
         engine = await self._running(asks)
-        return await together([self._draft(engine, ask) for ask in asks])
+        return await gather([self._draft(engine, ask) for ask in asks])
 
     async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
         """See `TokenModel`."""
         engine = await self._running(asks)
-        nexts = await together([self._next(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
+        nexts = await gather([self._next(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
         left = iter(nexts)
         return [Scores([next(left) for _ in ask.places]) for ask in asks]
 

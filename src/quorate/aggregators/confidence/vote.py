@@ -113,7 +113,7 @@ class ConfidenceVote(MajorityVote):
             f"{len(indices)} voters have no {self.measure.name} (their log-probabilities are missing or not numbers) "
             "and weigh the mean of the others; ask for them with Sampling.top_logprobs"
         )
-        return Degradation(code="no_confidence", where=f"{run.stage}: {self.name}", detail=detail)
+        return Degradation(code="no_confidence", where=f"{run.node}: {self.name}", detail=detail)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.measure!r}, keep={self.keep:g})"

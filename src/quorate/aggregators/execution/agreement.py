@@ -145,7 +145,7 @@ class ExecutionAgreement(Backed):
             problem = f"none of {len(programs)} programs passes any of {len(tests)} tests" if tests else problem
         except TimeoutError:
             problem = "no time left"
-        return [], (*notes, shortfall(run, f"{run.stage}: {self.name}", problem))
+        return [], (*notes, shortfall(run, f"{run.node}: {self.name}", problem))
 
     async def _sets(self, programs: Sequence[tuple[Candidate, str]], tests: Sequence[str]) -> list[ConsensusSet]:
         """Every different program is run once."""
@@ -200,7 +200,7 @@ class ExecutionAgreement(Backed):
             ),
             degraded=notes,
             usage=run.ledger.usage,
-            stages=run.ledger.stages,
+            stages=run.ledger.nodes,
         )
 
     async def aclose(self) -> None:

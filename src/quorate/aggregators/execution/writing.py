@@ -79,7 +79,7 @@ class TestWriter:
         found = Counter(test for reply in replies for test in dict.fromkeys(_asserts(reply.text)))
         ranked = sorted(found, key=lambda test: (-found[test], test))[: self.limit]
         failed = [reply.problem for reply in replies if reply.problem]
-        note = Degradation(code="tests_missing", where=f"{run.stage}: {self.model.name}", detail=next(iter(failed), ""))
+        note = Degradation(code="tests_missing", where=f"{run.node}: {self.model.name}", detail=next(iter(failed), ""))
         degraded = tuple(note for reply in replies for note in reply.degraded)
         return tuple(ranked), (*((note,) if failed else ()), *degraded)
 

@@ -146,7 +146,7 @@ class Judge(Backed, ABC):
             asked=Asked(self.judge, self.sampling, asyncio.Semaphore(self.concurrency)),
             words=self.prompt,
             room=Room.of(self.judge, self.max_context_tokens),
-            where=f"{run.stage}: {self.judge.name}",
+            where=f"{run.node}: {self.judge.name}",
             tallier=self.tailored(question),
         )
 
@@ -168,7 +168,7 @@ class Judge(Backed, ABC):
             tally=await session.tallier.tally(candidates),
             degraded=notes,
             usage=session.run.ledger.usage,
-            stages=session.run.ledger.stages,
+            stages=session.run.ledger.nodes,
         )
 
     async def aclose(self) -> None:

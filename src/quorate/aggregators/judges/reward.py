@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
-from quorate.orchestrator.context import RunContext, cut_short
+from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Verifier
@@ -131,14 +131,14 @@ class _Scored(Backed, ABC):
             return await self.verifier.score(question, candidate)
 
     def _notes(self, scores: Mapping[int, float], problems: Mapping[int, str], run: RunContext) -> list[Degradation]:
-        where = f"{run.stage}: {self.name}"
+        where = f"{run.node}: {self.name}"
         notes = [
             Degradation(code="score_missing", where=f"{where} #{index}", detail=problem)
             for index, problem in sorted(problems.items())
         ]
         reason = run.exhausted()
         if problems and reason is not None:
-            notes.insert(0, cut_short(reason, where))
+            notes.insert(0, explain_cut(reason, where))
         elif not scores:
             notes.insert(0, Degradation(code="aggregator_failed", where=where, detail="no candidate has a score"))
         return notes
@@ -260,5 +260,5 @@ def _answer(
         tally=tally,
         degraded=tuple(notes),
         usage=run.ledger.usage,
-        stages=run.ledger.stages,
+        stages=run.ledger.nodes,
     )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from quorate.orchestrator.context import cut_short
+from quorate.orchestrator.context import explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Candidate
@@ -33,7 +33,7 @@ class _Tournament(Judge):
         if not court.settled():
             return None
         if (reason := session.run.exhausted()) is not None:
-            session.notes.append(cut_short(reason, session.where))
+            session.notes.append(explain_cut(reason, session.where))
         return players[winner]
 
     async def _winner(self, court: Court) -> int:

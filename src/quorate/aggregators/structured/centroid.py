@@ -156,7 +156,7 @@ class Centroid:
         return stand_in(self.fallback, question, candidates, run, (note,))
 
     def _where(self, run: RunContext) -> str:
-        return f"{run.stage}: {self.name}"
+        return f"{run.node}: {self.name}"
 
     async def aclose(self) -> None:
         """Closes the similarity and the fallback."""

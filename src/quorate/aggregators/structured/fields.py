@@ -99,7 +99,7 @@ class JsonFieldVote:
             return whole
         if not schema.accepts(value):
             detail = "the winning fields do not fit the schema together; the most frequent document was chosen"
-            note = Degradation(code="assembled_invalid", where=f"{run.stage}: {self.name}", detail=detail)
+            note = Degradation(code="assembled_invalid", where=f"{run.node}: {self.name}", detail=detail)
             return whole.replace(degraded=(*whole.degraded, note))
         return whole.replace(text=written(value), answer=answer, reasoning=None, tool_calls=(), finish_reason="stop")
 

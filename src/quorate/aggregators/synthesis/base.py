@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quorate.orchestrator.context import RunContext, cut_short
+from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Extractor, Model, Tailored
@@ -117,7 +117,7 @@ class Synthesis(Backed, ABC):
             tally=await tallier.tally(candidates),
             degraded=(*notes, *answer.degraded),
             usage=run.ledger.usage,
-            stages=run.ledger.stages,
+            stages=run.ledger.nodes,
         )
 
     async def begin(self, candidates: Sequence[Candidate]) -> None:
@@ -168,11 +168,11 @@ class Writer(Synthesis):
     ) -> AsyncGenerator[Event, None]:
         """See `protocols.Aggregator`; the model's tokens as they come, then `Done`."""
         await self.begin(candidates)
-        writing, where = Writing(live=run.live), f"{run.stage}: {self.aggregator.name}"
+        writing, where = Writing(live=run.live), f"{run.node}: {self.aggregator.name}"
         brief = await self.brief(question, candidates, run)
         notes = told_once(brief.notes)
         if (reason := brief.stopped or run.exhausted()) is not None:
-            note = cut_short(reason, where)
+            note = explain_cut(reason, where)
         elif brief.asked is None:
             note = Degradation(code="aggregator_failed", where=where, detail=brief.problem)
         else:
@@ -195,7 +195,7 @@ class Writer(Synthesis):
     async def brief(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Brief:
         """What the model is asked in the end: about all candidates in a seeded order."""
         items = [item(c) for c in shuffled(candidates, run)]
-        return self.worded(question, items, self.aggregator, run.stage)
+        return self.worded(question, items, self.aggregator, run.node)
 
 
 def told_once(notes: Iterable[Degradation]) -> tuple[Degradation, ...]:

@@ -80,7 +80,7 @@ class Debate(Population):
         self, question: Question, own: Item, others: Sequence[Item], place: int, model: Model, run: RunContext
     ) -> tuple[Question, tuple[Degradation, ...]]:
         """The conversation, the agent's own answer, and the others' with the request to answer anew."""
-        material = laid_out([own, *others], self.room(question, model), f"{run.stage}: {model.name} #{place} reading")
+        material = laid_out([own, *others], self.room(question, model), f"{run.node}: {model.name} #{place} reading")
         said, heard = (material.texts[:1], material.texts[1:]) if own.text else ((), material.texts)
         words = self.prompt.render(responses=heard, system="", problem=question.text)
         role = self.roles[place % len(self.roles)] if self.roles else ""

@@ -73,11 +73,11 @@ class Layered(Writer):
         """Every layer but the last is run here."""
         notes: list[Degradation] = []
         for number, layer in enumerate(self.layers, 1):
-            here = run.at(f"{run.stage}/layer-{number}")
+            here = run.at_node(f"{run.node}/layer-{number}")
             items = [item(c) for c in shuffled(candidates, here)]
             asks = []
             for model, members in layer.shares():
-                brief = self.worded(question, items, model, here.stage)
+                brief = self.worded(question, items, model, here.node)
                 notes += brief.notes
                 asks += [Ask(model, brief.asked, members)] if brief.asked else []
             drawn = await draw(asks, here)

@@ -72,7 +72,7 @@ class Drawn:
 async def draw(asks: Sequence[Ask], run: RunContext) -> Drawn:
     """All members concurrently, until they have ended or the budget has; a few at a time where it may end.
 
-    Member i has the seed `sample_seed(i)` of the stage's own run; what it costs is booked under `run.stage`.
+    Member i has the seed `sample_seed(i)` of the stage's own run; what it costs is booked under `run.node`.
     """
     drawn = Drawn()
     inner = replace(inner_run(run, "members"), live=run.budget.tokens is not None)
@@ -97,8 +97,8 @@ def _waves(asks: Sequence[Ask], run: RunContext) -> list[Sequence[Ask]]:
 
 async def _wave(drawn: Drawn, asks: Sequence[Ask], run: RunContext) -> None:
     expected = drawn.ended + sum(len(ask.members) for ask in asks)
-    streams = [drawn.watched(_proposed(ask, run), run.stage) for ask in asks]
-    async with aclosing(until(run.deadline, merge(streams), run.halt)) as events:
+    streams = [drawn.watched(_proposed(ask, run), run.node) for ask in asks]
+    async with aclosing(until(run.deadline, merge(streams), run.switch)) as events:
         try:
             async for _ in events:
                 reason = run.exhausted(sum(drawn.arriving.values()))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from quorate.orchestrator.context import RunContext, cut_short
+from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Model
@@ -68,16 +68,16 @@ class Population(Synthesis):
     ) -> tuple[list[Candidate], list[Degradation]]:
         members, notes = _numbered(first), list[Degradation]()
         for number in range(1, self.rounds + 1):
-            here = run.at(f"{run.stage}/{self.rounds_name}-{number}")
+            here = run.at_node(f"{run.node}/{self.rounds_name}-{number}")
             asks, cut = self.asks(question, members, first, here)
             if not asks and not cut:
                 break
             drawn = await draw(asks, here)
             notes += [*cut, *drawn.notes]
             members = [drawn.members.get(m.index, m) for m in members]
-            where = f"{here.stage}: {self.aggregator.name}"
+            where = f"{here.node}: {self.aggregator.name}"
             if drawn.stopped is not None:
-                notes.insert(0, cut_short(drawn.stopped, where))
+                notes.insert(0, explain_cut(drawn.stopped, where))
                 break
             if not drawn.members:
                 detail = f"no member of this {self.rounds_name} answered; those before it vote"

@@ -58,7 +58,7 @@ class RecursiveSelfAggregation(Population):
         rng, asks, notes = run.rng("subsets"), list[Ask](), list[Degradation]()
         for place in range(len(members)):
             drawn = rng.sample(members, min(self.subset, len(members)))
-            brief = self.worded(question, [item(c) for c in drawn], self.aggregator, run.stage)
+            brief = self.worded(question, [item(c) for c in drawn], self.aggregator, run.node)
             notes += brief.notes
             if brief.asked is not None:
                 asks.append(Ask(self.aggregator, brief.asked, (place,)))

@@ -70,8 +70,8 @@ class SelfMoASeq(Writer):
         notes: list[Degradation] = []
         step = 1
         while waiting:
-            here = run.at(f"{run.stage}/step-{step}")
-            brief = self.worded(question, running + fresh, self.aggregator, here.stage)
+            here = run.at_node(f"{run.node}/step-{step}")
+            brief = self.worded(question, running + fresh, self.aggregator, here.node)
             drawn = await draw([Ask(self.aggregator, brief.asked, (0,))] if brief.asked else [], here)
             notes += [*brief.notes, *drawn.notes]
             if drawn.stopped is not None:
@@ -79,10 +79,10 @@ class SelfMoASeq(Writer):
             if drawn.members:
                 running = [Item("(the synthesis so far)", told(drawn.members[0]))] * self.repeats
             else:
-                notes.append(_dropped(fresh, f"{here.stage}: {self.aggregator.name}"))
+                notes.append(_dropped(fresh, f"{here.node}: {self.aggregator.name}"))
             take = self.window - len(running)
             fresh, waiting, step = waiting[:take], waiting[take:], step + 1
-        last = self.worded(question, running + fresh, self.aggregator, run.stage)
+        last = self.worded(question, running + fresh, self.aggregator, run.node)
         return Brief(last.asked, (*notes, *last.notes), last.problem)
 
 

@@ -300,7 +300,7 @@ class SAFE(Agent):
 
 def _watching(run: RunContext, index: int) -> Watching:
     def call(agent: str, model: str, server: str) -> CallWatch:
-        told = UpstreamCall(run.thread, run.stage, agent=agent, model=model, server=server, indices=(index,))
+        told = UpstreamCall(run.thread, run.node, agent=agent, model=model, server=server, indices=(index,))
         return run.watch.call(told)
 
     return call

@@ -129,5 +129,5 @@ class LabelFreeVote(RuleVote):
             if self.file is not None:
                 self.learner.abilities.save(self.file)
         except BadInput as error:
-            return [Degradation(code="abilities_not_saved", where=f"{run.stage}: {self.name}", detail=str(error))]
+            return [Degradation(code="abilities_not_saved", where=f"{run.node}: {self.name}", detail=str(error))]
         return []

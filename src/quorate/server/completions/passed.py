@@ -92,12 +92,12 @@ class PassedExchange:
             watch=UNWATCHED if seen is None else seen.choice(0),
         )
         texts: list[str] = []
-        async with aclosing(self._model.complete(self._request.passed(), run.at("answer"))) as replies:
+        async with aclosing(self._model.complete(self._request.passed(), run.at_node("answer"))) as replies:
             async for reply in replies:
                 texts.extend(_first_texts(reply))
                 yield reply
         if seen is not None:
-            usage, stages = self.ledger.usage, self.ledger.stages
+            usage, stages = self.ledger.usage, self.ledger.nodes
             seen.choice(0).answer = Answer(text="".join(texts), model=self._model.name, usage=usage, stages=stages)
 
     def _head(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class PassedExchange:
         return {"id": identity, "object": "text_completion", "created": int(time.time()), "model": self._model.name}
 
     def _ours(self) -> dict[str, Any]:
-        usage = usage_quorate(self.ledger.usage, self.ledger.stages)
+        usage = usage_quorate(self.ledger.usage, self.ledger.nodes)
         return {"answer": None, "tally": [], "stopped": "complete", "degraded": [], "usage": usage}
 
 

@@ -115,7 +115,7 @@ class Metrics:
         self._seconds.labels(pipeline).observe(seen.seconds)
         if seen.first_byte is not None:
             self._first_byte.labels(pipeline, str(seen.streamed).lower()).observe(seen.first_byte)
-        for entry in seen.asking.ledger.stages:
+        for entry in seen.asking.ledger.nodes:
             self._spent(entry)
         for choice in seen.choices.values():
             for _, event in choice.events:

@@ -49,7 +49,7 @@ def trace_of(seen: Observation, *, texts: bool) -> Trace:
         question_key=asking.question(0).key if asking is not None else None,
         question=asking.question(0) if asking is not None and texts else None,
         usage=seen.usage,
-        stages=asking.ledger.stages if asking is not None else (),
+        stages=asking.ledger.nodes if asking is not None else (),
         choices=tuple(_choice(choice, texts=texts) for _, choice in sorted(seen.choices.items())),
     )
 

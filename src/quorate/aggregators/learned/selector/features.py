@@ -102,7 +102,7 @@ def longest(view: View, number: int) -> float:
     return max(view.relative(_length)[i] for i in view.members[number])
 
 
-def cut_short(view: View, number: int) -> float:
+def explain_cut(view: View, number: int) -> float:
     """Part of its voters that ran out of tokens."""
     return view.mean(number, [float(c.finish_reason == "length") for c in view.candidates])
 
@@ -275,7 +275,7 @@ FAMILIES: Mapping[str, Family] = {
     "position": Family(
         "when it was said", "candidates in an order that means something", _always, (first_place, mean_place)
     ),
-    "length": Family("how much was written for it", "texts", _has_text, (length, shortest, longest, cut_short)),
+    "length": Family("how much was written for it", "texts", _has_text, (length, shortest, longest, explain_cut)),
     "text": Family(
         "what the words look like",
         "texts",

@@ -142,7 +142,7 @@ class SelectorVote(MajorityVote):
 
     def _noted(self, event: Done, view: View, reason: str | None, run: RunContext) -> Done:
         """The answer with what is to be said of it."""
-        answer, where = event.answer, f"{run.stage}: {self.name}"
+        answer, where = event.answer, f"{run.node}: {self.name}"
         notes = list(answer.degraded)
         strange = sorted(set(self._strange(view)))
         if reason:
