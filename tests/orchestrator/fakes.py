@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from quorate.orchestrator.context import RunContext
-
-from quorate.agents.agent import Agent
 from quorate.orchestrator.errors import RateLimited
-from quorate.orchestrator.events import (
-    AnswerToken,
-    CandidateFailed,
-    CandidateFinished,
-    CandidateStarted,
-    CandidateToken,
-    Done,
-    Event,
-)
-from quorate.orchestrator.sampling import failure_of
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Usage
+from quorate.orchestrator.events import AnswerToken
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.protocols import Aggregator
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Identity, Question, Sampled, Usage
 
 __all__ = ["Echo", "First", "Hangs", "Plurality", "PowerCut", "Texts"]
 
 
 class Texts(Agent):
     """Sample i gives the i-th text, word by word; a text of `!` fails with a 429, `?` never ends."""
-
-    kind = "fake"
 
     def __init__(self, *texts: str, name: str = "texts") -> None:
         self.name = name
@@ -38,35 +28,32 @@ class Texts(Agent):
         self.questions: list[Question] = []
         self.closed = 0
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
-        self.questions.append(question)
-        for index in indices:
-            async for event in self._one(index, run):
-                yield event
+    @property
+    def identity(self) -> Identity:
+        return Identity(kind="fake", model=self.name)
 
-    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-        text = self.texts[index % len(self.texts)]
-        self.asked.append((index, run.sample_seed(index)))
-        yield CandidateStarted(index=index, model=self.name)
-        blank = Candidate(index=index, model=self.name, agent=self.name, seed=run.sample_seed(index))
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        self.questions.append(question)
+        for slot in slots:
+            await self._write(slot, run)
+
+    async def _write(self, slot: PartialCandidate, run: RunContext) -> None:
+        text, seed = self.texts[slot.index % len(self.texts)], run.sample_seed(slot.index)
+        self.asked.append((slot.index, seed))
+        slot.start(self.name, self.name, seed=seed)
         if text == "!":
-            error = failure_of(RateLimited("slow down", retry_after=7))
-            yield CandidateFailed(candidate=blank.model_copy(update={"error": error}))
+            slot.fail(RateLimited("slow down", retry_after=7))
             return
         words: list[str] = []
         try:
             for word in text.split(" "):
                 await asyncio.sleep(0 if text != "?" else 3600)
                 words.append(word)
-                yield CandidateToken(index=index, text=word)
-        except (asyncio.CancelledError, GeneratorExit):
-            run.record(self.name, Usage(completion_tokens=len(words), estimated=True))
-            run.cut.append(blank.model_copy(update={"text": " ".join(words), "finish_reason": "cancelled"}))
+                slot.write(word)
+        except asyncio.CancelledError:
+            slot.leave(Usage(completion_tokens=len(words), estimated=True), text=" ".join(words))
             raise
-        usage = Usage(prompt_tokens=10, completion_tokens=len(words), requests=1)
-        run.record(self.name, usage)
-        done = {"text": text, "usage": usage, "finish_reason": "stop"}
-        yield CandidateFinished(candidate=blank.model_copy(update=done))
+        slot.finish("stop", Usage(prompt_tokens=10, completion_tokens=len(words), requests=1), text=text)
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -82,39 +69,39 @@ class Hangs(Texts):
         self.words = words
         self.cancelled = 0
 
-    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-        yield CandidateStarted(index=index, model=self.name)
+    async def _write(self, slot: PartialCandidate, run: RunContext) -> None:
+        slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
         try:
             for word in self.words:
-                yield CandidateToken(index=index, text=word)
+                slot.write(word)
             self.asking.set()
             await asyncio.sleep(3600)
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             self.cancelled += 1
-            run.record(self.name, Usage(completion_tokens=len(self.words), estimated=True))
-            text = " ".join(self.words)
-            run.cut.append(Candidate(index=index, model=self.name, text=text, finish_reason="cancelled"))
+            usage = Usage(completion_tokens=len(self.words), estimated=True)
+            slot.leave(usage, text=" ".join(self.words))
             raise
 
 
-class First:
+class First(Aggregator):
     """The first candidate that is ok, word by word."""
 
     name = "first"
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        text = next(c.text for c in candidates if c.ok)
-        for word in text.split(" "):
-            yield AnswerToken(text=word)
-        yield Done(answer=Answer(text=text, model=self.name))
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        first = sampled.good[0]
+        for word in first.text.split(" "):
+            run.emit(AnswerToken(text=word))
+        return Answer.of(first, model=self.name)
 
 
-class Plurality:
+class Plurality(Aggregator):
     """The commonest text, without any extraction."""
 
     name = "plurality"
+
+    def counter(self, question: Question, run: RunContext) -> Plurality:
+        return self
 
     def extract(self, candidate: Candidate) -> str | None:
         return candidate.text or None
@@ -124,11 +111,10 @@ class Plurality:
         voters = {text: tuple(c.index for c in candidates if c.ok and c.text == text) for text in counts}
         return tuple(Cluster(answer=t, votes=n, weight=n, voters=voters[t]) for t, n in counts.most_common())
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        tally = await self.tally(candidates)
-        yield Done(answer=Answer(text=tally[0].answer, answer=tally[0].answer, model=self.name, tally=tally))
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        tally = await self.tally(sampled.candidates) if sampled.tally is None else sampled.tally
+        winner = next(c for c in sampled.candidates if c.index in tally[0].voters)
+        return Answer.of(winner, answer=tally[0].answer, model=self.name, tally=tally)
 
 
 class PowerCut(BaseException):
@@ -141,10 +127,7 @@ class Echo(Plurality):
     name = "echo"
     broken = True
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         if self.broken:
             raise PowerCut
-        async for event in super().aggregate(question, candidates, run):
-            yield event
+        return await super().aggregate(question, sampled, run)
