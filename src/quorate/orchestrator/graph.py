@@ -358,67 +358,86 @@ class Graph(ModelBase):
     async def visit(self, name: str, state: State, run: RunContext) -> Visit:
         """Runs a node: what it gives, what went wrong, and where it leads."""
         node, inputs = self.nodes[name], self.pending(state)[name]
-        here = state.model_copy(update={"inputs": inputs})
-        page, begun = Ledger(run.ledger), time.monotonic()
-        run.emit(NodeStarted(thread=run.thread, node=name))
-        final = node.fallback is None and all(edge.target == END for edge in self._out[name])
-        telling = run if final else replace(run, emit=_Unanswered(run.emit)) if run.observed else run
-        inner = replace(telling, ledger=page).at_node(name, seconds=node.seconds, budget=node.budget)
-        visit = Visit(node=name, inputs=inputs)
-        outcome = ""
+        page, begun, outcome = Ledger(run.ledger), time.monotonic(), ""
+        if run.observed:
+            run.emit(NodeStarted(thread=run.thread, node=name))
+        result: Result | None = None
+        degraded: tuple[Degradation, ...] = ()
         try:
-            result = await self._run(node, here, inner)
+            inner = replace(self._telling(node, run), ledger=page)
+            inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
+            result = await self._run(node, state.model_copy(update={"inputs": inputs}), inner)
+            if not isinstance(result, Choice):
+                degraded = result.degraded
+            edges = self._taken(name, state, Visit(node=name, inputs=inputs, result=result, degraded=degraded))
+            outcome = _outcome(result)
         except BadInput:
             raise
         except Exception as error:
             if node.fallback is None:
                 raise
             outcome = failure_of(error).message
-            note = Degradation(code="aggregator_failed", where=name, detail=outcome)
-            visit = visit.model_copy(update={"degraded": (note,), "edges": {node.fallback: f"{name} failed"}})
-        else:
-            degraded = () if isinstance(result, Choice) else result.degraded
-            visit = visit.model_copy(update={"result": result, "degraded": degraded})
-            visit = visit.model_copy(update={"edges": self._taken(name, self.advance(state, visit))})
-            outcome = _outcome(result)
+            degraded = (Degradation(code="node_failed", where=name, detail=outcome),)
+            edges = {node.fallback: f"{name} failed"}
         finally:
             seconds = time.monotonic() - begun
-            run.emit(NodeEnded(thread=run.thread, node=name, seconds=seconds, outcome=outcome))
-        return visit.model_copy(update={"usage": page.nodes, "seconds": seconds})
+            if run.observed:
+                run.emit(NodeEnded(thread=run.thread, node=name, seconds=seconds, outcome=outcome))
+        return Visit(
+            node=name,
+            inputs=inputs,
+            result=result,
+            edges=edges,
+            degraded=degraded,
+            usage=page.nodes,
+            seconds=seconds,
+        )
+
+    def _telling(self, node: Node, run: RunContext) -> RunContext:
+        """The run of a node: its tokens are the answer's only where nothing can come after it."""
+        final = node.fallback is None and all(edge.target == END for edge in self._out[node.name])
+        return run if final or not run.observed else replace(run, emit=_Unanswered(run.emit))
 
     async def _run(self, node: Node, state: State, run: RunContext) -> Result:
         """A node that does not notice that its time is over is ended."""
+        if run.deadline is None and run.switch is None:
+            return await node.run(state, run)
         try:
             async with run.time_limit(slack=SLACK):
                 return await node.run(state, run)
         except TimeoutError as error:
             raise TimedOut(f"{self.name}: node {node.name!r}: {run.timed_out()}") from error
 
-    def _taken(self, name: str, state: State) -> dict[str, str]:
+    def _taken(self, name: str, state: State, visit: Visit) -> dict[str, str]:
         """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
+
+        An edge whose node has run as often as it may is not taken; where none else holds, a loop is left by the
+        first of its other edges.
 
         Raises:
             BadGraph: a condition raised, or none holds.
         """
-        looking = state.model_copy(update={"inputs": (len(state.visits) - 1,)})
-        taken: dict[str, str] = {}
-        for edge in self._out[name]:
-            if edge.target != END and state.visited(edge.target) >= self.most_visits(edge.target):
-                continue
-            if edge.when is None:
-                taken[edge.target] = ""
-            elif isinstance(edge.when, Condition):
-                try:
-                    reason = edge.when.holds(looking)
-                except Exception as error:
-                    raise BadGraph(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
-                if reason is not None:
-                    taken[edge.target] = reason
+        edges = self._out[name]
+        if all(edge.when is None and edge.target not in self._looping for edge in edges):
+            return {edge.target: "" for edge in edges}
+        here = self.advance(state, visit).model_copy(update={"inputs": (len(state.visits),)})
+        left = [e for e in edges if e.target == END or here.visited(e.target) < self.most_visits(e.target)]
+        taken = {e.target: why for e in left if e.when != ELSE and (why := self._reason(e, here)) is not None}
         if not taken:
-            taken = {edge.target: "" for edge in self._out[name] if edge.when == ELSE}
+            taken = {e.target: "" for e in left if e.when == ELSE}
+        if not taken and len(left) < len(edges) and left:
+            taken = {left[0].target: f"{name} has been visited {here.visited(name)} times"}
         if not taken:
             raise BadGraph(f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}")
         return taken
+
+    def _reason(self, edge: Edge, state: State) -> str | None:
+        if not isinstance(edge.when, Condition):
+            return ""
+        try:
+            return edge.when.holds(state)
+        except Exception as error:
+            raise BadGraph(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
 
     def _complete(self, state: State, run: RunContext) -> Answer:
         ends = self.pending(state).get(END, ())

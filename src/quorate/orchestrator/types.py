@@ -46,8 +46,9 @@ Code = Literal[
     "deadline_passed",
     "budget_exhausted",
     "halted",
-    # models
+    # models and nodes
     "fallback_used",
+    "node_failed",
     # aggregation
     "aggregator_failed",
     "member_failed",
