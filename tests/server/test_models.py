@@ -15,7 +15,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import Unreachable
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import sample
-from quorate.server.access.keys import ApiKey, hashed
+from quorate.config.server_settings import ApiKey, hash_key
 
 from .conftest import Start, asked
 from .scripted import Echo, Plurality
@@ -105,7 +105,7 @@ async def test_without_keys_any_authorization_is_accepted(start: Start) -> None:
 
 async def test_configured_keys_are_needed(start: Start) -> None:
     """Each of them opens /v1, nothing else does, health stays open, and no reply shows a key."""
-    keys = [ApiKey(name=name, hash=hashed(key)) for name, key in (("ann", "first-key"), ("bob", "sécond"))]
+    keys = [ApiKey(name=name, hash=hash_key(key)) for name, key in (("ann", "first-key"), ("bob", "sécond"))]
     async with start(Echo(), keys=keys) as served:
         for key in ("first-key",):
             async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=key) as client:
@@ -194,7 +194,7 @@ async def test_the_document_is_true_of_the_replies(start: Start) -> None:
 
 async def test_the_document_describes_every_api(start: Start) -> None:
     """Each request is a schema of its own, with the server's limits; keys are asked for where there are some."""
-    key = ApiKey(name="me", hash=hashed("secret"))
+    key = ApiKey(name="me", hash=hash_key("secret"))
     async with start(Echo(), max_n=3) as served, start(Echo(), keys=(key,)) as closed:
         document = (await served.http.get("/openapi.json")).json()
         guarded = (await closed.http.get("/openapi.json")).json()

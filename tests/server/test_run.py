@@ -15,7 +15,7 @@ import pytest
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.server import ServerSettings, running, serve
-from quorate.server.access.keys import hashed
+from quorate.config.server_settings import hash_key
 
 from .scripted import Echo
 
@@ -63,7 +63,7 @@ def test_keys_come_from_the_environment_and_stay_hidden(monkeypatch: pytest.Monk
     monkeypatch.setenv("QUORATE_API_KEYS", "one-secret, two-secret,")
     settings = ServerSettings()
     assert [key.name for key in settings.keys] == ["env-1", "env-2"]
-    assert [key.hash for key in settings.keys] == [hashed("one-secret"), hashed("two-secret")]
+    assert [key.hash for key in settings.keys] == [hash_key("one-secret"), hash_key("two-secret")]
     assert "secret" not in repr(settings)
     assert "secret" not in settings.model_dump_json()
 

@@ -19,11 +19,11 @@ def key(
     json: Json = False,
 ) -> None:
     """Make an API key: the key for its owner, and the line with its hash for server.keys in quorate.yaml."""
-    from quorate.server.access.keys import ApiKey, hashed, new_key
+    from quorate.config.server_settings import ApiKey, hash_key, make_key
 
-    fresh = new_key()
+    fresh = make_key()
     try:
-        entry = ApiKey(name=name, hash=hashed(fresh))
+        entry = ApiKey(name=name, hash=hash_key(fresh))
     except ValidationError:
         raise BadInput(f"{name!r} cannot name a key: letters, digits and ._@- only, at most 64") from None
     if json:

@@ -21,7 +21,7 @@ log = logging.getLogger("quorate.server")
 
 
 class LogFormat(StrEnum):
-    """See `server.observe.settings`."""
+    """See `config.server_settings`."""
 
     auto = "auto"
     json = "json"
@@ -57,7 +57,7 @@ def serve(
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
     from quorate import server
-    from quorate.server.observe.logs import configure, for_humans
+    from quorate.server.telemetry.logs import configure, for_humans
 
     catalog = await catalogue_of(upstream, config, tolerant=True)
     settings = server.ServerSettings()

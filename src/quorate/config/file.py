@@ -24,11 +24,11 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_vali
 from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
 from quorate.orchestrator.protocols import Model, StoppingRule
 from quorate.orchestrator.types import Frozen, SamplingParams
-from quorate.server.settings import ServerSettings
 
 from .catalog import MAX_SAMPLES, Catalog
 from .models import MODEL_TYPES, ModelConfig, built_models, endpoint_by_default
 from .recipes import RECIPES, STOPPING, TOGETHER, Composed, Parts
+from .server_settings import ServerSettings
 
 __all__ = ["Config", "load_config", "schema"]
 

@@ -13,7 +13,7 @@ from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Usage
 from quorate.server.access.accounts import Accounts
 from quorate.server.access.faults import BudgetSpent
-from quorate.server.access.keys import Allowance, ApiKey, hashed
+from quorate.config.server_settings import KeyBudget, ApiKey, hash_key
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 
 
 def key(**budget: float) -> ApiKey:
-    return ApiKey(name="ann", hash=hashed("ann"), budget=Allowance.model_validate(budget))
+    return ApiKey(name="ann", hash=hash_key("ann"), budget=KeyBudget.model_validate(budget))
 
 
 def used(tokens: int, cost: float | None = None) -> Usage:
@@ -57,7 +57,7 @@ def test_a_spent_budget_comes_back_with_the_next_period(spent: Usage) -> None:
 
 def test_a_key_without_a_budget_is_not_counted() -> None:
     """Its requests keep the budget that they ask for."""
-    free = ApiKey(name="free", hash=hashed("free"))
+    free = ApiKey(name="free", hash=hash_key("free"))
     accounts = Accounts([free])
     accounts.spend(free, used(10**9))
     assert accounts.within(free, Budget(tokens=5)) == Budget(tokens=5)

@@ -18,14 +18,14 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.sampling import sample
 from quorate.server import ServerSettings, running, serve
-from quorate.server.access.keys import Allowance, ApiKey, RequestRate, hashed
+from quorate.config.server_settings import KeyBudget, ApiKey, RequestRate, hash_key
 
 from ..conftest import Start, asked
 from ..scripted import Echo, Plurality
 
 
 def key(name: str, **limits: Any) -> ApiKey:
-    return ApiKey(name=name, hash=hashed(name), **limits)
+    return ApiKey(name=name, hash=hash_key(name), **limits)
 
 
 def as_(name: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ async def test_a_rate_is_a_429_with_the_time_to_wait(start: Start) -> None:
 
 async def test_a_budget_is_spent_over_requests(start: Start, tmp_path: Path) -> None:
     """Every reply's usage counts, streamed or not; then a 429, also after a restart."""
-    keys = [key("ann", budget=Allowance(tokens=30))]
+    keys = [key("ann", budget=KeyBudget(tokens=30))]
     file = tmp_path / "accounts.db"
     spent = 0
     async with start(Echo(), keys=keys, accounts=file) as served:

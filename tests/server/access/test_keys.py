@@ -7,15 +7,15 @@ from pydantic import ValidationError
 
 from quorate.orchestrator.errors import BadInput
 from quorate.server.access.faults import TooFast
-from quorate.server.access.keys import ANYONE, ApiKey, Keys, RequestRate, hashed, new_key
+from quorate.config.server_settings import ANYONE, ApiKey, Keys, RequestRate, hash_key, make_key
 from quorate.server.access.rates import Rates
 
 
 def test_a_key_is_found_by_what_it_hashes_to() -> None:
     """Whatever the scheme's spelling; not by its hash, its name or a part of it."""
-    secret = new_key()
-    ann = ApiKey(name="ann", hash=hashed(secret))
-    keys = Keys([ann, ApiKey(name="bob", hash=hashed("bob's"))])
+    secret = make_key()
+    ann = ApiKey(name="ann", hash=hash_key(secret))
+    keys = Keys([ann, ApiKey(name="bob", hash=hash_key("bob's"))])
     assert keys.find(f"Bearer {secret}") == keys.find(f"bearer  {secret} ") == ann
     for wrong in ("", secret, f"Basic {secret}", f"Bearer {ann.hash}", "Bearer ann", f"Bearer {secret[:-1]}", "Bearer"):
         assert keys.find(wrong) is None
@@ -30,9 +30,9 @@ def test_without_keys_anyone_may_ask() -> None:
 def test_keys_do_not_collide() -> None:
     """Two of one name or one hash are a mistake of the configuration."""
     with pytest.raises(BadInput, match="'ann'"):
-        Keys([ApiKey(name="ann", hash=hashed("1")), ApiKey(name="ann", hash=hashed("2"))])
+        Keys([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="ann", hash=hash_key("2"))])
     with pytest.raises(BadInput, match="hash"):
-        Keys([ApiKey(name="ann", hash=hashed("1")), ApiKey(name="bob", hash=hashed("1"))])
+        Keys([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="bob", hash=hash_key("1"))])
 
 
 @pytest.mark.parametrize("value", ["secret", "sha256:abc", "", "md5:" + "0" * 64])
@@ -44,7 +44,7 @@ def test_a_key_in_plain_text_is_no_hash(value: str) -> None:
 
 def test_patterns_say_what_a_key_may_ask_for() -> None:
     """`*` is any text up to a slash, `**` any at all, everything else is itself."""
-    key = ApiKey(name="ann", hash=hashed("1"), allow=("majority@*/small", "team"))
+    key = ApiKey(name="ann", hash=hash_key("1"), allow=("majority@*/small", "team"))
     assert [key.allows(n) for n in ("majority@4/small", "team")] == [True, True]
     assert not any(
         key.allows(n)
@@ -54,15 +54,15 @@ def test_patterns_say_what_a_key_may_ask_for() -> None:
 
 def test_two_stars_are_anything() -> None:
     """Every name, or every pipeline over one model, however deep."""
-    assert ApiKey(name="ann", hash=hashed("1")).allows("majority@4/self-moa@6/Qwen/Qwen3-8B")
-    deep = ApiKey(name="ann", hash=hashed("1"), allow=("**/Qwen/*",))
+    assert ApiKey(name="ann", hash=hash_key("1")).allows("majority@4/self-moa@6/Qwen/Qwen3-8B")
+    deep = ApiKey(name="ann", hash=hash_key("1"), allow=("**/Qwen/*",))
     assert [deep.allows(n) for n in ("majority@4/self-moa@6/Qwen/Qwen3-8B", "Qwen/Qwen3-8B")] == [True, False]
 
 
 def test_a_rate_refuses_the_one_too_many() -> None:
     """With the time until the next; other keys are not concerned."""
-    ann = ApiKey(name="ann", hash=hashed("1"), rate=RequestRate(requests=3, seconds=60))
-    bob = ApiKey(name="bob", hash=hashed("2"))
+    ann = ApiKey(name="ann", hash=hash_key("1"), rate=RequestRate(requests=3, seconds=60))
+    bob = ApiKey(name="bob", hash=hash_key("2"))
     rates = Rates([ann, bob])
     for _ in range(3):
         rates.count(ann)

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.server.access.faults import Overloaded, TooBusy
-from quorate.server.access.keys import ApiKey, hashed
+from quorate.config.server_settings import ApiKey, hash_key
 from quorate.server.access.queue import FairQueue
 
 
 def key(name: str, *, weight: float = 1.0, concurrency: int | None = None) -> ApiKey:
-    return ApiKey(name=name, hash=hashed(name), weight=weight, concurrency=concurrency)
+    return ApiKey(name=name, hash=hash_key(name), weight=weight, concurrency=concurrency)
 
 
 ANN, BOB = key("ann"), key("bob")

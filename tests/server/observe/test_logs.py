@@ -19,7 +19,7 @@ from quorate.agents.agent import Agent
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.types import Question
 from quorate.server import ServerSettings
-from quorate.server.access.keys import ApiKey, hashed
+from quorate.config.server_settings import ApiKey, hash_key
 from quorate.server.observe.logs import configure, mask, secrets_of
 from quorate.server.observe.metrics import Metrics
 from quorate.testing import Fault, Reply, ScriptedUpstream
@@ -86,7 +86,7 @@ class Crashing(Agent):
 
 async def test_a_request_is_one_json_line(log: Log, start: Start) -> None:
     """With who asked what of whom, how it went and what it cost."""
-    keys = (ApiKey(name="ann", hash=hashed(CALLER)),)
+    keys = (ApiKey(name="ann", hash=hash_key(CALLER)),)
     async with start(Echo(say=lambda question, index: "4"), keys=keys) as served:
         reply = await served.http.post(
             "/v1/chat/completions",
@@ -133,7 +133,7 @@ async def test_no_secret_and_no_text_is_ever_written(log: Log, start: Start, str
         Fault.error_midway(after_chunks=1, reply=Reply(f"{ANSWER} and more")),
         Reply(ANSWER),
     ]
-    keys = (ApiKey(name="ann", hash=hashed(CALLER)),)
+    keys = (ApiKey(name="ann", hash=hash_key(CALLER)),)
     async with (
         ScriptedUpstream(hostile) as up,
         Endpoint("m", base_url=up.url, api_key=UPSTREAM, retries=Retries(attempts=2, backoff=0.01)) as agent,

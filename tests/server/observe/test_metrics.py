@@ -16,7 +16,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, running
-from quorate.server.access.keys import ApiKey, hashed
+from quorate.config.server_settings import ApiKey, hash_key
 from quorate.server.observe.metrics import Metrics
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -142,7 +142,7 @@ async def test_a_hostile_client_makes_no_series(start: Start) -> None:
 @pytest.mark.parametrize(("settings", "status"), [({}, 401), ({"metrics_key": False}, 200), ({"metrics": False}, 404)])
 async def test_metrics_need_a_key_where_there_are_keys(start: Start, settings: dict[str, bool], status: int) -> None:
     """Unless told otherwise; and they can be turned off."""
-    keys = (ApiKey(name="prometheus", hash=hashed("a-long-secret")),)
+    keys = (ApiKey(name="prometheus", hash=hash_key("a-long-secret")),)
     async with start(Echo(), keys=keys, **settings) as served:
         assert (await served.http.get("/metrics")).status_code == status
         opened = await served.http.get("/metrics", headers={"authorization": "Bearer a-long-secret"})
@@ -156,7 +156,7 @@ async def test_metrics_can_have_a_port_of_their_own() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = ServerSettings(port=0, metrics_port=port, keys=(ApiKey(name="k", hash=hashed("a-long-secret")),))
+    settings = ServerSettings(port=0, metrics_port=port, keys=(ApiKey(name="k", hash=hash_key("a-long-secret")),))
     async with running(Catalog({"echo": Echo()}), settings) as url, httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/metrics")).status_code == 404
         assert "quorate_requests_total" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text

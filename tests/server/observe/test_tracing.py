@@ -19,7 +19,7 @@ from quorate.agents import Retries
 from quorate.aggregators import AdaptiveConsistency
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Candidate, Degradation, Ensembling, TokenStep
-from quorate.server.access.keys import ApiKey, hashed
+from quorate.config.server_settings import ApiKey, hash_key
 from quorate.storage.traces import Trace, TraceStore
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -152,7 +152,7 @@ async def test_no_key_reaches_the_file(start: Start, tmp_path: Path) -> None:
     """The caller's by its name, the upstream's not at all, even where texts are kept."""
     file = tmp_path / "traces.sqlite"
     caller, upstream = "caller-key-3141592653", "upstream-key-2718281828"
-    keys = (ApiKey(name="ann", hash=hashed(caller)),)
+    keys = (ApiKey(name="ann", hash=hash_key(caller)),)
     script = [Fault.status(401, f"bad key {upstream}"), Reply("4")]
     async with (
         ScriptedUpstream(script) as up,
