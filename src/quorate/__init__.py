@@ -16,27 +16,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import VLLM as VLLM
-    from .agents import Agent as Agent
     from .agents import Embedded as Embedded
     from .agents import Endpoint as Endpoint
     from .agents import Fallback as Fallback
     from .agents import Hedged as Hedged
     from .agents import Pool as Pool
     from .agents import Recorded as Recorded
+    from .agents.prompted import prompted as prompted
     from .aggregators import AdaptiveConsistency as AdaptiveConsistency
     from .aggregators import MajorityVote as MajorityVote
     from .aggregators import SelfMoA as SelfMoA
     from .config.file import load_config as load_config
     from .orchestrator.checkpoints import Checkpoints as Checkpoints
+    from .orchestrator.context import Budget as Budget
+    from .orchestrator.context import RunContext as RunContext
     from .orchestrator.errors import QuorateError as QuorateError
+    from .orchestrator.graph import Edge as Edge
+    from .orchestrator.graph import Graph as Graph
+    from .orchestrator.graph import Node as Node
+    from .orchestrator.model import Agent as Agent
+    from .orchestrator.model import ModelBase as ModelBase
     from .orchestrator.pipeline import Pipeline as Pipeline
-    from .orchestrator.run import Budget as Budget
+    from .orchestrator.pipeline import cascade as cascade
+    from .orchestrator.pipeline import gate as gate
+    from .orchestrator.pipeline import layers as layers
+    from .orchestrator.pipeline import rounds as rounds
+    from .orchestrator.pipeline import route as route
+    from .orchestrator.pipeline import sample as sample
+    from .orchestrator.protocols import Aggregator as Aggregator
     from .orchestrator.sampling import SamplingStage as SamplingStage
-    from .orchestrator.sampling import sample as sample
     from .orchestrator.types import Answer as Answer
     from .orchestrator.types import Candidate as Candidate
     from .orchestrator.types import Message as Message
     from .orchestrator.types import Question as Question
+    from .orchestrator.types import Sampled as Sampled
     from .orchestrator.types import SamplingParams as SamplingParams
     from .orchestrator.types import Usage as Usage
 
@@ -44,29 +57,42 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AdaptiveConsistency": "aggregators",
-    "Agent": "agents",
+    "Agent": "orchestrator.model",
+    "Aggregator": "orchestrator.protocols",
     "Answer": "orchestrator.types",
-    "Budget": "orchestrator.run",
+    "Budget": "orchestrator.context",
     "Candidate": "orchestrator.types",
     "Checkpoints": "orchestrator.checkpoints",
+    "Edge": "orchestrator.graph",
     "Embedded": "agents",
     "Endpoint": "agents",
     "Fallback": "agents",
+    "Graph": "orchestrator.graph",
     "Hedged": "agents",
     "MajorityVote": "aggregators",
     "Message": "orchestrator.types",
-    "Pool": "agents",
+    "ModelBase": "orchestrator.model",
+    "Node": "orchestrator.graph",
     "Pipeline": "orchestrator.pipeline",
+    "Pool": "agents",
     "Question": "orchestrator.types",
     "QuorateError": "orchestrator.errors",
     "Recorded": "agents",
+    "RunContext": "orchestrator.context",
+    "Sampled": "orchestrator.types",
+    "SamplingParams": "orchestrator.types",
     "SamplingStage": "orchestrator.sampling",
-    "Sampling": "orchestrator.types",
     "SelfMoA": "aggregators",
     "Usage": "orchestrator.types",
     "VLLM": "agents",
+    "cascade": "orchestrator.pipeline",
+    "gate": "orchestrator.pipeline",
+    "layers": "orchestrator.pipeline",
     "load_config": "config.file",
-    "sample": "orchestrator.sampling",
+    "prompted": "agents.prompted",
+    "rounds": "orchestrator.pipeline",
+    "route": "orchestrator.pipeline",
+    "sample": "orchestrator.pipeline",
 }
 """Where each public name lives, relative to this package."""
 

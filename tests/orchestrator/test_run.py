@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from quorate.orchestrator.context import Ledger, RunContext, explain_cut, derive_seed
 
 from quorate import Budget, Usage
+from quorate.orchestrator.context import Ledger, RunContext, derive_seed, explain_cut
 
 usages = st.builds(
     Usage,
@@ -25,14 +25,14 @@ usages = st.builds(
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("mn"), usages)))
 def test_the_ledger_loses_and_doubles_nothing(entries: list[tuple[str, str, Usage]]) -> None:
-    """Whatever the order and nesting, the stages sum to the total, which is that of the entries."""
+    """Whatever the order and nesting, the nodes sum to the total, which is that of the entries."""
     parent = Ledger()
     child = Ledger(parent)
-    for i, (stage, model, usage) in enumerate(entries):
-        (child if i % 2 else parent).record(stage, model, usage)
+    for i, (node, model, usage) in enumerate(entries):
+        (child if i % 2 else parent).record(node, model, usage)
     total = sum(u.total_tokens for _, _, u in entries)
     assert parent.usage.total_tokens == total
-    assert sum(s.usage.total_tokens for s in parent.stages) == total
+    assert sum(s.usage.total_tokens for s in parent.nodes) == total
     assert child.usage.total_tokens == sum(u.total_tokens for _, _, u in entries[1::2])
 
 
@@ -63,10 +63,15 @@ def test_without_a_seed_backends_draw_their_own() -> None:
     assert run.rng("ties").random() == RunContext().rng("ties").random()
 
 
-def test_generators_differ_by_purpose_stage_and_seed() -> None:
+def test_generators_differ_by_purpose_node_and_seed() -> None:
     """Two uses of randomness in one run never share a stream."""
     run = RunContext(seed=1)
-    draws = {run.rng("a").random(), run.rng("b").random(), run.at_node("x").rng("a").random(), RunContext(seed=2).rng("a").random()}
+    draws = {
+        run.rng("a").random(),
+        run.rng("b").random(),
+        run.at_node("x").rng("a").random(),
+        RunContext(seed=2).rng("a").random(),
+    }
     assert len(draws) == 4
 
 
@@ -95,15 +100,15 @@ def test_impossible_budgets_are_refused(limit: str, value: int) -> None:
 
 
 def test_the_earliest_deadline_counts() -> None:
-    """Of the request, the stage and the stage around it; what ran out is told in words, with its code."""
+    """Of the request, the node and the node around it; what ran out is told in words, with its code."""
     run = RunContext(budget=Budget(seconds=60))
-    stage = run.at_node("sample", seconds=5)
+    node = run.at_node("sample", seconds=5)
     assert run.deadline is not None
-    assert stage.deadline is not None
-    assert run.deadline - stage.deadline == pytest.approx(55, abs=1)
-    assert stage.at("inner", seconds=50).deadline == stage.deadline
-    assert stage.at("inner", seconds=1).deadline < stage.deadline  # type: ignore[operator]
-    over = replace(run, until=time.monotonic() - 1, stage="sample")
+    assert node.deadline is not None
+    assert run.deadline - node.deadline == pytest.approx(55, abs=1)
+    assert node.at_node("inner", seconds=50).deadline == node.deadline
+    assert node.at_node("inner", seconds=1).deadline < node.deadline  # type: ignore[operator]
+    over = replace(run, until=time.monotonic() - 1, node="sample")
     reason = over.exhausted()
     assert reason is not None
     assert explain_cut(reason, "sample").code == "deadline_passed"

@@ -68,6 +68,7 @@ class PartialCandidate:
         self._reasoning: list[str] = []
         self._logprobs: list[TokenLogprob] = []
         self._left: Usage | None = None
+        self._left_fields: dict[str, Any] = {}
         self._booked = False
         self._started = False
         self._begun = time.monotonic()
@@ -77,9 +78,14 @@ class PartialCandidate:
         return self.result is not None
 
     @property
+    def untouched(self) -> bool:
+        """Nobody has begun to write it, and nothing was spent on it."""
+        return not self._started and self._left is None
+
+    @property
     def text(self) -> str:
         """What is written so far, without the thinking."""
-        return "".join(self._text)
+        return self._left_fields.get("text", "") or "".join(self._text)
 
     @property
     def reasoning(self) -> str:
@@ -143,8 +149,7 @@ class PartialCandidate:
             fields: of the candidate, see `finish`.
         """
         if self.result is None:
-            self._left, self._booked = usage, booked
-            self._fields |= fields
+            self._left, self._booked, self._left_fields = usage, booked, fields
 
     def cancel(self) -> None:
         """Nobody needs it any more: what is written stands, marked as cancelled. Nothing, if it has ended."""
@@ -164,7 +169,7 @@ class PartialCandidate:
             written: dict[str, Any] = {"text": self.text, "reasoning": self.reasoning or None, "usage": usage}
             if self._logprobs:
                 written["logprobs"] = tuple(self._logprobs)
-            candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | fields))
+            candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | self._left_fields | fields))
         elif candidate.index != self.index:
             candidate = candidate.model_copy(update={"index": self.index})
         if self._extract is not None and candidate.answer is None and candidate.ok:

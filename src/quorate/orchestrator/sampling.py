@@ -262,7 +262,7 @@ class _Drawing:
         self.wake = asyncio.Event()
         """Something has ended, or a budget ran out in the middle of it."""
         self.counted = 0
-        """Candidates in the tally."""
+        """Good candidates in the tally."""
 
     async def run_waves(self) -> Sampled:
         indices = [i for i in range(self.n) if self.questions is None or i in self.questions]
@@ -273,10 +273,10 @@ class _Drawing:
         else:
             if self.n < self.stage.n:
                 stop = _Stop(f"budget: {self.n} samples", "budget_exhausted")
+        await self._count()
         if stop is not None:
             self._emit_stop(stop)
         self._check()
-        await self._count()
         return self._sampled(stop)
 
     async def _draw_wave(self, indices: Sequence[int]) -> _Stop | None:
@@ -357,14 +357,14 @@ class _Drawing:
 
     async def _count(self) -> None:
         """Updates the votes, unless that takes too long."""
-        if self.counter is None or self.counted == len(self.progress.candidates):
+        if self.counter is None or self.counted == self.progress.good:
             return
         try:
             async with asyncio.timeout_at(self._slack()):
                 self.progress.tally = await self.counter.tally(self.progress.candidates)
         except TimeoutError:
             return
-        self.counted = len(self.progress.candidates)
+        self.counted = self.progress.good
         if self.run.observed:
             self.run.emit(TallyChanged(node=self.run.node, tally=self.progress.tally))
 
@@ -406,10 +406,16 @@ class _Drawing:
         return _Stop(reason, "stragglers_cancelled")
 
     def _end_slots(self) -> None:
-        """Ends what was still written; where nothing has finished, partial texts stand: the best answer so far."""
+        """Ends what was still written; where nothing has finished, partial texts stand: the best answer so far.
+
+        What nobody has begun to write is no candidate.
+        """
         best = not self.progress.good and not any(slot.result.ok for slot in self.ended if slot.result is not None)
         for slot in list(self.writing.values()):
-            slot.cut() if best and slot.text else slot.cancel()
+            if slot.untouched:
+                del self.writing[slot.index]
+            else:
+                slot.cut() if best and slot.text else slot.cancel()
 
     def _emit_stop(self, stop: _Stop) -> None:
         if self.run.observed:
