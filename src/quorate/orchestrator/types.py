@@ -379,6 +379,9 @@ class Candidate(Frozen):
     prompt_version: str | None = None
     """Name and content hash of the prompt template used, None for the caller's own words."""
     usage: Usage = Usage()
+    prompt_counted: bool = False
+    """Whether its prompt was counted for itself, and not on the first of several samples of one request; False where
+    that is not known, as of a sample that was asked for alone."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     ensembling: Ensembling | None = None
     """How models wrote it together token by token, where they did."""
