@@ -163,13 +163,17 @@ async def test_the_second_question_of_a_thread_votes_on_its_own_samples(tmp_path
 async def test_a_pipeline_tells_the_same_with_checkpoints_and_without(
     tmp_path: Path, texts: tuple[str, ...], budget: Budget
 ) -> None:
-    """The graph and the plain row of stages run the same code: equal events, equal answer, equal accounts."""
+    """Both executors run the same nodes: equal events, equal answer, equal accounts.
+
+    Samples that are drawn side by side may take turns in another order.
+    """
     pipeline = sample(sample(Texts(*texts), n=2) | First(), n=3) | Plurality()
     plain = [event async for event in pipeline.events("which?", seed=4, budget=budget, thread="t")]
     async with Checkpoints(tmp_path / "runs.sqlite") as kept:
         events = pipeline.events("which?", seed=4, budget=budget, checkpoints=kept, thread="t")
         through_the_graph = [event async for event in events]
-    assert [_timeless(e) for e in through_the_graph] == [_timeless(e) for e in plain]
+    assert sorted(repr(_timeless(e)) for e in through_the_graph) == sorted(repr(_timeless(e)) for e in plain)
+    assert _timeless(through_the_graph[-1]) == _timeless(plain[-1])
 
 
 async def test_leaving_a_pipeline_with_checkpoints_cancels_upstream_work(tmp_path: Path) -> None:
