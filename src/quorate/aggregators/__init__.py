@@ -41,131 +41,165 @@ Importing this loads neither sympy nor math-verify: those live in a worker proce
 
 from __future__ import annotations
 
-from .confidence import (
-    BottomGroups,
-    ConfidenceBorda,
-    ConfidenceVote,
-    DeepConfSample,
-    DeepConfVote,
-    LowestGroup,
-    MeanLogprob,
-    SelfCertainty,
-    Tail,
-    TokenConfidence,
-    deepconf,
-)
-from .equivalence import MathEquivalence, default_equivalence
-from .execution import ExecutionAgreement, Limits, Sandbox, TestWriter, Unisolated
-from .extraction import AnswerExtractor, Boxed, Choices, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
-from .gate import Agreement, Gate
-from .judges import (
-    GenSelect,
-    JudgeRunOff,
-    Knockout,
-    RewardBest,
-    RewardSoftmaxVote,
-    RewardVote,
-    Swiss,
-    UniversalSelfConsistency,
-)
-from .stopping import ESC, AdaptiveConsistency, BestOfInfinity, Consensus, FixedVotes, LookAhead, TokenLimit
-from .structured import (
-    Centroid,
-    ChrF,
-    JsonFieldVote,
-    JsonVote,
-    PairSimilarity,
-    Pairwise,
-    RougeL,
-    Similarity,
-    StructuredVote,
-    TokenF1,
-    ToolCallVote,
-)
-from .synthesis import (
-    AggLM,
-    Debate,
-    Layer,
-    MixtureOfAgents,
-    ProposeAndAggregate,
-    RandomMember,
-    RecursiveSelfAggregation,
-    SelfMoA,
-    SelfMoASeq,
-    SteppedAggLM,
-)
-from .vote import MajorityVote
-from .votes import BordaVote, LabelFreeVote, MajorityOfTheBestsVote, RuleVote, plurality_is_optimal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "ESC",
-    "AdaptiveConsistency",
-    "AggLM",
-    "Agreement",
-    "AnswerExtractor",
-    "BestOfInfinity",
-    "BordaVote",
-    "BottomGroups",
-    "Boxed",
-    "Centroid",
-    "Choices",
-    "ChrF",
-    "ConfidenceBorda",
-    "ConfidenceVote",
-    "Consensus",
-    "Debate",
-    "DeepConfSample",
-    "DeepConfVote",
-    "ExecutionAgreement",
-    "FirstOf",
-    "FixedVotes",
-    "Gate",
-    "GenSelect",
-    "Hashes",
-    "JsonFieldVote",
-    "JsonVote",
-    "JudgeRunOff",
-    "Knockout",
-    "LabelFreeVote",
-    "LastNumber",
-    "Layer",
-    "Limits",
-    "LoneLetter",
-    "LookAhead",
-    "LowestGroup",
-    "MajorityOfTheBestsVote",
-    "MajorityVote",
-    "MathEquivalence",
-    "MeanLogprob",
-    "MixtureOfAgents",
-    "PairSimilarity",
-    "Pairwise",
-    "Phrase",
-    "ProposeAndAggregate",
-    "RandomMember",
-    "RecursiveSelfAggregation",
-    "RewardBest",
-    "RewardSoftmaxVote",
-    "RewardVote",
-    "RougeL",
-    "RuleVote",
-    "Sandbox",
-    "SelfCertainty",
-    "SelfMoA",
-    "SelfMoASeq",
-    "Similarity",
-    "SteppedAggLM",
-    "StructuredVote",
-    "Swiss",
-    "Tail",
-    "TestWriter",
-    "TokenConfidence",
-    "TokenF1",
-    "TokenLimit",
-    "ToolCallVote",
-    "Unisolated",
-    "UniversalSelfConsistency",
-    "deepconf",
-    "default_equivalence",
-    "plurality_is_optimal",
-]
+if TYPE_CHECKING:
+    from .confidence import BottomGroups as BottomGroups
+    from .confidence import DeepConfSample as DeepConfSample
+    from .confidence import DeepConfVote as DeepConfVote
+    from .confidence import LowestGroup as LowestGroup
+    from .confidence import MeanLogprob as MeanLogprob
+    from .confidence import SelfCertainty as SelfCertainty
+    from .confidence import Tail as Tail
+    from .confidence import TokenConfidence as TokenConfidence
+    from .confidence import confidence_vote as confidence_vote
+    from .confidence import deepconf as deepconf
+    from .equivalence import MathEquivalence as MathEquivalence
+    from .equivalence import default_equivalence as default_equivalence
+    from .execution import ExecutionAgreement as ExecutionAgreement
+    from .execution import Limits as Limits
+    from .execution import Sandbox as Sandbox
+    from .execution import TestWriter as TestWriter
+    from .execution import Unisolated as Unisolated
+    from .extraction import AnswerExtractor as AnswerExtractor
+    from .extraction import Boxed as Boxed
+    from .extraction import Choices as Choices
+    from .extraction import FirstOf as FirstOf
+    from .extraction import Hashes as Hashes
+    from .extraction import LastNumber as LastNumber
+    from .extraction import LoneLetter as LoneLetter
+    from .extraction import Phrase as Phrase
+    from .judges import GenSelect as GenSelect
+    from .judges import JudgeRunOff as JudgeRunOff
+    from .judges import Knockout as Knockout
+    from .judges import Swiss as Swiss
+    from .judges import UniversalSelfConsistency as UniversalSelfConsistency
+    from .stopping import ESC as ESC
+    from .stopping import AdaptiveConsistency as AdaptiveConsistency
+    from .stopping import Agreement as Agreement
+    from .stopping import BestOfInfinity as BestOfInfinity
+    from .stopping import Consensus as Consensus
+    from .stopping import FixedVotes as FixedVotes
+    from .stopping import LookAhead as LookAhead
+    from .stopping import TokenLimit as TokenLimit
+    from .structured import Centroid as Centroid
+    from .structured import ChrF as ChrF
+    from .structured import JsonFieldVote as JsonFieldVote
+    from .structured import JsonVote as JsonVote
+    from .structured import PairSimilarity as PairSimilarity
+    from .structured import Pairwise as Pairwise
+    from .structured import RougeL as RougeL
+    from .structured import Similarity as Similarity
+    from .structured import StructuredVote as StructuredVote
+    from .structured import TokenF1 as TokenF1
+    from .structured import ToolCallVote as ToolCallVote
+    from .synthesis import AggLM as AggLM
+    from .synthesis import Debate as Debate
+    from .synthesis import Layer as Layer
+    from .synthesis import MixtureOfAgents as MixtureOfAgents
+    from .synthesis import ProposeAndAggregate as ProposeAndAggregate
+    from .synthesis import RandomMember as RandomMember
+    from .synthesis import RecursiveSelfAggregation as RecursiveSelfAggregation
+    from .synthesis import SelfMoA as SelfMoA
+    from .synthesis import SelfMoASeq as SelfMoASeq
+    from .synthesis import SteppedAggLM as SteppedAggLM
+    from .votes import BestOfN as BestOfN
+    from .votes import Borda as Borda
+    from .votes import ByConfidence as ByConfidence
+    from .votes import LabelFreeVote as LabelFreeVote
+    from .votes import MajorityOfTheBests as MajorityOfTheBests
+    from .votes import MajorityVote as MajorityVote
+    from .votes import RuleVote as RuleVote
+    from .votes import ScoreSum as ScoreSum
+    from .votes import ScoredVote as ScoredVote
+    from .votes import TopShare as TopShare
+    from .votes import plurality_is_optimal as plurality_is_optimal
+
+_HOME = {
+    "AdaptiveConsistency": "stopping",
+    "AggLM": "synthesis",
+    "Agreement": "stopping",
+    "AnswerExtractor": "extraction",
+    "BestOfInfinity": "stopping",
+    "BestOfN": "votes",
+    "Borda": "votes",
+    "BottomGroups": "confidence",
+    "Boxed": "extraction",
+    "ByConfidence": "votes",
+    "Centroid": "structured",
+    "Choices": "extraction",
+    "ChrF": "structured",
+    "Consensus": "stopping",
+    "Debate": "synthesis",
+    "DeepConfSample": "confidence",
+    "DeepConfVote": "confidence",
+    "ESC": "stopping",
+    "ExecutionAgreement": "execution",
+    "FirstOf": "extraction",
+    "FixedVotes": "stopping",
+    "GenSelect": "judges",
+    "Hashes": "extraction",
+    "JsonFieldVote": "structured",
+    "JsonVote": "structured",
+    "JudgeRunOff": "judges",
+    "Knockout": "judges",
+    "LabelFreeVote": "votes",
+    "LastNumber": "extraction",
+    "Layer": "synthesis",
+    "Limits": "execution",
+    "LoneLetter": "extraction",
+    "LookAhead": "stopping",
+    "LowestGroup": "confidence",
+    "MajorityOfTheBests": "votes",
+    "MajorityVote": "votes",
+    "MathEquivalence": "equivalence",
+    "MeanLogprob": "confidence",
+    "MixtureOfAgents": "synthesis",
+    "PairSimilarity": "structured",
+    "Pairwise": "structured",
+    "Phrase": "extraction",
+    "ProposeAndAggregate": "synthesis",
+    "RandomMember": "synthesis",
+    "RecursiveSelfAggregation": "synthesis",
+    "RougeL": "structured",
+    "RuleVote": "votes",
+    "Sandbox": "execution",
+    "ScoreSum": "votes",
+    "ScoredVote": "votes",
+    "SelfCertainty": "confidence",
+    "SelfMoA": "synthesis",
+    "SelfMoASeq": "synthesis",
+    "Similarity": "structured",
+    "SteppedAggLM": "synthesis",
+    "StructuredVote": "structured",
+    "Swiss": "judges",
+    "Tail": "confidence",
+    "TestWriter": "execution",
+    "TokenConfidence": "confidence",
+    "TokenF1": "structured",
+    "TokenLimit": "stopping",
+    "ToolCallVote": "structured",
+    "TopShare": "votes",
+    "Unisolated": "execution",
+    "UniversalSelfConsistency": "judges",
+    "confidence_vote": "confidence",
+    "deepconf": "confidence",
+    "default_equivalence": "equivalence",
+    "plurality_is_optimal": "votes",
+}
+"""Where each public name lives, relative to this package; loaded when it is first used."""
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - a list of strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -13,8 +13,8 @@ from .certificate import plurality_is_optimal
 from .counting import Borda, ByConfidence, ByModel, LogOdds, Plurality, RunOff
 from .crowdlab import CrowdLab
 from .learning import DawidSkene, OneCoin
-from .live import LabelFreeVote, RuleVote
-from .scored import BordaVote, MajorityOfTheBestsVote
+from .rule_vote import LabelFreeVote, RuleVote
+from .majority import MajorityVote
 
 __all__ = [
     "Abilities",
@@ -22,7 +22,6 @@ __all__ = [
     "Ballot",
     "BatchRule",
     "Borda",
-    "BordaVote",
     "ByConfidence",
     "ByModel",
     "CrowdLab",
@@ -31,7 +30,7 @@ __all__ = [
     "LabelFreeVote",
     "LogOdds",
     "MajorityOfTheBests",
-    "MajorityOfTheBestsVote",
+    "MajorityVote",
     "OneCoin",
     "Plurality",
     "Rule",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quorate.aggregators.vote import MajorityVote
 from quorate.aggregators.votes.ballot import Ballot, Weights
-from quorate.aggregators.votes.live import RuleVote
+from quorate.aggregators.votes.rule_vote import RuleVote
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Done, Event

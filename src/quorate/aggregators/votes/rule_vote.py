@@ -6,20 +6,17 @@ learns its weights as it goes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor
-from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..tallying import Vote, clusters, ranked
-from ..vote import MajorityVote
 from .abilities import Abilities, LabelFree
 from .ballot import Ballot, Rule, leaders
+from .majority import MajorityVote, by_weight, count_votes
 
 __all__ = ["LabelFreeVote", "RuleVote"]
 
@@ -43,26 +40,29 @@ class RuleVote(MajorityVote):
         self.rule = rule
         self.name = rule.name
 
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
-        found, ballot = await self.ballot(candidates)
-        weights = self.rule.weights(ballot)
+    def weigh(self, candidates: Sequence[Candidate], tally: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+        """See `MajorityVote`; those that tie for the lead by rounding alone weigh the same."""
+        weights = self.rule.weights(make_ballot(candidates, tally))
         best = {number: max(weights.values()) for number in leaders(weights)}
-        return ranked(
+        return by_weight(
             cluster.model_copy(update={"weight": best.get(number, weights.get(number, 0.0))})
-            for number, cluster in enumerate(found)
+            for number, cluster in enumerate(tally)
         )
-
-    async def ballot(self, candidates: Sequence[Candidate]) -> tuple[tuple[Cluster, ...], Ballot]:
-        """The classes by falling votes, and the votes as numbers of classes in that order."""
-        voters = sorted((c for c in candidates if c.ok), key=lambda c: c.index)
-        votes = [Vote(c.index, answer) for c in voters if (answer := self.extract(c)) is not None]
-        found = await clusters(votes, self.equivalence)
-        number = {voter: i for i, cluster in enumerate(found) for voter in cluster.voters}
-        return found, Ballot(tuple(number.get(c.index) for c in voters), tuple(c.agent or c.model for c in voters))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.rule).__name__})"
+
+
+def make_ballot(candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> Ballot:
+    """The votes as numbers of classes, in the order of the tally.
+
+    Args:
+        candidates: those that are ok.
+        tally: the classes of their answers.
+    """
+    voters = sorted(candidates, key=lambda c: c.index)
+    number = {voter: i for i, cluster in enumerate(tally) for voter in cluster.voters}
+    return Ballot(tuple(number.get(c.index) for c in voters), tuple(c.agent or c.model for c in voters))
 
 
 class LabelFreeVote(RuleVote):
@@ -98,28 +98,24 @@ class LabelFreeVote(RuleVote):
         self.learn = learn
         super().__init__(self.learner, extractor=extractor, equivalence=equivalence)
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`, after which the question has been learned from.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`; the question has then been learned from.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
-        async with aclosing(super().aggregate(question, candidates, run)) as events:
-            async for event in events:
-                if isinstance(event, Done) and self.learn:
-                    notes = (*event.answer.degraded, *await self._learned(candidates, run))
-                    yield Done(answer=event.answer.replace(degraded=notes))
-                else:
-                    yield event
+        sampled = await count_votes(self.counter(question, run), sampled)
+        answer = await super().aggregate(question, sampled, run)
+        if not self.learn:
+            return answer
+        notes = self._learn_from(make_ballot(sampled.good, sampled.tally or ()), run)
+        return answer.replace(degraded=(*answer.degraded, *notes))
 
-    async def _learned(self, candidates: Sequence[Candidate], run: RunContext) -> list[Degradation]:
+    def _learn_from(self, ballot: Ballot, run: RunContext) -> list[Degradation]:
         """Takes the question in; an answer is not lost because a file cannot be written.
 
         The file is read anew, since others may have learned into it meanwhile.
         """
-        _, ballot = await self.ballot(candidates)
         if not ballot.cast:
             return []
         try:

@@ -1,0 +1,249 @@
+"""Self-consistency: the plurality of sampled answers (Wang et al., arXiv 2203.11171, section 2).
+
+Different from the paper: answers are counted by equivalence, not by spelling, and the text given is
+that of a real candidate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from math import fsum
+from typing import NamedTuple
+
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, VoteCounter
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
+
+from ..equivalence import default_equivalence
+from ..extraction import AnswerExtractor
+
+__all__ = [
+    "AnswerCounter",
+    "MajorityVote",
+    "Vote",
+    "by_weight",
+    "choose_reader",
+    "close_all",
+    "count_votes",
+    "draw_tie",
+    "group_votes",
+    "representative",
+]
+
+Read = Callable[[Candidate], str | None]
+Weigh = Callable[[Sequence[Candidate], tuple[Cluster, ...]], tuple[Cluster, ...]]
+
+
+class MajorityVote(Aggregator):
+    """The answer that most candidates gave; failed candidates and abstentions vote for nothing.
+
+    Ties are drawn: the run's seeded generator picks one of the tied classes in the order of a hash of
+    their answers. So the same candidates in any order give the same answer, another seed may give
+    another, and no kind of answer is preferred.
+
+    The text is that of a candidate of the winning class: of those that spell the answer as most of
+    the class do, one that ended by itself, the shortest, the first in the alphabet. Where all
+    abstain, one of all candidates is chosen like this, its answer is None, and the answer is marked
+    `all_abstained`.
+
+    Args:
+        extractor: from a text to the answer it votes for; that of `RunContext.answer_reader` if not given, and
+            `AnswerExtractor()` where there is none.
+        equivalence: which answers count as one; likewise, and `MathEquivalence()`.
+    """
+
+    name = "majority"
+
+    def __init__(self, extractor: Extractor | None = None, equivalence: Equivalence | None = None) -> None:
+        self.extractor, self.equivalence = extractor, equivalence
+
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - texts alone count
+        """See `protocols.Aggregator`."""
+        reader = choose_reader(run, self.extractor, self.equivalence)
+        return AnswerCounter(_TextReader(reader.extractor), reader.equivalence, self.weigh)
+
+    def weigh(self, candidates: Sequence[Candidate], tally: tuple[Cluster, ...]) -> tuple[Cluster, ...]:  # noqa: ARG002
+        """The clusters with the weights of this vote, by falling weight; every vote weighs one.
+
+        Args:
+            candidates: those that are ok, with their answers.
+            tally: their classes.
+        """
+        return tally
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
+
+        Raises:
+            NoAnswer: no candidate is ok.
+        """
+        sampled = await count_votes(self.counter(question, run), sampled)
+        voters = sampled.good
+        if not voters:
+            raise NoAnswer(f"{self.name}: all {len(sampled.candidates)} candidates failed")
+        tally = draw_tie(self.weigh(voters, sampled.tally or ()), run)
+        if tally:
+            winner = representative([c for c in voters if c.index in tally[0].voters], tally[0].answer)
+            return Answer.of(winner, answer=tally[0].answer, tally=tally)
+        detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
+        note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
+        return Answer.of(representative(voters), answer=None, degraded=(note,))
+
+    async def aclose(self) -> None:
+        """Ends the equivalence's worker process, if it has one."""
+        await close_all(self.equivalence or default_equivalence())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class _TextReader:
+    """The candidate's own answer where it has one, else what its text says; each text is read once."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._known: dict[str, str | None] = {}
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        if candidate.answer is not None:
+            return candidate.answer or None
+        if candidate.text not in self._known:
+            self._known[candidate.text] = self._extractor.extract(candidate.text)
+        return self._known[candidate.text] or None
+
+
+class AnswerCounter:
+    """Counts the votes on one question; the equivalence is asked only when the distinct answers change.
+
+    Args:
+        read: from a candidate that is ok to the answer that it votes for; None abstains.
+        equivalence: which answers count as one.
+        weigh: from the candidates that are ok and their classes to what the classes weigh; votes, if not given.
+    """
+
+    def __init__(self, read: Read, equivalence: Equivalence, weigh: Weigh | None = None) -> None:
+        self._read, self._equivalence, self._weigh = read, equivalence, weigh
+        self._class_of: dict[str, int] = {}
+
+    def extract(self, candidate: Candidate) -> str | None:
+        """See `protocols.VoteCounter`."""
+        return self._read(candidate) if candidate.ok else None
+
+    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
+        """See `protocols.VoteCounter`."""
+        voters = [with_answer(self, c) for c in candidates if c.ok]
+        votes = [Vote(c.index, c.answer) for c in voters if c.answer is not None]
+        answers = {vote.answer for vote in votes}
+        if answers != self._class_of.keys():
+            ordered = sorted(answers)
+            self._class_of = dict(zip(ordered, await self._equivalence.classes(ordered), strict=True))
+        tally = group_votes(votes, self._class_of)
+        return tally if self._weigh is None else self._weigh(voters, tally)
+
+
+def with_answer(counter: VoteCounter, candidate: Candidate) -> Candidate:
+    """The candidate with the answer that it votes for."""
+    answer = counter.extract(candidate)
+    return candidate if candidate.answer == answer else candidate.model_copy(update={"answer": answer})
+
+
+async def count_votes(counter: VoteCounter, sampled: Sampled) -> Sampled:
+    """The candidates with their answers, and their tally; as they are where somebody has counted them."""
+    if sampled.tally or (sampled.tally is not None and not any(c.answer for c in sampled.good)):
+        return sampled
+    candidates = tuple(with_answer(counter, c) if c.ok else c for c in sampled.candidates)
+    return sampled.model_copy(update={"candidates": candidates, "tally": await counter.tally(candidates)})
+
+
+@cache
+def _general_extractor() -> AnswerExtractor:
+    return AnswerExtractor()
+
+
+def choose_reader(
+    run: RunContext, extractor: Extractor | None = None, equivalence: Equivalence | None = None
+) -> AnswerReader:
+    """What counts as an answer in a run: what is given, else what the run says, else the general one."""
+    usual = run.answer_reader or AnswerReader(_general_extractor(), default_equivalence())
+    return AnswerReader(extractor or usual.extractor, equivalence or usual.equivalence)
+
+
+class Vote(NamedTuple):
+    """One candidate's answer and what it weighs."""
+
+    voter: int
+    answer: str
+    weight: float = 1.0
+
+
+def group_votes(votes: Sequence[Vote], class_of: Mapping[str, int]) -> tuple[Cluster, ...]:
+    """Classes of the votes by falling weight, independent of the order of the votes.
+
+    Args:
+        votes: one a candidate.
+        class_of: each answer's class.
+    """
+    members: dict[int, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        members[class_of[vote.answer]].append(vote)
+    return by_weight(_cluster(sorted(group)) for group in members.values())
+
+
+def _cluster(votes: Sequence[Vote]) -> Cluster:
+    spellings = Counter(vote.answer for vote in votes)
+    return Cluster(
+        answer=min(spellings, key=lambda answer: (-spellings[answer], answer)),
+        votes=len(votes),
+        weight=fsum(vote.weight for vote in votes),
+        voters=tuple(vote.voter for vote in votes),
+    )
+
+
+def by_weight(clusters: Iterable[Cluster]) -> tuple[Cluster, ...]:
+    """Clusters by falling weight, those of equal weight by a hash of their answers.
+
+    So no kind of answer (the smallest number, the first letter) is preferred.
+    """
+    return tuple(
+        sorted(clusters, key=lambda c: (-c.weight, hashlib.sha256(c.answer.encode("utf-8", "replace")).digest()))
+    )
+
+
+def draw_tie(tally: tuple[Cluster, ...], run: RunContext) -> tuple[Cluster, ...]:
+    """The tally with the winner of a tie at the top first; the run's seed draws it."""
+    tied = [cluster for cluster in tally if cluster.weight == tally[0].weight]
+    if len(tied) < 2:
+        return tally
+    winner = run.rng("tie").choice(tied)
+    return (winner, *(cluster for cluster in tally if cluster is not winner))
+
+
+def representative(candidates: Sequence[Candidate], answer: str | None = None) -> Candidate:
+    """The candidate whose text stands for an answer, chosen by content alone.
+
+    First those that spell the answer just so, then those that ended by themselves, then the shortest
+    text, then the first in the alphabet.
+    """
+    return min(
+        candidates,
+        key=lambda c: (
+            answer is not None and c.answer != answer,
+            c.finish_reason != "stop",
+            len(c.text),
+            c.text,
+            c.reasoning or "",
+            c.model,
+        ),
+    )
+
+
+async def close_all(*owners: object) -> None:
+    """Closes each of these once, where it can be closed."""
+    for owner in {id(owner): owner for owner in owners}.values():
+        close = getattr(owner, "aclose", None)
+        if close is not None:
+            await close()
