@@ -178,6 +178,8 @@ class RunContext:
     """What a vote counts where it was not told when it was made."""
     priority: float = 0.0
     """Of its samples where samples of several runs wait for a place; the lower, the sooner."""
+    caller: str = ""
+    """Whose run it is, such as an API key's name: a busy server's places are handed out to its callers in turn."""
 
     def at_node(
         self, node: str, *, live: bool | None = None, seconds: float | None = None, budget: Budget | None = None

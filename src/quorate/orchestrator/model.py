@@ -44,6 +44,11 @@ class ModelBase(ABC):
         """See `protocols.Model`."""
         return 1
 
+    @property
+    def available(self) -> bool:
+        """See `protocols.Model`: whether all of its parts are."""
+        return all(part.available for part in self.parts)
+
     @abstractmethod
     async def _answer(self, question: Question, run: RunContext) -> Answer:
         """The answer, as `protocols.Model.answer` has it."""

@@ -60,7 +60,7 @@ class PartialCandidate:
         self.pieces = 0
         """Written so far; about as many as tokens."""
         self._run = run
-        self._on_end = on_end
+        self._on_end = [] if on_end is None else [on_end]
         self._extract = extract
         self._emit = None if quiet or not run.observed else run.emit
         self._fields: dict[str, Any] = {"index": index, "model": "", "agent": ""}
@@ -70,6 +70,7 @@ class PartialCandidate:
         self._left: Usage | None = None
         self._left_fields: dict[str, Any] = {}
         self._booked = False
+        self._charge: Usage | None = None
         self._started = False
         self._begun = time.monotonic()
 
@@ -119,20 +120,32 @@ class PartialCandidate:
         if self.on_write is not None:
             self.on_write(text, reasoning, logprobs or ())
 
-    def finish(self, reason: FinishReason | None = "stop", usage: Usage = NOTHING, **fields: Any) -> None:
+    def finish(
+        self,
+        reason: FinishReason | None = "stop",
+        usage: Usage = NOTHING,
+        *,
+        charge: Usage | None = None,
+        **fields: Any,
+    ) -> None:
         """It is complete.
 
         Args:
             reason: why it ended.
             usage: its own part of what the call used.
+            charge: what is booked where that differs: an exact total of which this is a guessed part.
             fields: of the candidate where they are not what was written: `text`, `reasoning`, `logprobs`,
                 `tool_calls`, `answer`, `latency`, ...
         """
+        self._charge = charge
         self._end(usage, finish_reason=reason, **fields)
 
-    def fail(self, error: Exception | Failure, usage: Usage = NOTHING, **fields: Any) -> None:
-        """It is not to be had; what was written stays in it."""
+    def fail(
+        self, error: Exception | Failure, usage: Usage = NOTHING, *, charge: Usage | None = None, **fields: Any
+    ) -> None:
+        """It is not to be had; what was written stays in it. The arguments are those of `finish`."""
         failure = error if isinstance(error, Failure) else failure_of(error)
+        self._charge = charge
         self._end(usage, error=failure, **fields)
 
     def adopt(self, candidate: Candidate) -> None:
@@ -140,16 +153,17 @@ class PartialCandidate:
         self._booked = True
         self._end(candidate.usage, candidate=candidate)
 
-    def leave(self, usage: Usage, *, booked: bool = False, **fields: Any) -> None:
+    def leave(self, usage: Usage, *, booked: bool = False, charge: Usage | None = None, **fields: Any) -> None:
         """The one who writes it was cancelled; says what it cost so far, and leaves its end to the owner.
 
         Args:
             usage: as far as it is known.
             booked: the ledger has it already.
+            charge: see `finish`.
             fields: of the candidate, see `finish`.
         """
         if self.result is None:
-            self._left, self._booked, self._left_fields = usage, booked, fields
+            self._left, self._booked, self._charge, self._left_fields = usage, booked, charge, fields
 
     def cancel(self) -> None:
         """Nobody needs it any more: what is written stands, marked as cancelled. Nothing, if it has ended."""
@@ -177,14 +191,18 @@ class PartialCandidate:
             candidate = candidate if answer is None else candidate.model_copy(update={"answer": answer})
         self.result = candidate
         if not self._booked:
-            for model, spent in candidate.charges:
+            for model, spent in candidate.charges if self._charge is None else ((candidate.model, self._charge),):
                 if spent != NOTHING:
                     self._run.record(model, spent)
         if self._emit is not None:
             kind = CandidateFailed if candidate.error is not None else CandidateFinished
             self._tell(CandidateCancelled if candidate.finish_reason == "cancelled" else kind, candidate=candidate)
-        if self._on_end is not None:
-            self._on_end(self)
+        for listener in self._on_end:
+            listener(self)
+
+    def add_listener(self, listener: Callable[[PartialCandidate], None]) -> None:
+        """Tells one more of its end, after those before."""
+        self._on_end.append(listener)
 
     @property
     def seconds(self) -> float:

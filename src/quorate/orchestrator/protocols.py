@@ -57,6 +57,11 @@ class Model(Protocol):
         """Most answers of single models that one answer of it takes."""
         ...
 
+    @property
+    def available(self) -> bool:
+        """Whether asking it makes sense now; not while the circuit breakers of its servers are open."""
+        ...
+
     async def answer(self, question: Question, run: RunContext) -> Answer:
         """The answer; what happens on the way goes to `run.emit`, every upstream token to the run's ledger, once.
 

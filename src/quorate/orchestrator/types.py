@@ -111,6 +111,8 @@ class SamplingParams(Frozen):
 
     def over(self, default: SamplingParams) -> SamplingParams:
         """These settings where they are set and not None, `default`'s elsewhere."""
+        if not default.model_fields_set:
+            return self
         extra = {**default.extra, **self.extra}
         return default.model_copy(
             update={**self.model_dump(exclude_unset=True, exclude_none=True, exclude={"extra"}), "extra": extra}
