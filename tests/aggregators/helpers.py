@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-
-from quorate.orchestrator.context import RunContext
+from collections.abc import Sequence
+from dataclasses import replace
 
 from quorate.aggregators.equivalence.algebra import Algebra
 from quorate.aggregators.equivalence.mathematics import MathEquivalence
-from quorate.orchestrator.events import AnswerToken, CandidateStarted, Done, Event
-from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Failure, FinishReason, Question, Usage
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.events import AnswerToken, Done, Event
+from quorate.orchestrator.graph import State, Visit
+from quorate.orchestrator.model import ModelBase
+from quorate.orchestrator.nodes import AggregateNode
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, FinishReason, Question, Sampled, Usage
 
-__all__ = ["Exact", "NoAlgebra", "Writer", "aggregated", "candidate", "failed", "happened"]
+__all__ = [
+    "Exact",
+    "NoAlgebra",
+    "Writer",
+    "aggregate_at_node",
+    "aggregated",
+    "candidate",
+    "counter_of",
+    "failed",
+    "happened",
+    "tallied",
+]
 
 
 class NoAlgebra(Algebra):
@@ -29,8 +44,8 @@ class Exact(MathEquivalence):
         super().__init__(NoAlgebra())
 
 
-class Writer:
-    """A model that says its words one by one; an error among them is raised."""
+class Writer(ModelBase):
+    """A model that says its words one by one; an error among them is raised, words after a `~` are thoughts."""
 
     def __init__(self, *words: str | Exception, done: bool = True) -> None:
         self.name = "writer"
@@ -40,10 +55,9 @@ class Writer:
         self.runs: list[RunContext] = []
         self.closed = False
 
-    async def stream(self, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
+    async def _answer(self, question: Question, run: RunContext) -> Answer:
         self.asked.append(question)
         self.runs.append(run)
-        yield CandidateStarted(index=0, model=self.name)
         try:
             text = ""
             for word in self.words:
@@ -51,9 +65,10 @@ class Writer:
                     raise word
                 thought = word.startswith("~")
                 text += "" if thought else word
-                yield AnswerToken(text=word.removeprefix("~"), reasoning=thought)
-            if self.done:
-                yield Done(answer=Answer(text=text, model=self.name))
+                run.emit(AnswerToken(text=word.removeprefix("~"), reasoning=thought))
+            if not self.done:
+                raise NoAnswer(f"{self.name} ended without an answer")
+            return Answer(text=text, model=self.name)
         finally:
             run.at_node("answer").record(self.name, Usage(completion_tokens=len(self.words), requests=1))
 
@@ -71,14 +86,47 @@ def failed(index: int) -> Candidate:
     return Candidate(index=index, model="m", text="\\boxed{1}", error=Failure(code="boom", message="no luck"))
 
 
-async def happened(aggregator: Aggregator, candidates: Sequence[Candidate], run: RunContext | None = None) -> list[Event]:
-    """All events of an aggregation."""
-    run = run or RunContext(seed=1, stage="aggregate")
-    return [event async for event in aggregator.aggregate(Question.of("What?"), candidates, run)]
+def counter_of(aggregator: Aggregator, run: RunContext | None = None, question: Question | None = None) -> VoteCounter:
+    """Who counts the votes of one question."""
+    counter = aggregator.counter(question or Question.of("What?"), run or RunContext(seed=1, node="aggregate"))
+    assert counter is not None
+    return counter
+
+
+async def tallied(aggregator: Aggregator, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
+    """How the votes of these candidates stand."""
+    return await counter_of(aggregator).tally(candidates)
+
+
+async def aggregate_at_node(
+    aggregator: Aggregator,
+    candidates: Sequence[Candidate],
+    run: RunContext | None = None,
+    question: Question | None = None,
+) -> Answer:
+    """The answer of a graph's node: where the aggregator fails, what stands in for it."""
+    run = run or RunContext(seed=1, node="aggregate", live=False)
+    visit = Visit(node="sample", result=Sampled(candidates=tuple(candidates)))
+    state = State(question=question or Question.of("What?"), visits=(visit,), inputs=(0,))
+    answer = await AggregateNode("aggregate", aggregator).run(state, run)
+    return answer.replace(usage=run.ledger.usage, nodes=run.ledger.nodes)
+
+
+async def happened(
+    aggregator: Aggregator,
+    candidates: Sequence[Candidate],
+    run: RunContext | None = None,
+    question: Question | None = None,
+) -> list[Event]:
+    """All that is told of an aggregation, and its answer at the end."""
+    events: list[Event] = []
+    run = replace(run or RunContext(seed=1, node="aggregate"), emit=events.append)
+    answer = await aggregate_at_node(aggregator, candidates, run, question)
+    return [*events, Done(answer=answer)]
 
 
 async def aggregated(aggregator: Aggregator, candidates: Sequence[Candidate], seed: int | None = 1) -> Answer:
     """The answer of an aggregation that has no other events."""
-    [event] = await happened(aggregator, candidates, RunContext(seed=seed, stage="aggregate"))
+    [event] = await happened(aggregator, candidates, RunContext(seed=seed, node="aggregate"))
     assert isinstance(event, Done)
     return event.answer

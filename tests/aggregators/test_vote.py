@@ -13,11 +13,11 @@ from quorate.orchestrator.context import RunContext
 from quorate import Pipeline, sample
 from quorate.aggregators import Choices, MajorityVote
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.events import TallyChanged
 from quorate.orchestrator.types import Candidate
 from tests.orchestrator.fakes import Texts
 
-from .helpers import Exact, aggregated, candidate, failed, happened
+from .helpers import Exact, aggregated, candidate, counter_of, failed, happened, tallied
 
 TEXTS = st.sampled_from(
     [
@@ -158,7 +158,7 @@ async def test_ties_prefer_no_kind_of_answer() -> None:
 async def test_an_answer_that_is_there_already_counts() -> None:
     """What a pipeline or a recording extracted is not read again; an empty one abstains."""
     candidates = [candidate(0, "\\boxed{1}", answer="2"), candidate(1, "\\boxed{1}", answer="")]
-    assert [c.answer for c in await vote().tally(candidates)] == ["2"]
+    assert [c.answer for c in await tallied(vote(), candidates)] == ["2"]
 
 
 async def test_tallying_many_candidates_again_and_again_stays_quick() -> None:
@@ -172,8 +172,9 @@ async def test_tallying_many_candidates_again_and_again_stays_quick() -> None:
 
     majority = MajorityVote(Reads(), Exact())
     candidates = [candidate(i, f"{i % 40 + i} apples" if i % 5 else "") for i in range(256)]
+    counter = counter_of(majority)
     for n in range(1, len(candidates) + 1):
-        tally = await majority.tally(candidates[:n])
+        tally = await counter.tally(candidates[:n])
     assert sum(cluster.votes for cluster in tally) == sum(1 for c in candidates if c.text)
     assert len(read) == len({c.text for c in candidates})
 
@@ -181,13 +182,68 @@ async def test_tallying_many_candidates_again_and_again_stays_quick() -> None:
 async def test_in_a_pipeline() -> None:
     """It composes, tallies while samples arrive, and satisfies its protocols."""
     majority = MajorityVote(Choices("ABCD"), Exact())
-    assert isinstance(majority, Aggregator)
-    assert isinstance(majority, VoteCounter)
+    assert counter_of(majority).extract(candidate(0, "(A)")) == "A"
     pipeline = sample(Texts("(A)", "(B)", "The answer is B", "?!"), n=4) | majority
     assert isinstance(pipeline, Pipeline)
     answer = await pipeline.answer("Which?")
     assert (answer.answer, answer.model) == ("B", "majority@4/texts")
     assert [c.votes for c in answer.tally] == [2, 1]
+
+
+class Spy:
+    """An extractor and an equivalence that note what they are asked."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.partitions: list[list[str]] = []
+
+    def extract(self, text: str) -> str | None:
+        self.texts.append(text)
+        return text.rsplit(maxsplit=1)[-1] if text else None
+
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        self.partitions.append(list(answers))
+        return list(range(len(answers)))
+
+
+async def test_a_plain_answer_is_read_and_counted_once() -> None:
+    """Each text once, and one partition of the distinct answers, whatever the number of candidates."""
+    spy = Spy()
+    pipeline = sample(Texts("it is 1", "I say 2", "so 1"), n=3) | MajorityVote(spy, spy)
+    answer = await pipeline.answer("Which?", seed=1)
+    assert answer.answer == "1"
+    assert sorted(spy.texts) == ["I say 2", "it is 1", "so 1"]
+    assert spy.partitions == [["1", "2"]]
+
+
+async def test_live_the_count_is_updated_and_not_begun_anew() -> None:
+    """Each text once; the equivalence is asked only when an answer comes that is not among those seen."""
+    spy = Spy()
+    pipeline = sample(Texts("it is 1", "I say 2", "so 1", "thus 2", "or 1"), n=5) | MajorityVote(spy, spy)
+    events = [event async for event in pipeline.events("Which?", seed=1)]
+    tallies = [[c.votes for c in event.tally] for event in events if isinstance(event, TallyChanged)]
+    assert tallies == [[1], [1, 1], [2, 1], [2, 2], [3, 2]]
+    assert len(spy.texts) == 5
+    assert spy.partitions == [["1"], ["1", "2"]]
+
+
+async def test_the_partition_is_of_the_answers_at_hand() -> None:
+    """A counter that is asked of fewer candidates again does not remember what it saw of the others."""
+    spy = Spy()
+    counter = counter_of(MajorityVote(spy, spy))
+    candidates = [candidate(0, "so 1"), candidate(1, "so 2")]
+    await counter.tally(candidates)
+    assert [c.answer for c in await counter.tally(candidates[:1])] == ["1"]
+    assert spy.partitions == [["1", "2"], ["1"]]
+
+
+async def test_the_winner_is_the_candidate_and_not_one_that_reads_alike() -> None:
+    """Two models say the same words; the one that is selected is the one whose answer it is."""
+    alike = [candidate(i, "so \\boxed{1}").model_copy(update={"model": model}) for i, model in enumerate("ba")]
+    answer = await aggregated(vote(), [*alike, candidate(2, "\\boxed{2}")])
+    assert (answer.selected, answer.model) == (1, "a")
+    assert answer.winner is not None
+    assert answer.winner.model == "a"
 
 
 async def test_any_equivalence_will_do() -> None:
@@ -199,7 +255,6 @@ async def test_any_equivalence_will_do() -> None:
 
     majority = MajorityVote(equivalence=ByLength())
     candidates = [candidate(0, "", answer="ab"), candidate(1, "", answer="cd"), candidate(2, "", answer="e")]
-    assert [c.votes for c in await majority.tally(candidates)] == [2, 1]
+    assert [c.votes for c in await tallied(majority, candidates)] == [2, 1]
     await majority.aclose()
     assert repr(majority) == "MajorityVote()"
-    assert RunContext().stage == "answer"

@@ -226,7 +226,7 @@ def representative(candidates: Sequence[Candidate], answer: str | None = None) -
     """The candidate whose text stands for an answer, chosen by content alone.
 
     First those that spell the answer just so, then those that ended by themselves, then the shortest
-    text, then the first in the alphabet.
+    text, then the first in the alphabet; of those that are alike in all this, the one with the lowest index.
     """
     return min(
         candidates,
@@ -237,6 +237,7 @@ def representative(candidates: Sequence[Candidate], answer: str | None = None) -
             c.text,
             c.reasoning or "",
             c.model,
+            c.index,
         ),
     )
 
