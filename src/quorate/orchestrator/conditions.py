@@ -10,9 +10,6 @@ from .protocols import SamplingProgress, StoppingRule
 
 __all__ = ["Agreed", "Chosen", "Settled", "Unfinished", "Unsettled"]
 
-ENDS = ("aggregator_failed", "budget_exhausted", "deadline_passed", "halted")
-"""What ends the rounds early: nobody answered in the last one, or nothing is left to spend."""
-
 
 @dataclass(frozen=True)
 class Settled:
@@ -49,17 +46,15 @@ class Unsettled(Settled):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """There are rounds to come, and the last one changed something."""
+    """There are rounds to come, and the last one came to its end: somebody answered, and there is something left to
+    spend."""
 
     most: int
 
     def holds(self, state: State) -> str | None:
         """See `graph.Condition`."""
-        visit = state.visits[-1]
-        failed = any(
-            note.code in ("aggregator_failed", "budget_exhausted", "deadline_passed") for note in visit.degraded
-        )
-        return None if failed or state.visited(visit.node) >= self.most else ""
+        ended = state.sampled.stopped != "complete"
+        return None if ended or state.visited(state.visits[-1].node) >= self.most else ""
 
     def __str__(self) -> str:
         return f"up to {self.most} times"

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BadGraph",
@@ -182,9 +183,17 @@ class NoAnswer(QuorateError):
     code = "no_answer"
 
     def __init__(
-        self, message: str, *, status: int | None = None, code: str | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        degraded: Iterable[Any] = (),
     ) -> None:
         super().__init__(message)
         self.status = status or type(self).status
         self.code = code or type(self).code
         self.retry_after = retry_after
+        self.degraded = tuple(degraded)
+        """What else went wrong before (`Degradation`s), for the answer of whoever stands in."""

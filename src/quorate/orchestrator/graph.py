@@ -228,6 +228,10 @@ class Node:
             QuorateError: nothing.
         """
 
+    def with_n(self, old: int, n: int) -> Self:  # noqa: ARG002 - for those who draw as many as the first stage
+        """The same node in a graph whose first stage draws n candidates instead of so many."""
+        return self
+
     def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002 - for those who propose
         """The same node with other proposers."""
         return self

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from inspect import isawaitable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from .context import RunContext, explain_cut
 from .errors import BadInput, NoAnswer, TimedOut
 from .events import AnswerToken, Event
 from .graph import Choice, Node, State
 from .partial import failure_of
-from .protocols import Aggregator, Model, Router
+from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import SamplingStage, sample_candidates
-from .types import Answer, Candidate, Degradation, Question, Sampled
+from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
 
 __all__ = ["AggregateNode", "ChoiceNode", "LayerNode", "ModelNode", "Refiner", "Revision", "SampleNode"]
 
@@ -55,6 +55,10 @@ class SampleNode(Node):
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
         return await sample_candidates(self.stage, state.question, run, counter)
 
+    def with_n(self, old: int, n: int) -> Self:
+        """See `Node`."""
+        return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
+
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
         return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
@@ -68,19 +72,28 @@ class Revision:
     """None where there is nothing to ask."""
     notes: tuple[Degradation, ...] = ()
     """What had to be cut for it."""
+    prompt_version: str | None = None
+    """Of the prompt that it was made with."""
 
 
 class Refiner(Protocol):
     """What a layer or a round asks its models about the candidates before it, and what becomes of both."""
 
-    def revise(
+    async def revise(
         self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
-    ) -> Sequence[Revision]:
-        """What each model is asked; the model of each place, in order."""
+    ) -> Mapping[int, Revision]:
+        """What the model of each place is asked.
+
+        Args:
+            question: the caller's.
+            before: what the layer reads.
+            models: by place, the one that writes the candidate of that index.
+            run: at this visit of the node; its `rng` draws differently in every round.
+        """
         ...
 
-    def merge(self, before: Sampled, after: Sampled, run: RunContext) -> Sampled:
-        """The candidates of the layer, where some failed or were not asked."""
+    def merge(self, before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:
+        """The candidates that the layer gives, some of whose members are good; those that said nothing have failed."""
         ...
 
 
@@ -112,34 +125,68 @@ class LayerNode(Node):
         return f"{self.name} x {self.stage.n}"
 
     async def run(self, state: State, run: RunContext) -> Sampled:
-        """See `Node`; where every member fails, the candidates before go on."""
-        before = state.sampled
-        visit = f"{self.name}-{state.visited(self.name) + 1}" if self.max_visits else self.name
-        inner = replace(run.asking(visit), emit=run.emit)
+        """See `Node`; where no member answers or nothing is left to spend, the candidates before go on."""
+        before, loops = state.sampled, self.max_visits is not None
+        visit = f"{self.name}-{state.visited(self.name) + 1}" if loops else self.name
+        if (reason := run.exhausted()) is not None:
+            return _handed_on(before, reason, [explain_cut(reason, visit)])
         models = [self.stage.model_of(i) for i in range(self.stage.n)]
-        revisions = self.refiner.revise(state.question, before, models, run)
-        questions = {i: r.question for i, r in enumerate(revisions) if r.question is not None}
-        notes = tuple(note for r in revisions for note in r.notes)
+        revisions = await self.refiner.revise(state.question, before, models, replace(run, node=visit))
+        notes = _distinct(note for revision in revisions.values() for note in revision.notes)
+        questions = {i: r.question for i, r in revisions.items() if r.question is not None}
         if not questions:
-            return before.model_copy(update={"degraded": notes})
+            return _handed_on(before, "nothing to ask", notes)
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
-        stage = replace(self.stage, stop=None, quorum=None, min_candidates=1)
-        try:
-            after = await sample_candidates(stage, state.question, inner, counter, questions=questions)
-        except NoAnswer as error:
-            after = Sampled(candidates=(), degraded=(_layer_failed(run, error),))
-        merged = self.refiner.merge(before, after, run)
-        return merged.model_copy(update={"degraded": (*notes, *merged.degraded)})
+        stage, inner = replace(self.stage, stop=None, quorum=None), replace(run.asking(visit), emit=run.emit)
+        drawn = await sample_candidates(stage, state.question, inner, counter, questions=questions, required=False)
+        members = [_as_member(c, revisions[c.index]) for c in drawn.candidates]
+        notes = [*notes, *_member_notes(members, visit)]
+        if drawn.stopped != "complete":
+            notes.insert(0, explain_cut(drawn.stopped, visit))
+        if not any(member.ok for member in members):
+            if loops and drawn.stopped == "complete":
+                detail = "no member answered; those of the round before go on"
+                notes.insert(0, Degradation(code="aggregator_failed", where=visit, detail=detail))
+            reason = drawn.stopped if drawn.stopped != "complete" else "no member answered"
+            return _handed_on(before, reason, notes)
+        merged = tuple(self.refiner.merge(before, members))
+        tally = drawn.tally if counter is None or merged == drawn.candidates else await counter.tally(merged)
+        return Sampled(candidates=merged, tally=tally, stopped=drawn.stopped, degraded=tuple(notes))
+
+    def with_n(self, old: int, n: int) -> Self:
+        """See `Node`."""
+        return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
         return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
 
 
-def _layer_failed(run: RunContext, error: NoAnswer) -> Degradation:
-    if (reason := run.exhausted()) is not None:
-        return explain_cut(reason, run.node)
-    return Degradation(code="aggregator_failed", where=run.node, detail=f"no member answered: {error}")
+def _handed_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Sampled:
+    return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes)})
+
+
+def _distinct(notes: Iterable[Degradation]) -> list[Degradation]:
+    """One note for the same thing at the same place, such as one text cut for several readers."""
+    return list({(note.code, note.where): note for note in notes}.values())
+
+
+def _as_member(candidate: Candidate, revision: Revision) -> Candidate:
+    """The candidate of a layer; one that says nothing has failed, since the next layer could not read it."""
+    changes: dict[str, Any] = {"prompt_version": candidate.prompt_version or revision.prompt_version}
+    if candidate.ok and not candidate.text.strip() and not candidate.tool_calls:
+        changes["error"] = Failure(code="empty_answer", message="it gave an empty answer")
+    return candidate.model_copy(update=changes)
+
+
+def _member_notes(members: Sequence[Candidate], visit: str) -> list[Degradation]:
+    failed = [
+        Degradation(code="member_failed", where=f"{visit}: {m.agent or m.model} #{m.index}", detail=m.error.message)
+        for m in members
+        if m.error is not None
+    ]
+    inside = [note for m in members for note in m.degraded]
+    return sorted((*failed, *inside), key=lambda note: note.where)
 
 
 @dataclass(frozen=True)
@@ -243,16 +290,50 @@ class ChoiceNode(Node):
 
 
 class _Told:
-    """What was told of an answer that is being written, which cannot be taken back."""
+    """What was told of an answer that is being written, which cannot be taken back.
+
+    Leading white space is held until there is more, since it might stay all that there is.
+    """
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self.text = ""
+        self.reasoning = ""
         self._emit = emit
+        self._held: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        if type(event) is AnswerToken and not event.reasoning:
-            self.text += event.text
-        self._emit(event)
+        if type(event) is not AnswerToken:
+            self._emit(event)
+        elif event.reasoning:
+            self.reasoning += event.text
+            self._emit(event)
+        else:
+            self._held.append(event)
+            if self.text or event.text.strip():
+                self.release()
+
+    def release(self) -> None:
+        """Tells what was held."""
+        held, self._held = self._held, []
+        for event in held:
+            if isinstance(event, AnswerToken):
+                self.text += event.text
+            self._emit(event)
+
+    def keep(self, answer: Answer, counter: VoteCounter | None) -> Answer:
+        """The answer of whoever stands in, with what has been read of the other one in its place."""
+        if self.text:
+            said = Candidate(index=0, model=answer.model, text=self.text)
+            return answer.replace(
+                text=self.text,
+                answer=None if counter is None else counter.extract(said),
+                reasoning=self.reasoning or None,
+                tool_calls=(),
+                prompt_version=None,
+                finish_reason="error",
+                selected=None,
+            )
+        return answer.replace(reasoning=self.reasoning) if self.reasoning else answer
 
 
 async def _aggregate(
@@ -266,29 +347,34 @@ async def _aggregate(
     told = _Told(run.emit) if run.observed and run.live else None
     inner = run if told is None else replace(run, emit=told)
     where = f"{run.node}: {aggregator.name}"
+    notes: tuple[Degradation, ...] = ()
     try:
         if stand_in is not None and (reason := run.exhausted()) is not None and aggregator.models:
             raise TimeoutError(reason)
         async with run.time_limit(slack=SLACK):
-            return await aggregator.aggregate(question, sampled, inner)
+            answer = await aggregator.aggregate(question, sampled, inner)
+        if told is not None:
+            told.release()
+        return answer
     except BadInput:
         raise
     except Exception as error:
         cut = run.exhausted() or (run.timed_out() if isinstance(error, TimeoutError) else None)
-        text = "" if told is None else told.text
-        if not sampled.tally and not text and stand_in is None:
+        if not sampled.tally and not (told is not None and told.text) and stand_in is None:
             if isinstance(error, TimeoutError):
                 raise TimedOut(f"{aggregator.name}: no answer in time, and no vote that could stand in") from error
             raise
+        if isinstance(error, NoAnswer):
+            notes = error.degraded
         note = (
             explain_cut(cut, where)
             if cut is not None
             else Degradation(code="aggregator_failed", where=where, detail=failure_of(error).message)
         )
-    answer = await _standing_in(stand_in, question, sampled, run, quiet=bool(text))
-    if text:
-        answer = answer.replace(text=text, reasoning=None, tool_calls=(), finish_reason="error", selected=None)
-    return answer.replace(degraded=(note, *answer.degraded))
+    answer = await _standing_in(stand_in, question, sampled, run, quiet=told is not None and bool(told.text))
+    if told is not None:
+        answer = told.keep(answer, aggregator.counter(question, run))
+    return answer.replace(degraded=(note, *notes, *answer.degraded))
 
 
 async def _standing_in(

@@ -48,12 +48,7 @@ class Pipeline(Graph):
     def with_n(self, n: int) -> Self:
         """The same graph whose stages that draw as many as the first draw n candidates."""
         old = self.stage.n
-        return self.replace(
-            replace(node, stage=node.stage.with_n(n))
-            if isinstance(node, SampleNode | LayerNode) and node.stage.n == old
-            else node
-            for node in self.nodes.values()
-        )
+        return self.replace(node.with_n(old, n) for node in self.nodes.values())
 
     def with_sampling(self, **changes: Any) -> Self:
         """The same graph with other fields of its first stage, such as `quorum`, `grace`, `seconds`, `stop`."""
@@ -181,6 +176,7 @@ def rounds(
     aggregator: Aggregator,
     *,
     most: int,
+    again: SamplingStage | None = None,
     name: str | None = None,
     word: str = "round",
 ) -> Pipeline:
@@ -191,14 +187,15 @@ def rounds(
         refiner: what each of them is asked in a round; the loop ends early where it asks nothing.
         aggregator: makes one answer of the last ones.
         most: rounds.
+        again: who is asked in them; the stage itself if not given.
         name: how the graph is called.
         word: how its round is called.
     """
     if most < 1:
         return pipeline(stage, aggregator, name=name)
-    again = LayerNode(word, stage, refiner, counted_by=aggregator, max_visits=most)
+    looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, max_visits=most)
     return Pipeline(
-        [SampleNode("sample", stage, counted_by=aggregator), again, AggregateNode("aggregate", aggregator)],
+        [SampleNode("sample", stage, counted_by=aggregator), looping, AggregateNode("aggregate", aggregator)],
         [
             Edge(START, "sample"),
             Edge("sample", word),

@@ -209,6 +209,7 @@ async def sample_candidates(
     counter: VoteCounter | None = None,
     *,
     questions: Mapping[int, Question] | None = None,
+    required: bool = True,
 ) -> Sampled:
     """The candidates of a stage, and how their votes stand.
 
@@ -218,13 +219,14 @@ async def sample_candidates(
         run: at the node of the stage.
         counter: counts the votes; while they come where somebody looks on or a rule may stop, else once in the end.
         questions: what each index is asked where that differs; an index that is not in it is not drawn.
+        required: whether too few good candidates are an error; else they come as they are.
 
     Raises:
         NoAnswer: fewer good candidates than the stage needs, with the status of the most actionable failure.
     """
     question = question.model_copy(update={"sampling": question.sampling.over(stage.sampling)})
     drawing = _Drawing(stage, question, run, counter, questions)
-    return await drawing.run_waves()
+    return await drawing.run_waves(required=required)
 
 
 @dataclass(frozen=True)
@@ -264,19 +266,20 @@ class _Drawing:
         self.counted = 0
         """Good candidates in the tally."""
 
-    async def run_waves(self) -> Sampled:
+    async def run_waves(self, *, required: bool) -> Sampled:
         indices = [i for i in range(self.n) if self.questions is None or i in self.questions]
         stop = None
         for wave in self.stage.waves(indices, frugal=self.run.frugal):
             if (stop := self._stop_beforehand()) is not None or (stop := await self._draw_wave(wave)) is not None:
                 break
         else:
-            if self.n < self.stage.n:
+            if len(indices) < (self.stage.n if self.questions is None else len(self.questions)):
                 stop = _Stop(f"budget: {self.n} samples", "budget_exhausted")
         await self._count()
         if stop is not None:
             self._emit_stop(stop)
-        self._check()
+        if required:
+            self._check()
         return self._sampled(stop)
 
     async def _draw_wave(self, indices: Sequence[int]) -> _Stop | None:

@@ -243,6 +243,8 @@ class Identity(Frozen):
     """Its own settings where a question has none."""
     capabilities: frozenset[str] = frozenset()
     """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""
+    aggregation_form: str | None = None
+    """How candidates were shown in its training (`attempts` or `steps`), where it was trained to aggregate."""
     members: tuple[Identity, ...] = ()
     """The models that write its answers together, or take each other's place; none where it is one model."""
 
@@ -505,6 +507,7 @@ class Answer(Frozen):
             "answer": candidate.answer,
             "reasoning": candidate.reasoning,
             "tool_calls": candidate.tool_calls,
+            "prompt_version": candidate.prompt_version,
             "finish_reason": candidate.finish_reason or "stop",
             "selected": candidate.index,
         }
