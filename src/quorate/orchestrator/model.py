@@ -198,7 +198,7 @@ class Agent(ModelBase):
 class _AnswerCandidate(PartialCandidate):
     """The one candidate of a single model: its pieces are told as pieces of the answer."""
 
-    def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob] | None) -> None:  # noqa: ARG002
+    def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:  # noqa: ARG002
         if text:
             self._run.emit(AnswerToken(text=text, reasoning=reasoning))
 

@@ -64,6 +64,8 @@ class PartialCandidate:
         self._extract = extract
         self._emit = None if quiet or not run.observed else run.emit
         self._fields: dict[str, Any] = {"index": index, "model": "", "agent": ""}
+        self._marks: dict[str, Any] = {}
+        self._prefix = ""
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._logprobs: list[TokenLogprob] = []
@@ -93,6 +95,15 @@ class PartialCandidate:
         """The thinking so far."""
         return "".join(self._reasoning)
 
+    def mark(self, *, prefix: str = "", **fields: Any) -> None:
+        """Says what holds for it whoever writes it, before it is begun.
+
+        Args:
+            prefix: text that it begins with, before what its model writes.
+            fields: of the candidate, such as the name of the agent that it shall be known by.
+        """
+        self._prefix, self._marks = self._prefix + prefix, fields | self._marks
+
     def start(self, model: str, agent: str, **fields: Any) -> None:
         """Says who writes it.
 
@@ -105,6 +116,8 @@ class PartialCandidate:
         if not self._started:
             self._started = True
             self._tell(CandidateStarted, model=model)
+            if self._prefix:
+                self._hand_on(self._prefix, False, ())
 
     def write(self, text: str, *, reasoning: bool = False, logprobs: Sequence[TokenLogprob] | None = None) -> None:
         """Adds a piece of text or thinking; nothing any more once it has ended."""
@@ -115,10 +128,13 @@ class PartialCandidate:
             (self._reasoning if reasoning else self._text).append(text)
         if logprobs:
             self._logprobs.extend(logprobs)
+        self._hand_on(text, reasoning, logprobs or ())
+
+    def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
         if self._emit is not None:
             self._tell_piece(text, reasoning, logprobs)
         if self.on_write is not None:
-            self.on_write(text, reasoning, logprobs or ())
+            self.on_write(text, reasoning, logprobs)
 
     def finish(
         self,
@@ -186,6 +202,8 @@ class PartialCandidate:
             candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | self._left_fields | fields))
         elif candidate.index != self.index:
             candidate = candidate.model_copy(update={"index": self.index})
+        if self._marks or self._prefix:
+            candidate = self._marked(candidate)
         if self._extract is not None and candidate.answer is None and candidate.ok:
             answer = self._extract(candidate)
             candidate = candidate if answer is None else candidate.model_copy(update={"answer": answer})
@@ -200,6 +218,12 @@ class PartialCandidate:
         for listener in self._on_end:
             listener(self)
 
+    def _marked(self, candidate: Candidate) -> Candidate:
+        said = candidate.text or candidate.error is None
+        return candidate.model_copy(
+            update={**self._marks, "text": self._prefix + candidate.text if said else candidate.text}
+        )
+
     def add_listener(self, listener: Callable[[PartialCandidate], None]) -> None:
         """Tells one more of its end, after those before."""
         self._on_end.append(listener)
@@ -209,7 +233,7 @@ class PartialCandidate:
         """Since it was asked for."""
         return time.monotonic() - self._begun
 
-    def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob] | None) -> None:
+    def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
         told = tuple(logprobs) if logprobs else None
         self._tell(CandidateToken, text=text, reasoning=reasoning, logprobs=told)
 

@@ -7,7 +7,10 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, UpstreamError
 from quorate.orchestrator.types import Message, Question
 
-__all__ = ["Closed", "ContextExceeded", "answer_room", "prompt_tokens", "refuse_formats"]
+__all__ = ["TEMPLATE_FIELDS", "Closed", "ContextExceeded", "answer_room", "prompt_tokens", "refuse_formats"]
+
+TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
+"""Extra settings that say how a conversation becomes a prompt, by vLLM's names."""
 
 
 class ContextExceeded(BadInput):
@@ -24,9 +27,10 @@ class Closed(UpstreamError):
 
 
 def prompt_tokens(tokenizer: Any, question: Question, name: str) -> list[int]:
-    """The conversation by the model's own chat template, ready for the assistant to speak.
+    """The conversation by the model's own chat template, ready for the assistant to speak, or to go on.
 
-    `chat_template_kwargs` of the question's extra settings go to the template, as vLLM does it.
+    `chat_template_kwargs`, `add_generation_prompt` and `continue_final_message` of the question's extra settings
+    mean what they mean to vLLM.
 
     Raises:
         BadInput: the model has no chat template, or the template refuses the messages.
@@ -34,11 +38,18 @@ def prompt_tokens(tokenizer: Any, question: Question, name: str) -> list[int]:
     if not tokenizer.chat_template:
         raise BadInput(f"{name} has no chat template: add chat_template.jinja to its folder")
     messages = [_plain(message) for message in question.messages]
-    settings = question.sampling.extra.get("chat_template_kwargs", {})
+    extra = question.sampling.extra
+    begin, go_on = extra.get("add_generation_prompt", True), extra.get("continue_final_message", False)
+    settings = extra.get("chat_template_kwargs", {})
     tools = [dict(tool) for tool in question.tools] or None
     try:
         text = tokenizer.apply_chat_template(
-            messages, tools=tools, add_generation_prompt=True, tokenize=False, **settings
+            messages,
+            tools=tools,
+            add_generation_prompt=begin,
+            continue_final_message=go_on,
+            tokenize=False,
+            **settings,
         )
     except Exception as error:
         raise BadInput(f"the chat template of {name} refused the messages: {error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quorate.agents.embedded.chat import TEMPLATE_FIELDS
 from quorate.orchestrator.events import CandidateFailed
 from quorate.orchestrator.sampling import failure_of
 from quorate.orchestrator.types import Candidate, Failure, FinishReason, SamplingParams, TokenLogprob, Usage
@@ -82,7 +83,7 @@ def settings(sampling: SamplingParams) -> dict[str, Any]:
         "stop": list(sampling.stop) or None,
         "logprobs": sampling.top_logprobs,
     }
-    extra = {key: value for key, value in sampling.extra.items() if key != "chat_template_kwargs"}
+    extra = {key: value for key, value in sampling.extra.items() if key not in TEMPLATE_FIELDS}
     return {**extra, **{key: value for key, value in named.items() if value is not None}}
 
 
