@@ -65,9 +65,19 @@ class BadInput(QuorateError):
 
 
 class BadGraph(BadInput):
-    """A graph that cannot run; names the graph and the node or edge."""
+    """A graph that cannot run; names the graph and the node or edge.
+
+    Args:
+        message: says what and the fix.
+        node: the node concerned, if it is one.
+        edge: source and target of the edge concerned, if it is one.
+    """
 
     code = "bad_graph"
+
+    def __init__(self, message: str, *, node: str | None = None, edge: tuple[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.node, self.edge = node, edge
 
 
 class _InFile(BadInput):

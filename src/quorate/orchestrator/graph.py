@@ -69,6 +69,8 @@ class State(Frozen):
     visits: tuple[Visit, ...] = ()
     inputs: tuple[int, ...] = ()
     """The visits that led to the node that looks at it; for a condition, the one whose edges are asked about."""
+    tokens_left: int | None = None
+    """For a condition: of the budget; None where tokens are not limited."""
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -256,7 +258,9 @@ class Graph(ModelBase):
         self.nodes: dict[str, Node] = {}
         for node in nodes:
             if node.name in self.nodes or node.name in (START, END):
-                raise BadGraph(f"{name}: two nodes are named {node.name!r}; give each a name of its own")
+                raise BadGraph(
+                    f"{name}: two nodes are named {node.name!r}; give each a name of its own", node=node.name
+                )
             self.nodes[node.name] = node
         self._out: dict[str, list[Edge]] = {source: [] for source in (START, *self.nodes)}
         _Check(self).run()
@@ -373,7 +377,8 @@ class Graph(ModelBase):
             result = await self._run(node, state.model_copy(update={"inputs": inputs}), inner)
             if not isinstance(result, Choice):
                 degraded = result.degraded
-            edges = self._taken(name, state, Visit(node=name, inputs=inputs, result=result, degraded=degraded))
+            done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
+            edges = self._taken(name, self.advance(state, done), run)
             outcome = _outcome(result)
         except BadInput:
             raise
@@ -412,7 +417,7 @@ class Graph(ModelBase):
         except TimeoutError as error:
             raise TimedOut(f"{self.name}: node {node.name!r}: {run.timed_out()}") from error
 
-    def _taken(self, name: str, state: State, visit: Visit) -> dict[str, str]:
+    def _taken(self, name: str, state: State, run: RunContext) -> dict[str, str]:
         """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
 
         An edge whose node has run as often as it may is not taken; where none else holds, a loop is left by the
@@ -424,7 +429,8 @@ class Graph(ModelBase):
         edges = self._out[name]
         if all(edge.when is None and edge.target not in self._looping for edge in edges):
             return {edge.target: "" for edge in edges}
-        here = self.advance(state, visit).model_copy(update={"inputs": (len(state.visits),)})
+        looking = {"inputs": (len(state.visits) - 1,), "tokens_left": run.tokens_left()}
+        here = state.model_copy(update=looking)
         left = [e for e in edges if e.target == END or here.visited(e.target) < self.most_visits(e.target)]
         taken = {e.target: why for e in left if e.when != ELSE and (why := self._reason(e, here)) is not None}
         if not taken:
@@ -432,7 +438,9 @@ class Graph(ModelBase):
         if not taken and len(left) < len(edges) and left:
             taken = {left[0].target: f"{name} has been visited {here.visited(name)} times"}
         if not taken:
-            raise BadGraph(f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}")
+            raise BadGraph(
+                f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}", node=name
+            )
         return taken
 
     def _reason(self, edge: Edge, state: State) -> str | None:
@@ -441,7 +449,9 @@ class Graph(ModelBase):
         try:
             return edge.when.holds(state)
         except Exception as error:
-            raise BadGraph(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
+            raise BadGraph(
+                f"{self.name}: the condition of the edge {edge} raised {error!r}", edge=(edge.source, edge.target)
+            ) from error
 
     def _complete(self, state: State, run: RunContext) -> Answer:
         ends = self.pending(state).get(END, ())
@@ -511,20 +521,20 @@ class _Check:
             self._place(edge)
         for name, node in graph.nodes.items():
             if node.fallback is not None and node.fallback not in graph.nodes:
-                raise self._error(f"node {name!r} has the fallback {node.fallback!r}, which is no node")
+                raise self._error(f"node {name!r} has the fallback {node.fallback!r}, which is no node", node=name)
         if not graph.edges_from(START):
             raise self._error(f"nothing follows {START}: give an edge from there to the first node")
         reached = self._reachable(START)
         for name in graph.nodes:
             if name not in reached:
-                raise self._error(f"no edge leads to node {name!r}")
+                raise self._error(f"no edge leads to node {name!r}: give it one, or leave it out", node=name)
             if END not in self._reachable(name):
                 way = "is in a loop without an exit" if name in self._reachable(name) else "has no way to the end"
-                raise self._error(f"node {name!r} {way}: give it an edge on, with a condition or {ELSE!r}")
+                raise self._error(f"node {name!r} {way}: give it an edge on, with a condition or {ELSE!r}", node=name)
         for name in self.looping():
             conditional = any(edge.when is not None for n in self._loop_of(name) for edge in graph.edges_from(n))
             if not conditional:
-                raise self._error(f"the loop through {name!r} is never left: give an edge in it a condition")
+                raise self._error(f"the loop through {name!r} is never left: give an edge in it a condition", node=name)
         if graph.calls > MAX_CALLS:
             raise self._error(
                 f"one answer could take {graph.calls} answers of single models, and {MAX_CALLS} is the limit: "
@@ -534,15 +544,20 @@ class _Check:
     def _place(self, edge: Edge) -> None:
         graph = self.graph
         if edge.source not in graph._out:
-            raise self._error(f"the edge {edge} begins at {edge.source!r}, which is no node")
+            raise self._error(f"the edge {edge} begins at {edge.source!r}, which is no node", edge=edge)
         if edge.target != END and edge.target not in graph.nodes:
-            raise self._error(f"the edge {edge} leads to {edge.target!r}, which is no node")
+            raise self._error(f"the edge {edge} leads to {edge.target!r}, which is no node", edge=edge)
         if edge.source == START and edge.when is not None:
-            raise self._error(f"the edge {edge} has a condition, but nothing has happened yet: begin with a node")
+            raise self._error(
+                f"the edge {edge} has a condition, but nothing has happened yet: begin with a node", edge=edge
+            )
         if edge.target == END and (edge.source == START or not graph.nodes[edge.source].answers):
-            raise self._error(f"the edge {edge} ends the graph, but {edge.source!r} gives no answer")
+            raise self._error(
+                f"the edge {edge} ends the graph, but {edge.source!r} gives no answer: aggregate its candidates first",
+                edge=edge,
+            )
         if any(edge.target == other.target for other in graph._out[edge.source]):
-            raise self._error(f"there are two edges {edge}; make it one")
+            raise self._error(f"there are two edges {edge}; make it one", edge=edge)
         graph._out[edge.source].append(edge)
 
     def _targets(self, name: str) -> list[str]:
@@ -613,5 +628,6 @@ class _Check:
             collect(name)
         return before
 
-    def _error(self, message: str) -> BadGraph:
-        return BadGraph(f"{self.graph.name}: {message}")
+    def _error(self, message: str, *, node: str | None = None, edge: Edge | None = None) -> BadGraph:
+        place = None if edge is None else (edge.source, edge.target)
+        return BadGraph(f"{self.graph.name}: {message}", node=node, edge=place)

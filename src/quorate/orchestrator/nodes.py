@@ -16,7 +16,18 @@ from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import SamplingStage, sample_candidates
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
 
-__all__ = ["AggregateNode", "ChoiceNode", "LayerNode", "ModelNode", "Refiner", "Revision", "SampleNode"]
+__all__ = [
+    "AggregateNode",
+    "ChoiceNode",
+    "LayerNode",
+    "ModelNode",
+    "Refiner",
+    "Revision",
+    "SampleNode",
+    "hand_on",
+    "mark_member",
+    "note_members",
+]
 
 SLACK = 0.03
 """Seconds beyond a deadline in which an aggregator may end by itself, with the best that it has."""
@@ -105,6 +116,8 @@ class LayerNode(Node):
     refiner: Refiner
     _: KW_ONLY
     counted_by: Aggregator | None = None
+    proposers: bool = True
+    """Its models are those that propose; else an aggregator's, which stays when the proposers change."""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -129,18 +142,18 @@ class LayerNode(Node):
         before, loops = state.sampled, self.max_visits is not None
         visit = f"{self.name}-{state.visited(self.name) + 1}" if loops else self.name
         if (reason := run.exhausted()) is not None:
-            return _handed_on(before, reason, [explain_cut(reason, visit)])
+            return hand_on(before, reason, [explain_cut(reason, visit)])
         models = [self.stage.model_of(i) for i in range(self.stage.n)]
         revisions = await self.refiner.revise(state.question, before, models, replace(run, node=visit))
         notes = _distinct(note for revision in revisions.values() for note in revision.notes)
         questions = {i: r.question for i, r in revisions.items() if r.question is not None}
         if not questions:
-            return _handed_on(before, "nothing to ask", notes)
+            return hand_on(before, "nothing to ask", notes)
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
         stage, inner = replace(self.stage, stop=None, quorum=None), replace(run.asking(visit), emit=run.emit)
         drawn = await sample_candidates(stage, state.question, inner, counter, questions=questions, required=False)
-        members = [_as_member(c, revisions[c.index]) for c in drawn.candidates]
-        notes = [*notes, *_member_notes(members, visit)]
+        members = [mark_member(c, revisions[c.index]) for c in drawn.candidates]
+        notes = [*notes, *note_members(members, visit)]
         if drawn.stopped != "complete":
             notes.insert(0, explain_cut(drawn.stopped, visit))
         if not any(member.ok for member in members):
@@ -148,7 +161,7 @@ class LayerNode(Node):
                 detail = "no member answered; those of the round before go on"
                 notes.insert(0, Degradation(code="aggregator_failed", where=visit, detail=detail))
             reason = drawn.stopped if drawn.stopped != "complete" else "no member answered"
-            return _handed_on(before, reason, notes)
+            return hand_on(before, reason, notes)
         merged = tuple(self.refiner.merge(before, members))
         tally = drawn.tally if counter is None or merged == drawn.candidates else await counter.tally(merged)
         return Sampled(candidates=merged, tally=tally, stopped=drawn.stopped, degraded=tuple(notes))
@@ -159,10 +172,19 @@ class LayerNode(Node):
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
+        if not self.proposers:
+            return self
         return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
 
 
-def _handed_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Sampled:
+def hand_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Sampled:
+    """What a node has read, as what it gives.
+
+    Args:
+        before: what it has read.
+        stopped: why it gives nothing of its own.
+        notes: its own; those of the candidates are told already.
+    """
     return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes)})
 
 
@@ -171,15 +193,16 @@ def _distinct(notes: Iterable[Degradation]) -> list[Degradation]:
     return list({(note.code, note.where): note for note in notes}.values())
 
 
-def _as_member(candidate: Candidate, revision: Revision) -> Candidate:
-    """The candidate of a layer; one that says nothing has failed, since the next layer could not read it."""
+def mark_member(candidate: Candidate, revision: Revision) -> Candidate:
+    """A candidate that was written by a revision; one that says nothing has failed, since nobody could read it."""
     changes: dict[str, Any] = {"prompt_version": candidate.prompt_version or revision.prompt_version}
     if candidate.ok and not candidate.text.strip() and not candidate.tool_calls:
         changes["error"] = Failure(code="empty_answer", message="it gave an empty answer")
     return candidate.model_copy(update=changes)
 
 
-def _member_notes(members: Sequence[Candidate], visit: str) -> list[Degradation]:
+def note_members(members: Sequence[Candidate], visit: str) -> list[Degradation]:
+    """What went wrong in writing the members of a layer: which failed, and what happened inside them."""
     failed = [
         Degradation(code="member_failed", where=f"{visit}: {m.agent or m.model} #{m.index}", detail=m.error.message)
         for m in members
@@ -197,6 +220,8 @@ class AggregateNode(Node):
     _: KW_ONLY
     stand_in: Aggregator | None = None
     """Answers where the aggregator fails; its own fallback if not given, and the vote as it stood where it has none."""
+    recount: bool = False
+    """Counts the votes anew, because the tally that it reads is another aggregator's."""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -224,7 +249,7 @@ class AggregateNode(Node):
         sampled = state.sampled
         if not sampled.good:
             raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
-        answer = await _aggregate(self.aggregator, self.stand_in, state.question, sampled, run)
+        answer = await _aggregate(self, state.question, sampled, run)
         return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped)
 
 
@@ -336,14 +361,13 @@ class _Told:
         return answer.replace(reasoning=self.reasoning) if self.reasoning else answer
 
 
-async def _aggregate(
-    aggregator: Aggregator, stand_in: Aggregator | None, question: Question, sampled: Sampled, run: RunContext
-) -> Answer:
+async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, run: RunContext) -> Answer:
     """The aggregator's answer; if it fails or overruns, its stand-in's or the vote's, marked so.
 
     What has been read of a text that breaks off stays the answer, with the finish reason `error`.
     """
-    stand_in = stand_in or aggregator.fallback
+    aggregator, stand_in = node.aggregator, node.stand_in or node.aggregator.fallback
+    uncounted = sampled.model_copy(update={"tally": None}) if node.recount else sampled
     told = _Told(run.emit) if run.observed and run.live else None
     inner = run if told is None else replace(run, emit=told)
     where = f"{run.node}: {aggregator.name}"
@@ -352,7 +376,7 @@ async def _aggregate(
         if stand_in is not None and (reason := run.exhausted()) is not None and aggregator.models:
             raise TimeoutError(reason)
         async with run.time_limit(slack=SLACK):
-            answer = await aggregator.aggregate(question, sampled, inner)
+            answer = await aggregator.aggregate(question, uncounted, inner)
         if told is not None:
             told.release()
         return answer

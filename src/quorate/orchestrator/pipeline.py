@@ -148,6 +148,7 @@ def layers(
     inner: Sequence[tuple[SamplingStage, Refiner]],
     aggregator: Aggregator,
     *,
+    proposers: bool = True,
     name: str | None = None,
     word: str = "layer",
 ) -> Pipeline:
@@ -157,12 +158,14 @@ def layers(
         stage: the first layer.
         inner: the layers after it, each with what it is asked.
         aggregator: reads the last one.
+        proposers: whether those who propose write the layers, too; else an aggregator's model does.
         name: how the graph is called.
         word: what its layers are called in names of nodes: `layer-1`, `layer-2`, ...
     """
     nodes: list[Node] = [SampleNode("sample", stage, counted_by=aggregator)]
     nodes += [
-        LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator) for number, (s, refiner) in enumerate(inner, 1)
+        LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator, proposers=proposers)
+        for number, (s, refiner) in enumerate(inner, 1)
     ]
     nodes.append(AggregateNode("aggregate", aggregator))
     places = [START, *(node.name for node in nodes), END]
@@ -187,13 +190,13 @@ def rounds(
         refiner: what each of them is asked in a round; the loop ends early where it asks nothing.
         aggregator: makes one answer of the last ones.
         most: rounds.
-        again: who is asked in them; the stage itself if not given.
+        again: who is asked in them, where that is an aggregator's model; the stage itself if not given.
         name: how the graph is called.
         word: how its round is called.
     """
     if most < 1:
         return pipeline(stage, aggregator, name=name)
-    looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, max_visits=most)
+    looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, proposers=again is None, max_visits=most)
     return Pipeline(
         [SampleNode("sample", stage, counted_by=aggregator), looping, AggregateNode("aggregate", aggregator)],
         [
@@ -208,33 +211,59 @@ def rounds(
 
 
 def gate(
-    stage: SamplingStage, cheap: Aggregator, *, expensive: Aggregator, rule: StoppingRule, name: str | None = None
+    stage: SamplingStage,
+    cheap: Aggregator,
+    *,
+    expensive: Aggregator | Pipeline,
+    rule: StoppingRule,
+    name: str | None = None,
 ) -> Pipeline:
     """The cheap aggregator where the rule is sure of its tally, else the expensive one.
 
     Args:
         stage: draws the candidates; with the rule as its `stop` easy questions cost a few samples.
         cheap: counts the votes, and answers where they agree.
-        expensive: a judge or synthesizer; where it fails, the cheap one answers.
+        expensive: a judge or synthesizer, or a pipeline whose nodes after its first one go on with the candidates;
+            where it fails, the cheap one answers.
         rule: when they agree.
         name: how the graph is called.
+
+    Raises:
+        BadInput: the expensive pipeline branches right after it has sampled.
     """
-    first, second = (cheap.name, expensive.name) if cheap.name != expensive.name else ("cheap", "expensive")
+    rest, ways = _after_sampling(expensive, stand_in=cheap)
+    first = cheap.name if cheap.name not in {"sample", *(node.name for node in rest)} else "cheap"
     return Pipeline(
-        [
-            SampleNode("sample", stage, counted_by=cheap),
-            AggregateNode(first, cheap),
-            AggregateNode(second, expensive, stand_in=cheap),
-        ],
+        [SampleNode("sample", stage, counted_by=cheap), AggregateNode(first, cheap), *rest],
         [
             Edge(START, "sample"),
             Edge("sample", first, Settled(rule, stage.n)),
-            Edge("sample", second, Unsettled(rule, stage.n)),
+            Edge("sample", rest[0].name, Unsettled(rule, stage.n)),
             Edge(first, END),
-            Edge(second, END),
+            *ways,
         ],
         name=name or f"gate@{stage.n}/{_joined(stage.models)}",
     )
+
+
+def _after_sampling(expensive: Aggregator | Pipeline, *, stand_in: Aggregator) -> tuple[list[Node], list[Edge]]:
+    """What reads candidates that another stage has drawn, the node that goes first at the front."""
+    aggregator = expensive.aggregator if isinstance(expensive, Pipeline) else expensive
+    if not isinstance(expensive, Pipeline) or len(expensive.nodes) == 2:
+        name = aggregator.name if aggregator.name != "sample" else "expensive"
+        return [AggregateNode(name, aggregator, stand_in=stand_in, recount=True)], [Edge(name, END)]
+    entry = expensive.entry.name
+    first = expensive.edges_from(entry)
+    if len(first) != 1:
+        raise BadInput(
+            f"gate(expensive={expensive.name}): it branches right after it has sampled; give one that does not"
+        )
+    nodes = [
+        replace(node, stand_in=stand_in) if isinstance(node, AggregateNode) and node.stand_in is None else node
+        for node in sorted(expensive.nodes.values(), key=lambda node: node.name != first[0].target)
+        if node.name != entry
+    ]
+    return nodes, [edge for edge in expensive.edges if entry not in (edge.source, edge.target) and edge.source != START]
 
 
 def cascade(*models: Model, accept: float | Condition | Callable[[State], Any] = 0.8, name: str | None = None) -> Graph:

@@ -33,16 +33,19 @@ from .context import RunContext
 from .types import Question, Usage
 
 __all__ = [
+    "NO_RUN",
     "Distribution",
     "Draft",
     "DraftAsk",
     "Draw",
     "ScoreAsk",
     "Scores",
+    "StoppableText",
     "TokenModel",
     "Tokenized",
     "TopDistribution",
     "Vocabulary",
+    "common_prefix_length",
 ]
 
 
@@ -140,11 +143,11 @@ class Draw:
     """For a back end that samples by itself; differs from ask to ask."""
 
 
-def _forgotten(_: Usage) -> None:
+def _ignore_usage(_: Usage) -> None:
     """Nobody counts."""
 
 
-ALONE = RunContext()
+NO_RUN = RunContext()
 """The run of an ask that belongs to none."""
 
 
@@ -160,10 +163,12 @@ class DraftAsk:
     until: float = 0.0
     """Stop after the first token less likely than this (at temperature 1); a back end that cannot may go on."""
     draw: Draw | None = None
-    spend: Callable[[Usage], None] = _forgotten
+    spend: Callable[[Usage], None] = _ignore_usage
     """Told what the call cost where it gives no draft."""
-    run: RunContext = ALONE
+    run: RunContext = NO_RUN
     """Whose observer hears of calls to servers."""
+    index: int = 0
+    """Of the candidate that it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +191,12 @@ class ScoreAsk:
     """The whole context; its last place is its end."""
     places: Sequence[int]
     """Lengths of the prefixes, rising, from 1; the last is the length of `tokens`."""
-    spend: Callable[[Usage], None] = _forgotten
+    spend: Callable[[Usage], None] = _ignore_usage
     """See `DraftAsk`."""
-    run: RunContext = ALONE
-    """Whose observer hears of calls to servers."""
+    run: RunContext = NO_RUN
+    """See `DraftAsk`."""
+    index: int = 0
+    """See `DraftAsk`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +287,55 @@ class Tokenized(Protocol):
             BadInput: this one cannot, and why.
         """
         ...
+
+
+class StoppableText:
+    """A text that grows until a stop string, handed out only as far as no stop string can take it away again.
+
+    Args:
+        stop: strings before which the text ends.
+    """
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        self._stop = tuple(stop)
+        self._taken = 0
+        self.whole = ""
+        """All of it so far, without what a stop string cut away."""
+        self.stopped = False
+        """Whether a stop string was met; nothing is added any more."""
+
+    def append(self, piece: str) -> None:
+        """Adds a piece, up to the first stop string."""
+        if self.stopped:
+            return
+        start = len(self.whole)
+        self.whole += piece
+        found = [self.whole.find(stop, max(0, start - len(stop) + 1)) for stop in self._stop]
+        if places := [place for place in found if place >= 0]:
+            self.whole, self.stopped = self.whole[: min(places)], True
+
+    def take(self, *, ended: bool = False) -> str:
+        """What is certain and has not been taken yet.
+
+        Args:
+            ended: nothing follows, so that what looks like the beginning of a stop string is none.
+        """
+        end = len(self.whole) - (0 if ended or self.stopped else self._held_back())
+        start, self._taken = self._taken, max(self._taken, end)
+        return self.whole[start : self._taken]
+
+    def _held_back(self) -> int:
+        """Characters at the end that may be the beginning of a stop string."""
+        longest = max((len(stop) - 1 for stop in self._stop), default=0)
+        for size in range(min(longest, len(self.whole) - self._taken), 0, -1):
+            if any(stop.startswith(self.whole[-size:]) for stop in self._stop):
+                return size
+        return 0
+
+
+def common_prefix_length(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens two contexts have in common from their beginning."""
+    both = min(len(ours), len(theirs))
+    if ours[:both] == theirs[:both]:
+        return both
+    return next((place for place in range(both) if ours[place] != theirs[place]), both)
