@@ -31,9 +31,9 @@ import aiohttp
 
 from quorate.agents import VLLM, Embedded, Endpoint
 from quorate.agents.embedded import locate
-from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, Rule, Safe, UniTE
-from quorate.aggregators.token_level.lexicon import Lexicon
-from quorate.aggregators.token_level.mixture import View
+from quorate.aggregators.token_level import SAFE, Adaptive, EnsembleRule, EveryToken, Safe, UniTE
+from quorate.aggregators.token_level.token_bytes import TokenBytes
+from quorate.aggregators.token_level.mixture import NextTokenView
 from quorate.evals.tasks.stories import generate
 from quorate.orchestrator.tokens import ScoreAsk
 from quorate.orchestrator.types import Answer, Question
@@ -49,8 +49,8 @@ OPTIONS = [word for name, value in ENGINE.items() for word in (f"--{name.replace
 QUIET = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "TORCHDYNAMO_DISABLE": "1"}
 RULES = {
     "drafter alone": None,
-    "SAFE": Rule(Safe(Adaptive()), UniTE()),
-    "every token": Rule(EveryToken(), UniTE()),
+    "SAFE": EnsembleRule(Safe(Adaptive()), UniTE()),
+    "every token": EnsembleRule(EveryToken(), UniTE()),
 }
 
 
@@ -130,7 +130,7 @@ async def gap(question: Question, common: str) -> float:
         model.release(["gap"])
         (_, first), (_, second) = scores.distributions[0].top(2)
         gaps.append(math.exp(first) - math.exp(second))
-        views.append(View(Lexicon(model.vocabulary), scores.distributions[0], 1 / len(PAIR)))
+        views.append(NextTokenView(TokenBytes(model.vocabulary), scores.distributions[0], 1 / len(PAIR)))
     *_, second, first = sorted(UniTE().merge(views).mass.tolist())
     return min(*gaps, first - second)
 

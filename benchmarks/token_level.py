@@ -28,7 +28,17 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.agents import Embedded
-from quorate.aggregators.token_level import SAFE, Adaptive, EveryToken, GaC, PrefixMass, Rule, Safe, UniTE, violations
+from quorate.aggregators.token_level import (
+    SAFE,
+    Adaptive,
+    EnsembleRule,
+    EveryToken,
+    GaC,
+    PrefixMass,
+    Safe,
+    UniTE,
+    count_violations,
+)
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.evals.tasks.stories import generate
 from quorate.evals.tasks.stories.problem import Problem
@@ -42,10 +52,10 @@ SINGLE = {model.name: SAFE([model], name=model.name) for model in (SUM, PRODUCT,
 def ensembles(models: Sequence[Embedded]) -> dict[str, SAFE]:
     """SAFE and every-token ensembling over both bases; the first model drafts."""
     rules = {
-        "SAFE, UniTE": Rule(Safe(Adaptive()), UniTE(), PrefixMass()),
-        "UniTE at every token": Rule(EveryToken(), UniTE(), PrefixMass()),
-        "SAFE, GaC": Rule(Safe(Adaptive()), GaC(), PrefixMass()),
-        "GaC at every token": Rule(EveryToken(), GaC(), PrefixMass()),
+        "SAFE, UniTE": EnsembleRule(Safe(Adaptive()), UniTE(), PrefixMass()),
+        "UniTE at every token": EnsembleRule(EveryToken(), UniTE(), PrefixMass()),
+        "SAFE, GaC": EnsembleRule(Safe(Adaptive()), GaC(), PrefixMass()),
+        "GaC at every token": EnsembleRule(EveryToken(), GaC(), PrefixMass()),
     }
     return {name: SAFE(models, rule=rule, name=name) for name, rule in rules.items()}
 
@@ -142,7 +152,7 @@ async def violated(problems: Sequence[Problem]) -> dict[str, Any]:
     print(f"\n| {len(problems)} problems | why they stood | tokens | changed by ensembling |\n|---|---|---|---|")
     for label, systems in (("two models", TWO), ("three models", THREE)):
         for name in ("SAFE, UniTE", "SAFE, GaC"):
-            found = await violations(systems[name], [problem.question for problem in problems])
+            found = await count_violations(systems[name], [problem.question for problem in problems])
             told[f"{label}, {name}"] = rows = {w: [n, found.changed(w)] for w, n in sorted(found.stood.items())}
             for why, (stood, changed) in rows.items():
                 print(f"| {label}, {name} | {why} | {stood} | {changed} |", flush=True)

@@ -13,7 +13,7 @@ import pytest_asyncio
 from quorate.orchestrator.context import RunContext
 
 from quorate.agents import VLLM, Embedded, Endpoint
-from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
+from quorate.aggregators.token_level import SAFE, EnsembleRule, EveryToken, GaC
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
 from quorate.orchestrator.types import Question
@@ -84,7 +84,7 @@ async def test_a_draft_in_process_ends_where_it_is_unsure(models: list[TokenMode
 async def test_ensembles_agree(engine: VLLM, endpoint: Endpoint) -> None:
     """SAFE and every-token ensembling write the same whichever back end drafts and whichever judges."""
     other = Embedded(OTHER)
-    for rule in (None, Rule(EveryToken(), GaC())):
+    for rule in (None, EnsembleRule(EveryToken(), GaC())):
         for question in ASKED[:2]:
             wanted = (await SAFE([Embedded(MODEL), other], rule=rule).answer(question, seed=1)).text
             pairs = [(engine, other), (endpoint, other)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from quorate.aggregators.token_level.lexicon import END
+from quorate.aggregators.token_level.token_bytes import END
 from quorate.testing.tokens import FormulaTokens
 
 
-def mixed(
+def mix(
     models: Sequence[FormulaTokens], prompt: Sequence[int], temperature: float, weights: Sequence[float] = ()
 ) -> dict[bytes, float]:
     """The weighted mean distribution over texts, of equal weights if none are given."""
@@ -25,7 +25,7 @@ def mixed(
     return mass
 
 
-def far(counts: Mapping[bytes, int], mass: Mapping[bytes, float], draws: int) -> bool:
+def is_far(counts: Mapping[bytes, int], mass: Mapping[bytes, float], draws: int) -> bool:
     """Whether chi-square over all texts lies four deviations above its mean; texts expected under 5 times pooled."""
     expected = {key: share * draws for key, share in mass.items()}
     common = [key for key, count in expected.items() if count >= 5]

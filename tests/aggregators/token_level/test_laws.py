@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.aggregators.token_level import Adaptive, EveryToken, Fixed, GaC, Geometric, PrefixMass, UniTE
-from quorate.aggregators.token_level.lexicon import END
+from quorate.aggregators.token_level.token_bytes import END
 from quorate.testing.tokens import FormulaTokens
 
-from .laws import far, mixed
-from .writers import KINDS, engine, model, vocabulary, write
+from .laws import is_far, mix
+from .writers import KINDS, make_engine, model, vocabulary, write
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("tokenizers")
@@ -44,7 +44,7 @@ def test_a_model_with_itself_is_itself(kind: str, seed: int, n: int, copies: int
     """[M, M] and [M, M, M, M] write exactly M's greedy ids and ensemble nothing, however long drafts are."""
     one = model(kind, seed)
     for lookahead in (Fixed(n), Adaptive()):
-        written = write(engine([one] * (1 + copies), lookahead=lookahead, merge=UniTE(), sharpen=PrefixMass()))
+        written = write(make_engine([one] * (1 + copies), lookahead=lookahead, base=UniTE(), sharpening=PrefixMass()))
         assert written.ids == alone(one)
         assert set(written.counts) <= {"agreed", "textless"}
 
@@ -54,7 +54,7 @@ def test_a_model_with_itself_is_itself(kind: str, seed: int, n: int, copies: int
 def test_a_weight_near_one_is_the_drafter(drafter: str, verifier: str, seed: int) -> None:
     """With all the weight on the drafter the answer is the drafter's; with none on the others these are left out."""
     first, second = model(drafter, seed), model(verifier, seed + 1)
-    assert write(engine([first, second], weights=[1.0, 1e-12], merge=GaC())).ids == alone(first)
+    assert write(make_engine([first, second], weights=[1.0, 1e-12], base=GaC())).ids == alone(first)
 
 
 @quick
@@ -65,7 +65,7 @@ def test_a_greedy_answer_does_not_depend_on_the_drafts(
     """Drafts of 1, 2, 5 and 13 tokens, adaptive ones and ones that end at unsure tokens: the same bytes and reasons."""
     models = [model(drafter, seed), model(verifier, seed + 1)]
     rules = [Fixed(1), Fixed(2), Fixed(5), Fixed(13), Fixed(9, until=0.6), Adaptive()]
-    written = [write(engine(models, lookahead=rule, merge=merge, sharpen=sharpen)) for rule in rules]
+    written = [write(make_engine(models, lookahead=rule, base=merge, sharpening=sharpen)) for rule in rules]
     assert len({(w.text, tuple(w.ids), tuple((s.key, s.why) for s in w.steps)) for w in written}) == 1
 
 
@@ -78,7 +78,7 @@ def test_the_order_of_verifiers_is_nothing(found: list[str], seed: int, merge: A
     written = []
     for order in permutations(others):
         weights = [1.0, *(weight for _, weight in order)]
-        written.append(write(engine([drafter, *(one for one, _ in order)], weights=weights, merge=merge)))
+        written.append(write(make_engine([drafter, *(one for one, _ in order)], weights=weights, base=merge)))
     assert len({(w.text, tuple((s.key, s.why, s.mass) for s in w.steps)) for w in written}) == 1
 
 
@@ -97,9 +97,9 @@ def test_one_tokenizer_is_brute_force(kind: str, seed: int, count: int) -> None:
             break
         ids.append(best)
     for conditions in (None, EveryToken()):
-        written = write(engine(models, conditions=conditions, merge=GaC()))
+        written = write(make_engine(models, conditions=conditions, base=GaC()))
         assert written.text == b"".join(vocabulary(kind).bytes_of(token) or b"" for token in ids)
-    safe = write(engine(models))
+    safe = write(make_engine(models))
     assert safe.counts.get("boundary", 0) == 0
 
 
@@ -108,12 +108,12 @@ def test_one_tokenizer_is_brute_force(kind: str, seed: int, count: int) -> None:
 def test_bytes_are_the_tokens_bytes(drafter: str, verifier: str, seed: int, greedy: bool) -> None:
     """What is written is what its tokens say, byte for byte, and the story's keys join to it."""
     written = write(
-        engine([model(drafter, seed), model(verifier, seed + 1)]), temperature=0.0 if greedy else 1.0, seed=seed
+        make_engine([model(drafter, seed), model(verifier, seed + 1)]), temperature=0.0 if greedy else 1.0, seed=seed
     )
     known = vocabulary(drafter)
     assert b"".join(known.bytes_of(token) or b"" for token in written.ids) == written.text
     assert b"".join(step.key for step in written.steps if step.key != END) == written.text
-    assert written.speech.whole == written.text.decode(errors="replace")
+    assert written.characters.whole == written.text.decode(errors="replace")
     assert sum(written.counts.values()) == len(written.steps)
 
 
@@ -121,42 +121,42 @@ def test_bytes_are_the_tokens_bytes(drafter: str, verifier: str, seed: int, gree
 def test_samples_are_distributed_as_the_mixture(verifier: str, temperature: float) -> None:
     """Chi-square of 4,000 first tokens against the mean of the tempered distributions, texts under 5 pooled."""
     models = [model("bytes", 3, together=1.0), model(verifier, 4, together=1.0)]
-    made, draws = engine(models, merge=GaC(), lookahead=Fixed(1)), 4000
-    writings = [
-        made.writing([[5], [5]], _settings(limit=1, temperature=temperature, seed=seed)) for seed in range(draws)
-    ]
-    asyncio.run(made.cycle(writings))
+    made, draws = make_engine(models, base=GaC(), lookahead=Fixed(1)), 4000
+    states = [made.start([[5], [5]], _params(limit=1, temperature=temperature, seed=seed)) for seed in range(draws)]
+    asyncio.run(made.cycle(states))
     seen: dict[bytes, int] = {}
-    for writing in writings:
-        key = writing.steps[0].key
+    for state in states:
+        key = state.steps[0].key
         seen[key] = seen.get(key, 0) + 1
-    assert not far(seen, mixed(models, [5], temperature), draws)
+    assert not is_far(seen, mix(models, [5], temperature), draws)
 
 
 def test_samples_do_not_depend_on_the_drafts() -> None:
     """Random numbers belong to places, so longer drafts draw the same answer."""
     models = [model("bytes", 3), model("spaces", 4)]
     for seed in range(5):
-        written = [write(engine(models, lookahead=Fixed(n)), temperature=1.0, seed=seed, limit=40) for n in (1, 3, 8)]
+        written = [
+            write(make_engine(models, lookahead=Fixed(n)), temperature=1.0, seed=seed, limit=40) for n in (1, 3, 8)
+        ]
         assert len({w.text for w in written}) == 1
 
 
 def test_answers_in_a_batch_are_the_answers_alone() -> None:
     """Seven questions at once, ending at different times, give what each gives by itself."""
-    made = engine([model("bytes", 3), model("spaces", 4), model("words", 5)])
+    made = make_engine([model("bytes", 3), model("spaces", 4), model("words", 5)])
     prompts = [[[n + 4], [n + 5], [n + 6]] for n in range(7)]
     single = [write(made, prompts=prompt, limit=8 + 4 * n) for n, prompt in enumerate(prompts)]
-    together = [made.writing(prompt, _settings(limit=8 + 4 * n)) for n, prompt in enumerate(prompts)]
+    together = [made.start(prompt, _params(limit=8 + 4 * n)) for n, prompt in enumerate(prompts)]
 
     async def run() -> None:
-        while any(not writing.done for writing in together):
+        while any(not state.done for state in together):
             await made.cycle(together)
 
     asyncio.run(run())
     assert [w.text for w in together] == [w.text for w in single]
 
 
-def _settings(**given: Any) -> Any:
-    from quorate.aggregators.token_level.writing import Settings
+def _params(**given: Any) -> Any:
+    from quorate.aggregators.token_level.decode_state import DecodeParams
 
-    return Settings(**{"traced": True, **given})
+    return DecodeParams(**{"traced": True, **given})

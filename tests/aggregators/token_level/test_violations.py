@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from quorate.aggregators.token_level import (
     SAFE,
     Adaptive,
+    EnsembleRule,
     Fixed,
     GaC,
     Geometric,
     Mix,
-    Rule,
     Safe,
     UniTE,
     Violations,
-    violations,
+    count_violations,
 )
-from quorate.aggregators.token_level.conditions import Vote
-from quorate.aggregators.token_level.writing import Why
+from quorate.aggregators.token_level.conditions import VerifierVote
+from quorate.aggregators.token_level.decode_state import Why
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
@@ -41,8 +41,8 @@ quick = settings(max_examples=8, deadline=None)
 ASKED = "The answer is 365."
 
 
-def counted(models: Sequence[Any], rule: Rule, limit: int = 16, **given: Any) -> Violations:
-    return asyncio.run(violations(SAFE(models, rule=rule, **given), [ASKED], max_tokens=limit))
+def count_all(models: Sequence[Any], rule: EnsembleRule, limit: int = 16, **given: Any) -> Violations:
+    return asyncio.run(count_violations(SAFE(models, rule=rule, **given), [ASKED], max_tokens=limit))
 
 
 @quick
@@ -51,7 +51,7 @@ def test_one_tokenizer_has_none(kind: str, seed: int, count: int, merge: Any, sh
     """What all like best, and what has more than half of the mass, is the mixture's first choice, weighted or not."""
     models = [model(kind, seed + n) for n in range(count)]
     weights = {one.name: 1.0 + n for n, one in enumerate(models)}
-    found = counted(models, Rule(Safe(Adaptive()), merge, sharpen), weights=weights)
+    found = count_all(models, EnsembleRule(Safe(Adaptive()), merge, sharpen), weights=weights)
     assert found.stood.get("boundary", 0) == 0
     assert found.found == ()
 
@@ -60,7 +60,7 @@ def test_one_tokenizer_has_none(kind: str, seed: int, count: int, merge: Any, sh
 @given(once, once, seeds, st.sampled_from([GaC(), UniTE(3)]))
 def test_the_same_first_text_is_never_changed(first: str, second: str, seed: int, merge: Any) -> None:
     """Across tokenizers, an agreed token is only changed where some first choice is another text."""
-    found = counted([model(first, seed), model(second, seed + 1)], Rule(Safe(Fixed(5)), merge))
+    found = count_all([model(first, seed), model(second, seed + 1)], EnsembleRule(Safe(Fixed(5)), merge))
     for violation in found.found:
         if violation.step.why == "agreed":
             assert any(choice.key != violation.step.key for choice in violation.step.choices)
@@ -70,7 +70,7 @@ def test_the_same_first_text_is_never_changed(first: str, second: str, seed: int
 class Lax(Safe):
     """Lets everything stand."""
 
-    def stands(self, drafted: float, votes: Sequence[Vote]) -> Why | None:
+    def keep_draft(self, drafted: float, votes: Sequence[VerifierVote]) -> Why | None:
         return "sure"
 
 
@@ -78,7 +78,7 @@ class Lax(Safe):
 def test_they_are_counted(seed: int) -> None:
     """Where everything stands, the count is that of the drafter's tokens which are not the argmax of the mean."""
     models = [model("bytes", seed), model("bytes", seed + 1)]
-    found = counted(models, Rule(Lax(Fixed(5)), GaC()), limit=30)
+    found = count_all(models, EnsembleRule(Lax(Fixed(5)), GaC()), limit=30)
     ids, others = models[0].prompt(Question.of(ASKED)), 0
     for _ in range(30):
         rows = [np.exp(one.row(ids).astype(np.float64)) for one in models]
@@ -95,7 +95,7 @@ def test_they_are_counted(seed: int) -> None:
 def test_what_cannot_be_counted_is_refused() -> None:
     """An ensemble without consensus, and a verifier that is lost on the way."""
     with pytest.raises(BadInput, match="no consensus"):
-        asyncio.run(violations(SAFE([model("bytes", 1), model("bytes", 2)], rule=Mix()), [ASKED]))
+        asyncio.run(count_violations(SAFE([model("bytes", 1), model("bytes", 2)], rule=Mix()), [ASKED]))
     short = model("spaces", 2, context=20)
     with pytest.raises(BadInput, match="all models"):
-        counted([model("bytes", 1), short], Rule(Safe(Fixed(5)), GaC()), limit=40)
+        count_all([model("bytes", 1), short], EnsembleRule(Safe(Fixed(5)), GaC()), limit=40)

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from quorate.agents.vocabulary import TokenizerVocabulary
-from quorate.aggregators.token_level import Engine, Fixed, GaC, Rule, Safe
-from quorate.aggregators.token_level.mixture import Merge, Sharpen
-from quorate.aggregators.token_level.writing import Settings, Writing
+from quorate.aggregators.token_level import DraftAndVerify, EnsembleRule, Fixed, GaC, Safe
+from quorate.aggregators.token_level.decode_state import DecodeParams, DecodeState
+from quorate.aggregators.token_level.mixture import BaseEnsemble, Sharpening
 from quorate.testing.tokens import FormulaTokens
 
 LINES = (
@@ -24,7 +24,7 @@ LINES = (
 KINDS = ("bytes", "spaces", "pieces", "words")
 
 
-def _made(kind: str, size: int) -> Any:
+def _build(kind: str, size: int) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     specials, alphabet = ["<|end|>", "<|user|>"], [f"<0x{byte:02X}>" for byte in range(256)]
@@ -91,7 +91,7 @@ def vocabulary(kind: str) -> TokenizerVocabulary:
     """A vocabulary of one of `KINDS`; byte fallback makes its tokens bytes and not special."""
     import json
 
-    tokenizer = _made(kind, 320)
+    tokenizer = _build(kind, 320)
     spec = json.loads(tokenizer.to_str())
     for added in spec["added_tokens"]:
         if added["content"].startswith("<0x"):
@@ -105,31 +105,31 @@ def model(kind: str, seed: int = 0, **settings: Any) -> FormulaTokens:
     return FormulaTokens(vocabulary(kind), seed, **{"name": f"{kind}-{seed}", **settings})
 
 
-def engine(
+def make_engine(
     models: Sequence[Any],
     *,
     weights: Sequence[float] | None = None,
     lookahead: Any = None,
-    merge: Merge | None = None,
-    sharpen: Sharpen | None = None,
+    base: BaseEnsemble | None = None,
+    sharpening: Sharpening | None = None,
     conditions: Any = None,
-) -> Engine:
+) -> DraftAndVerify:
     """An engine over opened models; SAFE with GaC and drafts of five if nothing else is said."""
-    rule = Rule(conditions or Safe(lookahead or Fixed(5)), merge or GaC(), sharpen)
-    return Engine(models[0], models[1:], weights or [1.0] * len(models), rule)
+    rule = EnsembleRule(conditions or Safe(lookahead or Fixed(5)), base or GaC(), sharpening)
+    return DraftAndVerify(models[0], models[1:], weights or [1.0] * len(models), rule)
 
 
-def write(made: Engine, *, prompts: Sequence[Sequence[int]] | None = None, **settings: Any) -> Writing:
+def write(made: DraftAndVerify, *, prompts: Sequence[Sequence[int]] | None = None, **settings: Any) -> DecodeState:
     """One answer, written to its end."""
     count = 1 + len(made.verifiers)
-    writing = made.writing(prompts or [[5]] * count, Settings(**{"limit": 24, "traced": True, **settings}))
+    state = made.start(prompts or [[5]] * count, DecodeParams(**{"limit": 24, "traced": True, **settings}))
 
     async def to_the_end() -> None:
-        while not writing.done:
-            await made.cycle([writing])
+        while not state.done:
+            await made.cycle([state])
 
     asyncio.run(to_the_end())
-    made.release([writing])
-    if writing.error is not None:
-        raise writing.error
-    return writing
+    made.release([state])
+    if state.error is not None:
+        raise state.error
+    return state

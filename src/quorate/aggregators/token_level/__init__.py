@@ -3,41 +3,40 @@
 | class | what it does |
 |---|---|
 | `SAFE` | a model made of models: the first drafts, the others judge (arXiv 2510.15346) |
-| `Rule` | how they decide together: conditions, a base ensemble, sharpening |
+| `EnsembleRule` | how they decide together: conditions, a base ensemble, sharpening |
 | `Safe`, `EveryToken` | when all are asked: where they disagree at common boundaries, or always |
 | `UniTE`, `GaC` | the base ensembles (arXiv 2410.03777, 2406.12585) |
 | `Mix` | another way to write together: one speaks at a time, drawn by the weights (arXiv 2605.00419) |
 | `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
 | `Adaptive`, `Fixed` | how far drafts go |
-| `violations` | counts the tokens that stood though ensembling would have changed them |
+| `count_violations` | counts the tokens that stood though ensembling would have changed them |
 
 Needs numpy, which comes with the `local` extra; a name is loaded with the module, so import it from here.
 """
 
 from __future__ import annotations
 
-from .conditions import EveryToken, Safe
-from .engine import Engine, Rule
-from .lookahead import Adaptive, Fixed
+from .conditions import Adaptive, EveryToken, Fixed, Safe
+from .engine import DraftAndVerify, EnsembleRule
 from .mixture import GaC, Geometric, PrefixMass, UniTE
-from .relay import Mix
+from .mixture_sampling import Mix
 from .safe import SAFE
-from .violations import Violation, Violations, violations
+from .violations import Violation, Violations, count_violations
 
 __all__ = [
     "SAFE",
     "Adaptive",
-    "Engine",
+    "DraftAndVerify",
+    "EnsembleRule",
     "EveryToken",
     "Fixed",
     "GaC",
     "Geometric",
     "Mix",
     "PrefixMass",
-    "Rule",
     "Safe",
     "UniTE",
     "Violation",
     "Violations",
-    "violations",
+    "count_violations",
 ]

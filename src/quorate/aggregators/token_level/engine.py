@@ -15,40 +15,59 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from quorate.orchestrator.errors import BadInput, QuorateError
-from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores, TokenModel
+from quorate.orchestrator.tokens import (
+    Distribution,
+    Draft,
+    DraftAsk,
+    Draw,
+    ScoreAsk,
+    Scores,
+    TokenModel,
+    common_prefix_length,
+)
 
-from .conditions import Conditions, Vote
-from .follower import Follower, Reading, Spot, shared
-from .lexicon import END, Lexicon
-from .mixture import Merge, Mixture, Sharpen, View
-from .writing import Choice, Settings, Step, Why, Writing
+from .alignment import AlignedDraft, AlignedToken, VerifierContext
+from .conditions import Conditions, VerifierVote
+from .decode_state import CommittedToken, DecodeParams, DecodeState, FirstChoice, Why
+from .mixture import BaseEnsemble, Mixture, NextTokenView, Sharpening
+from .token_bytes import END, TokenBytes
 
-__all__ = ["Decides", "Engine", "Rule", "Writes"]
+__all__ = ["DecodeEngine", "DraftAndVerify", "EnsembleRule", "EnsembleStrategy"]
 
 ALONE = 16
 """Tokens of a draft that nobody verifies."""
-KNOWN = 1 << 20
+EVERYTHING = 1 << 20
 """All that a back end tells of a distribution."""
 
 
-class Writes(Protocol):
-    """Several opened models that write together; see `Engine`."""
+class DecodeEngine(Protocol):
+    """Several opened models that write together; see `DraftAndVerify`."""
 
-    def writing(self, prompts: Sequence[Sequence[int]], settings: Settings) -> Writing: ...
+    def start(self, prompts: Sequence[Sequence[int]], params: DecodeParams) -> DecodeState:
+        """A new answer; `prompts` holds each model's own.
 
-    def lose(self, writing: Writing, model: int, reason: str) -> None:
+        Raises:
+            BadInput: a prompt overflows a context that no answer can do without.
+        """
+        ...
+
+    def drop(self, state: DecodeState, model: int, reason: str) -> None:
         """The answer goes on without this model, by its place among all."""
         ...
 
-    async def cycle(self, writings: Sequence[Writing]) -> None: ...
+    async def cycle(self, states: Sequence[DecodeState]) -> None:
+        """Goes on with every answer that is not done."""
+        ...
 
-    def release(self, writings: Sequence[Writing]) -> None: ...
+    def release(self, states: Sequence[DecodeState]) -> None:
+        """Lets every back end forget these answers."""
+        ...
 
 
-class Decides(Protocol):
+class EnsembleStrategy(Protocol):
     """A way to write together."""
 
-    def engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> Writes:
+    def make_engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> DecodeEngine:
         """What writes so.
 
         Args:
@@ -59,27 +78,27 @@ class Decides(Protocol):
 
 
 @dataclass(frozen=True)
-class Rule:
+class EnsembleRule:
     """One model drafts, the others judge, and all decide by a base ensemble."""
 
     conditions: Conditions
-    merge: Merge
-    sharpen: Sharpen | None = None
+    base: BaseEnsemble
+    sharpening: Sharpening | None = None
 
-    def engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> Engine:
-        """See `Decides`."""
-        return Engine(models[0], models[1:], weights, self)
+    def make_engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> DraftAndVerify:
+        """See `EnsembleStrategy`."""
+        return DraftAndVerify(models[0], models[1:], weights, self)
 
 
 @dataclass(slots=True)
-class _Turn:
+class _DraftCycle:
     """One answer in one cycle."""
 
-    writing: Writing
+    state: DecodeState
     draft: Draft
     keys: list[bytes | None]
-    readings: dict[int, Reading]
-    """By verifier."""
+    aligned: dict[int, AlignedDraft]
+    """By verifier, the draft as it reads it."""
     places: dict[int, list[int]]
     """By verifier, the tokens of the draft that it judges."""
     scores: dict[int, Scores]
@@ -89,8 +108,15 @@ class _Turn:
         """Verifiers that have judged this token of the draft."""
         return [verifier for verifier in self.scores if number in self.places[verifier]]
 
+    def score_ask(self, verifier: int) -> ScoreAsk:
+        """What this verifier is asked."""
+        draft, state = self.aligned[verifier], self.state
+        places = [token.place for n in self.places[verifier] if (token := draft.tokens[n]) is not None]
+        spend = state.spent[verifier + 1].add
+        return ScoreAsk(state, draft.context[: places[-1]], places, spend, state.params.run, state.params.index)
 
-class Engine:
+
+class DraftAndVerify:
     """Several opened models that write together.
 
     Args:
@@ -101,14 +127,14 @@ class Engine:
     """
 
     def __init__(
-        self, drafter: TokenModel, verifiers: Sequence[TokenModel], weights: Sequence[float], rule: Rule
+        self, drafter: TokenModel, verifiers: Sequence[TokenModel], weights: Sequence[float], rule: EnsembleRule
     ) -> None:
         self.drafter, self.verifiers, self.rule = drafter, tuple(verifiers), rule
         self.weights = tuple(weights)
-        self.lexicon = Lexicon(drafter.vocabulary)
-        self.lexicons = [Lexicon(model.vocabulary) for model in verifiers]
+        self.drafter_bytes = TokenBytes(drafter.vocabulary)
+        self.verifier_bytes = [TokenBytes(model.vocabulary) for model in verifiers]
 
-    def writing(self, prompts: Sequence[Sequence[int]], settings: Settings) -> Writing:
+    def start(self, prompts: Sequence[Sequence[int]], params: DecodeParams) -> DecodeState:
         """A new answer; `prompts` holds each model's own, the drafter's first.
 
         A verifier whose context the prompt overflows is lost from the beginning.
@@ -117,247 +143,261 @@ class Engine:
             BadInput: the prompt overflows the drafter's context.
         """
         prompt, *others = prompts
-        room = self.drafter.context - len(prompt)
-        if room < 1:
+        left = self.drafter.context - len(prompt)
+        if left < 1:
             raise BadInput(
                 f"the prompt has {len(prompt)} tokens and {self.drafter.name} takes {self.drafter.context} with its "
                 "answer: shorten it"
             )
         fingerprint = self.drafter.vocabulary.fingerprint
-        followers: list[Follower | None] = [
-            Follower(lexicon, tokens, same=lexicon.vocabulary.fingerprint == fingerprint)
-            for lexicon, tokens in zip(self.lexicons, others, strict=True)
+        verifiers: list[VerifierContext | None] = [
+            VerifierContext(token_bytes, tokens, same=token_bytes.vocabulary.fingerprint == fingerprint)
+            for token_bytes, tokens in zip(self.verifier_bytes, others, strict=True)
         ]
-        limited = replace(settings, limit=min(settings.limit, room))
-        return Writing(list(prompt), limited, followers, self.rule.conditions.lookahead.pace(len(followers)))
+        limited = replace(params, limit=min(params.limit, left))
+        return DecodeState(list(prompt), limited, verifiers, self.rule.conditions.lookahead.start(len(verifiers)))
 
-    async def cycle(self, writings: Sequence[Writing]) -> None:
+    async def cycle(self, states: Sequence[DecodeState]) -> None:
         """Writes at least one more token of every answer that is not done."""
-        going = [writing for writing in writings if not writing.done]
+        going = [state for state in states if not state.done]
         if not going:
             return
         try:
-            drafts = await self.drafter.draft([self._ask(writing) for writing in going])
+            drafts = await self.drafter.draft([self._draft_ask(state) for state in going])
         except QuorateError as error:
-            for writing in going:
-                writing.fail(error)
+            for state in going:
+                state.fail(error)
             return
-        turns = [self._turn(writing, draft) for writing, draft in zip(going, drafts, strict=True)]
-        await self._verify(turns)
-        for turn in turns:
-            self._decide(turn)
+        cycles = [self._open_cycle(state, draft) for state, draft in zip(going, drafts, strict=True)]
+        await self._verify(cycles)
+        for cycle in cycles:
+            self._decide(cycle)
 
-    def lose(self, writing: Writing, model: int, reason: str) -> None:
-        """See `Writes`; a verifier."""
-        writing.followers[model - 1] = None
-        writing.lose(self.verifiers[model - 1].name, reason)
+    def drop(self, state: DecodeState, model: int, reason: str) -> None:
+        """See `DecodeEngine`; a verifier."""
+        state.verifiers[model - 1] = None
+        state.note_loss(self.verifiers[model - 1].name, reason)
 
-    def release(self, writings: Sequence[Writing]) -> None:
-        """Lets every back end forget these answers."""
+    def release(self, states: Sequence[DecodeState]) -> None:
+        """See `DecodeEngine`."""
         for model in (self.drafter, *self.verifiers):
-            model.release(writings)
+            model.release(states)
 
-    def _ask(self, writing: Writing) -> DraftAsk:
-        alone = not writing.alive
-        length = min(writing.room, ALONE if alone else writing.pace.length())
+    def _draft_ask(self, state: DecodeState) -> DraftAsk:
+        alone, params = not state.alive, state.params
+        length = min(state.tokens_left, ALONE if alone else state.draft_length.next_length())
         draw = None
-        if not writing.greedy:
-            place = len(writing.ids)
-            uniforms = [writing.uniforms(place + n)[0] for n in range(length)]
-            draw = Draw(writing.settings.temperature, uniforms, int(uniforms[0] * 2**31))
-        until = 0.0 if alone else writing.pace.until
-        return DraftAsk(writing, writing.tokens, length, until, draw, writing.spent[0].add, writing.settings.watch)
+        if not state.greedy:
+            place = len(state.ids)
+            uniforms = [state.uniforms(place + n)[0] for n in range(length)]
+            draw = Draw(params.temperature, uniforms, int(uniforms[0] * 2**31))
+        until = 0.0 if alone else state.draft_length.until
+        return DraftAsk(state, state.tokens, length, until, draw, state.spent[0].add, params.run, params.index)
 
-    def _turn(self, writing: Writing, draft: Draft) -> _Turn:
+    def _open_cycle(self, state: DecodeState, draft: Draft) -> _DraftCycle:
         """What the verifiers are to judge; those whose context is full are lost."""
-        unread = 0 if writing.drafted else len(writing.prompt)
-        writing.drafted += len(draft.tokens)
-        writing.count(0, draft, prompt=unread, completion=len(draft.tokens))
-        keys = [self.lexicon.key(token) for token in draft.tokens]
-        readings: dict[int, Reading] = {}
-        for number in writing.alive:
-            follower = writing.followers[number]
-            assert follower is not None
-            reading = self.rule.conditions.read(follower, writing.text, writing.ids, draft.tokens, keys)
-            if len(reading.tokens) >= self.verifiers[number].context:
-                self.lose(writing, number + 1, f"its context of {self.verifiers[number].context} tokens is full")
+        unread = 0 if state.drafted else len(state.prompt)
+        state.drafted += len(draft.tokens)
+        state.count(0, draft, prompt=unread, completion=len(draft.tokens))
+        keys = [self.drafter_bytes.key_of(token) for token in draft.tokens]
+        aligned: dict[int, AlignedDraft] = {}
+        for number in state.alive:
+            verifier = state.verifiers[number]
+            assert verifier is not None
+            read = self.rule.conditions.align(verifier, state.text, state.ids, draft.tokens, keys)
+            if len(read.context) >= self.verifiers[number].context:
+                self.drop(state, number + 1, f"its context of {self.verifiers[number].context} tokens is full")
             else:
-                readings[number] = reading
-        reach = min((reading.reach for reading in readings.values()), default=len(keys))
-        places: dict[int, list[int]] = {number: [] for number in readings}
+                aligned[number] = read
+        reach = min((read.reach for read in aligned.values()), default=len(keys))
+        places: dict[int, list[int]] = {number: [] for number in aligned}
         for n in range(reach):
-            met = [number for number, reading in readings.items() if reading.spots[n] is not None]
-            if len(met) == len(readings) or any(_finishes(readings[number].spots[n]) for number in met):
-                for number in met:
+            judges = [number for number, read in aligned.items() if read.tokens[n] is not None]
+            if len(judges) == len(aligned) or any(_is_finishing(aligned[number].tokens[n]) for number in judges):
+                for number in judges:
                     places[number].append(n)
-        return _Turn(writing, draft, keys[:reach], readings, places, {})
+        return _DraftCycle(state, draft, keys[:reach], aligned, places, {})
 
-    async def _verify(self, turns: Sequence[_Turn]) -> None:
+    async def _verify(self, cycles: Sequence[_DraftCycle]) -> None:
         """Every verifier's distributions, all verifiers at once."""
-        asked = [turn for turn in turns if any(turn.places.values())]
-        for turn in asked:
-            turn.writing.verifications += 1
+        judged = [cycle for cycle in cycles if any(cycle.places.values())]
+        for cycle in judged:
+            cycle.state.verifications += 1
         jobs = [
-            self._scored(number, [turn for turn in asked if turn.places.get(number)])
+            self._score(number, [cycle for cycle in judged if cycle.places.get(number)])
             for number in range(len(self.verifiers))
         ]
         if len(jobs) == 1 or self.drafter.in_process:
+            # A task needs an event loop, which the batch thread has not.
             for job in jobs:
                 await job
         else:
             await asyncio.gather(*jobs)
 
-    async def _scored(self, number: int, turns: Sequence[_Turn]) -> None:
-        if not turns:
+    async def _score(self, number: int, cycles: Sequence[_DraftCycle]) -> None:
+        if not cycles:
             return
-        asks = [_score_ask(turn, number) for turn in turns]
+        asks = [cycle.score_ask(number) for cycle in cycles]
         try:
             scores = await self.verifiers[number].score(asks)
         except QuorateError as error:
-            for turn in turns:
-                self.lose(turn.writing, number + 1, str(error))
+            for cycle in cycles:
+                self.drop(cycle.state, number + 1, str(error))
             return
-        for turn, ask, score in zip(turns, asks, scores, strict=True):
-            follower = turn.writing.followers[number]
-            assert follower is not None
-            fresh = len(ask.tokens) - min(shared(follower.read, ask.tokens), ask.places[0] - 1)
-            follower.read = list(ask.tokens)
-            turn.writing.count(number + 1, score, prompt=fresh)
-            turn.scores[number] = score
+        for cycle, ask, score in zip(cycles, asks, scores, strict=True):
+            verifier = cycle.state.verifiers[number]
+            assert verifier is not None
+            known = common_prefix_length(verifier.last_context, ask.tokens)
+            verifier.last_context = list(ask.tokens)
+            cycle.state.count(number + 1, score, prompt=len(ask.tokens) - min(known, ask.places[0] - 1))
+            cycle.scores[number] = score
 
-    def _decide(self, turn: _Turn) -> None:
+    def _decide(self, cycle: _DraftCycle) -> None:
         """Commits the draft up to the first token that the models decide together, and that one."""
-        writing, kept = turn.writing, 0
-        before = len(writing.text)
-        for number, key in enumerate(turn.keys):
-            views = self._views(turn, number)
+        state, kept = cycle.state, 0
+        before = len(state.text)
+        for number, key in enumerate(cycle.keys):
+            views = self._views_of(cycle, number)
             if key is not None:
-                self._note(turn, number, key, views)
+                self._count_agreement(cycle, number, key, views)
             if key is None:
-                step = Step(b"", "textless", None)
+                step = CommittedToken(b"", "textless", None)
             elif not views:
-                step = Step(key, "boundary" if writing.alive else "alone", key)
-            elif writing.greedy:
-                step = self._greedy(turn, number, key, views)
+                step = CommittedToken(key, "boundary" if state.alive else "alone", key)
+            elif state.greedy:
+                step = self._decide_greedily(cycle, number, key, views)
             else:
-                step = self._sampled(turn, number, key, views)
+                step = self._decide_sampling(cycle, number, key, views)
             overruled = step.key != key and key is not None
-            self._commit(turn, step, turn.draft.tokens[number], overruled=overruled)
-            if overruled or writing.done:
+            self._commit(cycle, step, cycle.draft.tokens[number], overruled=overruled)
+            if overruled or state.done:
                 break
             kept += 1
-            before = len(writing.text)
-        writing.pace.note(len(turn.keys), kept)
-        for follower in writing.followers:
-            if follower is not None:
-                follower.settle(writing.text, before, step.key if overruled else None)
+            before = len(state.text)
+        state.draft_length.note(len(cycle.keys), kept)
+        for verifier in state.verifiers:
+            if verifier is not None:
+                verifier.settle(state.text, before, step.key if overruled else None)
 
-    def _commit(self, turn: _Turn, step: Step, token: int, *, overruled: bool) -> None:
-        """What the drafter did not say itself it has to read."""
-        writing, ids = turn.writing, [token]
+    def _commit(self, cycle: _DraftCycle, step: CommittedToken, token: int, *, overruled: bool) -> None:
+        """Writes the token; what the drafter did not say itself it has to read."""
+        state, ids = cycle.state, [token]
         if step.key == END and step.why != "textless":
             ids = []
         elif overruled:
-            ids = self.lexicon.spelled(step.key)
-            if turn.draft.usage is None:
-                writing.spent[0].prompt += len(ids)
-        writing.commit(step, ids)
+            ids = self.drafter_bytes.spell(step.key)
+            if cycle.draft.usage is None:
+                state.spent[0].prompt += len(ids)
+        state.commit(step, ids)
 
-    def _views(self, turn: _Turn, number: int) -> list[View]:
+    def _views_of(self, cycle: _DraftCycle, number: int) -> list[NextTokenView]:
         """What all models expect in the place of this token; empty where not all can judge."""
-        judges = turn.judges(number)
+        judges = cycle.judges(number)
         if not judges:
             return []
         total = math.fsum([self.weights[0], *(self.weights[judge + 1] for judge in judges)])
-        views = [View(self.lexicon, turn.draft.distributions[number], self.weights[0] / total)]
+        views = [NextTokenView(self.drafter_bytes, cycle.draft.distributions[number], self.weights[0] / total)]
         for judge in judges:
-            distribution = turn.scores[judge].distributions[turn.places[judge].index(number)]
-            views.append(View(self.lexicons[judge], distribution, self.weights[judge + 1] / total))
+            distribution = cycle.scores[judge].distributions[cycle.places[judge].index(number)]
+            views.append(NextTokenView(self.verifier_bytes[judge], distribution, self.weights[judge + 1] / total))
         return views
 
-    def _note(self, turn: _Turn, number: int, key: bytes, views: Sequence[View]) -> None:
+    def _count_agreement(self, cycle: _DraftCycle, number: int, key: bytes, views: Sequence[NextTokenView]) -> None:
         """Counts which verifiers would have said the same: the drafted text, or their own token that begins it."""
-        for verifier, view in zip(turn.judges(number), views[1:], strict=True):
-            spot, best = turn.readings[verifier].spots[number], view.distribution.best
-            count = turn.writing.spent[verifier + 1]
+        for verifier, view in zip(cycle.judges(number), views[1:], strict=True):
+            token, best = cycle.aligned[verifier].tokens[number], view.distribution.best
+            count = cycle.state.spent[verifier + 1]
             count.judged += 1
-            count.agreed += view.lexicon.key(best) == key or (spot is not None and best == spot.own)
+            count.agreed += view.token_bytes.key_of(best) == key or (token is not None and best == token.own)
 
-    def _greedy(self, turn: _Turn, number: int, key: bytes, views: Sequence[View]) -> Step:
+    def _decide_greedily(
+        self, cycle: _DraftCycle, number: int, key: bytes, views: Sequence[NextTokenView]
+    ) -> CommittedToken:
         drafter, *others = views
-        votes = [
-            Vote(view.lexicon, view.distribution, turn.readings[verifier].spots[number].own, view.weight)  # type: ignore[union-attr]
-            for verifier, view in zip(turn.judges(number), others, strict=True)
-        ]
-        share = drafter.weight * math.exp(drafter.lexicon.logprob(key, drafter.distribution) or 0.0)
-        why = self.rule.conditions.stands(share, votes)
+        votes = []
+        for verifier, view in zip(cycle.judges(number), others, strict=True):
+            token = cycle.aligned[verifier].tokens[number]
+            assert token is not None
+            votes.append(VerifierVote(view.token_bytes, view.distribution, token.own, view.weight))
+        share = drafter.weight * math.exp(drafter.token_bytes.logprob(key, drafter.distribution) or 0.0)
+        why = self.rule.conditions.keep_draft(share, votes)
         if why is not None:
-            return Step(key, why, key, None, self._choices(turn, number, views))
-        mixture = self._mixture(views, 1.0)
-        chosen = mixture.best(key)
-        return self._ensembled(turn, number, "ensembled", chosen, key, mixture, views)
+            return CommittedToken(key, why, key, None, self._first_choices(cycle, number, views))
+        mixture = self._mix(views, 1.0)
+        return self._take_from(mixture, cycle, number, "ensembled", mixture.likeliest(key), views)
 
-    def _sampled(self, turn: _Turn, number: int, key: bytes, views: Sequence[View]) -> Step:
+    def _decide_sampling(
+        self, cycle: _DraftCycle, number: int, key: bytes, views: Sequence[NextTokenView]
+    ) -> CommittedToken:
         """Speculative sampling: what is written is distributed as the mixture."""
-        settings, place = turn.writing.settings, len(turn.writing.ids)
-        _, accept, anew = turn.writing.uniforms(place)
-        mixture = self._mixture(views, settings.temperature)
-        if settings.top_p < 1 or settings.top_k > 0:
-            mixture = mixture.cut(settings.top_p, settings.top_k)
-        drafted = _drafting(views[0], settings.temperature)
-        if accept * drafted(key) < mixture.of(key):
-            return self._ensembled(turn, number, "accepted", key, key, mixture, views)
-        rest = (mixture.mass - [drafted(other) for other in mixture.keys]).clip(min=0)
+        params, place = cycle.state.params, len(cycle.state.ids)
+        _, accept, anew = cycle.state.uniforms(place)
+        mixture = self._mix(views, params.temperature)
+        if params.top_p < 1 or params.top_k > 0:
+            mixture = mixture.truncate(params.top_p, params.top_k)
+        mass = _drafter_mass(views[0], params.temperature)
+        if accept * mass(key) < mixture.mass_of(key):
+            return self._take_from(mixture, cycle, number, "accepted", key, views)
+        rest = (mixture.mass - [mass(other) for other in mixture.keys]).clip(min=0)
         left = mixture.with_mass(rest) if rest.sum() > 0 else mixture
-        return self._ensembled(turn, number, "ensembled", left.choose(anew), key, mixture, views)
+        return self._take_from(mixture, cycle, number, "ensembled", left.draw(anew), views)
 
-    def _mixture(self, views: Sequence[View], temperature: float) -> Mixture:
-        mixture = self.rule.merge.merge(views, temperature)
-        if not self.lexicon.fluent:
+    def _mix(self, views: Sequence[NextTokenView], temperature: float) -> Mixture:
+        mixture = self.rule.base.merge(views, temperature)
+        if not self.drafter_bytes.covers_every_byte:
             # What the drafter cannot read it could never go on from.
-            mixture = mixture.only(self.lexicon.speaks)
-        if self.rule.sharpen is None:
+            mixture = mixture.restrict(self.drafter_bytes.can_write)
+        if self.rule.sharpening is None:
             return mixture
-        return self.rule.sharpen.sharpened(mixture, self.lexicon)
+        return self.rule.sharpening.sharpen(mixture, self.drafter_bytes)
 
-    def _ensembled(
-        self, turn: _Turn, number: int, why: Why, chosen: bytes, key: bytes, mixture: Mixture, views: Sequence[View]
-    ) -> Step:
-        turn.writing.bounded |= not all(view.distribution.exact for view in views)
-        return Step(chosen, why, key, mixture.of(chosen), self._choices(turn, number, views))
+    def _take_from(
+        self,
+        mixture: Mixture,
+        cycle: _DraftCycle,
+        number: int,
+        why: Why,
+        key: bytes,
+        views: Sequence[NextTokenView],
+    ) -> CommittedToken:
+        """A token that the mixture decided on, in place of this one of the draft."""
+        cycle.state.bounded |= not all(view.distribution.exact for view in views)
+        choices = self._first_choices(cycle, number, views)
+        return CommittedToken(key, why, cycle.keys[number], mixture.mass_of(key), choices)
 
-    def _choices(self, turn: _Turn, number: int, views: Sequence[View]) -> tuple[Choice, ...]:
+    def _first_choices(
+        self, cycle: _DraftCycle, number: int, views: Sequence[NextTokenView]
+    ) -> tuple[FirstChoice, ...]:
         """Every model's first choice, where it is to be kept."""
-        if not turn.writing.settings.traced:
+        if not cycle.state.params.traced:
             return ()
-        models = [0, *(verifier + 1 for verifier in turn.judges(number))]
-        return tuple(_first(model, view.lexicon, view.distribution) for model, view in zip(models, views, strict=True))
+        models = [0, *(verifier + 1 for verifier in cycle.judges(number))]
+        return tuple(
+            _first_choice(model, view.token_bytes, view.distribution) for model, view in zip(models, views, strict=True)
+        )
 
 
-def _drafting(view: View, temperature: float) -> Callable[[bytes], float]:
+def _drafter_mass(view: NextTokenView, temperature: float) -> Callable[[bytes], float]:
     """The probability with which the drafter proposed a key."""
-    row, lexicon = view.distribution.row(), view.lexicon
+    row, token_bytes = view.distribution.row(), view.token_bytes
     if row is None:
         logprob = view.distribution.logprob
-        total = math.fsum(math.exp(value / temperature) for _, value in view.distribution.top(KNOWN))
+        total = math.fsum(math.exp(value / temperature) for _, value in view.distribution.top(EVERYTHING))
     else:
         values = (row.astype(float) / temperature).tolist()
         logprob, total = values.__getitem__, math.fsum(map(math.exp, values))
         temperature = 1.0
-    return lambda key: math.fsum(math.exp(logprob(token) / temperature) for token in lexicon.tokens(key)) / total
+
+    def mass(key: bytes) -> float:
+        return math.fsum(math.exp(logprob(token) / temperature) for token in token_bytes.tokens_of(key)) / total
+
+    return mass
 
 
-def _first(model: int, lexicon: Lexicon, distribution: Distribution) -> Choice:
+def _first_choice(model: int, token_bytes: TokenBytes, distribution: Distribution) -> FirstChoice:
     best = distribution.best
-    return Choice(model, lexicon.key(best), math.exp(distribution.logprob(best)))
+    return FirstChoice(model, token_bytes.key_of(best), math.exp(distribution.logprob(best)))
 
 
-def _finishes(spot: Spot | None) -> bool:
-    return spot is not None and spot.finishing
-
-
-def _score_ask(turn: _Turn, number: int) -> ScoreAsk:
-    spots = turn.readings[number].spots
-    places = [spot.place for n in turn.places[number] if (spot := spots[n]) is not None]
-    writing, context = turn.writing, turn.readings[number].tokens[: places[-1]]
-    return ScoreAsk(writing, context, places, writing.spent[number + 1].add, writing.settings.watch)
+def _is_finishing(token: AlignedToken | None) -> bool:
+    return token is not None and token.finishing

@@ -22,9 +22,9 @@ import numpy as np
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.tokens import Distribution
 
-from .lexicon import END, Lexicon
+from .token_bytes import END, TokenBytes
 
-__all__ = ["GaC", "Geometric", "Merge", "Mixture", "PrefixMass", "Sharpen", "UniTE", "View"]
+__all__ = ["BaseEnsemble", "GaC", "Geometric", "Mixture", "NextTokenView", "PrefixMass", "Sharpening", "UniTE"]
 
 SURE = 0.5
 """Sharpening has nothing to do where a token has this much."""
@@ -33,10 +33,10 @@ TINY = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class NextTokenView:
     """What one model expects next."""
 
-    lexicon: Lexicon
+    token_bytes: TokenBytes
     distribution: Distribution
     weight: float
     """Its share; those of all views add up to 1."""
@@ -55,25 +55,25 @@ class Mixture:
     weights: Any
     """[models]"""
 
-    def of(self, key: bytes) -> float:
+    def mass_of(self, key: bytes) -> float:
         """The mass of a key; 0 where it is in no model's."""
-        place = self._place(key)
+        place = self._find(key)
         return 0.0 if place is None else float(self.mass[place])
 
-    def best(self, favourite: bytes | None = None) -> bytes:
+    def likeliest(self, favourite: bytes | None = None) -> bytes:
         """The key with most mass; the favourite if it has as much, else the first in the order of bytes."""
         place = int(self.mass.argmax())
-        if favourite is not None and self.of(favourite) >= self.mass[place]:
+        if favourite is not None and self.mass_of(favourite) >= self.mass[place]:
             return favourite
         return self.keys[place]
 
-    def choose(self, uniform: float) -> bytes:
+    def draw(self, uniform: float) -> bytes:
         """The key where the cumulative mass passes this share of the whole."""
         cumulative = self.mass.cumsum()
         place = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
         return self.keys[min(place, len(self.keys) - 1)]
 
-    def cut(self, top_p: float, top_k: int) -> Mixture:
+    def truncate(self, top_p: float, top_k: int) -> Mixture:
         """Only the likeliest keys: top-k first, then the smallest set that holds top-p of what is left."""
         order = np.argsort(-self.mass, kind="stable")
         kept = order[: top_k if top_k > 0 else len(order)]
@@ -83,7 +83,7 @@ class Mixture:
         mass[kept] = self.mass[kept] / self.mass[kept].sum()
         return self.with_mass(mass)
 
-    def only(self, allowed: Callable[[bytes], bool]) -> Mixture:
+    def restrict(self, allowed: Callable[[bytes], bool]) -> Mixture:
         """Without the keys that are not allowed; all of it where none is."""
         mass = self.mass * np.array([allowed(key) for key in self.keys])
         total = mass.sum()
@@ -93,7 +93,7 @@ class Mixture:
         """The same keys with other probabilities."""
         return Mixture(self.keys, mass, self.parts, self.weights)
 
-    def starting(self, prefix: bytes) -> float:
+    def mass_of_prefix(self, prefix: bytes) -> float:
         """The mass of all keys that begin so."""
         start = bisect_left(self.keys, prefix)
         end = start
@@ -101,23 +101,23 @@ class Mixture:
             end += 1
         return float(self.mass[start:end].sum())
 
-    def _place(self, key: bytes) -> int | None:
+    def _find(self, key: bytes) -> int | None:
         place = bisect_left(self.keys, key)
         return place if place < len(self.keys) and self.keys[place] == key else None
 
 
-class Merge(Protocol):
+class BaseEnsemble(Protocol):
     """A base ensemble."""
 
     @property
     def name(self) -> str: ...
 
-    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
+    def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
         """One distribution from those of all models, the drafter's first."""
         ...
 
 
-def _mean(keys: Sequence[bytes], parts: Any, views: Sequence[View]) -> Mixture:
+def _average(keys: Sequence[bytes], parts: Any, views: Sequence[NextTokenView]) -> Mixture:
     """Sums in an order that depends on the numbers alone, so that permuted models give the same to the last bit."""
     weights = np.array([view.weight for view in views])
     mass = np.sort(parts * weights[:, None], axis=0).sum(axis=0)
@@ -136,19 +136,19 @@ class UniTE:
         if self.k < 1:
             raise BadInput(f"UniTE(k={self.k}): k must be at least 1")
 
-    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
-        """See `Merge`."""
-        found = {view.lexicon.key(token) for view in views for token, _ in view.distribution.top(self.k)}
+    def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
+        """See `BaseEnsemble`."""
+        found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(self.k)}
         keys = sorted(key for key in found if key is not None) or [END]
         parts = np.array([[_score(key, view) for key in keys] for view in views]) / temperature
         parts = np.exp(parts - np.maximum(parts.max(axis=1, keepdims=True), -1e300))
-        return _mean(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300), views)
+        return _average(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300), views)
 
 
-def _score(key: bytes, view: View) -> float:
-    logprob = view.lexicon.logprob(key, view.distribution)
+def _score(key: bytes, view: NextTokenView) -> float:
+    logprob = view.token_bytes.logprob(key, view.distribution)
     if logprob is None:
-        token = view.lexicon.first(key)
+        token = view.token_bytes.first_token_of(key)
         logprob = -np.inf if token is None else view.distribution.logprob(token)
     return logprob
 
@@ -161,33 +161,33 @@ class GaC:
     def __init__(self, k: int = 20) -> None:
         """`k`: tokens asked of a model that tells no more than the best few."""
         self.k = k
-        self._unions: dict[tuple[int, ...], _Union] = {}
+        self._unions: dict[tuple[int, ...], _VocabularyUnion] = {}
 
     def __repr__(self) -> str:
         return f"GaC(k={self.k})"
 
-    def merge(self, views: Sequence[View], temperature: float = 1.0) -> Mixture:
-        """See `Merge`."""
+    def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
+        """See `BaseEnsemble`."""
         rows = [view.distribution.row() for view in views]
         if any(row is None for row in rows):
-            return self._known(views, temperature)
-        lexicons = [view.lexicon for view in views]
-        name = tuple(map(id, lexicons))
+            return self._merge_top(views, temperature)
+        members = [view.token_bytes for view in views]
+        name = tuple(map(id, members))
         if name not in self._unions:
-            self._unions[name] = _Union(lexicons)
+            self._unions[name] = _VocabularyUnion(members)
         union = self._unions[name]
         parts = np.stack([union.spread(n, _softmax(row, temperature)) for n, row in enumerate(rows)])
-        return _mean(union.keys, parts, views)
+        return _average(union.keys, parts, views)
 
-    def _known(self, views: Sequence[View], temperature: float) -> Mixture:
-        found = {view.lexicon.key(token) for view in views for token, _ in view.distribution.top(self.k)}
+    def _merge_top(self, views: Sequence[NextTokenView], temperature: float) -> Mixture:
+        found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(self.k)}
         keys = sorted(key for key in found if key is not None) or [END]
         parts = np.array([[_share(key, view) for key in keys] for view in views]) ** (1 / temperature)
-        return _mean(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1.0), views)
+        return _average(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1.0), views)
 
 
-def _share(key: bytes, view: View) -> float:
-    logprob = view.lexicon.logprob(key, view.distribution)
+def _share(key: bytes, view: NextTokenView) -> float:
+    logprob = view.token_bytes.logprob(key, view.distribution)
     return 0.0 if logprob is None else float(np.exp(logprob))
 
 
@@ -197,17 +197,15 @@ def _softmax(logprobs: Any, temperature: float) -> Any:
     return scaled / scaled.sum()
 
 
-class _Union:
+class _VocabularyUnion:
     """All keys of several vocabularies, and where each model's tokens stand among them."""
 
-    def __init__(self, lexicons: Sequence[Lexicon]) -> None:
-        self.lexicons = tuple(lexicons)  # keeps them alive, since the union is kept under their addresses
-        self.keys: list[bytes] = sorted({key for lexicon in lexicons for key in lexicon.keys if key is not None})
+    def __init__(self, members: Sequence[TokenBytes]) -> None:
+        self.members = tuple(members)  # keeps them alive, since the union is kept under their addresses
+        self.keys: list[bytes] = sorted({key for member in members for key in member.keys if key is not None})
         places = {key: place for place, key in enumerate(self.keys)}
         nowhere = len(self.keys)
-        self._maps = [
-            np.array([nowhere if key is None else places[key] for key in lexicon.keys]) for lexicon in lexicons
-        ]
+        self._maps = [np.array([nowhere if key is None else places[key] for key in member.keys]) for member in members]
 
     def spread(self, model: int, shares: Any) -> Any:
         """A model's probabilities by id as probabilities by key; tokens without a key are left out."""
@@ -215,10 +213,10 @@ class _Union:
         return np.bincount(targets, weights=shares, minlength=len(self.keys) + 1)[:-1]
 
 
-class Sharpen(Protocol):
+class Sharpening(Protocol):
     """Makes a mixture more sure where no token has half of its mass."""
 
-    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture: ...
+    def sharpen(self, mixture: Mixture, drafter: TokenBytes) -> Mixture: ...
 
 
 @dataclass(frozen=True)
@@ -228,15 +226,15 @@ class PrefixMass:
     threshold: float = 0.1
     """Mass that a token of the drafter needs to gather more (lambda)."""
 
-    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture:
-        """See `Sharpen`."""
+    def sharpen(self, mixture: Mixture, drafter: TokenBytes) -> Mixture:
+        """See `Sharpening`."""
         if mixture.mass.max() >= SURE:
             return mixture
         mass = mixture.mass.copy()
         for place in np.flatnonzero(mixture.mass > self.threshold).tolist():
             key = mixture.keys[place]
-            if key != END and drafter.has(key):
-                mass[place] = mixture.starting(key)
+            if key != END and drafter.has_token(key):
+                mass[place] = mixture.mass_of_prefix(key)
         return mixture.with_mass(mass / mass.sum())
 
 
@@ -244,8 +242,8 @@ class PrefixMass:
 class Geometric:
     """The geometric mean, which lets a model that rules a token out keep it out."""
 
-    def sharpened(self, mixture: Mixture, drafter: Lexicon) -> Mixture:  # noqa: ARG002
-        """See `Sharpen`."""
+    def sharpen(self, mixture: Mixture, drafter: TokenBytes) -> Mixture:  # noqa: ARG002
+        """See `Sharpening`."""
         if mixture.mass.max() >= SURE:
             return mixture
         logs = np.log(np.maximum(mixture.parts, TINY)) * mixture.weights[:, None]

@@ -13,19 +13,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
 from .conditions import EveryToken
-from .engine import Engine, Rule
-from .writing import Settings, Step, Why, Writing
+from .decode_state import CommittedToken, DecodeParams, DecodeState, Why
+from .engine import DraftAndVerify, EnsembleRule
+from .safe import SAFE
 
-if TYPE_CHECKING:
-    from .safe import SAFE
-
-__all__ = ["Violation", "Violations", "violations"]
+__all__ = ["Violation", "Violations", "count_violations"]
 
 STOOD: tuple[Why, ...] = ("agreed", "sure", "boundary")
 """Reasons for which a token stands while verifiers are there."""
@@ -39,7 +36,7 @@ class Violation:
 
     before: bytes
     """The answer up to it."""
-    step: Step
+    step: CommittedToken
     """The token, why it stood, and every model's first choice."""
     chosen: bytes
     """What all models would have decided; empty for the end of the answer."""
@@ -58,7 +55,7 @@ class Violations:
         return sum(violation.step.why == why for violation in self.found)
 
 
-async def violations(
+async def count_violations(
     ensemble: SAFE, questions: Iterable[Question | str], *, max_tokens: int | None = None
 ) -> Violations:
     """Answers greedily, then asks all models at every token that stood, with the same base and sharpening.
@@ -75,49 +72,49 @@ async def violations(
         QuorateError: a model failed.
     """
     rule = ensemble.rule
-    if not isinstance(rule, Rule):
+    if not isinstance(rule, EnsembleRule):
         raise BadInput(f"{ensemble.name}: {rule} has no consensus to violate; count the violations of a safe/A+B")
     await ensemble.aclose()
-    async with ensemble.asked() as models:
-        writer = rule.engine(models, ensemble.weights)
-        every = Rule(EveryToken(), rule.merge, rule.sharpen).engine(models, ensemble.weights)
+    async with ensemble.open_models() as models:
+        engine = rule.make_engine(models, ensemble.weights)
+        every = EnsembleRule(EveryToken(), rule.base, rule.sharpening).make_engine(models, ensemble.weights)
         stood: Counter[Why] = Counter()
         found: list[Violation] = []
         for question in questions:
             prompts = [model.prompt(Question.of(question)) for model in models]
-            writing = await _written(writer, prompts, max_tokens)
-            stood += Counter(step.why for step in writing.steps if step.why in STOOD)
-            found += await _compared(every, prompts, writing)
+            state = await _write(engine, prompts, max_tokens)
+            stood += Counter(step.why for step in state.steps if step.why in STOOD)
+            found += await _compare(every, prompts, state)
         return Violations(stood, tuple(found))
 
 
-async def _written(writer: Engine, prompts: Sequence[Sequence[int]], max_tokens: int | None) -> Writing:
-    settings = Settings(limit=max_tokens or writer.drafter.context, traced=True)
-    writing = writer.writing(prompts, settings)
+async def _write(engine: DraftAndVerify, prompts: Sequence[Sequence[int]], max_tokens: int | None) -> DecodeState:
+    params = DecodeParams(limit=max_tokens or engine.drafter.context, traced=True)
+    state = engine.start(prompts, params)
     try:
-        while not writing.done:
-            await writer.cycle([writing])
+        while not state.done:
+            await engine.cycle([state])
     finally:
-        writer.release([writing])
-    if writing.error is not None:
-        raise writing.error
-    if writing.lost:
-        raise BadInput(f"{writing.lost[0]}: violations are counted with all models; give max_tokens, or shorten it")
-    return writing
+        engine.release([state])
+    if state.error is not None:
+        raise state.error
+    if state.lost:
+        raise BadInput(f"{state.lost[0]}: violations are counted with all models; give max_tokens, or shorten it")
+    return state
 
 
-async def _compared(every: Engine, prompts: Sequence[Sequence[int]], writing: Writing) -> list[Violation]:
+async def _compare(every: DraftAndVerify, prompts: Sequence[Sequence[int]], state: DecodeState) -> list[Violation]:
     """What all models choose after each prefix that ends before a token that stood."""
-    again: list[tuple[Step, Writing]] = []
+    again: list[tuple[CommittedToken, DecodeState]] = []
     size = place = 0
-    for step in writing.steps:
+    for step in state.steps:
         if step.why in STOOD:
-            one = every.writing(prompts, Settings(limit=every.drafter.context, traced=True))
-            one.ids, one.text = writing.ids[:place], writing.text[:size]
+            one = every.start(prompts, DecodeParams(limit=every.drafter.context, traced=True))
+            one.ids, one.text = state.ids[:place], state.text[:size]
             again.append((step, one))
         size += len(step.key)
         own = step.drafted is None or step.drafted == step.key
-        place += 1 if own else len(every.lexicon.spelled(step.key))
+        place += 1 if own else len(every.drafter_bytes.spell(step.key))
     for start in range(0, len(again), AT_ONCE):
         batch = [one for _, one in again[start : start + AT_ONCE]]
         try:

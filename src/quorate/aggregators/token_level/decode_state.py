@@ -6,16 +6,25 @@ import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from quorate.orchestrator.tokens import Draft, Scores, Watching, unwatched
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.tokens import NO_RUN, Draft, Scores, StoppableText
 from quorate.orchestrator.types import FinishReason, Usage
 
-from .follower import Follower
-from .lexicon import END
-from .lookahead import Pace
+from .alignment import VerifierContext
+from .token_bytes import END
 
-__all__ = ["Choice", "Count", "Settings", "Speech", "Step", "Why", "Writing", "told_of"]
+__all__ = [
+    "CommittedToken",
+    "DecodeParams",
+    "DecodeState",
+    "DraftLength",
+    "FirstChoice",
+    "MemberUsage",
+    "Why",
+    "name_loss",
+]
 
 Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken"]
 """Why a token stands.
@@ -28,7 +37,7 @@ model was drawn to speak.
 
 
 @dataclass(slots=True)
-class Count:
+class MemberUsage:
     """What one model read, wrote and judged."""
 
     prompt: int = 0
@@ -42,7 +51,7 @@ class Count:
     """Those of them that were its first choice."""
 
     def add(self, usage: Usage) -> None:
-        """What a back end counted by itself."""
+        """Adds what a back end counted by itself."""
         self.prompt += usage.prompt_tokens
         self.completion += usage.completion_tokens
         self.requests += usage.requests
@@ -61,7 +70,7 @@ class Count:
         )
 
 
-class Choice(NamedTuple):
+class FirstChoice(NamedTuple):
     """What one model would have said."""
 
     model: int
@@ -70,8 +79,8 @@ class Choice(NamedTuple):
     probability: float
 
 
-class Step(NamedTuple):
-    """One committed token."""
+class CommittedToken(NamedTuple):
+    """One token of the answer, and why it stands."""
 
     key: bytes
     why: Why
@@ -79,11 +88,11 @@ class Step(NamedTuple):
     """What the drafter had proposed."""
     mass: float | None = None
     """The mixture's probability of it, where one was made."""
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[FirstChoice, ...] = ()
 
 
 @dataclass(frozen=True)
-class Settings:
+class DecodeParams:
     """How one answer is to be written."""
 
     limit: int
@@ -96,75 +105,73 @@ class Settings:
     seed: int | None = None
     traced: bool = False
     """Whether every token's story is kept."""
-    watch: Watching = unwatched
+    run: RunContext = NO_RUN
+    """Whose observer hears of calls to servers."""
+    index: int = 0
+    """Of the candidate that it becomes."""
 
 
-def told_of(name: str, reason: str) -> str:
+class DraftLength(Protocol):
+    """How far the drafter goes on in one answer before the verifiers look."""
+
+    def next_length(self) -> int:
+        """Tokens of the next draft at most."""
+        ...
+
+    @property
+    def until(self) -> float:
+        """The draft ends behind the first token that is less likely than this."""
+        ...
+
+    def note(self, drafted: int, kept: int) -> None:
+        """So many tokens were drafted, and so many of them stand; the ensemble overruled or confirmed the next."""
+        ...
+
+
+def name_loss(name: str, reason: str) -> str:
     """Why a model was lost, with its name."""
     return reason if reason.startswith(name) else f"{name}: {reason}"
 
 
-class Speech:
-    """Bytes in, whole characters out; holds back what may be the beginning of a stop string."""
+class _ByteText(StoppableText):
+    """Bytes in, whole characters out."""
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
+        super().__init__(stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stop = tuple(stop)
-        self._said = 0
-        self.whole = ""
-        self.stopped = False
 
     def push(self, text: bytes) -> None:
         """More text; nothing is taken after a stop string."""
-        if self.stopped:
-            return
-        start = len(self.whole)
-        self.whole += self._decoder.decode(text)
-        found = [self.whole.find(stop, max(0, start - len(stop) + 1)) for stop in self._stop]
-        if places := [place for place in found if place >= 0]:
-            self.whole, self.stopped = self.whole[: min(places)], True
+        self.append(self._decoder.decode(text))
 
     def end(self) -> None:
         """No more text: an unfinished character becomes a replacement mark."""
-        if not self.stopped:
-            self.whole += self._decoder.decode(b"", final=True)
-
-    def fresh(self, *, ended: bool = False) -> str:
-        """What is certain and has not been told."""
-        end = len(self.whole) - (0 if ended or self.stopped else self._held())
-        said, self._said = self._said, max(self._said, end)
-        return self.whole[said : self._said]
-
-    def _held(self) -> int:
-        longest = max((len(stop) - 1 for stop in self._stop), default=0)
-        for size in range(min(longest, len(self.whole) - self._said), 0, -1):
-            if any(stop.startswith(self.whole[-size:]) for stop in self._stop):
-                return size
-        return 0
+        self.append(self._decoder.decode(b"", final=True))
 
 
 @dataclass(eq=False)
-class Writing:
-    """The state of one answer; also the row under which back ends keep their caches."""
+class DecodeState:
+    """One answer that is being written; also the row under which back ends keep their caches."""
 
     prompt: list[int]
     """The drafter's."""
-    settings: Settings
-    followers: list[Follower | None]
-    """One a verifier; None for those that were lost."""
-    pace: Pace
+    params: DecodeParams
+    verifiers: list[VerifierContext | None]
+    """None for those that were lost."""
+    draft_length: DraftLength
     ids: list[int] = field(default_factory=list)
     """The answer in the drafter's tokens: what it drafted as it drafted it, what was chosen for it as it spells it."""
     text: bytes = b""
-    speech: Speech = field(init=False)
-    steps: list[Step] = field(default_factory=list)
-    """Kept where `settings.traced`."""
+    characters: _ByteText = field(init=False)
+    """The text as it is shown: whole characters, up to a stop string."""
+    steps: list[CommittedToken] = field(default_factory=list)
+    """Kept where `params.traced`."""
     counts: dict[Why, int] = field(default_factory=dict)
     drafted: int = 0
     """Tokens drafted, those thrown away included."""
     verifications: int = 0
     """Cycles in which a verifier was asked."""
-    spent: list[Count] = field(init=False)
+    spent: list[MemberUsage] = field(init=False)
     """By model, the drafter first."""
     lost: list[str] = field(default_factory=list)
     """Verifiers that were dropped, and why."""
@@ -176,9 +183,9 @@ class Writing:
     _uniforms: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.speech = Speech(self.settings.stop)
-        self._random = Random(self.settings.seed)
-        self.spent = [Count() for _ in range(1 + len(self.followers))]
+        self.characters = _ByteText(self.params.stop)
+        self._random = Random(self.params.seed)
+        self.spent = [MemberUsage() for _ in range(1 + len(self.verifiers))]
 
     @property
     def done(self) -> bool:
@@ -192,17 +199,17 @@ class Writing:
 
     @property
     def greedy(self) -> bool:
-        return self.settings.temperature == 0
+        return self.params.temperature == 0
 
     @property
-    def room(self) -> int:
+    def tokens_left(self) -> int:
         """Tokens that may still be written."""
-        return self.settings.limit - len(self.ids)
+        return self.params.limit - len(self.ids)
 
     @property
     def alive(self) -> list[int]:
         """Verifiers that still take part."""
-        return [number for number, follower in enumerate(self.followers) if follower is not None]
+        return [number for number, verifier in enumerate(self.verifiers) if verifier is not None]
 
     def uniforms(self, place: int) -> tuple[float, float, float]:
         """Three random numbers for a place of the answer: to draft, to accept, to draw anew.
@@ -213,44 +220,44 @@ class Writing:
             self._uniforms.append((self._random.random(), self._random.random(), self._random.random()))
         return self._uniforms[place]
 
-    def lose(self, name: str, reason: str) -> None:
-        """Notes that the answer goes on without the model of this name."""
-        self.lost.append(told_of(name, reason))
+    def note_loss(self, name: str, reason: str) -> None:
+        """The answer goes on without the model of this name."""
+        self.lost.append(name_loss(name, reason))
 
-    def count(self, model: int, told: Draft | Scores, *, prompt: int = 0, completion: int = 0) -> None:
+    def count(self, model: int, reply: Draft | Scores, *, prompt: int = 0, completion: int = 0) -> None:
         """Adds the server's own count of a call, or else ours."""
         spent = self.spent[model]
-        if told.usage is not None:
-            spent.add(told.usage)
+        if reply.usage is not None:
+            spent.add(reply.usage)
             return
         spent.requests = 1
         spent.prompt += prompt
         spent.completion += completion
 
-    def commit(self, step: Step, ids: Sequence[int]) -> None:
+    def commit(self, step: CommittedToken, ids: Sequence[int]) -> None:
         """Writes one token, unless the answer has ended."""
         if self.done:
             return
         self.counts[step.why] = self.counts.get(step.why, 0) + 1
-        if self.settings.traced:
+        if self.params.traced:
             self.steps.append(step)
         if step.key == END and step.why != "textless":
             self.finish("stop")
             return
         self.ids += ids
         self.text += step.key
-        self.speech.push(step.key)
-        if self.speech.stopped:
+        self.characters.push(step.key)
+        if self.characters.stopped:
             self.finish("stop")
-        elif self.room <= 0:
+        elif self.tokens_left <= 0:
             self.finish("length")
 
     def finish(self, reason: FinishReason) -> None:
         """Ends the answer."""
         self.finish_reason = reason
-        self.speech.end()
+        self.characters.end()
 
     def fail(self, error: Exception) -> None:
         """Ends the answer with an error as a value."""
         self.error = error
-        self.speech.end()
+        self.characters.end()

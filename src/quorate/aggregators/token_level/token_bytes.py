@@ -11,20 +11,24 @@ from functools import cached_property
 
 from quorate.orchestrator.tokens import Distribution, Vocabulary
 
-__all__ = ["END", "Lexicon", "readable", "whole_characters"]
+__all__ = ["END", "TokenBytes", "ends_with_character", "to_characters"]
 
 END = b""
 """The key of all end tokens together."""
 
 
-class Lexicon:
-    """One model's vocabulary in keys."""
+class TokenBytes:
+    """The tokens of one model by the bytes that they stand for.
+
+    Args:
+        vocabulary: of the model.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._ends = sorted(vocabulary.ends)
         self._first: dict[bytes, int | None] = {}
-        self._speaks: dict[bytes, bool] = {}
+        self._writable: dict[bytes, bool] = {}
 
     @cached_property
     def keys(self) -> list[bytes | None]:
@@ -32,14 +36,14 @@ class Lexicon:
         vocabulary = self.vocabulary
         return [END if t in vocabulary.ends else vocabulary.bytes_of(t) or None for t in range(vocabulary.size)]
 
-    def key(self, token: int) -> bytes | None:
+    def key_of(self, token: int) -> bytes | None:
         """The key of an id; None where it has none."""
         if token in self.vocabulary.ends:
             return END
         return self.vocabulary.bytes_of(token) or None
 
     @cached_property
-    def _twins(self) -> dict[bytes, list[int]]:
+    def _synonyms(self) -> dict[bytes, list[int]]:
         """Keys that several ids stand for."""
         found: dict[bytes, list[int]] = {}
         for token, key in enumerate(self.keys):
@@ -47,60 +51,60 @@ class Lexicon:
                 found.setdefault(key, []).append(token)
         return {key: tokens for key, tokens in found.items() if len(tokens) > 1}
 
-    def tokens(self, key: bytes) -> list[int]:
+    def tokens_of(self, key: bytes) -> list[int]:
         """All ids that say this whole; none where no token does."""
-        if key in self._twins:
-            return self._twins[key]
+        if key in self._synonyms:
+            return self._synonyms[key]
         token = self._ends[0] if key == END else self.vocabulary.id_of(key)
         return [] if token is None else [token]
 
-    def has(self, key: bytes) -> bool:
+    def has_token(self, key: bytes) -> bool:
         """Whether one token says this."""
         return key == END or self.vocabulary.id_of(key) is not None
 
-    def spelled(self, key: bytes) -> list[int]:
+    def spell(self, key: bytes) -> list[int]:
         """Ids that say this, the first end token for the end; broken characters in ever shorter pieces."""
         if key == END:
             return self._ends[:1]
         token = self.vocabulary.id_of(key)
-        return [token] if token is not None else self._pieces(key)
+        return [token] if token is not None else self._encode(key)
 
     @cached_property
-    def fluent(self) -> bool:
+    def covers_every_byte(self) -> bool:
         """Whether any text can be said: every byte has a token, as byte-level vocabularies and byte fallback have."""
         return all(self.vocabulary.id_of(bytes([byte])) is not None for byte in range(256))
 
-    def speaks(self, key: bytes) -> bool:
+    def can_write(self, key: bytes) -> bool:
         """Whether some tokens say this, one after another."""
-        if key not in self._speaks:
-            said = b"".join(self.vocabulary.bytes_of(token) or b"" for token in self.spelled(key))
-            self._speaks[key] = key in (END, said)
-        return self._speaks[key]
+        if key not in self._writable:
+            said = b"".join(self.vocabulary.bytes_of(token) or b"" for token in self.spell(key))
+            self._writable[key] = key in (END, said)
+        return self._writable[key]
 
     def logprob(self, key: bytes, distribution: Distribution) -> float | None:
         """Natural logarithm of the probability of a key; None where no token says this."""
-        logprobs = [distribution.logprob(token) for token in self.tokens(key)]
+        logprobs = [distribution.logprob(token) for token in self.tokens_of(key)]
         if len(logprobs) < 2:
             return logprobs[0] if logprobs else None
         highest = max(logprobs)
         return highest + math.log(math.fsum(math.exp(value - highest) for value in logprobs))
 
-    def first(self, key: bytes) -> int | None:
+    def first_token_of(self, key: bytes) -> int | None:
         """The first token of a text that no token says whole; None where nothing says its first byte."""
         if key not in self._first:
-            self._first[key] = next(iter(self._pieces(key)), None)
+            self._first[key] = next(iter(self._encode(key)), None)
         return self._first[key]
 
-    def _pieces(self, text: bytes) -> list[int]:
+    def _encode(self, text: bytes) -> list[int]:
         try:
             ids, _ = self.vocabulary.encode(text.decode())
         except UnicodeDecodeError:
             ids = []
         if b"".join(self.vocabulary.bytes_of(token) or b"" for token in ids) == text:
             return list(ids)
-        return self._longest(text)
+        return self._encode_greedily(text)
 
-    def _longest(self, text: bytes) -> list[int]:
+    def _encode_greedily(self, text: bytes) -> list[int]:
         """The longest token that begins the text, and so on; stops where no token says the next byte."""
         ids: list[int] = []
         while text:
@@ -113,7 +117,7 @@ class Lexicon:
         return ids
 
 
-def whole_characters(text: bytes) -> bool:
+def ends_with_character(text: bytes) -> bool:
     """Whether a text ends where a character ends; broken bytes inside it count as characters of their own."""
     for size in range(1, min(4, len(text)) + 1):
         lead = text[-size]
@@ -125,7 +129,7 @@ def whole_characters(text: bytes) -> bool:
     return True
 
 
-def readable(text: bytes) -> str:
+def to_characters(text: bytes) -> str:
     """The text for a tokenizer, which takes characters only: of as many bytes, broken ones replaced."""
     try:
         return text.decode()

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .lexicon import END, Lexicon, readable, whole_characters
+from .token_bytes import END, TokenBytes, ends_with_character, to_characters
 
-__all__ = ["Follower", "Reading", "Spot", "shared"]
+__all__ = ["AlignedDraft", "AlignedToken", "VerifierContext"]
 
 TAIL = 32
 """Bytes that stay ahead of the anchor, so that what comes cannot change how the text before it is read."""
@@ -21,7 +21,7 @@ SLACK = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class AlignedToken:
     """A drafted token as a verifier meets it."""
 
     place: int
@@ -33,50 +33,55 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AlignedDraft:
     """A draft as a verifier reads it."""
 
-    tokens: list[int]
-    """The context up to the last spot; empty if there is none."""
-    spots: list[Spot | None]
-    """None where the verifier would not have put a boundary (the draft's token before is OOV-like for it)."""
+    context: list[int]
+    """The verifier's context up to the last token that was aligned."""
+    tokens: list[AlignedToken | None]
+    """By token of the draft; None where the verifier would not have put a boundary.
+
+    The draft's token before is then OOV-like for it.
+    """
     reach: int
     """Tokens of the draft that one context can judge; those from there on wait for the next cycle."""
 
 
-class Follower:
+class VerifierContext:
     """Reads what is written, as one model's tokens.
 
     Args:
-        lexicon: the model's.
+        token_bytes: the model's.
         prompt: its own prompt.
         same: whether it has the drafter's tokenizer, and takes its ids as they are.
     """
 
-    def __init__(self, lexicon: Lexicon, prompt: Sequence[int], *, same: bool) -> None:
-        self.lexicon = lexicon
+    def __init__(self, token_bytes: TokenBytes, prompt: Sequence[int], *, same: bool) -> None:
+        self.token_bytes = token_bytes
         self.same = same
         self._settled = list(prompt)
         self._anchor = 0
         self._known: dict[int, tuple[list[int], int] | None] = {}
         self._taken = False
-        self.read: list[int] = []
+        self.last_context: list[int] = []
         """The context asked for last."""
 
-    def context(self, text: bytes, ids: Sequence[int]) -> list[int]:
+    def read_all(self, text: bytes, ids: Sequence[int]) -> list[int]:
         """The whole text (drafter's ids: `ids`) as the verifier reads it, boundary or not."""
         if self.same:
             return [*self._settled, *ids]
-        while not whole_characters(text):
+        while not ends_with_character(text):
             text = text[:-1]
-        tail = self._tail(text, len(text))
+        tail = self._encode_tail(text, len(text))
         return [*self._settled, *(tail[0] if tail else ())]
 
-    def reading(self, text: bytes, ids: Sequence[int], draft: Sequence[int], keys: Sequence[bytes | None]) -> Reading:
+    def align(
+        self, text: bytes, ids: Sequence[int], draft: Sequence[int], keys: Sequence[bytes | None]
+    ) -> AlignedDraft:
         """The draft after the text so far.
 
-        A spot is judged from the text up to the end of its token alone, so that it does not depend on how
-        far the draft goes: reading that text must give the tokens before the spot, and more.
+        A token is judged from the text up to its own end alone, so that it does not depend on how far the
+        draft goes: reading that text must give the tokens before it, and more.
 
         Args:
             text: all that is written.
@@ -86,50 +91,50 @@ class Follower:
         """
         if self.same:
             base = len(self._settled) + len(ids)
-            spots = [None if key is None else Spot(base + n, draft[n]) for n, key in enumerate(keys)]
-            return Reading([*self._settled, *ids, *draft[:-1]], list(spots), len(draft))
-        return self._read(text, keys)
+            aligned = [None if key is None else AlignedToken(base + n, draft[n]) for n, key in enumerate(keys)]
+            return AlignedDraft([*self._settled, *ids, *draft[:-1]], list(aligned), len(draft))
+        return self._align(text, keys)
 
-    def _read(self, text: bytes, keys: Sequence[bytes | None]) -> Reading:
+    def _align(self, text: bytes, keys: Sequence[bytes | None]) -> AlignedDraft:
         whole = text + b"".join(key or b"" for key in keys)
-        spots: list[Spot | None] = []
+        aligned: list[AlignedToken | None] = []
         line: list[int] = []
         size = len(text)
-        before = self._tail(whole, size)
+        before = self._encode_tail(whole, size)
         for number, key in enumerate(keys):
-            after = self._tail(whole, size + len(key or b""))
-            spot = self._spot(key, before, after, size)
-            if spot is None and number == 0 and self._taken and key and before is not None and before[1] == size:
-                own = self.lexicon.vocabulary.id_of(key)
-                spot = Spot(len(self._settled) + len(before[0]), -1 if own is None else own, finishing=True)
-            if spot is not None and before is not None:
+            after = self._encode_tail(whole, size + len(key or b""))
+            token = self._align_token(key, before, after, size)
+            if token is None and number == 0 and self._taken and key and before is not None and before[1] == size:
+                own = self.token_bytes.vocabulary.id_of(key)
+                token = AlignedToken(len(self._settled) + len(before[0]), -1 if own is None else own, finishing=True)
+            if token is not None and before is not None:
                 if before[0][: len(line)] != line:
-                    return Reading(self._settled + line, spots, number)
+                    return AlignedDraft(self._settled + line, aligned, number)
                 line = before[0]
-            spots.append(spot)
+            aligned.append(token)
             before, size = after, size + len(key or b"")
-        return Reading(self._settled + line, spots, len(keys))
+        return AlignedDraft(self._settled + line, aligned, len(keys))
 
-    def _spot(
+    def _align_token(
         self, key: bytes | None, before: tuple[list[int], int] | None, after: tuple[list[int], int] | None, size: int
-    ) -> Spot | None:
+    ) -> AlignedToken | None:
         if key is None or before is None or before[1] != size:
             return None
         place = len(self._settled) + len(before[0])
         if key == END:
-            return Spot(place, self.lexicon.spelled(END)[0])
+            return AlignedToken(place, self.token_bytes.spell(END)[0])
         if after is None:  # the token ends inside a character
-            own = self.lexicon.vocabulary.id_of(key)
-            return None if own is None else Spot(place, own)
+            own = self.token_bytes.vocabulary.id_of(key)
+            return None if own is None else AlignedToken(place, own)
         ids, known = after[0], len(before[0])
-        return Spot(place, ids[known]) if len(ids) > known and ids[:known] == before[0] else None
+        return AlignedToken(place, ids[known]) if len(ids) > known and ids[:known] == before[0] else None
 
-    def _tail(self, text: bytes, size: int) -> tuple[list[int], int] | None:
+    def _encode_tail(self, text: bytes, size: int) -> tuple[list[int], int] | None:
         """Ids of the first `size` bytes from the anchor on, and where they end; None inside a character."""
         if size not in self._known:
             part = text[self._anchor : size]
-            if whole_characters(part):
-                ids, ends = self.lexicon.vocabulary.encode(readable(part))
+            if ends_with_character(part):
+                ids, ends = self.token_bytes.vocabulary.encode(to_characters(part))
                 self._known[size] = (ids, self._anchor + ends[-1] if ends else self._anchor)
             else:
                 self._known[size] = None
@@ -145,41 +150,33 @@ class Follower:
         """
         for known in [known for known in self._known if known > size]:
             del self._known[known]
-        self._taken = bool(chosen) and not self.same and self._own(text, size, chosen or b"")
+        self._taken = bool(chosen) and not self.same and self._is_own_token(text, size, chosen or b"")
         if not self.same and len(text) - self._anchor > SLACK:
-            self._move(text)
+            self._move_anchor(text)
 
-    def _own(self, text: bytes, size: int, chosen: bytes) -> bool:
+    def _is_own_token(self, text: bytes, size: int, chosen: bytes) -> bool:
         """Whether the verifier would have written the chosen text as this one token."""
-        before, after = self._tail(text, size), self._tail(text, size + len(chosen))
+        before, after = self._encode_tail(text, size), self._encode_tail(text, size + len(chosen))
         if before is None or after is None or before[1] != size:
             return False
-        return after[0] == [*before[0], self.lexicon.vocabulary.id_of(chosen)]
+        return after[0] == [*before[0], self.token_bytes.vocabulary.id_of(chosen)]
 
-    def _move(self, text: bytes) -> None:
+    def _move_anchor(self, text: bytes) -> None:
         """Moves the anchor to a boundary from which on encoding gives the same."""
-        tail = self._tail(text, len(text))
+        tail = self._encode_tail(text, len(text))
         if tail is None:
             return
         ids, _ = tail
-        encode = self.lexicon.vocabulary.encode
-        part = readable(text[self._anchor :])
+        encode = self.token_bytes.vocabulary.encode
+        part = to_characters(text[self._anchor :])
         _, ends = encode(part)
         for number in range(len(ids) - 1, 0, -1):
             end = self._anchor + ends[number - 1]
-            if len(text) - end < TAIL or not whole_characters(text[:end]):
+            if len(text) - end < TAIL or not ends_with_character(text[:end]):
                 continue
-            again, _ = encode(readable(text[end:]))
+            again, _ = encode(to_characters(text[end:]))
             if again == ids[number:]:
                 self._settled += ids[:number]
                 self._anchor = end
                 self._known.clear()
                 return
-
-
-def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    both = min(len(ours), len(theirs))
-    if ours[:both] == theirs[:both]:
-        return both
-    return next(place for place in range(both) if ours[place] != theirs[place])
