@@ -18,7 +18,7 @@ import numpy as np
 
 from quorate.aggregators.votes import Ballot, Plurality
 from quorate.aggregators.votes.arrays import Votes
-from quorate.aggregators.votes.fitting import fit_votes
+from quorate.aggregators.votes.abilities import fit_votes
 
 VOTERS = 40
 CLASSES = 8

@@ -7,13 +7,14 @@
 | `LabelFreeVote` | votes weighted by what agreement has taught about each model, with no labels |
 | `BordaVote`, `MajorityOfTheBestsVote` | votes ranked by a verifier (arXiv 2502.18581, 2511.18630) |
 | `plurality_is_optimal` | when counting votes is provably as good as weighing them |
-| `SelfMoA`, `SelfMoASeq` | a model writes a new answer from all candidates, or a window at a time (arXiv 2502.00674) |
+| `SelfMoA` | a model writes a new answer from all candidates (arXiv 2502.00674) |
 | `AggLM` | the same with AggLM's prompt, for a model trained so or any other (arXiv 2509.06870) |
 | `SteppedAggLM` | AggLM for models trained on attempts merged step by step |
-| `MixtureOfAgents`, `Layer` | layers of models that each read the layer before (arXiv 2406.04692) |
-| `ProposeAndAggregate` | rounds of aggregation by one model (AFT, arXiv 2501.11877) |
-| `RecursiveSelfAggregation`, `RandomMember` | a population of aggregated subsets (RSA, arXiv 2509.26626) |
-| `Debate` | candidates revised in the light of each other (arXiv 2305.14325) |
+| `self_moa_seq` | Self-MoA a window at a time, as a graph (arXiv 2502.00674) |
+| `mixture_of_agents` | a graph of layers of models that each read the layer before (arXiv 2406.04692) |
+| `propose_and_aggregate` | a graph of rounds of aggregation by one model (AFT, arXiv 2501.11877) |
+| `recursive_self_aggregation`, `RandomMember` | a population of aggregated subsets in a loop (RSA, arXiv 2509.26626) |
+| `debate` | candidates revised in the light of each other, in a loop (arXiv 2305.14325) |
 | `UniversalSelfConsistency`, `GenSelect` | a model reads all and names one (arXiv 2311.17311, 2507.17797) |
 | `Knockout`, `Swiss` | pairwise tournaments, judged in both orders (arXiv 2603.04304) |
 | `JudgeRunOff` | a model judges the two most frequent answers (arXiv 2302.02300) |
@@ -46,6 +47,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .confidence import BottomGroups as BottomGroups
+    from .confidence import ConfidenceVote as ConfidenceVote
     from .confidence import DeepConfSample as DeepConfSample
     from .confidence import DeepConfVote as DeepConfVote
     from .confidence import LowestGroup as LowestGroup
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
     from .confidence import SelfCertainty as SelfCertainty
     from .confidence import Tail as Tail
     from .confidence import TokenConfidence as TokenConfidence
-    from .confidence import confidence_vote as confidence_vote
     from .confidence import deepconf as deepconf
     from .equivalence import MathEquivalence as MathEquivalence
     from .equivalence import default_equivalence as default_equivalence
@@ -95,15 +96,14 @@ if TYPE_CHECKING:
     from .structured import TokenF1 as TokenF1
     from .structured import ToolCallVote as ToolCallVote
     from .synthesis import AggLM as AggLM
-    from .synthesis import Debate as Debate
-    from .synthesis import Layer as Layer
-    from .synthesis import MixtureOfAgents as MixtureOfAgents
-    from .synthesis import ProposeAndAggregate as ProposeAndAggregate
     from .synthesis import RandomMember as RandomMember
-    from .synthesis import RecursiveSelfAggregation as RecursiveSelfAggregation
     from .synthesis import SelfMoA as SelfMoA
-    from .synthesis import SelfMoASeq as SelfMoASeq
     from .synthesis import SteppedAggLM as SteppedAggLM
+    from .synthesis import debate as debate
+    from .synthesis import mixture_of_agents as mixture_of_agents
+    from .synthesis import propose_and_aggregate as propose_and_aggregate
+    from .synthesis import recursive_self_aggregation as recursive_self_aggregation
+    from .synthesis import self_moa_seq as self_moa_seq
     from .votes import BestOfN as BestOfN
     from .votes import Borda as Borda
     from .votes import ByConfidence as ByConfidence
@@ -113,7 +113,6 @@ if TYPE_CHECKING:
     from .votes import RuleVote as RuleVote
     from .votes import ScoreSum as ScoreSum
     from .votes import ScoredVote as ScoredVote
-    from .votes import TopShare as TopShare
     from .votes import plurality_is_optimal as plurality_is_optimal
 
 _HOME = {
@@ -130,8 +129,8 @@ _HOME = {
     "Centroid": "structured",
     "Choices": "extraction",
     "ChrF": "structured",
+    "ConfidenceVote": "confidence",
     "Consensus": "stopping",
-    "Debate": "synthesis",
     "DeepConfSample": "confidence",
     "DeepConfVote": "confidence",
     "ESC": "stopping",
@@ -146,7 +145,6 @@ _HOME = {
     "Knockout": "judges",
     "LabelFreeVote": "votes",
     "LastNumber": "extraction",
-    "Layer": "synthesis",
     "Limits": "execution",
     "LoneLetter": "extraction",
     "LookAhead": "stopping",
@@ -155,13 +153,10 @@ _HOME = {
     "MajorityVote": "votes",
     "MathEquivalence": "equivalence",
     "MeanLogprob": "confidence",
-    "MixtureOfAgents": "synthesis",
     "PairSimilarity": "structured",
     "Pairwise": "structured",
     "Phrase": "extraction",
-    "ProposeAndAggregate": "synthesis",
     "RandomMember": "synthesis",
-    "RecursiveSelfAggregation": "synthesis",
     "RougeL": "structured",
     "RuleVote": "votes",
     "Sandbox": "execution",
@@ -169,7 +164,6 @@ _HOME = {
     "ScoredVote": "votes",
     "SelfCertainty": "confidence",
     "SelfMoA": "synthesis",
-    "SelfMoASeq": "synthesis",
     "Similarity": "structured",
     "SteppedAggLM": "synthesis",
     "StructuredVote": "structured",
@@ -180,13 +174,16 @@ _HOME = {
     "TokenF1": "structured",
     "TokenLimit": "stopping",
     "ToolCallVote": "structured",
-    "TopShare": "votes",
     "Unisolated": "execution",
     "UniversalSelfConsistency": "judges",
-    "confidence_vote": "confidence",
+    "debate": "synthesis",
     "deepconf": "confidence",
     "default_equivalence": "equivalence",
+    "mixture_of_agents": "synthesis",
     "plurality_is_optimal": "votes",
+    "propose_and_aggregate": "synthesis",
+    "recursive_self_aggregation": "synthesis",
+    "self_moa_seq": "synthesis",
 }
 """Where each public name lives, relative to this package; loaded when it is first used."""
 

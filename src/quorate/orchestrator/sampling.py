@@ -98,6 +98,10 @@ class SamplingStage:
         """Samples may be cut short, so their tokens have to be known while they come."""
         return self.stop is not None or self.quorum is not None or self.seconds is not None
 
+    def begin(self, question: Question) -> tuple[SamplingStage, Question]:
+        """The stage and the question of one run; a stage that keeps account of its run is made anew for each."""
+        return self, question
+
     def waves(self, indices: Sequence[int], *, frugal: bool = False) -> Iterator[Sequence[int]]:
         """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
         size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else len(indices))
@@ -225,6 +229,7 @@ async def sample_candidates(
         NoAnswer: fewer good candidates than the stage needs, with the status of the most actionable failure.
     """
     question = question.model_copy(update={"sampling": question.sampling.over(stage.sampling)})
+    stage, question = stage.begin(question)
     drawing = _Drawing(stage, question, run, counter, questions)
     return await drawing.run_waves(required=required)
 

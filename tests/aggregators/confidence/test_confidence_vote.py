@@ -10,18 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.aggregators.confidence import (
-    ConfidenceBorda,
     ConfidenceVote,
     MeanLogprob,
     SelfCertainty,
     TokenConfidence,
     percentile,
 )
+from quorate.aggregators.votes import Borda
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Candidate
 
-from ..helpers import Exact, aggregated, failed
+from ..helpers import Exact, aggregated, counter_of, failed, tallied
 from .traces import trace
 
 
@@ -29,8 +28,8 @@ def vote(keep: float = 1.0) -> ConfidenceVote:
     return ConfidenceVote(TokenConfidence(), keep=keep, equivalence=Exact())
 
 
-def borda(power: float = 0.5) -> ConfidenceBorda:
-    return ConfidenceBorda(TokenConfidence(), power=power, equivalence=Exact())
+def borda(power: float = 0.5) -> ConfidenceVote:
+    return ConfidenceVote(TokenConfidence(), Borda(power), name="confidence-borda", equivalence=Exact())
 
 
 async def test_a_sure_minority_outweighs_an_unsure_majority() -> None:
@@ -89,34 +88,32 @@ async def test_huge_confidence_decides_without_breaking_anything() -> None:
 @pytest.mark.parametrize("aggregator", [vote(), borda(), vote(keep=0.1)])
 async def test_the_edges_of_a_vote(aggregator: ConfidenceVote) -> None:
     """One candidate, all abstaining, all failed but one, all failed: as in the majority vote."""
-    assert isinstance(aggregator, Aggregator)
-    assert isinstance(aggregator, VoteCounter)
     assert (await aggregated(aggregator, [trace(0, "7", 1)])).answer == "7"
     assert (await aggregated(aggregator, [failed(0), trace(1, "7", 1), failed(2)])).answer == "7"
     abstained = await aggregated(aggregator, [trace(0, None, 1), trace(1, None, 2)])
     assert abstained.answer is None
     assert [note.code for note in abstained.degraded] == ["all_abstained"]
-    assert await aggregator.tally([]) == ()
+    assert await tallied(aggregator, []) == ()
     with pytest.raises(NoAnswer):
         await aggregated(aggregator, [failed(0), failed(1)])
 
 
 async def test_borda_weighs_ranks() -> None:
     """(N - r + 1) ** p: the surest of four weighs 2, the least sure 1; equal ones share their mean."""
-    tally = await borda().tally([trace(0, "a", 1), trace(1, "b", 9), trace(2, "c", 3), trace(3, "d", 5)])
+    tally = await tallied(borda(), [trace(0, "a", 1), trace(1, "b", 9), trace(2, "c", 3), trace(3, "d", 5)])
     assert {c.voters[0]: round(c.weight, 9) for c in tally} == {
         1: 2.0,
         3: round(3**0.5, 9),
         2: round(2**0.5, 9),
         0: 1.0,
     }
-    tied = await borda(power=1).tally([trace(0, "a", 1), trace(1, "b", 1), trace(2, "c", 0.5)])
+    tied = await tallied(borda(power=1), [trace(0, "a", 1), trace(1, "b", 1), trace(2, "c", 0.5)])
     assert sorted(c.weight for c in tied) == [1.0, 2.5, 2.5]
 
 
 async def test_borda_without_power_is_the_plurality() -> None:
     """Every rank weighs one."""
-    tally = await borda(power=0).tally([trace(0, "1", 9), trace(1, "2", 1), trace(2, "2", 2)])
+    tally = await tallied(borda(power=0), [trace(0, "1", 9), trace(1, "2", 1), trace(2, "2", 2)])
     assert [(c.answer, c.weight) for c in tally] == [("2", 2.0), ("1", 1.0)]
 
 
@@ -152,15 +149,38 @@ def test_an_impossible_share_is_refused(keep: float) -> None:
         ConfidenceVote(keep=keep)
 
 
-@pytest.mark.parametrize("power", [-1, math.nan, 11])
+@pytest.mark.parametrize("power", [-1, math.nan, math.inf])
 def test_an_impossible_power_is_refused(power: float) -> None:
     """With the range in the message."""
     with pytest.raises(BadInput, match="power="):
-        ConfidenceBorda(power=power)
+        borda(power)
+
+
+def test_a_rule_of_ones_own_keeps_what_it_keeps() -> None:
+    """A share beside it would be ignored."""
+    with pytest.raises(BadInput, match="keep=0.5"):
+        ConfidenceVote(TokenConfidence(), Borda(), keep=0.5)
 
 
 def test_their_reprs_name_the_measure() -> None:
-    """As does the default."""
-    assert repr(ConfidenceBorda()) == "ConfidenceBorda(SelfCertainty(vocabulary=None), power=0.5)"
+    """And what is kept."""
+    assert repr(ConfidenceVote(SelfCertainty(), keep=0.5)) == "ConfidenceVote(SelfCertainty(vocabulary=None), keep=0.5)"
     assert "TokenConfidence" in repr(vote())
     assert SelfCertainty.name == "self-certainty"
+
+
+async def test_a_trace_is_measured_once_while_candidates_come() -> None:
+    """However often the votes are counted."""
+    measured: list[int] = []
+
+    class Spy(TokenConfidence):
+        def __call__(self, candidate: Candidate) -> float | None:
+            measured.append(candidate.index)
+            return super().__call__(candidate)
+
+    counter = counter_of(ConfidenceVote(Spy(), equivalence=Exact()))
+    traces = [trace(0, "1", 1), trace(1, "2", 3), trace(2, "1", 1)]
+    for n in (1, 2, 3):
+        tally = await counter.tally(traces[:n])
+    assert [(c.answer, c.weight) for c in tally] == [("2", 3.0), ("1", 2.0)]
+    assert measured == [0, 1, 2]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import Budget, RunContext
+from quorate.orchestrator.context import Budget
 
 from quorate.agents import Embedded, Endpoint
 from quorate.aggregators import DeepConfVote, deepconf
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.events import CandidateToken, Event
+from quorate.orchestrator.events import CandidateToken
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams, Usage
@@ -113,13 +113,11 @@ async def test_a_failed_warm_up_leaves_plain_sampling() -> None:
 
 
 async def test_a_model_that_leaves_nothing_is_told_by_its_text() -> None:
-    """An agent that does not hand in the part that it had still gives a cancelled candidate."""
+    """An agent that does not say what it had spent still gives a cancelled candidate."""
 
     class Careless(Streams):
-        async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-            async with aclosing(super()._one(index, run.at_node("elsewhere"))) as events:
-                async for event in events:
-                    yield event
+        def leave(self, slot: PartialCandidate) -> None:
+            pass
 
     model = Careless({0: ("1", SURE), 1: ("2", SURE), 2: ("3", UNSURE)})
     answer = await online(model, n=3, consensus=1.0).answer("?", seed=1)
@@ -191,8 +189,9 @@ def test_the_threshold_of_the_vote_is_that_of_the_warm_up() -> None:
     """Later traces do not move it; without a warm-up trace of known confidence all set it."""
     aggregator = DeepConfVote(warm_up=2, keep=0.5, window=1)
     candidates: Sequence[Candidate] = [trace(0, "1", 1), trace(1, "1", 3), trace(2, "2", 2), trace(3, "2", 1.9)]
-    assert set(aggregator.weights(candidates)) == {1, 2}
-    assert set(aggregator.weights(candidates[2:])) == {2}
+    confidence = {c.index: aggregator.measure(c) for c in candidates}
+    assert set(aggregator.weigh_confidence(confidence)) == {1, 2}
+    assert set(aggregator.weigh_confidence({i: confidence[i] for i in (2, 3)})) == {2}
 
 
 @pytest.mark.parametrize("settings", [{"warm_up": 0}, {"keep": 0}, {"window": 0}, {"consensus": 0.2}, {"wave": 0}])

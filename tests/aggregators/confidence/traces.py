@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 
 from quorate.orchestrator.context import RunContext
-
-from quorate.agents.agent import Agent
-from quorate.orchestrator.events import CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
 
 __all__ = ["Streams", "token", "trace"]
@@ -42,32 +40,27 @@ class Streams(Agent):
         self.asked: list[Question] = []
         self.requests: list[list[int]] = []
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         self.asked.append(question)
-        self.requests.append(list(indices))
-        for index in indices:
-            async with aclosing(self._one(index, run)) as events:
-                async for event in events:
-                    yield event
+        self.requests.append([slot.index for slot in slots])
+        for slot in slots:
+            await self._write(slot, run)
 
-    async def _one(self, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-        answer, confidence = self.lines.get(index, self.lines[max(self.lines)])
-        made = Candidate(index=index, model=self.name, agent=self.name, seed=run.sample_seed(index))
-        told: list[TokenLogprob] = []
-        yield CandidateStarted(index=index, model=self.name)
-
-        def spent(reason: str, text: str) -> Candidate:
-            usage = Usage(prompt_tokens=3, completion_tokens=len(told), requests=1)
-            run.record(self.name, usage)
-            logprobs = tuple(told) if self.telling else None
-            return made.model_copy(update={"finish_reason": reason, "text": text, "usage": usage, "logprobs": logprobs})
-
+    async def _write(self, slot: PartialCandidate, run: RunContext) -> None:
+        answer, confidence = self.lines.get(slot.index, self.lines[max(self.lines)])
+        slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
         try:
             for value in confidence:
                 await asyncio.sleep(0)
-                told.append(token(value))
-                yield CandidateToken(index=index, text="x", logprobs=(told[-1],) if self.telling else None)
-        except (asyncio.CancelledError, GeneratorExit):
-            run.cut.append(spent("cancelled", "x" * len(told)))
+                slot.write("x", logprobs=(token(value),) if self.telling else None)
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.leave(slot)
             raise
-        yield CandidateFinished(candidate=spent("stop", f"\\boxed{{{answer}}}"))
+        slot.finish("stop", self.spent(slot), text=f"\\boxed{{{answer}}}")
+
+    def leave(self, slot: PartialCandidate) -> None:
+        slot.leave(self.spent(slot))
+
+    def spent(self, slot: PartialCandidate) -> Usage:
+        return Usage(prompt_tokens=3, completion_tokens=slot.pieces, requests=1)

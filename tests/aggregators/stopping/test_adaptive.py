@@ -10,12 +10,13 @@ from scipy.stats import beta
 from quorate.aggregators import AdaptiveConsistency
 from quorate.aggregators.stopping import lead_probability
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import StoppingRule
+from quorate.orchestrator.protocols import SamplingProgress, StoppingRule
 from quorate.orchestrator.types import Cluster
 
 
-def tally(*votes: int) -> list[Cluster]:
-    return [Cluster(answer=str(i), votes=v, weight=v, voters=tuple(range(v))) for i, v in enumerate(votes)]
+def progress(*votes: int) -> SamplingProgress:
+    tally = [Cluster(answer=str(i), votes=v, weight=v, voters=tuple(range(v))) for i, v in enumerate(votes)]
+    return SamplingProgress(limit=64, tally=tuple(tally))
 
 
 @pytest.mark.parametrize("a", [*range(12), 20, 64])
@@ -31,19 +32,19 @@ def test_the_lead_is_that_of_the_beta_distribution(a: int, b: int) -> None:
 )
 def test_when_it_stops(votes: tuple[int, ...], stops: bool) -> None:
     """At 0.95 four equal answers are enough, one dissenter asks for six, and a tie never stops."""
-    assert (AdaptiveConsistency().stop([], tally(*votes)) is not None) == stops
+    assert (AdaptiveConsistency().stop(progress(*votes)) is not None) == stops
 
 
 def test_the_order_of_the_tally_does_not_matter() -> None:
     """The two top classes are compared, whichever comes first."""
-    assert AdaptiveConsistency().stop([], tally(1, 6)) == AdaptiveConsistency().stop([], tally(6, 1))
+    assert AdaptiveConsistency().stop(progress(1, 6)) == AdaptiveConsistency().stop(progress(6, 1))
 
 
 def test_it_says_why() -> None:
     """The words name the votes and the probability; the rule prints itself for drawings."""
     rule = AdaptiveConsistency(0.9)
     assert isinstance(rule, StoppingRule)
-    assert rule.stop([], tally(4, 0)) == "adaptive consistency: 4 to 0 votes, P(lead holds) = 0.969 >= 0.9"
+    assert rule.stop(progress(4, 0)) == "adaptive consistency: 4 to 0 votes, P(lead holds) = 0.969 >= 0.9"
     assert str(rule) == "stop when P(lead holds) >= 0.9"
     assert repr(rule) == "AdaptiveConsistency(0.9)"
 

@@ -10,10 +10,9 @@ import pytest
 from quorate.orchestrator.context import Budget
 
 from quorate.aggregators import LookAhead, MajorityVote
-from quorate.aggregators.stopping import AdaptiveConsistency, look_ahead_risk, overtaking_probability, stopping_point
+from quorate.aggregators.stopping import AdaptiveConsistency, look_ahead_risk, overtaking_probability, find_stopping_point
 from quorate.aggregators.stopping.look_ahead import FAR
-from quorate.orchestrator.protocols import Limited
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.pipeline import sample
 from quorate.testing import ScriptedModel
 
 from ..helpers import Exact
@@ -56,14 +55,13 @@ def test_the_risk_grows_with_what_is_left() -> None:
 def test_near_the_limit_it_stops_where_adaptive_consistency_goes_on() -> None:
     """16 to 10 with 6 to come is as good as decided, but no safe lead in the long run."""
     classes = [*([0, 0, 1] * 3), *([0, 1] * 7), *([0] * 3), *([1] * 14)]
-    assert stopping_point(LookAhead(), classes, limit=32) < 32
-    assert stopping_point(AdaptiveConsistency(), classes, limit=32) == 32
+    assert find_stopping_point(LookAhead(), classes, limit=32) < 32
+    assert find_stopping_point(AdaptiveConsistency(), classes, limit=32) == 32
 
 
 async def test_the_stage_tells_it_how_many_there_can_be() -> None:
     """With a limit of five, 2 to 0 is as good as decided; with 64 it takes four. The budget's limit counts too."""
     model = ScriptedModel(["\\boxed{7}"])
-    assert isinstance(LookAhead(), Limited)
     vote = sample(model, n=5, stop=LookAhead(), wave=1) | MajorityVote(equivalence=Exact())
     answer = await vote.answer("?", seed=1)
     assert len(answer.candidates) == 2
@@ -73,7 +71,10 @@ async def test_the_stage_tells_it_how_many_there_can_be() -> None:
     assert len((await many.answer("?", seed=1, budget=Budget(samples=5))).candidates) == 2
 
 
-def test_its_own_limit_stays_if_it_is_lower() -> None:
+async def test_its_own_limit_stays_if_it_is_lower() -> None:
     """The stage's limit bounds it, never widens it."""
-    assert repr(LookAhead(limit=8).within(16)) == "LookAhead(0.05, limit=8)"
-    assert repr(LookAhead().within(16)) == "LookAhead(0.05, limit=16)"
+    assert repr(LookAhead(limit=8)) == "LookAhead(0.05, limit=8)"
+    for limit, of in ((5, 5), (64, 16)):
+        vote = sample(ScriptedModel(["\\boxed{7}"]), n=16, stop=LookAhead(limit=limit), wave=1)
+        answer = await (vote | MajorityVote(equivalence=Exact())).answer("?", seed=1)
+        assert f"of {of}," in answer.stopped

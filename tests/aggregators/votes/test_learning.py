@@ -38,7 +38,7 @@ def test_full_dawid_skene_equals_crowd_kit() -> None:
     """Labels and the one probability that is not 1, in the reference and in arrays."""
     cases = crowd(CROWD)
     votes = Votes.of(cases)
-    for found in (DawidSkene().fitted(cases), votes.listed(votes.dawid_skene())):
+    for found in (DawidSkene().fit_weights(cases), votes.list_weights(votes.dawid_skene())):
         best = [max(weights, key=lambda c, w=weights: w[c]) for weights in found]  # type: ignore[misc]
         assert "".join(map(str, best)) == CROWD_KIT
         assert found[2][0] == pytest.approx(0.99722, abs=1e-4)
@@ -49,8 +49,8 @@ def test_full_dawid_skene_equals_crowd_kit() -> None:
 def test_arrays_equal_the_reference(batch: list[Ballot]) -> None:
     """Plurality and one-coin Dawid-Skene, with abstentions, repeated voters and questions without votes."""
     votes = Votes.of(batch)
-    _same(votes.listed(votes.plurality()), [Plurality().weights(b) for b in batch])
-    _same(votes.listed(votes.one_coin()), OneCoin().fitted(batch))
+    _same(votes.list_weights(votes.plurality()), [Plurality().weights(b) for b in batch])
+    _same(votes.list_weights(votes.one_coin()), OneCoin().fit_weights(batch))
     winners = votes.winners(votes.plurality())
     for winner, ballot in zip(winners, batch, strict=True):
         assert int(winner) in (leaders(Plurality().weights(ballot)) or [-1])
@@ -62,15 +62,15 @@ def test_the_full_matrix_in_arrays_equals_the_reference(rows: list[list[int]]) -
     """Posterior of every class that has votes, after a few rounds."""
     batch = [Ballot((0, 1, 2), ("x", "y", "z")), *(Ballot(tuple(row), ("x", "y", "z")) for row in rows)]
     votes = Votes.of(batch)
-    reference = DawidSkene(rounds=4).fitted(batch)
-    for found, expected in zip(votes.listed(votes.dawid_skene(rounds=4)), reference, strict=True):
+    reference = DawidSkene(rounds=4).fit_weights(batch)
+    for found, expected in zip(votes.list_weights(votes.dawid_skene(rounds=4)), reference, strict=True):
         assert found == pytest.approx({c: expected[c] for c in found}, abs=1e-6)
 
 
 def test_questions_without_votes_have_no_weights() -> None:
     """They neither break the others nor get an answer."""
     batch = [Ballot((0, 1, 0), ("x", "y", "z")), Ballot((None, None), ("x", "y")), Ballot(())]
-    for found in (OneCoin().fitted(batch), DawidSkene().fitted(batch), LabelFree().fitted(batch)):
+    for found in (OneCoin().fit_weights(batch), DawidSkene().fit_weights(batch), LabelFree().fit_weights(batch)):
         assert [bool(weights) for weights in found] == [True, False, False]
 
 
@@ -101,9 +101,9 @@ def test_label_free_weighting_finds_the_strong_without_labels() -> None:
     """Where a weak majority shares its errors it beats counting and one-coin Dawid-Skene."""
     batch, truth = planted(300)
     rule = LabelFree()
-    learned = share_right(rule.fitted(batch), truth)
+    learned = share_right(rule.fit_weights(batch), truth)
     assert learned > share_right([Plurality().weights(b) for b in batch], truth) + 0.1
-    assert learned >= share_right(OneCoin().fitted(batch), truth)
+    assert learned >= share_right(OneCoin().fit_weights(batch), truth)
     ability = {name: a.mean for name, a in rule.abilities.models.items()}
     assert min(ability["s1"], ability["s2"]) > max(a for name, a in ability.items() if name[0] == "w")
 
@@ -153,7 +153,7 @@ def test_crowdlab_listens_to_a_good_classifier_and_to_good_voters() -> None:
     batch = [Ballot((c, c, (c + 1) % 3), ("x", "y", "z")) for c in (0, 1, 2, 0, 1, 2, 0, 1)]
     tie = Ballot((0, 1), ("x", "y"))
     sure = [{c: 0.9, (c + 1) % 3: 0.05, (c + 2) % 3: 0.05} for c in (0, 1, 2, 0, 1, 2, 0, 1)]
-    found = CrowdLab([*sure, {1: 0.8, 0: 0.1, 2: 0.1}, {2: 1.0}]).fitted([*batch, tie, Ballot(())])
+    found = CrowdLab([*sure, {1: 0.8, 0: 0.1, 2: 0.1}, {2: 1.0}]).fit_weights([*batch, tie, Ballot(())])
     assert [leaders(w) for w in found] == [[0], [1], [2], [0], [1], [2], [0], [1], [1], [2]]
     assert all(sum(w.values()) == pytest.approx(1) for w in found)
     assert found[0][0] > found[8][1]
@@ -165,7 +165,7 @@ def test_crowdlab_refuses_what_is_no_posterior() -> None:
         with pytest.raises(BadInput, match="posterior 0"):
             CrowdLab([broken])
     with pytest.raises(BadInput, match="1 posteriors for 2 ballots"):
-        CrowdLab([{0: 1.0}]).fitted([Ballot((0,)), Ballot((0,))])
+        CrowdLab([{0: 1.0}]).fit_weights([Ballot((0,)), Ballot((0,))])
 
 
 def test_arrays_of_unequal_length_are_refused() -> None:

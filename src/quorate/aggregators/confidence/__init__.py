@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .deepconf import DeepConfSample, DeepConfVote, Threshold, deepconf, stopped_at
 from .measures import (
     BottomGroups,
     LowestGroup,
@@ -12,13 +13,10 @@ from .measures import (
     TokenConfidence,
     token_confidence,
 )
-from .online import DeepConfSample, DeepConfVote, deepconf
-from .vote import ConfidenceBorda, ConfidenceVote, percentile
-from .watching import stopped_at
+from .vote import ConfidenceVote, TopShare, percentile
 
 __all__ = [
     "BottomGroups",
-    "ConfidenceBorda",
     "ConfidenceVote",
     "DeepConfSample",
     "DeepConfVote",
@@ -27,7 +25,9 @@ __all__ = [
     "Measure",
     "SelfCertainty",
     "Tail",
+    "Threshold",
     "TokenConfidence",
+    "TopShare",
     "deepconf",
     "percentile",
     "stopped_at",

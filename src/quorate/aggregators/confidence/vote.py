@@ -1,28 +1,67 @@
 """Votes weighted by the confidence of the traces.
 
-`ConfidenceVote` is DeepConf's offline method (Fu et al., arXiv 2508.15260, section 3): keep the
-top share of traces by confidence and weight their votes by it. `ConfidenceBorda` weights by rank
-alone (Kang et al., arXiv 2502.18581, section 4). Different from the papers: answers are counted by
+`ConfidenceVote(measure, keep=0.9)` is DeepConf's offline method (Fu et al., arXiv 2508.15260, section 3): keep the
+top share of traces by confidence and weight their votes by it. `ConfidenceVote(SelfCertainty(), Borda(0.5))` weights
+by rank alone (Kang et al., arXiv 2502.18581, section 5). Different from the papers: answers are counted by
 equivalence, and traces of unknown confidence have a stated weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from math import floor, fsum
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor
-from quorate.orchestrator.types import Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..tallying import Vote, clusters
-from ..vote import MajorityVote
-from .measures import LowestGroup, Measure, SelfCertainty
+from ..votes.ballot import ScoreRule
+from ..votes.majority import AnswerCounter, MajorityVote, count_votes
+from ..votes.scored_vote import weigh_votes
+from .measures import LowestGroup, Measure
 
-__all__ = ["ConfidenceBorda", "ConfidenceVote", "check_share", "percentile"]
+__all__ = ["ConfidenceVote", "TopShare", "check_share", "percentile"]
+
+
+class TopShare:
+    """The surest traces vote, and weigh by how sure they are; where all weigh nothing, they vote alike.
+
+    Args:
+        keep: share of the traces, above 0 and at most 1; those as sure as the last one kept are kept too.
+        weight: from a trace's confidence to what its vote weighs, such as `Measure.weight`.
+
+    Raises:
+        BadInput: keep is impossible.
+    """
+
+    name = "top-share"
+
+    def __init__(self, keep: float, weight: Callable[[float], float]) -> None:
+        check_share(keep, "confidence vote")
+        self.keep, self.weight = keep, weight
+
+    def threshold(self, scores: Sequence[float]) -> float:
+        """The least confidence that is kept."""
+        return percentile(scores, 1 - self.keep)
+
+    def values(self, scores: Sequence[float], threshold: float | None = None) -> list[float | None]:
+        """See `ScoreRule`.
+
+        Args:
+            scores: the confidence of each trace.
+            threshold: the least that is kept; that of these scores if not given.
+        """
+        if not scores:
+            return []
+        least = self.threshold(scores) if threshold is None else threshold
+        values = [self.weight(score) if score >= least else None for score in scores]
+        if any(values):
+            return values
+        return [None if value is None else 1.0 for value in values]
+
+    def __repr__(self) -> str:
+        return f"keep={self.keep:g}"
 
 
 class ConfidenceVote(MajorityVote):
@@ -36,8 +75,9 @@ class ConfidenceVote(MajorityVote):
     Args:
         measure: of the confidence; `LowestGroup()` by default. Any function will do that has the
             methods of `Measure`.
-        keep: share of the traces that are kept, the surest, above 0 and at most 1; those as sure
-            as the last one kept are kept too.
+        rule: what votes of such confidence weigh; `TopShare(keep, measure.weight)` by default.
+        keep: share of the traces that are kept, the surest, above 0 and at most 1; for a rule of yours it is 1.
+        name: of the vote.
         extractor: see `MajorityVote`.
         equivalence: see `MajorityVote`.
 
@@ -50,111 +90,72 @@ class ConfidenceVote(MajorityVote):
     def __init__(
         self,
         measure: Measure | None = None,
+        rule: ScoreRule | None = None,
         *,
         keep: float = 1.0,
+        name: str | None = None,
         extractor: Extractor | None = None,
         equivalence: Equivalence | None = None,
     ) -> None:
         check_share(keep, type(self).__name__)
+        if rule is not None and keep != 1:
+            raise BadInput(f"{type(self).__name__}(keep={keep}): {rule!r} says itself which traces are kept")
         super().__init__(extractor, equivalence)
         self.measure = measure or LowestGroup()
-        self.keep = keep
+        self.rule: ScoreRule = rule or TopShare(keep, self.measure.weight)
+        self.name = name or type(self).name
 
-    def weights(self, candidates: Sequence[Candidate]) -> dict[int, float]:
-        """What each of these traces weighs, by index; those that are filtered out are missing."""
-        return self.weights_of({c.index: self.measure(c) for c in candidates})
+    def weigh_confidence(self, confidence: Mapping[int, float | None]) -> dict[int, float]:
+        """What each trace's vote weighs; those that are filtered out are missing.
 
-    def weights_of(self, confidence: Mapping[int, float | None]) -> dict[int, float]:
-        """The same from the confidence of each, None where it is unknown."""
-        scores = {index: score for index, score in confidence.items() if score is not None}
-        weights = self.weighed(scores)
-        mean = fsum(weights.values()) / len(weights) if weights else 0.0
-        if mean <= 0:
-            return {index: 1.0 for index in confidence if index in weights or index not in scores}
-        return weights | {index: mean for index in confidence if index not in scores}
+        Args:
+            confidence: by the candidates' indices; None where it is unknown.
+        """
+        known = {index: score for index, score in confidence.items() if score is not None}
+        values = zip(known, self.values(known), strict=True)
+        weights = {index: value for index, value in values if value is not None}
+        mean = fsum(weights.values()) / len(weights) if weights else 1.0
+        return weights | {index: mean for index, score in confidence.items() if score is None}
 
-    def weighed(self, scores: Mapping[int, float]) -> dict[int, float]:
-        """Weights of those who are kept, from the confidence of all."""
-        if not scores:
-            return {}
-        threshold = self.threshold(scores)
-        return {i: self.measure.weight(score) for i, score in scores.items() if score >= threshold}
+    def values(self, known: Mapping[int, float]) -> Sequence[float | None]:
+        """What the votes of these traces weigh, by their confidence; None where they are filtered out."""
+        return self.rule.values(list(known.values()))
 
-    def threshold(self, scores: Mapping[int, float]) -> float:
-        """The least confidence that is kept."""
-        return percentile(list(scores.values()), 1 - self.keep)
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter:
+        """See `protocols.Aggregator`; each trace is measured once."""
+        measured: dict[int, float | None] = {}
 
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
-        answers = {c.index: answer for c in candidates if (answer := self.extract(c)) is not None}
-        weights = self.weights([c for c in candidates if c.ok])
-        votes = [Vote(i, answers[i], weight) for i, weight in weights.items() if i in answers]
-        return await clusters(votes or [Vote(i, answer) for i, answer in answers.items()], self.equivalence)
+        def weigh(candidates: Sequence[Candidate], tally: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+            measured.update({c.index: self.measure(c) for c in candidates if c.index not in measured})
+            confidence = {c.index: measured[c.index] for c in candidates}
+            return weigh_votes(candidates, tally, self.weigh_confidence(confidence))
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+        return super().counter(question, run).with_weights(weigh)
+
+    def weigh(self, candidates: Sequence[Candidate], tally: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+        """See `MajorityVote`."""
+        return weigh_votes(candidates, tally, self.weigh_confidence({c.index: self.measure(c) for c in candidates}))
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
-        unknown = [c.index for c in candidates if self.extract(c) is not None and self.measure(c) is None]
-        async with aclosing(super().aggregate(question, candidates, run)) as events:
-            async for event in events:
-                if isinstance(event, Done) and unknown:
-                    notes = (*event.answer.degraded, self._unknown(unknown, run))
-                    yield Done(answer=event.answer.replace(degraded=notes))
-                else:
-                    yield event
-
-    def _unknown(self, indices: Sequence[int], run: RunContext) -> Degradation:
+        sampled = await count_votes(self.counter(question, run), sampled)
+        answer = await super().aggregate(question, sampled, run)
+        unknown = sum(c.answer is not None and self.measure(c) is None for c in sampled.good)
+        if not unknown:
+            return answer
         detail = (
-            f"{len(indices)} voters have no {self.measure.name} (their log-probabilities are missing or not numbers) "
-            "and weigh the mean of the others; ask for them with Sampling.top_logprobs"
+            f"{unknown} voters have no {self.measure.name} (their log-probabilities are missing or not numbers) "
+            "and weigh the mean of the others; ask for them with SamplingParams.top_logprobs"
         )
-        return Degradation(code="no_confidence", where=f"{run.node}: {self.name}", detail=detail)
+        note = Degradation(code="no_confidence", where=f"{run.node}: {self.name}", detail=detail)
+        return answer.replace(degraded=(*answer.degraded, note))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.measure!r}, keep={self.keep:g})"
-
-
-class ConfidenceBorda(ConfidenceVote):
-    """Votes weighted by the rank r of their confidence among the N known: (N - r + 1) ** power.
-
-    Equal confidence shares the mean of its ranks' weights.
-
-    Args:
-        measure: `SelfCertainty()` by default, as in the paper.
-        power: 0 is the plurality, 1 plain Borda; the larger, the more the surest decide.
-        extractor: see `MajorityVote`.
-        equivalence: see `MajorityVote`.
-    """
-
-    name = "confidence-borda"
-
-    def __init__(
-        self,
-        measure: Measure | None = None,
-        *,
-        power: float = 0.5,
-        extractor: Extractor | None = None,
-        equivalence: Equivalence | None = None,
-    ) -> None:
-        if not 0 <= power <= 10:
-            raise BadInput(f"ConfidenceBorda(power={power}): the power lies between 0 and 10, such as 0.5")
-        super().__init__(measure or SelfCertainty(), extractor=extractor, equivalence=equivalence)
-        self.power = power
-
-    def weighed(self, scores: Mapping[int, float]) -> dict[int, float]:
-        """See `ConfidenceVote`."""
-        places: dict[float, list[float]] = {}
-        for place, score in enumerate(sorted(scores.values()), start=1):
-            places.setdefault(score, []).append(place**self.power)
-        return {index: fsum(places[score]) / len(places[score]) for index, score in scores.items()}
-
-    def __repr__(self) -> str:
-        return f"ConfidenceBorda({self.measure!r}, power={self.power:g})"
+        return f"{type(self).__name__}({self.measure!r}, {self.rule!r})"
 
 
 def check_share(keep: float, where: str) -> None:

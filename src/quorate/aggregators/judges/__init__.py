@@ -1,25 +1,27 @@
-"""Judges: a model or a verifier reads the candidates and picks one."""
+"""Judges: a model reads the candidates and picks one.
 
-from .choosing import GenSelect, UniversalSelfConsistency
+| module | what it does |
+|---|---|
+| `listwise` | names one of all (Universal Self-Consistency, GenSelect) |
+| `pairwise` | compares two in both orders; a run-off of the two most frequent answers |
+| `tournaments` | knockout and Swiss, and rankings from results |
+| `judge`, `model` | what all share, and how a model is asked and its reply is read |
+"""
+
+from __future__ import annotations
+
 from .judge import Judge
-from .ranking import borda, bradley_terry
-from .reward import MeteredVerifier, RewardBest, RewardSoftmaxVote, RewardVote, softmax_weights, sum_weights
-from .run_off import JudgeRunOff
-from .tournaments import Knockout, Swiss
+from .listwise import GenSelect, UniversalSelfConsistency
+from .pairwise import JudgeRunOff
+from .tournaments import Knockout, Swiss, borda, bradley_terry
 
 __all__ = [
     "GenSelect",
     "Judge",
     "JudgeRunOff",
     "Knockout",
-    "MeteredVerifier",
-    "RewardBest",
-    "RewardSoftmaxVote",
-    "RewardVote",
     "Swiss",
     "UniversalSelfConsistency",
     "borda",
     "bradley_terry",
-    "softmax_weights",
-    "sum_weights",
 ]

@@ -8,22 +8,30 @@
 | `LookAhead` | the samples left would very likely not change the winner (our own) |
 | `FixedVotes` | there are n votes |
 | `Consensus` | one answer has 95 % of the weight (arXiv 2508.15260) |
+| `Agreement` | one answer has this share of the candidates |
 | `TokenLimit` | the samples have cost so many tokens |
 """
 
 from __future__ import annotations
 
-from .adaptive import AdaptiveConsistency, lead_probability
-from .best_of_infinity import BestOfInfinity, mode_probability
-from .consensus import Consensus
-from .draws import Draws, SequenceRule, stopping_point
-from .esc import ESC
-from .fixed import FixedVotes, TokenLimit
 from .look_ahead import LookAhead, look_ahead_risk, overtaking_probability
+from .progress import Draws, SequenceRule, find_stopping_point
+from .rules import (
+    ESC,
+    AdaptiveConsistency,
+    Agreement,
+    BestOfInfinity,
+    Consensus,
+    FixedVotes,
+    TokenLimit,
+    lead_probability,
+    mode_probability,
+)
 
 __all__ = [
     "ESC",
     "AdaptiveConsistency",
+    "Agreement",
     "BestOfInfinity",
     "Consensus",
     "Draws",
@@ -31,9 +39,9 @@ __all__ = [
     "LookAhead",
     "SequenceRule",
     "TokenLimit",
+    "find_stopping_point",
     "lead_probability",
     "look_ahead_risk",
     "mode_probability",
     "overtaking_probability",
-    "stopping_point",
 ]

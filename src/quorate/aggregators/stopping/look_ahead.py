@@ -20,10 +20,9 @@ from functools import lru_cache
 from math import exp, lgamma
 
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import StoppingRule
 
-from .adaptive import lead_probability
-from .draws import Draws, SequenceRule
+from .progress import Draws, SequenceRule
+from .rules import lead_probability
 
 __all__ = ["LookAhead", "look_ahead_risk", "overtaking_probability"]
 
@@ -38,7 +37,7 @@ class LookAhead(SequenceRule):
 
     Args:
         epsilon: the risk accepted that they would, above 0 and below 0.5.
-        limit: the most samples that can be drawn; a sampling stage tells its own (`within`).
+        limit: the most samples that can be drawn; that of the sampling stage counts too, and the lower one holds.
     """
 
     def __init__(self, epsilon: float = 0.05, limit: int | None = None) -> None:
@@ -47,31 +46,25 @@ class LookAhead(SequenceRule):
         if limit is not None and limit < 1:
             raise BadInput(f"LookAhead(limit={limit}): the limit is at least 1 sample")
         self.epsilon = epsilon
-        self._limit = limit
-
-    @property
-    def limit(self) -> int | None:
-        """See `SequenceRule`."""
-        return self._limit
-
-    def within(self, limit: int) -> StoppingRule:
-        """See `protocols.Limited`; a limit of the rule's own stays if it is lower."""
-        return LookAhead(self.epsilon, min(limit, self._limit or limit))
+        self.limit = limit
 
     def risk(self, draws: Draws) -> float:
         """Bound of the probability that the samples left change the winner."""
-        left = FAR + 1 if draws.limit is None else max(0, draws.limit - draws.drawn)
-        return look_ahead_risk(draws.votes, left)
+        limit = self._limit_of(draws)
+        return look_ahead_risk(draws.votes, FAR + 1 if limit is None else max(0, limit - draws.drawn))
 
-    def enough(self, draws: Draws) -> bool:
+    def _limit_of(self, draws: Draws) -> int | None:
+        return min((limit for limit in (self.limit, draws.limit) if limit is not None), default=None)
+
+    def is_enough(self, draws: Draws) -> bool:
         """See `SequenceRule`."""
         return self.risk(draws) <= self.epsilon
 
-    def why(self, draws: Draws) -> str:
+    def explain(self, draws: Draws) -> str:
         """See `SequenceRule`."""
         first, second, *_ = [*draws.votes, 0]
         return (
-            f"look ahead: {first} to {second} votes after {draws.drawn} of {draws.limit or 'any number'}, "
+            f"look ahead: {first} to {second} votes after {draws.drawn} of {self._limit_of(draws) or 'any number'}, "
             f"P(the rest changes the winner) <= {self.risk(draws):.3f}"
         )
 
@@ -79,7 +72,7 @@ class LookAhead(SequenceRule):
         return f"stop when P(the rest changes the winner) <= {self.epsilon:g}"
 
     def __repr__(self) -> str:
-        return f"LookAhead({self.epsilon:g}{'' if self._limit is None else f', limit={self._limit}'})"
+        return f"LookAhead({self.epsilon:g}{'' if self.limit is None else f', limit={self.limit}'})"
 
 
 def look_ahead_risk(votes: Sequence[int], left: int) -> float:

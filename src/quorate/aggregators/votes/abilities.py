@@ -33,24 +33,30 @@ from dataclasses import dataclass, field
 from math import exp, fsum, lgamma
 from pathlib import Path
 from statistics import pstdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Frozen
 
-from .ballot import Ballot, Weights, summed
-from .counting import Plurality
-from .learning import normalized
+from .arrays import Votes, numpy
+from .ballot import Ballot, Weights, sum_by_class
+from .dawid_skene import to_probabilities
+from .rules import Plurality
 
-__all__ = ["SPREAD", "Abilities", "Ability", "LabelFree"]
+__all__ = ["SPREAD", "Abilities", "Ability", "LabelFree", "fit_abilities", "fit_votes"]
 
 SPREAD = 3.0
 """Deviation of abilities and difficulties before anything is seen, in logits."""
 ROUNDS = 50
 FARTHEST = 10.0
 """Largest difficulty, either way."""
+BATCH_ROUNDS = 200
+TOLERANCE = 5e-4
+"""Logits that no ability moves any more in one round."""
+START = 0.5
+"""Ability before anything is seen in a batch: rather right than wrong, or all could be turned around."""
 
 
 class Ability(Frozen):
@@ -108,7 +114,7 @@ class Abilities(Frozen):
 _UNKNOWN = Ability()
 
 
-class Judged(NamedTuple):
+class QuestionBelief(NamedTuple):
     """What one question's votes say once abilities are known."""
 
     weights: Weights
@@ -132,13 +138,13 @@ class LabelFree:
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`; voters of whom nothing is known yet are counted."""
         known = [self.abilities.of(ballot.voter(i)) for i in ballot.cast]
-        return self.judged(ballot).weights if len(set(known)) > 1 else Plurality().weights(ballot)
+        return self.judge(ballot).weights if len(set(known)) > 1 else Plurality().weights(ballot)
 
-    def judged(self, ballot: Ballot) -> Judged:
+    def judge(self, ballot: Ballot) -> QuestionBelief:
         """Weights, belief and difficulty of one question under the abilities so far."""
         ability = [self.abilities.of(ballot.voter(i)).mean for i in range(len(ballot.classes))]
         urn = _urn(Plurality().weights(ballot))
-        strength = summed((ballot.class_of(i), ability[i]) for i in ballot.cast)
+        strength = sum_by_class((ballot.class_of(i), ability[i]) for i in ballot.cast)
         votes = Plurality().weights(ballot)
         belief = {number: count / len(ballot.cast) for number, count in votes.items()}
         hardest = _hardest([ability[i] for i in ballot.cast])
@@ -147,20 +153,20 @@ class LabelFree:
             right = fsum(votes[number] * probability for number, probability in belief.items())
             last, difficulty = difficulty, min(_newton(difficulty, ability, right), hardest)
             weights = {c: strength[c] - votes[c] * difficulty + urn[c] for c in votes}
-            belief = normalized(weights)
+            belief = to_probabilities(weights)
             if abs(difficulty - last) < 1e-9:
                 break
-        return Judged(weights, belief, difficulty)
+        return QuestionBelief(weights, belief, difficulty)
 
     def update(self, ballot: Ballot) -> None:
         """Learns from one more question, in one step: the abilities of its voters move."""
-        judged = self.judged(ballot)
+        question = self.judge(ballot)
         models = dict(self.abilities.models)
         for voter in sorted({ballot.voter(i) for i in range(len(ballot.classes))}):
             mine = [i for i in range(len(ballot.classes)) if ballot.voter(i) == voter]
             old = self.abilities.of(voter)
-            chance = _logistic(old.mean - judged.difficulty)
-            hits = fsum(judged.belief[ballot.class_of(i)] for i in mine if ballot.classes[i] is not None)
+            chance = _logistic(old.mean - question.difficulty)
+            hits = fsum(question.belief[ballot.class_of(i)] for i in mine if ballot.classes[i] is not None)
             precision = old.precision + len(mine) * chance * (1 - chance)
             mean = old.mean + (hits - len(mine) * chance) / precision
             models[voter] = Ability(mean=mean, precision=precision, answers=old.answers + len(mine))
@@ -172,15 +178,11 @@ class LabelFree:
         Raises:
             MissingExtra: numpy is not installed.
         """
-        from .fitting import fit_abilities
-
         self.abilities, _ = fit_abilities(ballots)
         return self
 
-    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+    def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
         """See `BatchRule`."""
-        from .fitting import fit_abilities
-
         self.abilities, weights = fit_abilities(ballots)
         return weights
 
@@ -206,3 +208,97 @@ def _newton(difficulty: float, ability: Sequence[float], right: float) -> float:
 
 def _logistic(x: float) -> float:
     return 1 / (1 + exp(-x))
+
+
+def fit_abilities(ballots: Sequence[Ballot]) -> tuple[Abilities, list[Weights]]:
+    """Abilities of all voters, and the weights of every ballot's classes under them.
+
+    Raises:
+        MissingExtra: numpy is not installed.
+    """
+    votes = Votes.of(ballots)
+    ability, precision, weights = fit_votes(votes)
+    answers = numpy().bincount(votes.voter, minlength=votes.voters)
+    rows = zip(votes.names, ability, precision, answers, strict=True)
+    models = {name: Ability(mean=float(a), precision=float(p), answers=int(n)) for name, a, p, n in rows}
+    return Abilities(models=models), votes.list_weights(weights)
+
+
+def fit_votes(votes: Votes) -> tuple[Any, Any, Any]:
+    """Ability and precision of each voter, and weights of shape (questions, classes), -inf without votes."""
+    state = _BatchFit.start(votes)
+    for _ in range(BATCH_ROUNDS):
+        if state.step() < TOLERANCE:
+            break
+    return state.ability, state.precision, state.weights
+
+
+@dataclass
+class _BatchFit:
+    """Abilities and difficulties of a whole batch together, over arrays; the model is the same. Needs numpy."""
+
+    votes: Votes
+    urn: Any
+    ability: Any
+    difficulty: Any
+    belief: Any
+    weights: Any
+    precision: Any
+
+    @classmethod
+    def start(cls, votes: Votes) -> _BatchFit:
+        np = numpy()
+        counts = votes.counts
+        belief = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        ability = np.full(votes.voters, START)
+        return cls(votes, _urns(counts), ability, np.zeros(len(counts)), belief, votes.mask_unseen(counts), ability)
+
+    def step(self) -> float:
+        """One round; how far the farthest ability moved."""
+        np = numpy()
+        votes = self.votes
+        right = np.zeros(len(votes.number))
+        right[votes.cast] = self.belief.ravel()[votes.cell]
+        before = self.ability
+        gap, slope = self._gap(right)
+        self.precision = np.bincount(votes.voter, slope, minlength=votes.voters) + SPREAD**-2
+        pull = np.bincount(votes.voter, gap, minlength=votes.voters) - self.ability * SPREAD**-2
+        self.ability = self.ability + pull / self.precision
+        gap, slope = self._gap(right)
+        questions = len(self.difficulty)
+        pull = np.bincount(votes.question, gap, minlength=questions) + self.difficulty * SPREAD**-2
+        moved = self.difficulty - pull / (np.bincount(votes.question, slope, minlength=questions) + SPREAD**-2)
+        self.difficulty = np.clip(moved, -FARTHEST, self._hardest())
+        margin = self.ability[votes.by] - self.difficulty[votes.question[votes.cast]]
+        self.weights = votes.mask_unseen(votes.table(margin) + self.urn)
+        self.belief = votes.posterior(self.weights)
+        return float(np.abs(self.ability - before).max(initial=0.0))
+
+    def _hardest(self) -> Any:
+        """The greatest difficulty that each question may have; see `abilities`."""
+        np = numpy()
+        votes, questions = self.votes, len(self.difficulty)
+        ability, question = self.ability[votes.by], votes.question[votes.cast]
+        best = np.full(questions, -FARTHEST)
+        np.maximum.at(best, question, ability)
+        number = np.maximum(1, np.bincount(question, minlength=questions))
+        mean = np.bincount(question, ability, minlength=questions) / number
+        square = np.bincount(question, ability**2, minlength=questions) / number
+        return np.minimum(best + np.sqrt(np.maximum(0.0, square - mean**2)), FARTHEST)
+
+    def _gap(self, right: Any) -> tuple[Any, Any]:
+        """How much righter each vote seems than expected, and the variance of that."""
+        votes = self.votes
+        chance = 1 / (1 + numpy().exp(self.difficulty[votes.question] - self.ability[votes.voter]))
+        return right - chance, chance * (1 - chance)
+
+
+def _urns(counts: Any) -> Any:
+    """See `abilities`: log-probability of the votes on the other classes, if this one is right."""
+    np = numpy()
+    total = counts.sum(1, keepdims=True)
+    wrong = np.maximum(1, (counts > 0).sum(1, keepdims=True))
+    most = int((total + wrong).max(initial=1)) + 1
+    log_gamma = np.array([0.0, *(lgamma(n) for n in range(1, most + 2))])
+    orders = log_gamma[(1 + counts).astype(int)]
+    return orders.sum(1, keepdims=True) - orders - log_gamma[(wrong + total - counts).astype(int)]

@@ -1,6 +1,6 @@
 """Votes by the million: the same rules over arrays of integers, on one core.
 
-Needs numpy, which comes with the eval extra. Equal to the reference of `counting`, `learning` and
+Needs numpy, which comes with the eval extra. Equal to the reference of `rules`, `dawid_skene` and
 `abilities` but for rounding.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, MissingExtra
 
 from .ballot import Ballot, Weights
-from .learning import FLOOR
+from .dawid_skene import FLOOR
 
 __all__ = ["Votes", "numpy"]
 
@@ -106,11 +106,11 @@ class Votes:
         return np.bincount(self.cell, weights, minlength=rows * columns).reshape(rows, columns).astype(float)
 
     def plurality(self) -> Any:
-        """Weights of `counting.Plurality`; -inf where a class has no votes."""
-        return self.seen(self.counts)
+        """Weights of `rules.Plurality`; -inf where a class has no votes."""
+        return self.mask_unseen(self.counts)
 
     def one_coin(self, *, start: float = 0.6, rounds: int = 30) -> Any:
-        """Weights of `learning.OneCoin`; -inf where a class has no votes."""
+        """Weights of `dawid_skene.OneCoin`; -inf where a class has no votes."""
         np = numpy()
         asked = np.bincount(self.voter, minlength=self.voters)
         wrong = np.maximum(2, (self.counts > 0).sum(1) + 1) - 1
@@ -118,13 +118,13 @@ class Votes:
         accuracy = np.full(self.voters, start)
         weights = self.plurality()
         for _ in range(rounds):
-            weights = self.seen(self.table(base + np.log(accuracy / (1 - accuracy))[self.by]))
-            hits = np.bincount(self.by, self.believed(weights).ravel()[self.cell], minlength=self.voters)
+            weights = self.mask_unseen(self.table(base + np.log(accuracy / (1 - accuracy))[self.by]))
+            hits = np.bincount(self.by, self.posterior(weights).ravel()[self.cell], minlength=self.voters)
             accuracy = (hits + 1) / (asked + 2)
         return weights
 
     def dawid_skene(self, *, rounds: int = 100, tolerance: float = 1e-5) -> Any:
-        """Posterior of `learning.DawidSkene`; shape (questions, classes), zeros where nobody voted."""
+        """Posterior of `dawid_skene.DawidSkene`; shape (questions, classes), zeros where nobody voted."""
         np = numpy()
         answered = self.counts.sum(1) > 0
         belief = self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
@@ -134,7 +134,7 @@ class Votes:
         prior, rates = self._rates(belief, answered, key, named)
         for _ in range(rounds):
             joint = self._joint(prior, rates[named], rows)
-            belief = self.believed(joint) * answered[:, None]
+            belief = self.posterior(joint) * answered[:, None]
             prior, rates = self._rates(belief, answered, key, named)
             last, bound = bound, self._bound(belief, prior, rates[named], rows)
             if bound - last < tolerance:
@@ -153,7 +153,7 @@ class Votes:
         return np.maximum(belief[answered].mean(0), FLOOR), counts / totals[voter]
 
     def _bound(self, belief: Any, prior: Any, rates: Any, rows: Any) -> float:
-        """See `learning.DawidSkene`."""
+        """See `dawid_skene.DawidSkene`."""
         np = numpy()
         joint = (belief[rows] * (np.log(rates) + np.log(prior))).sum()
         return float(joint - (belief * np.log(np.maximum(belief, FLOOR))).sum()) / max(1, len(rows))
@@ -164,19 +164,19 @@ class Votes:
         columns = [np.bincount(rows, logs[:, c], minlength=self.shape[0]) for c in range(self.shape[1])]
         return np.log(prior) + np.stack(columns, axis=1)
 
-    def seen(self, weights: Any) -> Any:
+    def mask_unseen(self, weights: Any) -> Any:
         """The weights, -inf where a class has no votes."""
         return numpy().where(self.counts > 0, weights, -float("inf"))
 
     @staticmethod
-    def believed(weights: Any) -> Any:
+    def posterior(weights: Any) -> Any:
         """Probabilities from their logarithms, row by row; zeros where a row is all -inf."""
         np = numpy()
         top = weights.max(1, keepdims=True)
         raw = np.exp(weights - np.where(np.isfinite(top), top, 0.0))
         return raw / np.maximum(raw.sum(1, keepdims=True), FLOOR)
 
-    def listed(self, weights: Any) -> list[Weights]:
+    def list_weights(self, weights: Any) -> list[Weights]:
         """As the reference has them: a dictionary a question, of the classes that have votes."""
         return [
             {int(c): float(row[c]) for c in numpy().flatnonzero(count > 0)}

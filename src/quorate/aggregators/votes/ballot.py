@@ -1,8 +1,4 @@
-"""Votes as integers, and what every rule makes of them: a weight for each class.
-
-A rule says how heavy each class is and nothing more. So a replay can share the credit of a tie, and a
-live pipeline can draw the tie by its seed.
-"""
+"""Votes as integers, and what every rule makes of them: a weight for each class."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["Ballot", "BatchRule", "Rule", "Weights", "leaders", "summed"]
+__all__ = ["Ballot", "BatchRule", "Rule", "ScoreRule", "Weights", "leaders", "sum_by_class"]
 
 Weights = dict[int, float]
 """Weight of each class that has a vote; empty where all abstained."""
@@ -79,18 +75,29 @@ class Rule(Protocol):
         ...
 
 
+class ScoreRule(Protocol):
+    """What votes weigh by the scores of their candidates."""
+
+    @property
+    def name(self) -> str: ...
+
+    def values(self, scores: Sequence[float]) -> Sequence[float | None]:
+        """What each candidate's vote weighs, by its score; None where it has no vote."""
+        ...
+
+
 class BatchRule(Protocol):
     """A rule that learns from many ballots who is to be trusted, without labels."""
 
     @property
     def name(self) -> str: ...
 
-    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+    def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
         """Weights for each ballot."""
         ...
 
 
-def summed(votes: Iterable[tuple[int, float]]) -> Weights:
+def sum_by_class(votes: Iterable[tuple[int, float]]) -> Weights:
     """Sum of the weights of each class, the same in any order."""
     parts: dict[int, list[float]] = defaultdict(list)
     for number, weight in votes:

@@ -22,7 +22,7 @@ from statistics import fmean
 from quorate.orchestrator.errors import BadInput
 
 from .ballot import Ballot, Weights, leaders
-from .counting import Plurality
+from .rules import Plurality
 
 __all__ = ["CrowdLab"]
 
@@ -59,7 +59,7 @@ class CrowdLab:
                 raise BadInput(f"crowdlab: posterior {number} holds no probabilities: give finite ones of at least 0")
         self.posteriors = [{c: p / fsum(one.values()) for c, p in one.items()} for one in posteriors]
 
-    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+    def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
         """See `BatchRule`; a question without votes has the classifier's word.
 
         Raises:

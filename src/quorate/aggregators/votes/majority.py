@@ -129,6 +129,10 @@ class AnswerCounter:
         self._read, self._equivalence, self._weigh = read, equivalence, weigh
         self._class_of: dict[str, int] = {}
 
+    def with_weights(self, weigh: Weigh) -> AnswerCounter:
+        """The same counter with other weights."""
+        return AnswerCounter(self._read, self._equivalence, weigh)
+
     def extract(self, candidate: Candidate) -> str | None:
         """See `protocols.VoteCounter`."""
         return self._read(candidate) if candidate.ok else None

@@ -105,7 +105,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
     if all(len(set(e.view.sources)) == len(e.view.sources) for e in examples):
         ballots = [Ballot(e.view.classes, e.view.sources) for e in examples]
         votes = Votes.of(ballots)
-        weighed = {"dawid-skene": votes.listed(votes.one_coin()), "label-free": LabelFree().fitted(ballots)}
+        weighed = {"dawid-skene": votes.list_weights(votes.one_coin()), "label-free": LabelFree().fit_weights(ballots)}
         for name, weights in weighed.items():
             found[name] = [e.chosen(w, seed) for e, w in zip(examples, weights, strict=True)]
         found["best single, of the training folds"] = _best_single(picks)

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from math import exp, fsum, log
 
 from .ballot import Ballot, Weights
-from .counting import LogOdds, Plurality
+from .rules import LogOdds, Plurality
 
-__all__ = ["FLOOR", "DawidSkene", "OneCoin", "normalized"]
+__all__ = ["FLOOR", "DawidSkene", "OneCoin", "to_probabilities"]
 
 FLOOR = 1e-10
 """Smallest probability of an error or a class, so that nothing is impossible."""
@@ -40,7 +40,7 @@ class OneCoin:
     def __init__(self, *, start: float = 0.6, rounds: int = 30) -> None:
         self.start, self.rounds = start, rounds
 
-    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+    def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
         """See `BatchRule`."""
         asked = Counter(b.voter(i) for b in ballots for i in range(len(b.classes)))
         accuracies = dict.fromkeys(asked, self.start)
@@ -48,7 +48,7 @@ class OneCoin:
         for _ in range(self.rounds):
             rule = LogOdds(accuracies)
             weights = [rule.weights(ballot) for ballot in ballots]
-            hits = _hits(ballots, [normalized(w) for w in weights])
+            hits = _hits(ballots, [to_probabilities(w) for w in weights])
             accuracies = {voter: (fsum(hits[voter]) + 1) / (n + 2) for voter, n in asked.items()}
         return weights
 
@@ -69,7 +69,7 @@ class DawidSkene:
     def __init__(self, *, rounds: int = 100, tolerance: float = 1e-5) -> None:
         self.rounds, self.tolerance = rounds, tolerance
 
-    def fitted(self, ballots: Sequence[Ballot]) -> list[Weights]:
+    def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
         """See `BatchRule`; a class has the same meaning in every ballot."""
         classes = sorted({b.class_of(i) for b in ballots for i in b.cast})
         voted = [b for b in ballots if b.cast]
@@ -77,7 +77,7 @@ class DawidSkene:
         prior, rates = _prior(belief, classes), _rates(voted, belief, classes)
         bound = -float("inf")
         for _ in range(self.rounds):
-            belief = [normalized(_likelihood(b, prior, rates, classes)) for b in voted]
+            belief = [to_probabilities(_likelihood(b, prior, rates, classes)) for b in voted]
             prior, rates = _prior(belief, classes), _rates(voted, belief, classes)
             last, bound = bound, _bound(voted, belief, prior, rates)
             if bound - last < self.tolerance:
@@ -86,7 +86,7 @@ class DawidSkene:
         return [next(found) if ballot.cast else {} for ballot in ballots]
 
 
-def normalized(weights: Mapping[int, float]) -> Weights:
+def to_probabilities(weights: Mapping[int, float]) -> Weights:
     """Probabilities from their logarithms, which may lack a common constant."""
     top = max(weights.values(), default=0.0)
     raw = {number: exp(weight - top) for number, weight in weights.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -15,19 +15,43 @@ from quorate.orchestrator.context import Budget, RunContext
 from quorate import sample
 from quorate.agents import RewardModel
 from quorate.agents.endpoint import Retries
-from quorate.aggregators import RewardBest, RewardSoftmaxVote, RewardVote
-from quorate.aggregators.judges import softmax_weights, sum_weights
+from quorate.aggregators import BestOfN, Borda, ByConfidence, MajorityOfTheBests, ScoredVote, ScoreSum
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
+from quorate.orchestrator.protocols import Verifier
 from quorate.orchestrator.types import Candidate, Question, Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
-from tests.aggregators.helpers import aggregated, candidate, failed, happened
+from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happened, tallied
 
-from .helpers import boxed, vote
+Kind = Callable[..., ScoredVote]
 
-Kind = type[RewardBest] | type[RewardVote] | type[RewardSoftmaxVote]
-KINDS: tuple[Kind, ...] = (RewardBest, RewardVote, RewardSoftmaxVote)
+
+def best_of_n(verifier: Verifier, **settings: int) -> ScoredVote:
+    return BestOfN(verifier, name="best-of-n", equivalence=Exact(), **settings)
+
+
+def score_sum(verifier: Verifier, **settings: int) -> ScoredVote:
+    return ScoredVote(verifier, ScoreSum(), equivalence=Exact(), **settings)
+
+
+def softmax(verifier: Verifier, temperature: float = 1.0, **settings: int) -> ScoredVote:
+    return ScoredVote(verifier, ByConfidence(temperature), equivalence=Exact(), **settings)
+
+
+def borda(verifier: Verifier, power: float = 0.5, **settings: int) -> ScoredVote:
+    return ScoredVote(verifier, Borda(power), equivalence=Exact(), **settings)
+
+
+def majority_of_bests(verifier: Verifier, m: int | None = None, **settings: int) -> ScoredVote:
+    return ScoredVote(verifier, MajorityOfTheBests(m), equivalence=Exact(), **settings)
+
+
+KINDS: tuple[Kind, ...] = (best_of_n, score_sum, softmax, borda, majority_of_bests)
 every = pytest.mark.parametrize("kind", KINDS)
+
+
+def boxed(*answers: object) -> list[Candidate]:
+    return [candidate(i, f"it is \\boxed{{{answer}}}") for i, answer in enumerate(answers)]
 
 
 class Table:
@@ -37,7 +61,7 @@ class Table:
         self.scores = scores
         self.asked: list[int] = []
 
-    async def score(self, question: Question, candidate: Candidate) -> float:
+    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
         self.asked.append(candidate.index)
         score = self.scores[candidate.index]
         if isinstance(score, Exception):
@@ -45,13 +69,13 @@ class Table:
         return score
 
 
-def built(kind: Kind, *scores: float | Exception, **settings: int) -> RewardBest | RewardVote:
-    return kind(Table(dict(enumerate(scores))), vote=vote(), **settings)
+def built(kind: Kind, *scores: float | Exception, **settings: int) -> ScoredVote:
+    return kind(Table(dict(enumerate(scores))), **settings)
 
 
 async def test_the_highest_score_wins() -> None:
     """Whatever the votes say; they are still told."""
-    answer = await aggregated(built(RewardBest, 0.1, 0.2, 0.9), boxed(1, 1, 2))
+    answer = await aggregated(built(best_of_n, 0.1, 0.2, 0.9), boxed(1, 1, 2))
     assert (answer.answer, answer.text) == ("2", "it is \\boxed{2}")
     assert [(c.answer, c.votes) for c in answer.tally] == [("1", 2), ("2", 1)]
 
@@ -59,16 +83,16 @@ async def test_the_highest_score_wins() -> None:
 async def test_scores_of_one_answer_add_up() -> None:
     """Several fair ones beat one good one; the text is that of the best of them."""
     candidates = [candidate(0, "a \\boxed{1}"), candidate(1, "bb \\boxed{1}"), candidate(2, "\\boxed{2}")]
-    answer = await aggregated(built(RewardVote, 0.5, 0.6, 0.9), candidates)
+    answer = await aggregated(built(score_sum, 0.5, 0.6, 0.9), candidates)
     assert (answer.answer, answer.text) == ("1", "bb \\boxed{1}")
     assert [(c.answer, c.weight) for c in answer.tally] == [("1", pytest.approx(1.1)), ("2", 0.9)]
 
 
 async def test_negative_scores_count_from_the_lowest() -> None:
     """More votes never weigh less."""
-    assert sum_weights([-3, -1, 2]) == [0, 2, 5]
-    assert sum_weights([1, 2]) == [1, 2]
-    answer = await aggregated(built(RewardVote, -1.0, -1.0, -0.5, -9.0), boxed(1, 1, 2, 3))
+    assert ScoreSum().values([-3, -1, 2]) == [0, 2, 5]
+    assert ScoreSum().values([1, 2]) == [1, 2]
+    answer = await aggregated(built(score_sum, -1.0, -1.0, -0.5, -9.0), boxed(1, 1, 2, 3))
     assert answer.answer == "1"
 
 
@@ -76,10 +100,9 @@ async def test_softmax_lies_between_best_and_plurality() -> None:
     """By its temperature; shifts and huge scores change nothing."""
     for temperature, answer in ((0.01, "2"), (100.0, "1")):
         verifier = Table({0: 1000.1, 1: 1000.2, 2: 1000.9})
-        aggregator = RewardSoftmaxVote(verifier, temperature=temperature, vote=vote())
-        assert (await aggregated(aggregator, boxed(1, 1, 2))).answer == answer
-    assert softmax_weights([1.0, 2.0]) == pytest.approx(softmax_weights([-999.0, -998.0]))
-    assert sum(softmax_weights([5.0, 800.0, -800.0])) == pytest.approx(1)
+        assert (await aggregated(softmax(verifier, temperature), boxed(1, 1, 2))).answer == answer
+    assert ByConfidence().values([1.0, 2.0]) == pytest.approx(ByConfidence().values([-999.0, -998.0]))
+    assert sum(ByConfidence().values([5.0, 800.0, -800.0])) == pytest.approx(1)
 
 
 @every
@@ -88,7 +111,7 @@ async def test_a_candidate_without_a_score_is_left_out_and_told(kind: Kind, bad:
     """NaN, infinity, an error of the verifier."""
     answer = await aggregated(built(kind, bad, 0.2, 0.1), boxed(1, 2, 3))
     assert answer.answer == "2"
-    assert [(n.code, n.where) for n in answer.degraded] == [("score_missing", f"aggregate: {kind.name} #0")]
+    assert [(n.code, n.where) for n in answer.degraded] == [("score_missing", f"aggregate: {built(kind).name} #0")]
 
 
 @every
@@ -114,7 +137,7 @@ async def test_one_candidate_all_abstain_none(kind: Kind) -> None:
 @every
 async def test_out_of_budget_nothing_is_scored(kind: Kind) -> None:
     """The vote answers, marked."""
-    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(node="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     aggregator = built(kind, 0.1, 0.1, 0.9)
     [event] = await happened(aggregator, boxed(1, 1, 2), run)
@@ -146,12 +169,12 @@ def test_order_does_not_matter(drawn: list[tuple[int, float]], seed: int) -> Non
 
 async def test_equal_sums_are_drawn_by_the_seed() -> None:
     """No answer is preferred for what it is."""
-    drawn = [(await aggregated(built(RewardVote, 0.5, 0.5), boxed(1, 2), seed)).answer for seed in range(12)]
+    drawn = [(await aggregated(built(score_sum, 0.5, 0.5), boxed(1, 2), seed)).answer for seed in range(12)]
     assert set(drawn) == {"1", "2"}
 
 
 async def test_a_reward_model_over_http_in_a_pipeline() -> None:
-    """Scored concurrently, booked once under the aggregator's stage; a failing score is told; all is closed."""
+    """Scored concurrently, booked once under the aggregator's node; a failing score is told; all is closed."""
 
     def reply(request: Received) -> Step:
         text = request.body["messages"][-1]["content"]
@@ -160,12 +183,12 @@ async def test_a_reward_model_over_http_in_a_pipeline() -> None:
     async with ScriptedUpstream(reply) as up:
         verifier = RewardModel("rm", base_url=up.url, retries=Retries(attempts=1))
         texts = ScriptedModel(["\\boxed{1}", "\\boxed{1}", "\\boxed{2}", "\\boxed{3}"])
-        async with sample(texts, n=4) | RewardBest(verifier, vote=vote()) as pipeline:
+        async with sample(texts, n=4) | best_of_n(verifier) as pipeline:
             answer = await pipeline.answer("Which?")
         await up.wait_until(lambda up: up.in_flight == 0)
     assert answer.answer == "2"
     [booked] = [s for s in answer.nodes if s.model == "rm"]
-    assert (booked.stage, booked.usage.prompt_tokens, booked.usage.requests) == ("aggregate", 21, 4)
+    assert (booked.node, booked.usage.prompt_tokens, booked.usage.requests) == ("aggregate", 21, 4)
     [note] = answer.degraded
     assert note.code == "score_missing"
     assert "too long" in note.detail
@@ -174,7 +197,7 @@ async def test_a_reward_model_over_http_in_a_pipeline() -> None:
 async def test_leaving_cancels_every_score() -> None:
     """The server sees all clients go."""
     async with ScriptedUpstream(Fault.hang()) as up, RewardModel("rm", base_url=up.url) as verifier:
-        task = asyncio.create_task(happened(RewardBest(verifier, vote=vote()), boxed(1, 2, 3)))
+        task = asyncio.create_task(happened(best_of_n(verifier), boxed(1, 2, 3)))
         await up.wait_until(lambda up: up.in_flight == 3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -187,13 +210,13 @@ async def test_a_deadline_ends_the_scoring() -> None:
     """Scores that came in time count."""
 
     class Slow(Table):
-        async def score(self, question: Question, candidate: Candidate) -> float:
+        async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
             if candidate.index == 2:
                 await asyncio.Event().wait()
-            return await super().score(question, candidate)
+            return await super().score(question, candidate, run)
 
-    run = RunContext(stage="aggregate", budget=Budget(seconds=0.2))
-    aggregator = RewardBest(Slow({0: 0.1, 1: 0.5, 2: 0.9}), vote=vote())
+    run = RunContext(node="aggregate", budget=Budget(seconds=0.2))
+    aggregator = best_of_n(Slow({0: 0.1, 1: 0.5, 2: 0.9}))
     [event] = await happened(aggregator, boxed(1, 2, 3), run)
     assert isinstance(event, Done)
     assert event.answer.answer == "2"
@@ -207,4 +230,35 @@ def test_settings_are_checked(kind: Kind) -> None:
         built(kind, concurrency=0)
     for temperature in (0, -1, math.inf, math.nan):
         with pytest.raises(BadInput, match="temperature"):
-            RewardSoftmaxVote(Table({}), temperature=temperature)
+            ByConfidence(temperature)
+
+
+def ranked(*votes: tuple[float, str | None]) -> tuple[Table, list[Candidate]]:
+    """A verifier, and candidates of which it has these scores."""
+    candidates = [candidate(i, f"{score} points", answer=answer or "") for i, (score, answer) in enumerate(votes)]
+    return Table({i: score for i, (score, _) in enumerate(votes)}), candidates
+
+
+async def test_a_verifier_ranks_the_votes() -> None:
+    """Borda lets the first two beat three last ones when rank counts much, and not when it counts little."""
+    verifier, votes = ranked((9, "1"), (8, "1"), (3, "2"), (2, "2"), (1, "2"))
+    assert (await aggregated(borda(verifier, 1.0), votes)).answer == "1"
+    assert (await aggregated(borda(verifier, 0.1), votes)).answer == "2"
+    assert (await aggregated(majority_of_bests(verifier, 1), votes)).answer == "2"
+    assert (await aggregated(majority_of_bests(verifier, 3), votes)).answer == "1"
+
+
+async def test_who_states_no_answer_is_not_ranked() -> None:
+    """It takes no place from a vote, unless nobody states one."""
+    verifier, votes = ranked((9, None), (8, "1"), (7, "2"))
+    answer = await aggregated(borda(verifier, 1.0), votes)
+    assert [(c.answer, c.weight) for c in answer.tally] == [("1", 2.0), ("2", 1.0)]
+    verifier, votes = ranked((1, None), (8, None))
+    assert (await aggregated(borda(verifier), votes)).text == "8 points"
+
+
+async def test_while_candidates_come_plain_votes_are_counted() -> None:
+    """A verifier costs something, so it is asked in the end only."""
+    verifier, votes = ranked((9, "1"), (1, "2"), (1, "2"))
+    assert [c.weight for c in await tallied(score_sum(verifier), votes)] == [2.0, 1.0]
+    assert verifier.asked == []

@@ -1,4 +1,4 @@
-"""Rules that count one question's votes by themselves.
+"""Rules: from one question's votes, as integers, to a weight for each class.
 
 | rule | weight of a class | source |
 |---|---|---|
@@ -6,26 +6,40 @@
 | `ByModel` | sum of given weights of its voters | a prior on models |
 | `LogOdds` | sum of log((K - 1) a / (1 - a)) for known accuracies a | Nitzan and Paroush 1982; one-coin form |
 | `ByConfidence` | sum of softmax(score / temperature) | CISC, arXiv 2502.06233, section 3 |
+| `ScoreSum` | sum of the scores | weighted vote, arXiv 2206.02336, section 3.2 |
 | `Borda` | sum of (N - r + 1)^p for the candidate of rank r | arXiv 2502.18581, section 5 |
+| `MajorityOfTheBests` | how often its candidates are the best of m | arXiv 2511.18630 |
 | `RunOff` | votes in a second round between the two best | Run-Off Election, arXiv 2302.02300, section 3 |
 
-All work on votes of one candidate and give no weights where everyone abstains. Where scores are
-missing, `ByConfidence` takes the mean of the others and `Borda` ranks them last together; with no
-scores at all both are plurality. Weights that are all zero say nothing and give way to plurality too.
+A rule says how heavy each class is and nothing more. So a replay can share the credit of a tie, and a live pipeline
+can draw the tie by its seed. All work on votes of one candidate and give no weights where everyone abstains. Where
+scores are missing, `ByConfidence` takes the mean of the others, and `Borda` and `MajorityOfTheBests` rank them last
+together; with no scores at all these are plurality. Weights that are all zero say nothing and give way to plurality
+too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import exp, fsum, inf, isfinite, log
+from math import ceil, exp, fsum, inf, isfinite, log, sqrt
 from statistics import fmean
 
 from quorate.orchestrator.errors import BadInput
 
-from .ballot import Ballot, Weights, leaders, summed
+from .ballot import Ballot, Weights, leaders, sum_by_class
 
-__all__ = ["Borda", "ByConfidence", "ByModel", "LogOdds", "Plurality", "RunOff", "checked_accuracies"]
+__all__ = [
+    "Borda",
+    "ByConfidence",
+    "ByModel",
+    "LogOdds",
+    "MajorityOfTheBests",
+    "Plurality",
+    "RunOff",
+    "ScoreSum",
+    "check_accuracies",
+]
 
 SURE = 1e-6
 """Accuracies are kept this far from 0 and 1, where the log-odds would be infinite."""
@@ -38,7 +52,11 @@ class Plurality:
 
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`."""
-        return summed((ballot.class_of(i), 1.0) for i in ballot.cast)
+        return sum_by_class((ballot.class_of(i), 1.0) for i in ballot.cast)
+
+    def values(self, scores: Sequence[float]) -> list[float]:
+        """See `ScoreRule`."""
+        return [1.0] * len(scores)
 
 
 class ByModel:
@@ -63,7 +81,7 @@ class ByModel:
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`."""
         votes = [(ballot.class_of(i), self.priors.get(ballot.voter(i), self.default)) for i in ballot.cast]
-        return _or_plurality(summed(votes), ballot)
+        return _or_plurality(sum_by_class(votes), ballot)
 
 
 class LogOdds:
@@ -81,7 +99,7 @@ class LogOdds:
     name = "log-odds"
 
     def __init__(self, accuracies: Mapping[str, float], *, default: float = 0.6, classes: int | None = None) -> None:
-        self.accuracies = checked_accuracies({**accuracies, "(default)": default})
+        self.accuracies = check_accuracies({**accuracies, "(default)": default})
         if classes is not None and classes < 2:
             raise BadInput(f"{self.name}: classes={classes}: a vote needs at least 2 possible answers")
         self.classes = classes
@@ -90,7 +108,7 @@ class LogOdds:
         """See `Rule`."""
         possible = max(2, self.classes or len({ballot.class_of(i) for i in ballot.cast}) + 1)
         votes = ((ballot.class_of(i), self._weight(ballot.voter(i), possible)) for i in ballot.cast)
-        return summed(votes)
+        return sum_by_class(votes)
 
     def _weight(self, voter: str, possible: int) -> float:
         accuracy = self.accuracies.get(voter, self.accuracies["(default)"])
@@ -119,10 +137,30 @@ class ByConfidence:
         scores = {i: s for i in ballot.cast if (s := ballot.score(i)) is not None}
         if not scores:
             return Plurality().weights(ballot)
-        top = max(scores.values())
-        raw = {i: exp((s - top) / self.temperature) for i, s in scores.items()}
-        total, missing = fsum(raw.values()), fmean(raw.values())
-        return summed((ballot.class_of(i), raw.get(i, missing) / total) for i in ballot.cast)
+        values = dict(zip(scores, self.values(list(scores.values())), strict=True))
+        missing = fmean(values.values())
+        return sum_by_class((ballot.class_of(i), values.get(i, missing)) for i in ballot.cast)
+
+    def values(self, scores: Sequence[float]) -> list[float]:
+        """See `ScoreRule`; they sum to 1."""
+        top = max(scores, default=0.0)
+        raw = [exp((score - top) / self.temperature) for score in scores]
+        total = fsum(raw)
+        return [value / total for value in raw]
+
+
+class ScoreSum:
+    """Votes weigh their scores; where some are negative, all are taken relative to the lowest.
+
+    Different from the paper, whose scores are probabilities: a sum cannot use negative ones.
+    """
+
+    name = "score-sum"
+
+    def values(self, scores: Sequence[float]) -> list[float]:
+        """See `ScoreRule`."""
+        lowest = min(0.0, *scores) if scores else 0.0
+        return [score - lowest for score in scores]
 
 
 class Borda:
@@ -147,7 +185,7 @@ class Borda:
     def weights(self, ballot: Ballot) -> Weights:
         """See `Rule`."""
         values = self.values([ballot.score(i) for i in ballot.cast])
-        return summed((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
+        return sum_by_class((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
 
     def values(self, scores: Sequence[float | None]) -> list[float]:
         """What each candidate's vote weighs, by its score; None ranks last."""
@@ -159,6 +197,55 @@ class Borda:
             share = fmean(float(len(known) - rank) ** self.power for rank, _ in group)
             for _, i in group:
                 values[i] = share
+        return values
+
+
+class MajorityOfTheBests:
+    """Weight of a class: the probability that the best of m bootstrapped candidates is one of it.
+
+    Best-of-N takes the candidate with the highest score, which an imperfect verifier makes a gamble; this takes
+    the mode of what best-of-m gives over bootstrap subsets. With the candidates in falling order of score and N of
+    them, the i-th is the best of m drawn with replacement with probability
+    ((N - i + 1) / N)^m - ((N - i) / N)^m, so nothing is drawn here.
+
+    Different from the paper: the bootstrap is exact, and m is ceil(sqrt(N)) unless given (m and N / m must both
+    grow for the bootstrap to be consistent); the paper also chooses m from the data.
+
+    Candidates of equal reward share theirs. Those without a reward are best only where no other is
+    drawn; with no rewards at all this is plurality. Abstentions are not drawn.
+
+    Args:
+        m: size of the subsets; 1 is plurality, many is best-of-N.
+
+    Raises:
+        BadInput: m is below 1.
+    """
+
+    name = "majority-of-bests"
+
+    def __init__(self, m: int | None = None) -> None:
+        if m is not None and m < 1:
+            raise BadInput(f"{self.name}: m={m}: a subset holds at least 1 candidate")
+        self.m = m
+
+    def weights(self, ballot: Ballot) -> Weights:
+        """See `Rule`."""
+        values = self.values([ballot.score(i) for i in ballot.cast])
+        return sum_by_class((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
+
+    def values(self, scores: Sequence[float | None]) -> list[float]:
+        """How often each candidate is the best of m, by its reward; None ranks last."""
+        known = [-inf if score is None else score for score in scores]
+        n = len(known)
+        m = self.m or ceil(sqrt(n))
+        values = [0.0] * n
+        above = 0
+        for _, tied in groupby(sorted(range(n), key=lambda i: -known[i]), key=lambda i: known[i]):
+            group = list(tied)
+            below = n - above - len(group)
+            for i in group:
+                values[i] = (((n - above) / n) ** m - (below / n) ** m) / len(group)
+            above += len(group)
         return values
 
 
@@ -183,19 +270,19 @@ class RunOff:
             finalists |= set(leaders({c: w for c, w in first.items() if c not in finalists}))
         voters = sorted({ballot.voter(i) for i in range(len(ballot.classes))})
         votes = [vote for voter in voters for vote in self._second(ballot, voter, finalists)]
-        return summed(votes)
+        return sum_by_class(votes)
 
     def _second(self, ballot: Ballot, voter: str, finalists: set[int]) -> list[tuple[int, float]]:
         mine = [i for i in ballot.cast if ballot.voter(i) == voter and ballot.classes[i] in finalists]
         scored = all(ballot.score(i) is not None for i in mine)
-        given = summed(
+        given = sum_by_class(
             (ballot.class_of(i), (ballot.score(i) or 0.0) if scored and ballot.scores else 1.0) for i in mine
         )
         chosen = leaders(given) or sorted(finalists)
         return [(number, 1.0 / len(chosen)) for number in chosen]
 
 
-def checked_accuracies(accuracies: Mapping[str, float]) -> dict[str, float]:
+def check_accuracies(accuracies: Mapping[str, float]) -> dict[str, float]:
     """Accuracies kept just inside (0, 1).
 
     Raises:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from quorate.orchestrator.types import Candidate, Cluster
+from quorate.orchestrator.protocols import SamplingProgress
 
-__all__ = ["Draws", "SequenceRule", "stopping_point"]
+__all__ = ["Draws", "SequenceRule", "find_stopping_point"]
 
 
 @dataclass
@@ -28,18 +28,18 @@ class Draws:
     """Votes of each class."""
 
     @classmethod
-    def of(cls, candidates: Sequence[Candidate], tally: Sequence[Cluster], limit: int | None = None) -> Draws:
+    def of(cls, progress: SamplingProgress) -> Draws:
         """Of a sampling stage; every vote counts one, whatever it weighs."""
-        class_of = {voter: number for number, cluster in enumerate(tally) for voter in cluster.voters}
-        draws = cls(limit)
-        for candidate in candidates:
+        class_of = {voter: number for number, cluster in enumerate(progress.tally) for voter in cluster.voters}
+        draws = cls(progress.limit)
+        for candidate in progress.candidates:
             if candidate.ok:
                 draws.add(class_of.get(candidate.index), candidate.usage.total_tokens)
             else:
                 draws.drawn += 1
                 draws.tokens += candidate.usage.total_tokens
-        if not candidates:
-            draws.counts.update({number: cluster.votes for number, cluster in enumerate(tally)})
+        if not progress.candidates:
+            draws.counts.update({number: cluster.votes for number, cluster in enumerate(progress.tally)})
             draws.drawn = sum(draws.counts.values())
         return draws
 
@@ -61,25 +61,20 @@ class SequenceRule(ABC):
     """A stopping rule that needs no more than `Draws`, so it serves live sampling and replay alike."""
 
     @abstractmethod
-    def enough(self, draws: Draws) -> bool:
+    def is_enough(self, draws: Draws) -> bool:
         """Whether to stop; called after every sample or wave."""
 
     @abstractmethod
-    def why(self, draws: Draws) -> str:
+    def explain(self, draws: Draws) -> str:
         """In words, where it is enough."""
 
-    def stop(self, candidates: Sequence[Candidate], tally: Sequence[Cluster]) -> str | None:
+    def stop(self, progress: SamplingProgress) -> str | None:
         """See `protocols.StoppingRule`."""
-        draws = Draws.of(candidates, tally, self.limit)
-        return self.why(draws) if self.enough(draws) else None
-
-    @property
-    def limit(self) -> int | None:
-        """The most samples there can be, for rules that look so far."""
-        return None
+        draws = Draws.of(progress)
+        return self.explain(draws) if self.is_enough(draws) else None
 
 
-def stopping_point(
+def find_stopping_point(
     rule: SequenceRule, classes: Iterable[int | None], *, limit: int, wave: int = 1, tokens: Sequence[int] | None = None
 ) -> int:
     """How many of these recorded samples a rule draws: the reference for replay.
@@ -96,6 +91,6 @@ def stopping_point(
         if place >= limit:
             break
         draws.add(number, tokens[place] if tokens is not None else 0)
-        if draws.drawn % wave == 0 and rule.enough(draws):
+        if draws.drawn % wave == 0 and rule.is_enough(draws):
             break
     return draws.drawn

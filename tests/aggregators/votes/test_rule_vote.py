@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators import BordaVote, LabelFreeVote, MajorityOfTheBestsVote, MajorityVote, RuleVote
+from quorate.aggregators import LabelFreeVote, MajorityVote, RuleVote
 from quorate.aggregators.votes import Abilities, Ability, ByModel, Plurality, RunOff
 from quorate.config.recipes import RECIPES, Parts
-from quorate.orchestrator.errors import BadInput, DataError, NoAnswer, QuorateError
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
-from quorate.orchestrator.types import Candidate, Question
-from tests.aggregators.helpers import Exact, aggregated, candidate, failed
+from quorate.orchestrator.errors import BadInput, DataError, NoAnswer
+from quorate.orchestrator.types import Candidate
+from tests.aggregators.helpers import Exact, aggregated, failed, tallied
 from tests.aggregators.test_vote import candidate_lists
 from tests.orchestrator.fakes import Texts
 
@@ -23,18 +22,6 @@ from tests.orchestrator.fakes import Texts
 def by(model: str, index: int, answer: str | None) -> Candidate:
     text = f"I say {answer}" if answer else "I cannot tell"
     return Candidate(index=index, model=model, text=text, answer=answer, finish_reason="stop")
-
-
-class Scores:
-    """A verifier whose scores are the numbers in the texts; errors are raised."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    async def score(self, question: Question, candidate: Candidate) -> float:
-        if self.error is not None:
-            raise self.error
-        return float(candidate.text.split()[0])
 
 
 @given(candidate_lists(), st.integers(0, 3))
@@ -60,11 +47,10 @@ async def test_the_order_of_the_candidates_does_not_matter(
         assert first.replace(candidates=()) == second.replace(candidates=())
 
 
-def test_they_are_aggregators_and_talliers() -> None:
-    """So stopping rules work with them."""
-    for vote in (RuleVote(Plurality()), LabelFreeVote(), BordaVote(Scores())):
-        assert isinstance(vote, Aggregator)
-        assert isinstance(vote, VoteCounter)
+async def test_they_count_while_candidates_come() -> None:
+    """With their weights, so stopping rules that look at weights work with them."""
+    tally = await tallied(RuleVote(ByModel({"big": 3.0}), equivalence=Exact()), [by("big", 0, "1"), by("small", 1, "2")])
+    assert [(c.answer, c.weight) for c in tally] == [("1", 3.0), ("2", 1.0)]
 
 
 async def test_a_prior_outweighs_two_others() -> None:
@@ -128,29 +114,6 @@ def test_abilities_that_are_broken_or_missing_are_refused(tmp_path: Path) -> Non
         LabelFreeVote(tmp_path / "a.json")
     with pytest.raises(BadInput, match="learn=False needs a file"):
         LabelFreeVote(learn=False)
-
-
-def scored(*votes: tuple[float, str | None]) -> list[Candidate]:
-    return [candidate(i, f"{score} points", answer=answer or "") for i, (score, answer) in enumerate(votes)]
-
-
-async def test_a_verifier_ranks_the_votes() -> None:
-    """Borda lets the first two beat three last ones when rank counts much, and not when it counts little."""
-    votes = scored((9, "1"), (8, "1"), (3, "2"), (2, "2"), (1, "2"))
-    vote = MajorityVote(equivalence=Exact())
-    assert (await aggregated(BordaVote(Scores(), power=1.0, vote=vote), votes)).answer == "1"
-    assert (await aggregated(BordaVote(Scores(), power=0.1, vote=vote), votes)).answer == "2"
-    assert (await aggregated(MajorityOfTheBestsVote(Scores(), m=1, vote=vote), votes)).answer == "2"
-    assert (await aggregated(MajorityOfTheBestsVote(Scores(), m=3, vote=vote), votes)).answer == "1"
-
-
-@pytest.mark.parametrize("kind", [BordaVote, MajorityOfTheBestsVote])
-async def test_a_failing_verifier_leaves_the_vote(kind: type[BordaVote]) -> None:
-    """The plurality answers, and the answer says what failed."""
-    vote = kind(Scores(QuorateError("no scores today")), vote=MajorityVote(equivalence=Exact()))
-    answer = await aggregated(vote, scored((9, "1"), (1, "2"), (1, "2")))
-    assert answer.answer == "2"
-    assert "aggregator_failed" in [d.code for d in answer.degraded]
 
 
 @pytest.mark.parametrize("name", ["by-model", "log-odds", "run-off", "label-free"])

@@ -1,0 +1,225 @@
+"""Votes weighed by a verifier's scores: any verifier, and any rule from scores to weights.
+
+| vote | source |
+|---|---|
+| `BestOfN(verifier)` | best-of-N, Cobbe et al., arXiv 2110.14168, section 4.2 |
+| `ScoredVote(verifier, ScoreSum())` | weighted vote, Li et al., arXiv 2206.02336, section 3.2 |
+| `ScoredVote(verifier, ByConfidence(t))` | the same with exp(score / t), which no shift of the scores changes |
+| `ScoredVote(verifier, Borda(p))` | Borda, arXiv 2502.18581, section 5 |
+| `ScoredVote(verifier, MajorityOfTheBests())` | Majority-of-the-Bests, arXiv 2511.18630 |
+
+Different from the papers: answers are counted by equivalence, candidates without a finite score are left out,
+and that is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+
+from quorate.orchestrator.context import RunContext, explain_cut
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.partial import failure_of
+from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
+from quorate.orchestrator.sampling import gather
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
+
+from .ballot import ScoreRule, leaders
+from .majority import MajorityVote, Vote, by_weight, close_all, count_votes, draw_tie, group_votes, representative
+from .rules import Plurality
+
+__all__ = ["BestOfN", "ScoredVote", "weigh_votes"]
+
+CONCURRENCY = 16
+"""Scores at a time."""
+
+
+class ScoredVote(MajorityVote):
+    """The heaviest answer by a rule on a verifier's scores, told by the one of its candidates with the highest score.
+
+    Candidates that state no answer are not weighed; where all abstain, the highest score wins. The seed draws
+    among equal weights. Without any score (the verifier fails for all, or the budget is used up) the plain vote
+    answers, marked `aggregator_failed` or `budget_exhausted`; candidates that lack one are marked
+    `score_missing`. A single candidate needs no score. While candidates come, plain votes are counted.
+
+    Args:
+        verifier: scores candidates; higher is better.
+        rule: from scores to what votes weigh.
+        name: of the vote; the rule's if not given.
+        extractor: see `MajorityVote`.
+        equivalence: see `MajorityVote`.
+        concurrency: scores at a time.
+
+    Raises:
+        BadInput: concurrency is below 1.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        rule: ScoreRule,
+        *,
+        name: str | None = None,
+        extractor: Extractor | None = None,
+        equivalence: Equivalence | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
+        super().__init__(extractor, equivalence)
+        if concurrency < 1:
+            raise BadInput(f"{type(self).__name__}(concurrency={concurrency}): give at least 1")
+        self.verifier = verifier
+        self.rule = rule
+        self.name = name or rule.name
+        self.concurrency = concurrency
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
+
+        Raises:
+            NoAnswer: no candidate is ok.
+        """
+        sampled = await count_votes(self.counter(question, run), sampled)
+        voters = sorted(sampled.good, key=lambda c: (c.text, c.model, c.index))
+        scores: dict[int, float] = {}
+        notes: tuple[Degradation, ...] = ()
+        if len(voters) > 1:
+            scores, problems = await self._score_all(question, voters, run)
+            notes = tuple(self._explain(scores, problems, run))
+        if not scores:
+            answer = await super().aggregate(question, sampled, run)
+            return answer.replace(degraded=(*notes, *answer.degraded))
+        scored = [c for c in voters if c.index in scores]
+        return self.decide(scored, sampled.tally or (), scores, run).replace(degraded=notes)
+
+    def decide(
+        self, scored: Sequence[Candidate], tally: Sequence[Cluster], scores: Mapping[int, float], run: RunContext
+    ) -> Answer:
+        """The answer of candidates that all have a score.
+
+        Args:
+            scored: the candidates, with their answers.
+            tally: the classes of the answers.
+            scores: by the candidates' indices.
+            run: draws ties.
+        """
+        voters = [c for c in scored if c.answer is not None] or scored
+        values = self.rule.values([scores[c.index] for c in voters])
+        weights = {c.index: value for c, value in zip(voters, values, strict=True) if value is not None}
+        weighed = draw_tie(weigh_votes(voters, tally, weights), run)
+        winners = [c for c in scored if c.index in weighed[0].voters] if weighed else scored
+        return Answer.of(_highest(winners, scores), tally=weighed)
+
+    async def _score_all(
+        self, question: Question, voters: Sequence[Candidate], run: RunContext
+    ) -> tuple[dict[int, float], dict[int, str]]:
+        """Finite scores by index, and why others are missing."""
+        limit = asyncio.Semaphore(self.concurrency)
+        scores: dict[int, float] = {}
+        problems: dict[int, str] = {}
+
+        async def score(candidate: Candidate) -> None:
+            async with limit:
+                if (reason := run.exhausted()) is not None:
+                    problems[candidate.index] = reason
+                    return
+                try:
+                    async with run.time_limit():
+                        value = float(await self.verifier.score(question, candidate, run))
+                except TimeoutError:
+                    problems[candidate.index] = run.exhausted() or "no score in time"
+                    return
+                except Exception as error:
+                    problems[candidate.index] = failure_of(error).message
+                    return
+            if math.isfinite(value):
+                scores[candidate.index] = value
+            else:
+                problems[candidate.index] = f"the score is {value}"
+
+        await gather([score(voter) for voter in voters])
+        return scores, problems
+
+    def _explain(self, scores: Mapping[int, float], problems: Mapping[int, str], run: RunContext) -> list[Degradation]:
+        where = f"{run.node}: {self.name}"
+        notes = [
+            Degradation(code="score_missing", where=f"{where} #{index}", detail=problem)
+            for index, problem in sorted(problems.items())
+        ]
+        reason = run.exhausted()
+        if problems and reason is not None:
+            notes.insert(0, explain_cut(reason, where))
+        elif not scores:
+            notes.insert(0, Degradation(code="aggregator_failed", where=where, detail="no candidate has a score"))
+        return notes
+
+    async def aclose(self) -> None:
+        """Closes the verifier and the equivalence."""
+        await close_all(self.verifier)
+        await super().aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.verifier!r}, {type(self.rule).__name__})"
+
+
+class BestOfN(ScoredVote):
+    """The candidate with the highest score; the tally tells the plain votes of those that have a score.
+
+    Args:
+        verifier: as for `ScoredVote`.
+        name: of the vote.
+        extractor: see `MajorityVote`.
+        equivalence: see `MajorityVote`.
+        concurrency: as for `ScoredVote`.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        name: str = "best-of-n",
+        extractor: Extractor | None = None,
+        equivalence: Equivalence | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
+        super().__init__(
+            verifier, Plurality(), name=name, extractor=extractor, equivalence=equivalence, concurrency=concurrency
+        )
+
+    def decide(
+        self,
+        scored: Sequence[Candidate],
+        tally: Sequence[Cluster],
+        scores: Mapping[int, float],
+        run: RunContext,  # noqa: ARG002 - nothing is drawn
+    ) -> Answer:
+        """See `ScoredVote`."""
+        votes = weigh_votes(scored, tally, {c.index: 1.0 for c in scored})
+        return Answer.of(_highest(scored, scores), tally=votes)
+
+
+def _highest(candidates: Sequence[Candidate], scores: Mapping[int, float]) -> Candidate:
+    best = max(scores[c.index] for c in candidates)
+    return representative([c for c in candidates if scores[c.index] == best])
+
+
+def weigh_votes(
+    candidates: Sequence[Candidate], tally: Sequence[Cluster], weights: Mapping[int, float]
+) -> tuple[Cluster, ...]:
+    """The classes with the weights of their candidates' votes; those that differ by rounding alone weigh the same.
+
+    Args:
+        candidates: with their answers.
+        tally: the classes of the answers.
+        weights: by the candidates' indices; one that has none does not vote. Where nobody with a weight states an
+            answer, all candidates vote alike.
+    """
+    number = {voter: place for place, cluster in enumerate(tally) for voter in cluster.voters}
+    plain = [Vote(c.index, c.answer) for c in candidates if c.answer is not None and c.index in number]
+    votes = [vote._replace(weight=weights[vote.voter]) for vote in plain if vote.voter in weights] or plain
+    clusters = group_votes(votes, {vote.answer: number[vote.voter] for vote in votes})
+    heaviest = leaders({place: cluster.weight for place, cluster in enumerate(clusters)})
+    return by_weight(
+        cluster.model_copy(update={"weight": clusters[0].weight}) if place in heaviest else cluster
+        for place, cluster in enumerate(clusters)
+    )
