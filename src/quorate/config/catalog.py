@@ -5,7 +5,7 @@ first `/` is `PIPELINE[@N]` and the rest is read the same way again, or is sever
 `+`. So `majority@16/qwen`, `majority@4/self-moa@6/qwen`, `majority@16/qwen+llama`. A pipeline
 without a model takes the first one there is.
 
-Edge of the room: it may import everything, and does so when a pipeline is built.
+Nesting that could take more answers of single models than a graph may take is refused before anything is asked.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+from quorate.aggregators.registry import ENSEMBLES, PIPELINES, build_ensemble, build_pipeline
+from quorate.aggregators.specs import PipelineSpec
 from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 
-from .recipes import RECIPES, TOGETHER, Composed, Parts, Recipe
+from .models import PROVIDERS
 
-__all__ = ["MAX_SAMPLES", "Catalog", "ModelInfo"]
+__all__ = ["MAX_SAMPLES", "Catalog", "CatalogEntry"]
 
 MAX_SAMPLES = 1024
 """Default bound on the candidates of one stage."""
@@ -57,6 +60,8 @@ class Catalog:
     pipelines: dict[str, Model] = field(default_factory=dict)
     discover: Discover | None = None
     max_samples: int = MAX_SAMPLES
+    missing: Callable[[str], Model | None] | None = field(default=None, init=False, repr=False, compare=False)
+    """Makes what is configured and has not been built yet."""
     _resolved: dict[tuple[str, int | None], Model] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ensemble: Callable[[str], Model] | None = field(default=None, repr=False, compare=False)
     """Makes what writes together from its name, where that takes other models than those here."""
@@ -82,9 +87,11 @@ class Catalog:
         if n is None:
             return model
         if not isinstance(model, Pipeline):
-            raise BadInput(f"n={n} samples need a pipeline, and {name!r} is a single model: try majority@{n}/{name}")
+            what = "a graph that does not begin by sampling" if isinstance(model, Graph) else "a single model"
+            raise BadInput(f"n={n} samples need a pipeline, and {name!r} is {what}: try majority@{n}/{name}")
         head, slash, rest = name.partition("/")
-        return model.sized(self._checked(n, name)).named(f"{head.partition('@')[0]}@{n}{slash}{rest}")
+        self._check_n(n, name)
+        return model.with_n(n).with_name(f"{head.partition('@')[0]}@{n}{slash}{rest}")
 
     def names(self) -> tuple[str, ...]:
         """Every name worth listing."""
@@ -93,7 +100,7 @@ class Catalog:
 
     def listing(self) -> list[CatalogEntry]:
         """The models, then the configured pipelines."""
-        models = [CatalogEntry(name, _kind(m), self._pipelines_over(name)) for name, m in self.models.items()]
+        models = [CatalogEntry(name, m.identity.kind, self._pipelines_over(name)) for name, m in self.models.items()]
         return [*models, *(CatalogEntry(name, "pipeline") for name in self.pipelines)]
 
     async def refresh(self) -> None:
@@ -116,9 +123,11 @@ class Catalog:
         known = {id(self.models[name]): wrapper for name, wrapper in models.items()}
 
         def over(model: Model) -> Model:
-            if isinstance(model, Pipeline):
-                return model.over(over)
-            return known.setdefault(id(model), wrap(model)) if id(model) not in known else known[id(model)]
+            if isinstance(model, Graph):
+                return model.map_models(over)
+            if id(model) not in known:
+                known[id(model)] = wrap(model)
+            return known[id(model)]
 
         pipelines = {name: over(model) for name, model in self.pipelines.items()}
         return Catalog(
@@ -126,46 +135,49 @@ class Catalog:
         )
 
     async def aclose(self) -> None:
+        """Closes every model."""
         for model in (*self.models.values(), *self.pipelines.values()):
-            close = getattr(model, "aclose", None)
-            if close is not None:
-                await close()
+            await model.aclose()
 
     def _resolve(self, name: str) -> Model:
         if (exact := self._exact(name)) is not None:
             return exact
         head, _, rest = name.partition("/")
-        if head.partition("@")[0] in TOGETHER:
-            return self._ensemble(name) if self._ensemble is not None else self._together(head, rest).named(name)
-        recipe, n = self._stage(head)
-        if recipe is None:
+        if head.partition("@")[0] in ENSEMBLES:
+            return self._ensemble(name) if self._ensemble is not None else self._build_ensemble(name)
+        spec, n = self._parse_head(head)
+        if spec is None:
             raise UnknownName("model or pipeline", name, self.names())
         models = self._proposers(rest) if rest else (self._default(name),)
-        parts = Parts(models, self._checked(n or recipe.n, name), recipe.options())
-        return recipe.build(parts).named(name)
+        n = self._check_n(n or spec.n, name)
+        return build_pipeline(spec.name, models, n=n, name=name, providers=PROVIDERS)
 
-    def _together(self, head: str, rest: str) -> Composed:
+    def _build_ensemble(self, name: str) -> Model:
         """Models that write together."""
-        together, at, count = head.partition("@")
+        head, _, rest = name.partition("/")
+        ensemble, at, count = head.partition("@")
         if at:
-            vote = f"majority@{count or 16}/{together}/{rest}"
+            vote = f"majority@{count or 16}/{ensemble}/{rest}"
             raise BadInput(f"{head!r}: models that write together give one answer; vote over several by {vote}")
-        recipe = TOGETHER[together]
-        models = self._proposers(rest) if rest else (self._default(together),)
-        return recipe.build(Parts(models, 1, recipe.options()))
+        models = self._proposers(rest) if rest else (self._default(ensemble),)
+        return build_ensemble(ensemble, models, name=name, providers=PROVIDERS)
 
     def _exact(self, name: str) -> Model | None:
         """A configured name, or a configured pipeline's with another N."""
-        found = self.models.get(name) or self.pipelines.get(name)
+        found = self._configured(name)
         if found is None and (match := re.fullmatch(r"(.+)@(\d+)", name)):
-            configured = self.pipelines.get(match[1])
-            if isinstance(configured, Pipeline):
-                found = configured.sized(self._checked(int(match[2]), name)).named(name)
+            pipeline = self._configured(match[1])
+            if isinstance(pipeline, Pipeline):
+                found = pipeline.with_n(self._check_n(int(match[2]), name)).with_name(name)
         return found
+
+    def _configured(self, name: str) -> Model | None:
+        found = self.models.get(name) or self.pipelines.get(name)
+        return self.missing(name) if found is None and self.missing is not None else found
 
     def _proposers(self, rest: str) -> tuple[Model, ...]:
         head = rest.partition("/")[0]
-        composed = head.partition("@")[0] in TOGETHER or self._stage(head)[0] is not None
+        composed = head.partition("@")[0] in ENSEMBLES or self._parse_head(head)[0] is not None
         if self._exact(rest) is not None or composed:
             return (self._resolve(rest),)
         return tuple(self._resolve(part) for part in rest.split("+"))
@@ -175,25 +187,21 @@ class Catalog:
             raise UnknownName("model for pipeline", name, ())
         return next(iter(self.models.values()))
 
-    def _stage(self, head: str) -> tuple[Recipe | None, int | None]:
+    def _parse_head(self, head: str) -> tuple[PipelineSpec | None, int | None]:
         """`PIPELINE[@N]` in parts."""
         pipeline, at, count = head.partition("@")
-        recipe = RECIPES.get(pipeline)
-        if recipe is None or not at:
-            return recipe, None
+        spec = PIPELINES.get(pipeline)
+        if spec is None or not at:
+            return spec, None
         if not (count.isascii() and count.isdecimal()) or int(count) < 1:
             raise BadInput(f"{head!r}: after @ comes a number of samples from 1 on, for example {pipeline}@16")
-        return recipe, int(count)
+        return spec, int(count)
 
-    def _checked(self, n: int, name: str) -> int:
+    def _check_n(self, n: int, name: str) -> int:
         if not 1 <= n <= self.max_samples:
             raise BadInput(f"{name!r}: n={n} samples, but this allows 1 to {self.max_samples}")
         return n
 
     @staticmethod
     def _pipelines_over(name: str) -> tuple[str, ...]:
-        return tuple(f"{recipe.name}@{recipe.n}/{name}" for recipe in RECIPES.values() if recipe.listed)
-
-
-def _kind(model: Model) -> str:
-    return str(getattr(model, "kind", type(model).__name__.lower()))
+        return tuple(f"{spec.name}@{spec.n}/{name}" for spec in PIPELINES.values() if spec.listed)

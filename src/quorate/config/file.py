@@ -5,135 +5,38 @@
       tiny: {type: embedded, model: quorate-tiny-base}
     pipelines:
       team: {pipeline: majority, models: [qwen, tiny], n: 16}
-      fused: {pipeline: self-moa, models: [qwen], n: 6, aggregator: qwen}
+      fused: {pipeline: self-moa, models: [qwen], n: 6, aggregator_model: qwen}
     server: {port: 8000}
 
-A wrong field is reported with file, line and name. Edge of the room: it may import everything.
+A wrong field is reported with file, line and name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
-from quorate.orchestrator.protocols import Model, StoppingRule
-from quorate.orchestrator.types import Frozen, SamplingParams
+from quorate.orchestrator.errors import ConfigError, UnknownName
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.types import Frozen
 
 from .catalog import MAX_SAMPLES, Catalog
-from .models import MODEL_TYPES, ModelConfig, built_models, endpoint_by_default
-from .recipes import RECIPES, STOPPING, TOGETHER, Composed, Parts
+from .models import MODEL_TYPES, ModelConfig, build_models, endpoint_by_default
+from .pipelines import PIPELINE_TAGS, AnyPipelineConfig
 from .server_settings import ServerSettings
 
 __all__ = ["Config", "load_config", "schema"]
-
-
-def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
-    """Lists the names in the JSON schema, so that editors know them."""
-
-    def enumerated(described: dict[str, Any]) -> None:
-        described["enum"] = sorted(names)
-
-    return enumerated
-
-
-class StopConfig(Frozen):
-    """When to stop sampling before n: a rule's name, and its options beside it."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
-
-    rule: str = Field(json_schema_extra=_one_of(STOPPING))
-
-    def build(self) -> StoppingRule:
-        if self.rule not in STOPPING:
-            raise UnknownName("stopping rule", self.rule, STOPPING)
-        recipe = STOPPING[self.rule]
-        return recipe.build(recipe.checked(self.model_extra or {}))
-
-
-class PipelineConfig(Frozen):
-    """A sampling stage and how its candidates become one answer."""
-
-    pipeline: str = Field(json_schema_extra=_one_of([*RECIPES, *TOGETHER]))
-    """See `quorate aggregators`."""
-    models: tuple[str, ...] = Field(min_length=1)
-    """Names of models or of other pipelines."""
-    n: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
-    wave: int | None = Field(default=None, ge=1)
-    stop: StopConfig | None = None
-    sampling: SamplingParams = SamplingParams()
-    quorum: int | Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Good samples that will do, as a number or as a share of n; the others are cancelled after `grace`."""
-    grace: float = Field(default=0.5, ge=0)
-    """Seconds."""
-    least: int = Field(default=1, ge=1)
-    """With fewer good samples in the end there is an error instead of an answer."""
-    sample_seconds: float | None = Field(default=None, gt=0)
-    """For sampling; then the samples that there are go on to the aggregator."""
-    aggregate_seconds: float | None = Field(default=None, gt=0)
-    """For the aggregator; then the vote as it stands is the answer."""
-    aggregator: str | None = None
-    """The model that judges or synthesizes; the first of `models` if not given."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of the pipeline, as `quorate aggregators` lists them."""
-
-    def build(self, name: str, models: Sequence[Model], aggregator: Model | None) -> Composed:
-        """The pipeline.
-
-        Raises:
-            ConfigError: a pipeline, rule or option that does not exist or is impossible; names the field.
-        """
-        if self.pipeline in TOGETHER:
-            return self._together(name, models)
-        if self.pipeline not in RECIPES:
-            known = UnknownName("pipeline", self.pipeline, [*RECIPES, *TOGETHER])
-            raise ConfigError(str(known), field=f"pipelines.{name}.pipeline")
-        recipe = RECIPES[self.pipeline]
-        with _as_config_error(f"pipelines.{name}.options"):
-            options = recipe.checked(self.options)
-        with _as_config_error(f"pipelines.{name}.stop"):
-            stop = self.stop.build() if self.stop else None
-        n = self.n or recipe.n
-        parts = Parts(tuple(models), n, options, helper=aggregator, stop=stop, wave=self.wave, sampling=self.sampling)
-        with _as_config_error(f"pipelines.{name}"):
-            pipeline = recipe.build(parts).named(name).within(self.aggregate_seconds)
-            limits = {"quorum": self.quorum, "grace": self.grace, "least": self.least, "seconds": self.sample_seconds}
-            return pipeline.drawing(**limits)
-
-    def _together(self, name: str, models: Sequence[Model]) -> Composed:
-        recipe = TOGETHER[self.pipeline]
-        for field in ("n", "wave", "stop", "aggregator", "quorum", "sample_seconds", "aggregate_seconds"):
-            if getattr(self, field) is not None:
-                raise ConfigError(
-                    f"{self.pipeline} has none: models that write together draw no samples; put a vote over it",
-                    field=f"pipelines.{name}.{field}",
-                )
-        with _as_config_error(f"pipelines.{name}.options"):
-            options = recipe.checked(self.options)
-        with _as_config_error(f"pipelines.{name}"):
-            return recipe.build(Parts(tuple(models), 1, options, sampling=self.sampling)).named(name)
-
-
-@contextmanager
-def _as_config_error(field: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError:
-        raise
-    except BadInput as error:
-        raise ConfigError(str(error), field=field) from error
 
 
 class Config(Frozen):
     """The whole file."""
 
     models: dict[str, ModelConfig] = Field(min_length=1)
-    pipelines: dict[str, PipelineConfig] = Field(default_factory=dict)
+    pipelines: dict[str, AnyPipelineConfig] = Field(default_factory=dict)
     server: ServerSettings = Field(default_factory=ServerSettings)
 
     _source: tuple[Path, yaml.Node] | None = PrivateAttr(default=None)
@@ -147,13 +50,13 @@ class Config(Frozen):
         return value
 
     def catalog(self) -> Catalog:
-        """The models and pipelines, built in the order of the file.
+        """The models and pipelines, in the order of the file.
 
         Raises:
-            ConfigError: a pipeline names something that does not exist (yet), or a key is missing.
+            ConfigError: a pipeline names something that does not exist, or itself, or a key is missing.
         """
         try:
-            return self._catalogue()
+            return self._build()
         except ConfigError as error:
             raise self._placed(error) from error
 
@@ -167,22 +70,57 @@ class Config(Frozen):
         path, node = self._source
         return ConfigError(error.message, file=path, line=_line(node, error.field.split(".")), field=error.field)
 
-    def _catalogue(self) -> Catalog:
-        built = built_models(self.models)
-        catalog = Catalog(dict(built), max_samples=self._max_samples)
-        for name, config in self.pipelines.items():
-            if name in built:
+    def _build(self) -> Catalog:
+        models = build_models(self.models)
+        for name in self.pipelines:
+            if name in models:
                 raise ConfigError("a model has this name already", field=f"pipelines.{name}")
-            models = [_named(built, used, f"pipelines.{name}.models") for used in config.models]
-            aggregator = _named(built, config.aggregator, f"pipelines.{name}.aggregator") if config.aggregator else None
-            built[name] = catalog.pipelines[name] = config.build(name, models, aggregator)
+        catalog = Catalog(dict(models), max_samples=self._max_samples)
+        catalog.missing = building = _Building(self.pipelines, catalog)
+        for name in self.pipelines:
+            building(name)
+        catalog.missing = None
+        catalog.pipelines = {name: catalog.pipelines[name] for name in self.pipelines}
         return catalog
 
 
-def _named(built: dict[str, Model], name: str, field: str) -> Model:
-    if name not in built:
-        raise ConfigError(f"no model or earlier pipeline named {name!r}; there is: {', '.join(built)}", field=field)
-    return built[name]
+class _Building:
+    """Builds each configured pipeline once, when it is first named."""
+
+    def __init__(self, described: Mapping[str, AnyPipelineConfig], catalog: Catalog) -> None:
+        self.described, self.catalog = described, catalog
+        self.above: list[str] = []
+        """The pipelines that are being built, each of which names the next."""
+
+    def __call__(self, name: str) -> Model | None:
+        """The pipeline of this name; None where none is configured.
+
+        Raises:
+            ConfigError: it names itself, directly or through others, or cannot be built.
+        """
+        if name in self.catalog.pipelines or name not in self.described:
+            return self.catalog.pipelines.get(name)
+        if name in self.above:
+            ring = " -> ".join([*self.above[self.above.index(name) :], name])
+            last = self.described[self.above[-1]]
+            raise ConfigError(
+                f"a pipeline cannot be made of itself: {ring}; let one of them name a model",
+                field=f"pipelines.{self.above[-1]}.{last.where}",
+            )
+        self.above.append(name)
+        model = self.described[name].build(name, self._find)
+        self.above.pop()
+        self.catalog.pipelines[name] = model
+        return model
+
+    def _find(self, name: str) -> Model:
+        try:
+            return self.catalog.resolve(name)
+        except UnknownName:
+            known = ", ".join([*self.catalog.models, *self.described])
+            raise ConfigError(
+                f"no model or pipeline named {name!r}; there is: {known}, and PIPELINE@N/MODEL over each",
+            ) from None
 
 
 def load_config(path: str | Path) -> Config:
@@ -229,6 +167,7 @@ def _is_branch(part: int | str) -> bool:
     """Pydantic's name for one of several forms that a value may take."""
     return (
         part in MODEL_TYPES
+        or part in PIPELINE_TAGS
         or part in ("int", "float")
         or str(part).startswith("constrained-")
         or (isinstance(part, str) and part.endswith("Config"))

@@ -1,25 +1,47 @@
-"""The `models` of `quorate.yaml`: who answers, how patiently it is asked, and who stands in.
+"""The `models` of `quorate.yaml`: who answers, in what words and how patiently it is asked, and who stands in.
 
-Edge of the room: it may import everything, and does so when a model is built.
+What builds a model is imported when it is built.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from quorate.aggregators.specs import VerifierConfig
 from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, UnknownName
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, Verifier
 from quorate.orchestrator.types import Frozen, SamplingParams
 
-__all__ = ["MODEL_TYPES", "ModelConfig", "built_models", "endpoint_by_default"]
+__all__ = ["MODEL_TYPES", "PROVIDERS", "ModelConfig", "build_models", "endpoint_by_default"]
 
-MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "pool")
+MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "prompted", "pool")
+
+
+class PackageProviders:
+    """What this package has for the entries of the registry; see `aggregators.specs.Providers`."""
+
+    def shipped_model(self, name: str) -> Model | None:
+        from quorate.agents.embedded import Embedded, embedded_models
+
+        return Embedded(name) if name in embedded_models() else None
+
+    def verifier(self, config: VerifierConfig) -> Verifier:
+        from quorate.agents.reward import RerankModel, RewardModel, ScoreModel, Scorer
+
+        key = os.environ.get(config.key_env) if config.key_env else None
+        if config.key_env and not key:
+            raise BadInput(f"verifier: the environment variable {config.key_env} is not set")
+        kinds: dict[str, type[Scorer]] = {"pooling": RewardModel, "score": ScoreModel, "rerank": RerankModel}
+        return kinds[config.api](config.model, base_url=config.base_url, api_key=key)
+
+
+PROVIDERS = PackageProviders()
 
 
 class RateConfig(Frozen):
@@ -196,6 +218,31 @@ class RecordedConfig(_Backed):
         return Recorded(self.file, name=name)
 
 
+class PromptedConfig(_Backed):
+    """A model that is described under `models` too, with words of its own."""
+
+    type: Literal["prompted"]
+    model: str
+    template: str | None = None
+    """Text of a Jinja template that takes the place of the question (`{{ question }}`), or a file (`*.jinja`)."""
+    system: str | None = None
+    """Message before all others."""
+    prefill: str | None = None
+    """How the answer begins."""
+    sampling: SamplingParams = SamplingParams()
+
+    def build(self, name: str, models: tuple[Model, ...]) -> Model:
+        from quorate.agents.prompted import prompted
+
+        return prompted(
+            models[0], self.template, system=self.system, prefill=self.prefill, sampling=self.sampling, name=name
+        )
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return (self.model,)
+
+
 class PoolConfig(_Backed):
     """Several servers of one model, each described under `models` too."""
 
@@ -209,6 +256,10 @@ class PoolConfig(_Backed):
         if len(set(self.models)) < len(self.models):
             raise ValueError("a pool holds each model once")
         return self
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return self.models
 
     def build(self, name: str, models: tuple[Model, ...]) -> Model:
         from quorate.agents import Pool, RoundRobin
@@ -224,29 +275,45 @@ def endpoint_by_default(value: Any) -> Any:
 
 
 ModelConfig = Annotated[
-    EndpointConfig | EmbeddedConfig | VLLMConfig | RecordedConfig | PoolConfig,
+    EndpointConfig | EmbeddedConfig | VLLMConfig | RecordedConfig | PromptedConfig | PoolConfig,
     Field(discriminator="type"),
 ]
 
 
-def built_models(described: Mapping[str, ModelConfig]) -> dict[str, Model]:
-    """Every model, in the order of the file: single ones first, then pools of them, then those that have stand-ins.
+def build_models(described: Mapping[str, ModelConfig]) -> dict[str, Model]:
+    """Every model, in the order of the file: members before pools and prompted models, stand-ins last.
 
     Raises:
-        ConfigError: one names another that does not exist, or cannot be built; names the field.
+        ConfigError: one names another that does not exist, or itself, or cannot be built; names the field.
     """
     built: dict[str, Model] = {}
-    for name, config in described.items():
-        if not isinstance(config, PoolConfig):
-            with _at(f"models.{name}"):
-                built[name] = config.build(name)
-    singles = dict(built)
-    for name, config in described.items():
-        if isinstance(config, PoolConfig):
-            members = tuple(_named(singles, member, f"models.{name}.models") for member in config.models)
-            with _at(f"models.{name}"):
-                built[name] = config.build(name, members)
+    for name in described:
+        _build_model(name, described, built, ())
     return {name: _with_stand_ins(name, config, built) for name, config in described.items()}
+
+
+def _build_model(
+    name: str, described: Mapping[str, ModelConfig], built: dict[str, Model], above: tuple[str, ...]
+) -> Model:
+    """One model, after those that it is made of."""
+    if name in built:
+        return built[name]
+    config, at = described[name], f"models.{name}"
+    if not isinstance(config, PromptedConfig | PoolConfig):
+        with _at(at):
+            built[name] = config.build(name)
+        return built[name]
+    field = f"{at}.models" if isinstance(config, PoolConfig) else f"{at}.model"
+    members = []
+    for member in config.members:
+        if member in (*above, name):
+            raise ConfigError(f"it is made of itself: {' -> '.join((*above, name, member))}", field=field)
+        if member not in described:
+            raise ConfigError(_unknown(member, described), field=field)
+        members.append(_build_model(member, described, built, (*above, name)))
+    with _at(at):
+        built[name] = config.build(name, tuple(members))
+    return built[name]
 
 
 def _with_stand_ins(name: str, config: ModelConfig, built: Mapping[str, Model]) -> Model:
@@ -257,13 +324,14 @@ def _with_stand_ins(name: str, config: ModelConfig, built: Mapping[str, Model]) 
     field = f"models.{name}.fallback"
     if name in config.fallback:
         raise ConfigError("a model cannot stand in for itself", field=field)
-    return Fallback(built[name], *(_named(built, other, field) for other in config.fallback), name=name)
+    for other in config.fallback:
+        if other not in built:
+            raise ConfigError(_unknown(other, built), field=field)
+    return Fallback(built[name], *(built[other] for other in config.fallback), name=name)
 
 
-def _named(built: Mapping[str, Model], name: str, field: str) -> Model:
-    if name not in built:
-        raise ConfigError(f"no model named {name!r} that can serve here; there is: {', '.join(built)}", field=field)
-    return built[name]
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return f"no model named {name!r} that can serve here; there is: {', '.join(known)}"
 
 
 @contextmanager

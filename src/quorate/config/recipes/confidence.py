@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.sampling import SamplingStage
-from quorate.orchestrator.types import SamplingParams
-
-from .recipe import Options, Parts, Recipe
+from quorate.orchestrator.protocols import Aggregator
 
 if TYPE_CHECKING:
     from quorate.aggregators.confidence import Measure
 
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 
 class ConfidenceOptions(Options):
@@ -71,37 +68,33 @@ def _measure(options: ConfidenceOptions) -> Measure:
     return plain[options.measure]()
 
 
-def _asking(parts: Parts, measure: Measure) -> SamplingStage:
-    """The sampling stage, with the log-probabilities that the measure needs."""
-    stage = parts.sample()
-    return replace(stage, sampling=stage.sampling.over(SamplingParams(top_logprobs=measure.alternatives)))
-
-
-def _confidence(parts: Parts) -> Pipeline:
+def _confidence(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.confidence import ConfidenceVote
 
-    measure = _measure(parts.options)
-    return _asking(parts, measure) | ConfidenceVote(measure, keep=parts.options.keep)
+    measure = _measure(context.options)
+    return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(measure, keep=context.options.keep)
 
 
-def _self_certainty(parts: Parts) -> Pipeline:
-    from quorate.aggregators.confidence import ConfidenceBorda, SelfCertainty
+def _self_certainty(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators.confidence import ConfidenceVote, SelfCertainty
+    from quorate.aggregators.votes import Borda
 
     measure = SelfCertainty()
-    return _asking(parts, measure) | ConfidenceBorda(measure, power=parts.options.power)
+    return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(
+        measure, Borda(context.options.power), name="confidence-borda"
+    )
 
 
-def _deepconf(parts: Parts) -> Pipeline:
+def _deepconf(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.confidence import deepconf
 
-    pipeline = deepconf(parts.models, n=parts.n, wave=parts.wave, sampling=parts.sampling, **parts.options.model_dump())
-    if parts.stop is None:
-        return pipeline
-    return Pipeline(replace(pipeline.sampler, stop=parts.stop), pipeline.aggregator)
+    settings = context.options.model_dump()
+    pipeline = deepconf(context.models, n=context.n, wave=context.wave, sampling=context.sampling, **settings)
+    return pipeline if context.stop is None else pipeline.with_sampling(stop=context.stop)
 
 
-RECIPES = (
-    Recipe(
+PIPELINES = (
+    PipelineSpec(
         "confidence",
         "a vote of the surest of N samples, weighted by the model's confidence (DeepConf offline)",
         "arXiv 2508.15260, section 3",
@@ -109,7 +102,7 @@ RECIPES = (
         _confidence,
         ConfidenceOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "self-certainty",
         "a Borda vote of N samples, ranked by how sure the model was",
         "arXiv 2502.18581, section 4",
@@ -117,7 +110,7 @@ RECIPES = (
         _self_certainty,
         SelfCertaintyOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "deepconf",
         "a vote of at most N samples, of which unsure ones are stopped while they stream (DeepConf online)",
         "arXiv 2508.15260, section 3.3",

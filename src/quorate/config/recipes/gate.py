@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.errors import BadInput, UnknownName
-from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.pipeline import Pipeline, gate
 from quorate.orchestrator.protocols import Aggregator, StoppingRule
 
-from .recipe import Options, Parts, Recipe
-
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 NAME = "gate"
 AGREEMENT = "agreement"
@@ -34,48 +32,39 @@ class GateOptions(Options):
     """Its options; those of `agreement` are `share` and `least`."""
 
 
-def _gate(parts: Parts) -> Pipeline:
-    from quorate.aggregators import Gate
-
-    options, rule = parts.options, _rule(parts.options)
-    expensive = _aggregator(parts, options.expensive, options.expensive_options, "expensive")
-    cheap = _aggregator(parts, options.cheap, {}, "cheap")
-    return parts.sample(stop=rule) | Gate(expensive, cheap=cheap, rule=rule)
+def _gate(context: BuildContext) -> Aggregator | Pipeline:
+    options, rule = context.options, _rule(context)
+    expensive = _aggregator(context, options.expensive, options.expensive_options, "expensive")
+    cheap = _aggregator(context, options.cheap, {}, "cheap")
+    return gate(context.sample(stop=rule), cheap.aggregator, expensive=expensive, rule=rule)
 
 
-def _aggregator(parts: Parts, name: str, given: dict[str, Any], option: str) -> Aggregator:
-    """The aggregator of another recipe over the same models."""
-    from . import RECIPES as KNOWN
-
-    recipe = KNOWN.get(name)
-    if recipe is None or name == NAME:
-        error = UnknownName("pipeline", name, set(KNOWN) - {NAME})
+def _aggregator(context: BuildContext, name: str, given: dict[str, Any], option: str) -> Pipeline:
+    """Another pipeline over the same models."""
+    known = set(context.pipelines) - {NAME}
+    if name not in known:
+        error = UnknownName("pipeline", name, known)
         raise BadInput(f"{NAME}: option {option!r}: {error}")
-    built = recipe.build(replace(parts, options=recipe.checked(given)))
-    if not isinstance(built, Pipeline):
-        raise BadInput(f"{NAME}: option {option!r}: {name} has no aggregator, it writes its answer by itself")
-    return built.aggregator
+    return context.of_another(context.pipelines[name], given)
 
 
-def _rule(options: GateOptions) -> StoppingRule:
+def _rule(context: BuildContext) -> StoppingRule:
     from quorate.aggregators import Agreement
 
-    from . import STOPPING
-
+    options = context.options
     if options.rule == AGREEMENT:
         try:
             return Agreement(**options.rule_options)
         except TypeError:
             raise BadInput(f"{NAME}: option 'rule_options': {AGREEMENT} has the options share and least") from None
-    if options.rule not in STOPPING:
-        error = UnknownName("rule", options.rule, {*STOPPING, AGREEMENT})
+    if options.rule not in context.rules:
+        error = UnknownName("rule", options.rule, {*context.rules, AGREEMENT})
         raise BadInput(f"{NAME}: option 'rule': {error}")
-    recipe = STOPPING[options.rule]
-    return recipe.build(recipe.checked(options.rule_options))
+    return context.rules[options.rule].build_rule(options.rule_options)
 
 
-RECIPES = (
-    Recipe(
+PIPELINES = (
+    PipelineSpec(
         NAME,
         "a vote while it is sure; where N samples leave it open, an expensive aggregator",
         "ours; arXiv 2305.11860, section 3, before arXiv 2509.06870 or any other",

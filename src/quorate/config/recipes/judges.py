@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec, VerifierConfig
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Verifier
-from quorate.orchestrator.types import Frozen
-
-from .recipe import Options, Parts, Recipe
+from quorate.orchestrator.protocols import Aggregator, Verifier
 
 if TYPE_CHECKING:
     from quorate.aggregators.judges import Judge
 
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 
 class JudgeOptions(Options):
@@ -37,26 +34,6 @@ class SwissOptions(JudgeOptions):
     ranking: Literal["bradley-terry", "borda"] = "bradley-terry"
 
 
-class VerifierConfig(Frozen):
-    """A scoring endpoint."""
-
-    base_url: str
-    model: str
-    key_env: str | None = None
-    """Environment variable that holds the API key."""
-    api: Literal["pooling", "score", "rerank"] = "pooling"
-    """`pooling` for reward models on vLLM; `score` and `rerank` for models of pairs of texts."""
-
-    def build(self) -> Verifier:
-        from quorate.agents.reward import RerankModel, RewardModel, ScoreModel, Scorer
-
-        key = os.environ.get(self.key_env) if self.key_env else None
-        if self.key_env and not key:
-            raise BadInput(f"verifier: the environment variable {self.key_env} is not set")
-        kinds: dict[str, type[Scorer]] = {"pooling": RewardModel, "score": ScoreModel, "rerank": RerankModel}
-        return kinds[self.api](self.model, base_url=self.base_url, api_key=key)
-
-
 class RewardOptions(Options):
     """Who scores."""
 
@@ -65,13 +42,13 @@ class RewardOptions(Options):
     concurrency: int = Field(default=16, ge=1)
     """Scores at a time."""
 
-    def built(self, name: str) -> Verifier:
+    def open_verifier(self, name: str, context: BuildContext) -> Verifier:
         if self.verifier is None:
             raise BadInput(
                 f"{name} needs a reward model: configure it in quorate.yaml as "
                 f"{{pipeline: {name}, models: [...], options: {{verifier: {{base_url: ..., model: ...}}}}}}"
             )
-        return self.verifier.build()
+        return context.providers.verifier(self.verifier)
 
 
 class RewardSoftmaxOptions(RewardOptions):
@@ -95,74 +72,72 @@ class ExecutionOptions(Options):
     """Bytes of a program."""
 
 
-def _judge(parts: Parts, kind: str, **settings: Any) -> Pipeline:
+def _judge(context: BuildContext, kind: str, **settings: Any) -> Aggregator | Pipeline:
     from quorate.aggregators import StructuredVote, judges
 
-    options = parts.options
+    options = context.options
     judge: type[Judge] = getattr(judges, kind)
     given = {"max_context_tokens": options.max_context_tokens, "concurrency": options.concurrency, **settings}
-    return parts.sample() | judge(parts.aggregator, fallback=StructuredVote(), **given)
+    return judge(context.writer, fallback=StructuredVote(), **given)
 
 
-def _usc(parts: Parts) -> Pipeline:
-    return _judge(parts, "UniversalSelfConsistency")
+def _usc(context: BuildContext) -> Aggregator | Pipeline:
+    return _judge(context, "UniversalSelfConsistency")
 
 
-def _genselect(parts: Parts) -> Pipeline:
-    return _judge(parts, "GenSelect")
+def _genselect(context: BuildContext) -> Aggregator | Pipeline:
+    return _judge(context, "GenSelect")
 
 
-def _knockout(parts: Parts) -> Pipeline:
-    return _judge(parts, "Knockout")
+def _knockout(context: BuildContext) -> Aggregator | Pipeline:
+    return _judge(context, "Knockout")
 
 
-def _swiss(parts: Parts) -> Pipeline:
+def _swiss(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.judges import borda, bradley_terry
 
-    ranking = {"bradley-terry": bradley_terry, "borda": borda}[parts.options.ranking]
-    return _judge(parts, "Swiss", rounds=parts.options.rounds, ranking=ranking)
+    ranking = {"bradley-terry": bradley_terry, "borda": borda}[context.options.ranking]
+    return _judge(context, "Swiss", rounds=context.options.rounds, ranking=ranking)
 
 
-def _run_off(parts: Parts) -> Pipeline:
-    return _judge(parts, "JudgeRunOff")
+def _run_off(context: BuildContext) -> Aggregator | Pipeline:
+    return _judge(context, "JudgeRunOff")
 
 
-def _reward_best(parts: Parts) -> Pipeline:
-    from quorate.aggregators.judges import RewardBest
+def _reward_best(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import BestOfN
 
-    verifier = parts.options.built("reward-best")
-    return parts.sample() | RewardBest(verifier, concurrency=parts.options.concurrency)
-
-
-def _reward_vote(parts: Parts) -> Pipeline:
-    from quorate.aggregators.judges import RewardVote
-
-    verifier = parts.options.built("reward-vote")
-    return parts.sample() | RewardVote(verifier, concurrency=parts.options.concurrency)
+    verifier = context.options.open_verifier("reward-best", context)
+    return BestOfN(verifier, name="reward-best", concurrency=context.options.concurrency)
 
 
-def _reward_softmax(parts: Parts) -> Pipeline:
-    from quorate.aggregators.judges import RewardSoftmaxVote
+def _reward_vote(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import ScoredVote, ScoreSum
 
-    options = parts.options
-    verifier = options.built("reward-softmax-vote")
-    return parts.sample() | RewardSoftmaxVote(
-        verifier, temperature=options.temperature, concurrency=options.concurrency
-    )
+    verifier = context.options.open_verifier("reward-vote", context)
+    return ScoredVote(verifier, ScoreSum(), name="reward-vote", concurrency=context.options.concurrency)
 
 
-def _execution(parts: Parts) -> Pipeline:
+def _reward_softmax(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import ByConfidence, ScoredVote
+
+    options = context.options
+    verifier, rule = options.open_verifier("reward-softmax-vote", context), ByConfidence(options.temperature)
+    return ScoredVote(verifier, rule, name="reward-softmax-vote", concurrency=options.concurrency)
+
+
+def _execution(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.execution import ExecutionAgreement, Limits, Sandbox, TestWriter
 
-    options = parts.options
+    options = context.options
     if not options.run_code:
         raise BadInput(
             "execution runs programs that models wrote, in a sandbox: allow it in quorate.yaml as "
             "{pipeline: execution, models: [...], options: {run_code: true}}"
         )
-    tests = options.tests or TestWriter(parts.aggregator, samples=options.samples)
+    tests = options.tests or TestWriter(context.writer, samples=options.samples)
     executor = Sandbox(Limits(memory=options.memory))
-    return parts.sample() | ExecutionAgreement(tests, executor=executor, seconds=options.seconds)
+    return ExecutionAgreement(tests, executor=executor, seconds=options.seconds)
 
 
 USC = "arXiv 2311.17311, section 3"
@@ -173,13 +148,13 @@ BEST_OF_N = "arXiv 2110.14168, section 4.2"
 WEIGHTED = "arXiv 2206.02336, section 3.2"
 CODET = "arXiv 2207.10397, section 2"
 
-RECIPES = (
-    Recipe("usc", "a model names the most consistent of N samples", USC, 8, _usc, JudgeOptions),
-    Recipe("genselect", "a model compares N samples and names the best", GENSELECT, 8, _genselect, JudgeOptions),
-    Recipe("knockout", "N samples in a knockout, judged in both orders", PAIRWISE, 8, _knockout, JudgeOptions),
-    Recipe("swiss", "N samples in a Swiss tournament, judged in both orders", PAIRWISE, 8, _swiss, SwissOptions),
-    Recipe("judge-run-off", "a model judges the two most frequent answers", RUN_OFF, 16, _run_off, JudgeOptions),
-    Recipe(
+PIPELINES = (
+    PipelineSpec("usc", "a model names the most consistent of N samples", USC, 8, _usc, JudgeOptions),
+    PipelineSpec("genselect", "a model compares N samples and names the best", GENSELECT, 8, _genselect, JudgeOptions),
+    PipelineSpec("knockout", "N samples in a knockout, judged in both orders", PAIRWISE, 8, _knockout, JudgeOptions),
+    PipelineSpec("swiss", "N samples in a Swiss tournament, judged in both orders", PAIRWISE, 8, _swiss, SwissOptions),
+    PipelineSpec("judge-run-off", "a model judges the two most frequent answers", RUN_OFF, 16, _run_off, JudgeOptions),
+    PipelineSpec(
         "reward-best",
         "the sample that a reward model scores best",
         BEST_OF_N,
@@ -188,7 +163,7 @@ RECIPES = (
         RewardOptions,
         listed=False,
     ),
-    Recipe(
+    PipelineSpec(
         "reward-vote",
         "a vote weighted by a reward model's scores",
         WEIGHTED,
@@ -197,7 +172,7 @@ RECIPES = (
         RewardOptions,
         listed=False,
     ),
-    Recipe(
+    PipelineSpec(
         "reward-softmax-vote",
         "a vote weighted by the exponentials of a reward model's scores",
         WEIGHTED,
@@ -206,7 +181,7 @@ RECIPES = (
         RewardSoftmaxOptions,
         listed=False,
     ),
-    Recipe(
+    PipelineSpec(
         "execution",
         "the program of N whose behaviour on tests most programs share, run in a sandbox",
         CODET,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from quorate.aggregators.specs import BuildContext, PipelineSpec
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.types import SamplingParams
+from quorate.orchestrator.protocols import Aggregator
 
 from .judges import RewardOptions
-from .recipe import Parts, Recipe
 
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 NAME = "selector"
 
@@ -25,25 +23,22 @@ class SelectorOptions(RewardOptions):
     """State no answer where the selector's threshold says so; it must be trained with --risk."""
 
 
-def _selector(parts: Parts) -> Pipeline:
+def _selector(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.learned.selector import SelectorVote
 
-    options = parts.options
+    options = context.options
     if options.file is None:
         raise BadInput(
             f"{NAME} needs a trained selector (quorate train selector --bank DIR --out FILE): configure it in "
             f"quorate.yaml as {{pipeline: {NAME}, models: [...], options: {{file: FILE}}}}"
         )
-    verifier = None if options.verifier is None else options.built(NAME)
+    verifier = None if options.verifier is None else options.open_verifier(NAME, context)
     vote = SelectorVote(options.file, abstain=options.abstain, verifier=verifier, concurrency=options.concurrency)
-    stage = parts.sample()
-    if "confidence" in vote.learned.families:
-        stage = replace(stage, sampling=stage.sampling.over(SamplingParams(top_logprobs=0)))
-    return stage | vote
+    return context.sample(top_logprobs=0) | vote if "confidence" in vote.learned.families else vote
 
 
-RECIPES = (
-    Recipe(
+PIPELINES = (
+    PipelineSpec(
         NAME,
         "the answer that a trained selector finds most probably right",
         "our own: quorate.aggregators.learned.selector",

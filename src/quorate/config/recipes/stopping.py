@@ -7,12 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec, StoppingSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import StoppingRule
 
-from .recipe import Options, Parts, Recipe, StopRecipe
-
-__all__ = ["RECIPES", "RULES"]
+__all__ = ["PIPELINES", "RULES"]
 
 
 class AdaptiveConsistencyOptions(Options):
@@ -110,31 +109,33 @@ def _consensus(options: ConsensusOptions) -> StoppingRule:
     return Consensus(options.share, options.after)
 
 
-def _vote(rule: Callable[[Any], StoppingRule]) -> Callable[[Parts], Pipeline]:
-    def build(parts: Parts) -> Pipeline:
+def _vote(rule: Callable[[Any], StoppingRule]) -> Callable[[BuildContext], Pipeline]:
+    def build(context: BuildContext) -> Pipeline:
         from quorate.aggregators import StructuredVote
 
-        return parts.sample(stop=rule(parts.options)) | StructuredVote()
+        return context.sample(stop=rule(context.options)) | StructuredVote()
 
     return build
 
 
-_ADAPTIVE = StopRecipe(
+_ADAPTIVE = StoppingSpec(
     "adaptive-consistency",
     "stop once the leading answer is safe against the second",
     "arXiv 2305.11860, section 3 (Beta stopping criterion)",
     _adaptive,
     AdaptiveConsistencyOptions,
 )
-_ESC = StopRecipe("esc", "stop once a window of samples is unanimous", "arXiv 2401.10480, section 3", _esc, ESCOptions)
-_INFINITY = StopRecipe(
+_ESC = StoppingSpec(
+    "esc", "stop once a window of samples is unanimous", "arXiv 2401.10480, section 3", _esc, ESCOptions
+)
+_INFINITY = StoppingSpec(
     "best-of-infinity",
     "stop once the leading answer is very likely the one of infinitely many samples",
     "arXiv 2509.21091, section 3 (Bayes factor of a Dirichlet posterior)",
     _best_of_infinity,
     BestOfInfinityOptions,
 )
-_LOOK_AHEAD = StopRecipe(
+_LOOK_AHEAD = StoppingSpec(
     "look-ahead",
     "stop once the samples left would very likely not change the winner",
     "our own: Polya urn up to the limit of samples",
@@ -147,9 +148,9 @@ RULES = (
     _ESC,
     _INFINITY,
     _LOOK_AHEAD,
-    StopRecipe("fixed", "stop at a number of votes", "common practice", _fixed, FixedOptions),
-    StopRecipe("token-limit", "stop at a number of tokens", "common practice", _token_limit, TokenLimitOptions),
-    StopRecipe(
+    StoppingSpec("fixed", "stop at a number of votes", "common practice", _fixed, FixedOptions),
+    StoppingSpec("token-limit", "stop at a number of tokens", "common practice", _token_limit, TokenLimitOptions),
+    StoppingSpec(
         "consensus",
         "stop once one answer has almost all of the weight",
         "arXiv 2508.15260, section 3.3",
@@ -165,6 +166,6 @@ _VOTES = (
     (_LOOK_AHEAD, "a majority vote that stops once the rest up to N would hardly change its winner"),
 )
 
-RECIPES = tuple(
-    Recipe(rule.name, summary, rule.source, 16, _vote(rule.build), rule.options) for rule, summary in _VOTES
+PIPELINES = tuple(
+    PipelineSpec(rule.name, summary, rule.source, 16, _vote(rule.build), rule.options) for rule, summary in _VOTES
 )

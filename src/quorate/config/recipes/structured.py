@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
-
-from .recipe import Options, Parts, Recipe
+from quorate.orchestrator.protocols import Aggregator
 
 if TYPE_CHECKING:
     from quorate.aggregators import Pairwise
 
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 
 class FieldOptions(Options):
@@ -28,49 +28,49 @@ class CentroidOptions(Options):
     """Character n-grams, tokens in common, or the longest common subsequence."""
 
 
-def _json_vote(parts: Parts) -> Pipeline:
+def _json_vote(_: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import JsonVote
 
-    return parts.sample() | JsonVote()
+    return JsonVote()
 
 
-def _json_fields(parts: Parts) -> Pipeline:
+def _json_fields(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import JsonFieldVote
 
-    return parts.sample() | JsonFieldVote(arrays=parts.options.arrays)
+    return JsonFieldVote(arrays=context.options.arrays)
 
 
-def _tool_vote(parts: Parts) -> Pipeline:
+def _tool_vote(_: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import ToolCallVote
 
-    return parts.sample() | ToolCallVote()
+    return ToolCallVote()
 
 
-def _centroid(parts: Parts) -> Pipeline:
+def _centroid(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import Centroid, ChrF, RougeL, TokenF1
 
     kinds: dict[str, type[Pairwise]] = {"chrf": ChrF, "token-f1": TokenF1, "rouge-l": RougeL}
-    return parts.sample() | Centroid(kinds[parts.options.similarity]())
+    return Centroid(kinds[context.options.similarity]())
 
 
 SELF_CONSISTENCY = "arXiv 2203.11171, section 2"
 
-RECIPES = (
-    Recipe(
+PIPELINES = (
+    PipelineSpec(
         "tool-vote",
         "the tool calls that most of N samples make, arguments compared by value",
         f"{SELF_CONSISTENCY}, over canonical calls",
         8,
         _tool_vote,
     ),
-    Recipe(
+    PipelineSpec(
         "json-vote",
         "the JSON document that most of N samples give, those that miss the schema abstaining",
         f"{SELF_CONSISTENCY}, over canonical JSON",
         8,
         _json_vote,
     ),
-    Recipe(
+    PipelineSpec(
         "json-fields",
         "the JSON document whose every field most of N samples give",
         f"{SELF_CONSISTENCY}, over every leaf",
@@ -78,7 +78,7 @@ RECIPES = (
         _json_fields,
         FieldOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "centroid",
         "of N free texts the one most like the others (minimum Bayes risk)",
         "arXiv 2108.04718, section 3",

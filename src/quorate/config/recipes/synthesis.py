@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.model import Agent
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
-
-from .recipe import Options, Parts, Recipe
+from quorate.orchestrator.protocols import Aggregator
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.protocols import Model
+    pass
 
-__all__ = ["RECIPES", "SynthesisOptions"]
+__all__ = ["PIPELINES", "SynthesisOptions"]
 
+FAMILY = "quorate-tiny-"
 AGGREGATOR = "quorate-tiny-agg"
 """The learned aggregator that ships, trained on candidates of `quorate-tiny-base`."""
 
@@ -82,87 +80,75 @@ class DebateOptions(SynthesisOptions):
     """System messages dealt to the agents in turn."""
 
 
-def _self_moa(parts: Parts) -> Pipeline:
+def _self_moa(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import SelfMoA
 
-    return parts.sample() | SelfMoA(parts.aggregator, **_common(parts))
+    return SelfMoA(context.writer, **_common(context))
 
 
-def _agglm(parts: Parts) -> Pipeline:
-    from quorate.aggregators import AggLM, SteppedAggLM
+def _agglm(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators.synthesis import choose_agglm, find_shipped_aggregator
 
-    model = parts.helper or _shipped(parts.models) or parts.models[0]
-    form = parts.options.form or getattr(model, "aggregation_form", None)
-    made = SteppedAggLM if form == "steps" else AggLM
-    return parts.sample() | made(model, **_common(parts))
-
-
-def _shipped(proposers: Sequence[Model]) -> Model | None:
-    """The shipped aggregator, for proposers of the family that it was trained on; other models' work is beyond it."""
-    from quorate.agents.embedded import Embedded, embedded_models
-
-    def of_the_family(model: object) -> bool:
-        if isinstance(model, Agent) and model.members:  # an ensemble's answers are of its members' kind
-            return all(map(of_the_family, model.members))
-        # A bank that stands before an agent tells what that one is.
-        kind = getattr(model, "kind", type(model).__name__.lower())
-        return kind == "embedded" and getattr(model, "model", None) in shipped
-
-    shipped = embedded_models()
-    return Embedded(AGGREGATOR) if AGGREGATOR in shipped and all(map(of_the_family, proposers)) else None
+    model = context.aggregator_model
+    if model is None:
+        model = find_shipped_aggregator(context.models, context.providers.shipped_model) or context.writer
+    return choose_agglm(model, context.options.form)(model, **_common(context))
 
 
-def _self_moa_seq(parts: Parts) -> Pipeline:
-    from quorate.aggregators import SelfMoASeq
+def _self_moa_seq(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import self_moa_seq
 
-    window, repeats = parts.options.window, parts.options.repeats
-    return parts.sample() | SelfMoASeq(parts.aggregator, window=window, repeats=repeats, **_common(parts))
-
-
-def _moa(parts: Parts) -> Pipeline:
-    from quorate.aggregators import Layer, MixtureOfAgents
-
-    layers = [Layer(parts.models, parts.n)] * (parts.options.layers - 2)
-    return parts.sample() | MixtureOfAgents(parts.aggregator, layers=layers, **_common(parts))
+    window, repeats = context.options.window, context.options.repeats
+    return self_moa_seq(context.sample(), context.writer, window=window, repeats=repeats, **_common(context))
 
 
-def _aft(parts: Parts) -> Pipeline:
-    from quorate.aggregators import ProposeAndAggregate
+def _moa(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import mixture_of_agents
 
-    rounds = parts.options.rounds
-    return parts.sample() | ProposeAndAggregate(parts.aggregator, rounds=rounds, n=parts.n, **_common(parts))
+    return mixture_of_agents(context.sample(), context.writer, layers=context.options.layers, **_common(context))
 
 
-def _rsa(parts: Parts) -> Pipeline:
-    from quorate.aggregators import RandomMember, RecursiveSelfAggregation
+def _aft(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import propose_and_aggregate
 
-    options = parts.options
-    subset = min(4, parts.n) if options.subset is None else options.subset
-    if subset > parts.n:
-        raise BadInput(
-            f"rsa: option 'subset': {subset} of n={parts.n} candidates; give at most {parts.n}, or a larger n"
-        )
-    final = RandomMember() if options.final == "random" else None
-    return parts.sample() | RecursiveSelfAggregation(
-        parts.aggregator, subset=subset, loops=options.loops, final=final, **_common(parts)
+    return propose_and_aggregate(context.sample(), context.writer, rounds=context.options.rounds, **_common(context))
+
+
+def _rsa(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import RandomMember, StructuredVote, recursive_self_aggregation
+
+    options, vote = context.options, StructuredVote()
+    return recursive_self_aggregation(
+        context.sample(),
+        context.writer,
+        subset=options.subset,
+        loops=options.loops,
+        final=RandomMember(vote) if options.final == "random" else vote,
+        max_context_tokens=options.max_context_tokens,
     )
 
 
-def _debate(parts: Parts) -> Pipeline:
-    from quorate.aggregators import Debate
+def _debate(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import StructuredVote, debate
 
-    options = parts.options
-    return parts.sample() | Debate(parts.models, rounds=options.rounds, roles=options.roles, **_common(parts))
+    options = context.options
+    return debate(
+        context.sample(),
+        rounds=options.rounds,
+        roles=options.roles,
+        final=StructuredVote(),
+        max_context_tokens=options.max_context_tokens,
+    )
 
 
-def _common(parts: Parts) -> dict[str, Any]:
+def _common(context: BuildContext) -> dict[str, Any]:
     from quorate.aggregators import StructuredVote
 
-    return {"max_context_tokens": parts.options.max_context_tokens, "fallback": StructuredVote()}
+    return {"max_context_tokens": context.options.max_context_tokens, "fallback": StructuredVote()}
 
 
-RECIPES = (
-    Recipe(
+PIPELINES = (
+    PipelineSpec(
         "self-moa",
         "N samples synthesized by a model, the first of them unless told otherwise, into a new answer",
         "arXiv 2502.00674, section 3",
@@ -170,7 +156,7 @@ RECIPES = (
         _self_moa,
         SynthesisOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "self-moa-seq",
         "N samples folded window by window into a running synthesis; the context is bounded, whatever N",
         "arXiv 2502.00674, section 5",
@@ -178,7 +164,7 @@ RECIPES = (
         _self_moa_seq,
         WindowOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "moa",
         "Mixture-of-Agents: layers of N answers, each reading the layer before, then one aggregator",
         "arXiv 2406.04692, section 2",
@@ -186,7 +172,7 @@ RECIPES = (
         _moa,
         MixtureOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "aft",
         "N proposals aggregated in several layers by one model (propose-and-aggregate)",
         "arXiv 2501.11877, section 4",
@@ -194,7 +180,7 @@ RECIPES = (
         _aft,
         ProposeOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "rsa",
         "recursive self-aggregation: N members renewed from random subsets, then a majority",
         "arXiv 2509.26626, section 3",
@@ -202,7 +188,7 @@ RECIPES = (
         _rsa,
         RecursiveOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "agglm",
         "N solutions reviewed, corrected and combined by a model, trained for it (AggLM) or not",
         "arXiv 2509.06870, section 3",
@@ -210,7 +196,7 @@ RECIPES = (
         _agglm,
         AggLMOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "debate",
         "N agents revise their answers in the light of each other's for some rounds, then vote",
         "arXiv 2305.14325, section 2",

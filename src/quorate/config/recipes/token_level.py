@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from .recipe import Options, Parts, TokenRecipe
+from quorate.aggregators.specs import BuildContext, EnsembleSpec, Options
 
 if TYPE_CHECKING:
     from quorate.aggregators.token_level import SAFE
     from quorate.aggregators.token_level.conditions import Conditions
-    from quorate.aggregators.token_level.engine import Decides
-    from quorate.aggregators.token_level.mixture import Merge, Sharpen
+    from quorate.aggregators.token_level.engine import EnsembleStrategy
+    from quorate.aggregators.token_level.mixture import BaseEnsemble, Sharpening
 
-__all__ = ["RECIPES"]
+__all__ = ["ENSEMBLES"]
 
 
 class TeamOptions(Options):
@@ -47,46 +47,46 @@ class SafeOptions(TogetherOptions):
     """Tokens of a draft; adapts to what was accepted if not given."""
 
 
-def _safe(parts: Parts) -> SAFE:
+def _safe(context: BuildContext) -> SAFE:
     from quorate.aggregators.token_level import Adaptive, Fixed, GaC, Safe, UniTE
 
-    options = parts.options
+    options = context.options
     lookahead = Adaptive() if options.lookahead is None else Fixed(options.lookahead)
-    return _together(parts, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
+    return _together(context, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
 
 
-def _unite(parts: Parts) -> SAFE:
+def _unite(context: BuildContext) -> SAFE:
     from quorate.aggregators.token_level import EveryToken, UniTE
 
-    return _together(parts, EveryToken(), UniTE(parts.options.k))
+    return _together(context, EveryToken(), UniTE(context.options.k))
 
 
-def _gac(parts: Parts) -> SAFE:
+def _gac(context: BuildContext) -> SAFE:
     from quorate.aggregators.token_level import EveryToken, GaC
 
-    return _together(parts, EveryToken(), GaC(parts.options.k))
+    return _together(context, EveryToken(), GaC(context.options.k))
 
 
-def _mix(parts: Parts) -> SAFE:
+def _mix(context: BuildContext) -> SAFE:
     from quorate.aggregators.token_level import Mix
 
-    return _by(parts, Mix())
+    return _by(context, Mix())
 
 
-def _together(parts: Parts, conditions: Conditions, merge: Merge) -> SAFE:
-    from quorate.aggregators.token_level import Rule
+def _together(context: BuildContext, conditions: Conditions, merge: BaseEnsemble) -> SAFE:
+    from quorate.aggregators.token_level import EnsembleRule
 
-    return _by(parts, Rule(conditions, merge, _sharpen(parts.options)))
+    return _by(context, EnsembleRule(conditions, merge, _sharpen(context.options)))
 
 
-def _by(parts: Parts, rule: Decides) -> SAFE:
+def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
     from quorate.aggregators.token_level import SAFE
 
-    options = parts.options
-    return SAFE(parts.models, rule=rule, weights=options.weights, sampling=parts.sampling, traced=options.trace)
+    options = context.options
+    return SAFE(context.models, rule=rule, weights=options.weights, sampling=context.sampling, traced=options.trace)
 
 
-def _sharpen(options: TogetherOptions) -> Sharpen | None:
+def _sharpen(options: TogetherOptions) -> Sharpening | None:
     from quorate.aggregators.token_level import Geometric, PrefixMass
 
     match options.sharpen:
@@ -97,29 +97,29 @@ def _sharpen(options: TogetherOptions) -> Sharpen | None:
     return None
 
 
-RECIPES = (
-    TokenRecipe(
+ENSEMBLES = (
+    EnsembleSpec(
         "safe",
         "models write together: the first drafts, all decide where they disagree at common boundaries",
         "arXiv 2510.15346, section 3",
         _safe,
         SafeOptions,
     ),
-    TokenRecipe(
+    EnsembleSpec(
         "unite",
         "models write together, deciding on every token over the union of their likeliest ones",
         "arXiv 2410.03777, section 4",
         _unite,
         TogetherOptions,
     ),
-    TokenRecipe(
+    EnsembleSpec(
         "gac",
         "models write together, deciding on every token over the union of their vocabularies",
         "arXiv 2406.12585, section 3",
         _gac,
         TogetherOptions,
     ),
-    TokenRecipe(
+    EnsembleSpec(
         "mix",
         "models speak in turn: whose token comes next is drawn by the weights, and only that model is asked",
         "arXiv 2605.00419",

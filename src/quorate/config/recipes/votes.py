@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.protocols import Aggregator
 
 from .judges import RewardOptions
-from .recipe import Options, Parts, Recipe
 
-__all__ = ["RECIPES"]
+__all__ = ["PIPELINES"]
 
 
 class PriorOptions(Options):
@@ -55,60 +56,61 @@ class BestsOptions(RewardOptions):
     """Size of the bootstrapped subsets; the square root of the samples, rounded up, if not given."""
 
 
-def _majority(parts: Parts) -> Pipeline:
+def _majority(_: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import StructuredVote
 
-    return parts.sample() | StructuredVote()
+    return StructuredVote()
 
 
-def _by_model(parts: Parts) -> Pipeline:
+def _by_model(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import ByModel, RuleVote
 
-    return parts.sample() | RuleVote(ByModel(parts.options.weights, default=parts.options.default))
+    return RuleVote(ByModel(context.options.weights, default=context.options.default))
 
 
-def _log_odds(parts: Parts) -> Pipeline:
+def _log_odds(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import LogOdds, RuleVote
 
-    return parts.sample() | RuleVote(LogOdds(parts.options.accuracies, default=parts.options.default))
+    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default))
 
 
-def _run_off(parts: Parts) -> Pipeline:
+def _run_off(_: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import RuleVote, RunOff
 
-    return parts.sample() | RuleVote(RunOff())
+    return RuleVote(RunOff())
 
 
-def _label_free(parts: Parts) -> Pipeline:
+def _label_free(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import LabelFreeVote
 
-    return parts.sample() | LabelFreeVote(parts.options.file, learn=parts.options.learn)
+    return LabelFreeVote(context.options.file, learn=context.options.learn)
 
 
-def _borda(parts: Parts) -> Pipeline:
-    from quorate.aggregators import BordaVote
+def _borda(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import Borda, ScoredVote
 
-    options = parts.options
-    return parts.sample() | BordaVote(options.built("borda"), power=options.power, concurrency=options.concurrency)
-
-
-def _bests(parts: Parts) -> Pipeline:
-    from quorate.aggregators import MajorityOfTheBestsVote
-
-    options = parts.options
-    verifier = options.built("majority-of-bests")
-    return parts.sample() | MajorityOfTheBestsVote(verifier, m=options.m, concurrency=options.concurrency)
+    options = context.options
+    verifier = options.open_verifier("borda", context)
+    return ScoredVote(verifier, Borda(options.power), concurrency=options.concurrency)
 
 
-RECIPES = (
-    Recipe(
+def _bests(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import MajorityOfTheBests, ScoredVote
+
+    options = context.options
+    verifier = options.open_verifier("majority-of-bests", context)
+    return ScoredVote(verifier, MajorityOfTheBests(options.m), concurrency=options.concurrency)
+
+
+PIPELINES = (
+    PipelineSpec(
         "majority",
         "the most frequent answer of N samples (self-consistency)",
         "arXiv 2203.11171, section 2",
         16,
         _majority,
     ),
-    Recipe(
+    PipelineSpec(
         "by-model",
         "a vote in which models weigh what you say",
         "a prior on models",
@@ -116,7 +118,7 @@ RECIPES = (
         _by_model,
         PriorOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "log-odds",
         "the best decision for independent models of known accuracy",
         "Nitzan and Paroush 1982; one-coin Dawid-Skene",
@@ -124,14 +126,14 @@ RECIPES = (
         _log_odds,
         LogOddsOptions,
     ),
-    Recipe(
+    PipelineSpec(
         "run-off",
         "a second round between the two most frequent answers, a vote for each model",
         "arXiv 2302.02300, section 3",
         16,
         _run_off,
     ),
-    Recipe(
+    PipelineSpec(
         "label-free",
         "several models' votes, weighted by what their agreement teaches (one model: the majority)",
         "our own: quorate.aggregators.votes.abilities",
@@ -140,7 +142,7 @@ RECIPES = (
         LabelFreeOptions,
         listed=False,
     ),
-    Recipe(
+    PipelineSpec(
         "borda",
         "a vote weighted by the rank of a reward model's score",
         "arXiv 2502.18581, section 5",
@@ -149,7 +151,7 @@ RECIPES = (
         BordaOptions,
         listed=False,
     ),
-    Recipe(
+    PipelineSpec(
         "majority-of-bests",
         "the answer that best-of-m by a reward model would give most often",
         "arXiv 2511.18630",

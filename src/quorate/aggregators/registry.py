@@ -1,0 +1,102 @@
+"""Every pipeline, ensemble and stopping rule by name: one line a module, whose entries stand beside its classes.
+
+The command line, `quorate.yaml`, the server's listing, `quorate eval replay` and the documentation read this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quorate.config.recipes import (
+    confidence,
+    gate,
+    judges,
+    selector,
+    stopping,
+    structured,
+    synthesis,
+    token_level,
+    votes,
+)
+from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
+
+from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSpec, find_spec
+
+__all__ = [
+    "ENSEMBLES",
+    "PIPELINES",
+    "STOPPING_RULES",
+    "build_aggregator",
+    "build_ensemble",
+    "build_pipeline",
+    "build_rule",
+]
+
+PIPELINES: Mapping[str, PipelineSpec] = {
+    spec.name: spec
+    for module in (votes, stopping, confidence, synthesis, judges, gate, structured, selector)
+    for spec in module.PIPELINES
+}
+"""Pipelines over any model."""
+
+ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in token_level.ENSEMBLES}
+"""What writes one answer token by token, over several models."""
+
+STOPPING_RULES: Mapping[str, StoppingSpec] = {spec.name: spec for spec in stopping.RULES}
+"""Stopping rules for any pipeline."""
+
+
+def build_pipeline(
+    entry: str, models: Sequence[Model], *, n: int | None = None, options: Mapping[str, Any] | None = None, **parts: Any
+) -> Pipeline:
+    """The pipeline of this name.
+
+    Args:
+        entry: one of `PIPELINES`.
+        models: the proposers.
+        n: candidates; the pipeline's own number, if not given.
+        options: its parameters, as the registry describes them.
+        parts: further fields of a `BuildContext`, such as `aggregator_model`, `stop` and `providers`.
+
+    Raises:
+        UnknownName: there is none of this name.
+        BadInput: an option is impossible, or something that it needs is missing; says what.
+    """
+    spec = find_spec("pipeline", entry, PIPELINES)
+    return spec.build_pipeline(_context(spec.n if n is None else n, spec.check_options(options or {}), models, parts))
+
+
+def build_aggregator(
+    entry: str, models: Sequence[Model], *, n: int | None = None, options: Mapping[str, Any] | None = None, **parts: Any
+) -> Aggregator:
+    """The aggregator of the pipeline of this name, for candidates that come from elsewhere; see `build_pipeline`.
+
+    Raises:
+        BadInput: also where the pipeline is more than samples and an aggregator.
+    """
+    spec = find_spec("pipeline", entry, PIPELINES)
+    return spec.build_aggregator(_context(spec.n if n is None else n, spec.check_options(options or {}), models, parts))
+
+
+def build_ensemble(
+    entry: str, models: Sequence[Model], *, options: Mapping[str, Any] | None = None, **parts: Any
+) -> Model:
+    """The ensemble of this name over the models; see `build_pipeline`."""
+    spec = find_spec("ensemble", entry, ENSEMBLES)
+    return spec.build(_context(1, spec.check_options(options or {}), models, parts))
+
+
+def build_rule(name: str, options: Mapping[str, Any] | None = None) -> StoppingRule:
+    """The stopping rule of this name.
+
+    Raises:
+        UnknownName: there is none of this name.
+        BadInput: an option is unknown or impossible; names it.
+    """
+    return find_spec("stopping rule", name, STOPPING_RULES).build_rule(options or {})
+
+
+def _context(n: int, options: Options, models: Sequence[Model], parts: Mapping[str, Any]) -> BuildContext:
+    return BuildContext(tuple(models), n, options, pipelines=PIPELINES, rules=STOPPING_RULES, **parts)

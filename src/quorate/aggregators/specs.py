@@ -1,0 +1,234 @@
+"""What the registry knows of each pipeline, ensemble and stopping rule.
+
+An entry stands beside its class, and `registry` collects the modules that have some:
+
+    PIPELINES = (
+        PipelineSpec("run-off", "a second round ...", "arXiv 2302.02300, section 3", 16, lambda context: RunOff()),
+    )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
+from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, Verifier
+from quorate.orchestrator.types import Frozen, SamplingParams
+
+__all__ = [
+    "BuildContext",
+    "EnsembleSpec",
+    "Options",
+    "PipelineSpec",
+    "Providers",
+    "StoppingSpec",
+    "VerifierConfig",
+    "find_spec",
+]
+
+
+class Options(Frozen):
+    """Parameters of an entry beyond the number of samples: all have defaults and are documented."""
+
+
+class VerifierConfig(Frozen):
+    """A scoring endpoint."""
+
+    base_url: str
+    model: str
+    key_env: str | None = None
+    """Environment variable that holds the API key."""
+    api: Literal["pooling", "score", "rerank"] = "pooling"
+    """`pooling` for reward models on vLLM; `score` and `rerank` for models of pairs of texts."""
+
+
+class Providers(Protocol):
+    """What an entry may need that is no aggregator; the configuration has it."""
+
+    def shipped_model(self, name: str) -> Model | None:
+        """A model that ships inside the package; None where it does not."""
+        ...
+
+    def verifier(self, config: VerifierConfig) -> Verifier:
+        """A reward model's endpoint.
+
+        Raises:
+            BadInput: it cannot be had, such as without its key.
+        """
+        ...
+
+
+class _NoProviders:
+    """Nothing but aggregators is at hand."""
+
+    def shipped_model(self, name: str) -> Model | None:  # noqa: ARG002
+        return None
+
+    def verifier(self, config: VerifierConfig) -> Verifier:
+        raise BadInput(f"no scoring endpoints are at hand here, such as {config.model} at {config.base_url}")
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What an entry is built from."""
+
+    models: tuple[Model, ...]
+    """The proposers."""
+    n: int = 1
+    """Candidates."""
+    options: Any = field(default_factory=Options)
+    """An instance of the entry's own `options` class."""
+    _: KW_ONLY
+    aggregator_model: Model | None = None
+    """The model that judges or synthesizes, where one was named."""
+    stop: StoppingRule | None = None
+    wave: int | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    name: str | None = None
+    """How what is built is called; a name made of its parts, if not given."""
+    providers: Providers = field(default_factory=_NoProviders)
+    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
+    """By name, for entries that are made of others."""
+    rules: Mapping[str, StoppingSpec] = field(default_factory=dict)
+
+    @property
+    def writer(self) -> Model:
+        """The model that judges or synthesizes: the first proposer where none was named."""
+        return self.aggregator_model or self.models[0]
+
+    def sample(self, *, stop: StoppingRule | None = None, top_logprobs: int | None = None) -> Sampling:
+        """The sampling stage.
+
+        Args:
+            stop: the entry's own rule; one that was given wins over it.
+            top_logprobs: that the aggregator needs of each token.
+        """
+        sampling = self.sampling
+        if top_logprobs is not None:
+            sampling = sampling.over(SamplingParams(top_logprobs=top_logprobs))
+        return Sampling(self.models, n=self.n, stop=self.stop or stop, wave=self.wave, sampling=sampling)
+
+    def of_another(self, spec: PipelineSpec, options: Mapping[str, Any]) -> Pipeline:
+        """The pipeline of another entry over the same models."""
+        return spec.build_pipeline(replace(self, options=spec.check_options(options), name=None))
+
+
+@dataclass(frozen=True)
+class _Spec:
+    name: str
+    summary: str
+    source: str
+    """Paper, with section."""
+
+    @property
+    def option_model(self) -> type[Options]:
+        raise NotImplementedError
+
+    def check_options(self, given: Mapping[str, Any]) -> Options:
+        """The options, validated.
+
+        Raises:
+            BadInput: an option is unknown or impossible; names it.
+        """
+        try:
+            return self.option_model.model_validate(dict(given))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            known = ", ".join(self.option_model.model_fields) or "none"
+            where = ".".join(map(str, first["loc"]))
+            raise BadInput(f"{self.name}: option {where!r}: {first['msg']}; its options: {known}") from None
+
+
+@dataclass(frozen=True)
+class PipelineSpec(_Spec):
+    """A pipeline that exists over any model."""
+
+    n: int
+    """Candidates where nothing is said."""
+    build: Callable[[BuildContext], Aggregator | Pipeline]
+    """Gives the aggregator where a plain sampling stage goes before it, else the whole pipeline."""
+    options: type[Options] = Options
+    _: KW_ONLY
+    listed: bool = True
+    """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
+
+    @property
+    def option_model(self) -> type[Options]:
+        return self.options
+
+    def build_pipeline(self, context: BuildContext) -> Pipeline:
+        """The pipeline.
+
+        Raises:
+            BadInput: it cannot be built from these parts; says what is missing.
+        """
+        made = self.build(context)
+        if not isinstance(made, Pipeline):
+            return pipeline(context.sample(), made, name=context.name)
+        return made if context.name is None else made.with_name(context.name)
+
+    def build_aggregator(self, context: BuildContext) -> Aggregator:
+        """The aggregator alone, for candidates that come from elsewhere.
+
+        Raises:
+            BadInput: the pipeline is more than one stage of samples and an aggregator.
+        """
+        made = self.build(context)
+        if not isinstance(made, Pipeline):
+            return made
+        if len(made.nodes) > 2:
+            raise BadInput(f"{self.name} is no single aggregator but a graph of {', '.join(made.nodes)}")
+        return made.aggregator
+
+
+@dataclass(frozen=True)
+class EnsembleSpec(_Spec):
+    """Models that write one answer together: no samples, so no number of them, no stopping rule, no aggregator."""
+
+    build: Callable[[BuildContext], Model]
+    """From models, sampling settings, options and the name; the rest of the context is refused before."""
+    options: type[Options] = Options
+
+    @property
+    def option_model(self) -> type[Options]:
+        return self.options
+
+
+@dataclass(frozen=True)
+class StoppingSpec(_Spec):
+    """A stopping rule."""
+
+    build: Callable[[Any], StoppingRule]
+    """From an instance of `options`."""
+    options: type[Options] = Options
+
+    @property
+    def option_model(self) -> type[Options]:
+        return self.options
+
+    def build_rule(self, given: Mapping[str, Any]) -> StoppingRule:
+        """The rule with these options.
+
+        Raises:
+            BadInput: an option is unknown or impossible; names it.
+        """
+        return self.build(self.check_options(given))
+
+
+S = TypeVar("S", bound=_Spec)
+
+
+def find_spec(kind: str, name: str, known: Mapping[str, S]) -> S:
+    """The entry of this name.
+
+    Raises:
+        UnknownName: with the names that exist.
+    """
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return known[name]
