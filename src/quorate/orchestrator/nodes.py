@@ -195,7 +195,7 @@ def _distinct(notes: Iterable[Degradation]) -> list[Degradation]:
 
 def mark_member(candidate: Candidate, revision: Revision) -> Candidate:
     """A candidate that was written by a revision; one that says nothing has failed, since nobody could read it."""
-    changes: dict[str, Any] = {"prompt_version": candidate.prompt_version or revision.prompt_version}
+    changes: dict[str, Any] = {"prompt_version": revision.prompt_version or candidate.prompt_version}
     if candidate.ok and not candidate.text.strip() and not candidate.tool_calls:
         changes["error"] = Failure(code="empty_answer", message="it gave an empty answer")
     return candidate.model_copy(update=changes)

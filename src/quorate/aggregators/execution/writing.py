@@ -13,7 +13,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Degradation, Question, SamplingParams
 
-from ..judges.asking import Asked, conversation
+from ..judges.model import JudgeModel, conversation_text
 from ..markup import visible
 
 __all__ = ["TestSource", "TestWriter", "given"]
@@ -73,9 +73,9 @@ class TestWriter:
 
     async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
         """See `TestSource`; what the model failed to give is noted as `tests_missing`."""
-        asked = Asked(self.model, SamplingParams(), asyncio.Semaphore(self._concurrency))
-        words = self.prompt.render(question=conversation(question))
-        replies = await asyncio.gather(*(asked.reply(words, f"tests.{i}", run) for i in range(self.samples)))
+        judge = JudgeModel(self.model, SamplingParams(), asyncio.Semaphore(self._concurrency))
+        words = self.prompt.render(question=conversation_text(question))
+        replies = await asyncio.gather(*(judge.ask(words, f"tests.{i}", run) for i in range(self.samples)))
         found = Counter(test for reply in replies for test in dict.fromkeys(_asserts(reply.text)))
         ranked = sorted(found, key=lambda test: (-found[test], test))[: self.limit]
         failed = [reply.problem for reply in replies if reply.problem]

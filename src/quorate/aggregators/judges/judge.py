@@ -3,62 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
-from quorate.orchestrator.types import Answer, Candidate, Code, Degradation, Question, SamplingParams
+from quorate.orchestrator.errors import BadInput, NoAnswer
+from quorate.orchestrator.protocols import Aggregator, Model
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Code, Degradation, Question, Sampled, SamplingParams
+from quorate.prompts import Prompt
 
-from ..backing import Backed, closed, shortfall
-from ..synthesis.base import told_once
-from ..synthesis.material import Room, item, laid_out, shuffled, told
-from ..synthesis.wording import prompt_of
-from ..vote import MajorityVote
-from .asking import Asked, Reply, conversation
+from ..synthesis.material import TokenBudget, item_of, load_tokenizer, pack, shuffled, visible_answer
+from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
+from ..votes.majority import MajorityVote, count_votes
+from .model import JudgeModel, Reply, conversation_text
 
-__all__ = ["Judge", "Session"]
+__all__ = ["Judge", "JudgeRun"]
 
 
 @dataclass
-class Session:
+class JudgeRun:
     """One question before a judge."""
 
     question: Question
     run: RunContext
-    asked: Asked
-    words: Any
-    """The prompt."""
-    room: Room
-    where: str
-    tallier: VoteCounter
-    """Counts the votes on this question."""
-    notes: list[Degradation] = field(default_factory=list)
+    judge: JudgeModel
+    prompt: Prompt
+    budget: TokenBudget
+    tally: tuple[Cluster, ...]
+    """How the votes of those that are shown stand."""
+    notes: dict[tuple[str, str], Degradation] = field(default_factory=dict)
+    """What did not go as it should, each thing once at one place."""
 
-    async def reply(self, candidates: Sequence[Candidate], purpose: str) -> Reply:
+    @property
+    def where(self) -> str:
+        """The node and the judge."""
+        return f"{self.run.node}: {self.judge.model.name}"
+
+    async def ask(self, candidates: Sequence[Candidate], purpose: str) -> Reply:
         """What the judge says about these candidates, all of which say something, in this order."""
-        material = laid_out([item(c) for c in candidates], self.room, self.where)
-        self.notes += material.notes
-        words = self.words.render(question=conversation(self.question), responses=material.texts)
-        reply = await self.asked.reply(words, purpose, self.run)
-        self.notes += reply.degraded
+        material = pack([item_of(c) for c in candidates], self.budget, self.where)
+        self._add(material.notes)
+        words = self.prompt.render(question=conversation_text(self.question), responses=material.texts)
+        reply = await self.judge.ask(words, purpose, self.run)
+        self._add(reply.degraded)
         return reply
 
     def note(self, code: Code, detail: str) -> None:
-        self.notes.append(Degradation(code=code, where=self.where, detail=detail))
+        """Marks the answer."""
+        self._add([Degradation(code=code, where=self.where, detail=detail)])
 
-    def failed(self, detail: str) -> None:
+    def _add(self, notes: Sequence[Degradation]) -> None:
+        for note in notes:
+            self.notes.setdefault((note.code, note.where), note)
+
+    def failure(self, detail: str) -> NoAnswer:
         """There is no verdict, and this is why."""
-        self.notes.append(shortfall(self.run, self.where, detail))
+        return NoAnswer(detail, degraded=self.notes.values())
 
 
-class Judge(Backed, ABC):
+class Judge(Aggregator):
     """A model that picks one of the candidates.
 
     Candidates are shuffled by the seed, without their thinking; failed ones, and those that say nothing
@@ -69,9 +75,9 @@ class Judge(Backed, ABC):
     Args:
         judge: the model that is asked; a pipeline will do.
         fallback: what answers without it, and counts the votes; `MajorityVote()` by default.
-        max_context_tokens: room for the candidates in one prompt, by the model's `count_tokens` where
-            it has one, else estimated at three characters a token. Longer ones lose their middle, and
-            the answer is marked `candidate_cut`.
+        max_context_tokens: room for the candidates in one prompt, and no more than three quarters of the
+            model's context where that is known; estimated at three characters a token where the model cannot
+            count. Longer ones lose their middle, and the answer is marked `candidate_cut`.
         sampling: the judge's settings; those of the question are for candidates.
         concurrency: requests at a time.
         overrides: replacements of the prompt; see `quorate.prompts.load`.
@@ -87,7 +93,7 @@ class Judge(Backed, ABC):
         judge: Model,
         *,
         fallback: Aggregator | None = None,
-        max_context_tokens: int = 24_000,
+        max_context_tokens: int = MAX_CONTEXT_TOKENS,
         sampling: SamplingParams | None = None,
         concurrency: int = 8,
         overrides: Mapping[str, str | Path] | None = None,
@@ -96,84 +102,59 @@ class Judge(Backed, ABC):
             if value < 1:
                 raise BadInput(f"{type(self).__name__}({setting}={value}): give at least 1")
         self.judge = judge
-        self.fallback = fallback or MajorityVote()
         self.max_context_tokens = max_context_tokens
         self.sampling = sampling or SamplingParams()
         self.concurrency = concurrency
-        self.prompt = prompt_of(self.prompt_name, overrides, question="x", responses=["x", "y"])
+        self.prompt = load_prompt(self.prompt_name, overrides, question="x", responses=["x", "y"])
+        self._fallback = fallback or MajorityVote()
 
     @abstractmethod
-    async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
-        """The winner of two or more; None, with `session.failed` told, where there is no verdict."""
+    async def pick(self, judging: JudgeRun, players: Sequence[Candidate]) -> Candidate | None:
+        """The winner of two or more, which have their answers; None where the vote needs no judge.
 
-    @abstractmethod
-    def calls(self, n: int) -> int:
-        """See `protocols.Calling`."""
+        Raises:
+            NoAnswer: there is no verdict (`JudgeRun.failure`).
+        """
+
+    @property
+    def fallback(self) -> Aggregator:
+        """The vote."""
+        return self._fallback
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """See `protocols.Calling`."""
+        """The judge."""
         return (self.judge,)
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
-            NoAnswer: no candidate is ok.
+            NoAnswer: the judge gave no verdict.
         """
-        self.check(candidates)
-        session = self._session(question, run)
-        players = [c for c in shuffled(candidates, run) if told(c)]
-        winner = None
-        if len(players) > 1 and (reason := run.exhausted()) is not None:
-            session.failed(reason)
-        elif len(players) > 1:
-            winner = await self.judged(session, players)
-        notes = told_once(session.notes)
-        if winner is not None:
-            yield Done(answer=await self._answer(winner, candidates, notes, session))
-            return
-        async with aclosing(self.instead(question, candidates, run, notes)) as events:
-            async for event in events:
-                yield event
+        counter = self.counter(question, run)
+        if counter is not None:
+            sampled = await count_votes(counter, sampled)
+        players = [c for c in shuffled(sampled.candidates, run) if visible_answer(c)]
+        tally = sampled.tally or ()
+        if counter is not None and len(players) < len(sampled.good):
+            tally = await counter.tally(players)
+        judging = await self._begin(question, tally, run)
+        winner = await self.pick(judging, players) if len(players) > 1 else None
+        if winner is None:
+            return await self.fallback.aggregate(question, sampled, run)
+        return Answer.of(winner, tally=sampled.tally or (), degraded=tuple(judging.notes.values()))
 
-    def _session(self, question: Question, run: RunContext) -> Session:
-        return Session(
+    async def _begin(self, question: Question, tally: tuple[Cluster, ...], run: RunContext) -> JudgeRun:
+        await load_tokenizer(self.judge)
+        return JudgeRun(
             question=question,
             run=run,
-            asked=Asked(self.judge, self.sampling, asyncio.Semaphore(self.concurrency)),
-            words=self.prompt,
-            room=Room.of(self.judge, self.max_context_tokens),
-            where=f"{run.node}: {self.judge.name}",
-            tallier=self.tailored(question),
+            judge=JudgeModel(self.judge, self.sampling, asyncio.Semaphore(self.concurrency)),
+            prompt=self.prompt,
+            budget=TokenBudget.of(self.judge, self.max_context_tokens),
+            tally=tally,
         )
-
-    async def _answer(
-        self,
-        winner: Candidate,
-        candidates: Sequence[Candidate],
-        notes: tuple[Degradation, ...],
-        session: Session,
-    ) -> Answer:
-        return Answer(
-            text=winner.text,
-            model=winner.model,
-            answer=session.tallier.extract(winner),
-            reasoning=winner.reasoning,
-            tool_calls=winner.tool_calls,
-            finish_reason=winner.finish_reason or "stop",
-            candidates=tuple(candidates),
-            tally=await session.tallier.tally(candidates),
-            degraded=notes,
-            usage=session.run.ledger.usage,
-            stages=session.run.ledger.nodes,
-        )
-
-    async def aclose(self) -> None:
-        """Closes the model and the fallback."""
-        await closed((self.judge, self.fallback))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.judge.name})"

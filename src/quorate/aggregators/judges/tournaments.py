@@ -1,14 +1,20 @@
 """Pairwise tournaments, every match judged in both orders (V1, arXiv 2603.04304; PairRanker, arXiv 2306.02561).
 
-A knockout takes n - 1 matches in about log2 n rounds; a Swiss tournament pairs those of equal standing
+A knockout takes n - 1 matches in about log2 n rounds; a Swiss tournament pairs those of equal points
 for a few rounds, and ranks all by all results. Different from the papers: two candidates with the same
 answer tie without being judged, and what the judge leaves open is decided by votes.
+
+From match results to strengths: `bradley_terry`: P(i beats j) = s_i / (s_i + s_j), fitted by Hunter's MM
+iteration (Annals of Statistics 32, 2004). Different: everybody has tied once with a player of strength 1, so
+that those who always win or always lose have a finite strength. `borda`: points, the Borda count of pairwise
+results.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from quorate.orchestrator.context import explain_cut
@@ -16,28 +22,61 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Candidate
 
-from .comparing import Court, Match
-from .judge import Judge, Session
-from .ranking import Ranking, borda, bradley_terry
+from .judge import Judge, JudgeRun
+from .pairwise import Match, MatchRunner
 
-__all__ = ["Knockout", "Swiss"]
+__all__ = ["Knockout", "Ranking", "Swiss", "borda", "bradley_terry"]
+
+Ranking = Callable[[int, Sequence[Match]], list[float]]
+"""Strengths of n players, by number, from their matches."""
+
+ROUNDS = 200
+PRECISION = 1e-9
+
+
+def borda(n: int, matches: Sequence[Match]) -> list[float]:
+    """Points won."""
+    points = [0.0] * n
+    for first, second, won in matches:
+        points[first] += won
+        points[second] += 1 - won
+    return points
+
+
+def bradley_terry(n: int, matches: Sequence[Match]) -> list[float]:
+    """Maximum-likelihood strengths; equal results give equal strengths but for rounding."""
+    won = [points + 0.5 for points in borda(n, matches)]
+    opponents: list[list[int]] = [[] for _ in range(n)]
+    for first, second, _ in matches:
+        opponents[first].append(second)
+        opponents[second].append(first)
+    strengths = [1.0] * n
+    for _ in range(ROUNDS):
+        before = strengths
+        strengths = [
+            won[i] / (1 / (before[i] + 1) + sum(1 / (before[i] + before[j]) for j in opponents[i])) for i in range(n)
+        ]
+        if max(abs(a - b) for a, b in zip(strengths, before, strict=True)) < PRECISION:
+            break
+    return [round(strength, 6) for strength in strengths]
 
 
 class _Tournament(Judge):
     prompt_name = "pairwise"
 
-    async def judged(self, session: Session, players: Sequence[Candidate]) -> Candidate | None:
-        """See `Judge`; out of budget in the middle, the standing so far decides."""
-        court = Court.of(session, players, await session.tallier.tally(players))
-        winner = await self._winner(court)
-        if not court.settled():
-            return None
-        if (reason := session.run.exhausted()) is not None:
-            session.notes.append(explain_cut(reason, session.where))
+    async def pick(self, judging: JudgeRun, players: Sequence[Candidate]) -> Candidate:
+        """See `Judge`; out of budget in the middle, the results so far decide."""
+        matches = MatchRunner.of(judging, players)
+        winner = await self.play_out(matches)
+        matches.check()
+        if (reason := judging.run.exhausted()) is not None:
+            note = explain_cut(reason, judging.where)
+            judging.note(note.code, note.detail)
         return players[winner]
 
-    async def _winner(self, court: Court) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    async def play_out(self, matches: MatchRunner) -> int:
+        """The number of the winner."""
 
 
 class Knockout(_Tournament):
@@ -49,30 +88,32 @@ class Knockout(_Tournament):
     name = "knockout"
 
     def calls(self, n: int) -> int:
-        """See `protocols.Calling`."""
+        """See `protocols.Aggregator`."""
         return 2 * (n - 1)
 
-    async def _winner(self, court: Court) -> int:
-        alive = list(range(len(court.players)))
-        while len(alive) > 1 and court.session.run.exhausted() is None:
+    async def play_out(self, matches: MatchRunner) -> int:
+        """See `_Tournament`."""
+        alive = list(range(len(matches.players)))
+        while len(alive) > 1 and matches.judging.run.exhausted() is None:
             pairs = list(zip(alive[::2], alive[1::2], strict=False))
             waiting = alive[-1:] if len(alive) % 2 else []
-            alive = waiting + [_advancing(court, match) for match in await court.matches(pairs)]
-        return max(alive, key=lambda i: (court.votes[i], -i))
+            alive = waiting + [_winner(matches, match) for match in await matches.play_all(pairs)]
+        return max(alive, key=lambda i: (matches.votes[i], -i))
 
 
-def _advancing(court: Court, match: Match) -> int:
+def _winner(matches: MatchRunner, match: Match) -> int:
     if match.points != 0.5:
         return match.first if match.points > 0.5 else match.second
-    return max(match.first, match.second, key=lambda i: (court.votes[i], -i))
+    return max(match.first, match.second, key=lambda i: (matches.votes[i], -i))
 
 
 class Swiss(_Tournament):
-    """Rounds of matches between players of equal standing, none twice; then all results rank all players.
+    """Rounds of matches between players of equal points, none twice; then all results rank all players.
 
     Of an odd number, one of the last sits out with a point, each at most once.
 
     Args:
+        judge: as for every `Judge`.
         rounds: log2 of the players, rounded up, by default.
         ranking: `bradley_terry` (by default) or `borda`; equal ranks go to the answer with more votes.
         others: as for every `Judge`.
@@ -90,41 +131,42 @@ class Swiss(_Tournament):
         self.ranking = ranking
 
     def calls(self, n: int) -> int:
-        """See `protocols.Calling`."""
+        """See `protocols.Aggregator`."""
         return 2 * (n // 2) * self._rounds(n)
 
     def _rounds(self, n: int) -> int:
         return self.rounds or math.ceil(math.log2(n))
 
-    async def _winner(self, court: Court) -> int:
-        n = len(court.players)
+    async def play_out(self, matches: MatchRunner) -> int:
+        """See `_Tournament`."""
+        n = len(matches.players)
         played: list[Match] = []
         rested: set[int] = set()
         for _ in range(self._rounds(n)):
-            pairs, resting = _paired(n, played, rested)
-            if not pairs or court.session.run.exhausted() is not None:
+            pairs, resting = _pair_up(n, played, rested)
+            if not pairs or matches.judging.run.exhausted() is not None:
                 break
             rested |= resting
-            played += await court.matches(pairs)
+            played += await matches.play_all(pairs)
         strengths = self.ranking(n, played)
-        return max(range(n), key=lambda i: (strengths[i], court.votes[i], -i))
+        return max(range(n), key=lambda i: (strengths[i], matches.votes[i], -i))
 
 
-def _paired(n: int, played: Sequence[Match], rested: set[int]) -> tuple[list[tuple[int, int]], set[int]]:
+def _pair_up(n: int, played: Sequence[Match], rested: set[int]) -> tuple[list[tuple[int, int]], set[int]]:
     """Who meets whom next, best first, and who sits out."""
     points = borda(n, played)
-    standing = sorted(range(n), key=lambda i: (-points[i] - (i in rested), i))
+    ranked = sorted(range(n), key=lambda i: (-points[i] - (i in rested), i))
     met = {frozenset(match[:2]) for match in played}
     pairs: list[tuple[int, int]] = []
     resting: set[int] = set()
     if n % 2:
-        last = next((i for i in reversed(standing) if i not in rested), standing[-1])
-        standing.remove(last)
+        last = next((i for i in reversed(ranked) if i not in rested), ranked[-1])
+        ranked.remove(last)
         resting.add(last)
-    while len(standing) > 1:
-        first = standing.pop(0)
-        second = next((i for i in standing if frozenset((first, i)) not in met), None)
+    while len(ranked) > 1:
+        first = ranked.pop(0)
+        second = next((i for i in ranked if frozenset((first, i)) not in met), None)
         if second is not None:
-            standing.remove(second)
+            ranked.remove(second)
             pairs.append((first, second))
     return pairs, resting

@@ -14,31 +14,42 @@ no more between the problem and its solution than where it learned to solve.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.types import Identity, Question
 from quorate.prompts import Prompt
 
-from .base import SAMPLE, Writer
-from .wording import as_user
+from .prompt import Placement, place_as_user
+from .synthesizer import Synthesizer
 
-__all__ = ["AggLM", "Line", "SteppedAggLM", "by_step"]
+__all__ = [
+    "SHIPPED_AGGREGATOR",
+    "AggLM",
+    "Line",
+    "SteppedAggLM",
+    "choose_agglm",
+    "find_shipped_aggregator",
+    "merge_steps",
+]
 
+SHIPPED_AGGREGATOR = "quorate-tiny-agg"
+"""The learned aggregator that ships, trained on candidates of the embedded models."""
 SHOWN = 3
 """Different lines of one step: where attempts have gone apart, rarer ones say little and cost room."""
-
 LEAST = 3
 """A line is left out where the commonest of its step has more than so many times its count."""
 
 
-class AggLM(Writer):
-    """A final solution that a model writes after reviewing all candidates; arguments as `Synthesis`'."""
+class AggLM(Synthesizer):
+    """A final solution that a model writes after reviewing all candidates; arguments as `Synthesizer`'s."""
 
     name = "agglm"
     prompt_name = "agglm"
-    placed = staticmethod(as_user)
+    place: Placement = staticmethod(place_as_user)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Line:
     """How many attempts have it at this step."""
 
 
-def by_step(
+def merge_steps(
     responses: Sequence[str], shown: int | None = SHOWN, least: int | None = LEAST
 ) -> tuple[tuple[Line, ...], ...]:
     """The lines of all responses, first lines together, then second ones, and so on; empty lines do not count.
@@ -59,6 +70,7 @@ def by_step(
     the order of the responses.
 
     Args:
+        responses: the attempts.
         shown: of each step, at most so many different lines; None for all.
         least: leaves out lines that the commonest of their step outnumbers more than so many times; None for none.
     """
@@ -70,13 +82,55 @@ def by_step(
     )
 
 
-def _as_steps(prompt: Prompt, question: Question, responses: Sequence[str], **more: Any) -> Question:
-    return as_user(prompt, question, responses, steps=by_step(responses), **more)
+def _place_steps(prompt: Prompt, question: Question, responses: Sequence[str]) -> Question:
+    return place_as_user(prompt, question, responses, steps=merge_steps(responses))
 
 
 class SteppedAggLM(AggLM):
-    """AggLM for a model that was trained on attempts merged step by step; arguments as `Synthesis`'."""
+    """AggLM for a model that was trained on attempts merged step by step; arguments as `Synthesizer`'s."""
 
     prompt_name = "agglm-steps"
-    placed = staticmethod(_as_steps)
-    sample: ClassVar[Mapping[str, Any]] = {**SAMPLE, "steps": by_step(["x", "y"])}
+    place: Placement = staticmethod(_place_steps)
+    example: ClassVar[Mapping[str, Any]] = {"steps": merge_steps(["x", "y"])}
+
+
+def choose_agglm(model: Model, form: str | None = None) -> type[AggLM]:
+    """How a model is shown candidates.
+
+    Args:
+        model: the aggregator.
+        form: `attempts` or `steps`; as the model was trained if not given, and `attempts` where it does not say.
+    """
+    return SteppedAggLM if (form or model.identity.aggregation_form) == "steps" else AggLM
+
+
+def find_shipped_aggregator(proposers: Sequence[Model], shipped_model: Callable[[str], Model | None]) -> Model | None:
+    """The shipped aggregator, where all that propose are models that ship: other models' work is beyond it.
+
+    What stands before a model (a bank, a limit, a hedge, a pool) and what several of them write together has their
+    identities, and these decide: the kind, the name, and the weights where their fingerprint is known.
+
+    Args:
+        proposers: the models whose candidates shall be aggregated.
+        shipped_model: gives a model that ships by its name, None where there is none of it.
+
+    Returns:
+        None where some proposer is another model.
+
+    Raises:
+        BadInput: they are shipped models, and the aggregator that was trained on them is missing.
+    """
+    if not all(_ships(single, shipped_model) for model in proposers for single in model.identity.singles):
+        return None
+    found = shipped_model(SHIPPED_AGGREGATOR)
+    if found is None:
+        raise BadInput(
+            f"agglm: {SHIPPED_AGGREGATOR}, which was trained on candidates of these models, is not installed: "
+            "install quorate whole, or name another model as the aggregator"
+        )
+    return found
+
+
+def _ships(identity: Identity, shipped_model: Callable[[str], Model | None]) -> bool:
+    known = shipped_model(identity.model) if identity.kind == "embedded" else None
+    return known is not None and identity.fingerprint == known.identity.fingerprint

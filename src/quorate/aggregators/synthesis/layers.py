@@ -1,123 +1,142 @@
-"""Layers of models, each of which reads all answers of the layer before.
+"""Layers of models, each of which reads all answers of the layer before: a node of the graph each.
 
-`MixtureOfAgents` (Wang et al., arXiv 2406.04692, section 2.2): y_(i+1) = A(all y_i) + question, for
+`mixture_of_agents` (Wang et al., arXiv 2406.04692, section 2.2): y_(i+1) = A(all y_i) + question, for
 layers of possibly different models; the first layer is the sampling stage, the last one the
 aggregator. The prompt is Self-MoA's, which follows the paper's table 1.
 
-`ProposeAndAggregate` (Aggregation Fine-Tuning, arXiv 2501.11877, section 4): n proposals, then L
+`propose_and_aggregate` (Aggregation Fine-Tuning, arXiv 2501.11877, section 4): n proposals, then L
 layers of aggregation by one model, n answers in each but the last. The paper fine-tunes that model; one
 trained so is given as `aggregator`.
 
 Different from both: answers come in a seeded order that differs between layers and without their
-thinking, the context is bounded, a member's failure leaves the rest, and a vote stands in.
+thinking, the context is bounded, a member that fails is left out and told as `member_failed`, a layer
+none of whose members answers is left out altogether, and a vote over the last answers stands in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Candidate, Degradation, Question
+from quorate.orchestrator.nodes import Revision
+from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.pipeline import layers as build_layers
+from quorate.orchestrator.protocols import Aggregator, Extractor, Model
+from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.types import Candidate, Question, Sampled
 
-from .base import Brief, Writer
-from .material import item, shuffled
-from .members import Ask, draw
-from .wording import as_user
+from .material import item_of, load_tokenizer, shuffled
+from .prompt import Placement, SynthesisPrompt, place_as_user
+from .synthesizer import SelfMoA, Synthesizer
 
-__all__ = ["Layer", "MixtureOfAgents", "ProposeAndAggregate"]
+__all__ = ["ProposeAndAggregate", "ReadAll", "SynthesisOptions", "mixture_of_agents", "propose_and_aggregate"]
+
+
+class SynthesisOptions(TypedDict, total=False):
+    """What every synthesizer takes, see `Synthesizer`."""
+
+    fallback: Aggregator | None
+    extractor: Extractor | None
+    max_context_tokens: int
+    overrides: Mapping[str, str | Path] | None
 
 
 @dataclass(frozen=True)
-class Layer:
-    """The models of one layer and how many answers they give together, dealt round-robin."""
+class ReadAll:
+    """A layer whose members all read all answers before it, in one order."""
 
-    models: tuple[Model, ...]
-    n: int
+    prompt: SynthesisPrompt
 
-    def __post_init__(self) -> None:
-        if not self.models:
-            raise BadInput("Layer(models=()): a layer needs at least one model")
-        if self.n < 1:
-            raise BadInput(f"Layer(n={self.n}): a layer gives at least 1 answer")
+    async def revise(
+        self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
+    ) -> Mapping[int, Revision]:
+        """See `nodes.Refiner`; members of the same model share a question, so that they are drawn in one request."""
+        items = [item_of(candidate) for candidate in shuffled(before.candidates, run)]
+        by_model: dict[int, Revision] = {}
+        for model in models:
+            if id(model) not in by_model:
+                await load_tokenizer(model)
+                by_model[id(model)] = self.prompt.revision(question, items, model, run.node)
+        return {place: by_model[id(model)] for place, model in enumerate(models)}
 
-    def shares(self) -> list[tuple[Model, tuple[int, ...]]]:
-        """Who gives which answer."""
-        step = len(self.models)
-        return [(m, tuple(range(i, self.n, step))) for i, m in enumerate(self.models) if i < self.n]
-
-
-class Layered(Writer):
-    """Base: inner layers, then the model that writes the answer.
-
-    A layer none of whose members answers is left out, and the next one reads what it read.
-    """
-
-    def __init__(self, aggregator: Model, *, layers: Sequence[Layer] = (), **options: Any) -> None:
-        super().__init__(aggregator, **options)
-        self.layers = tuple(layers)
-
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """See `Synthesis.models`."""
-        return (self.aggregator, *(model for layer in self.layers for model in layer.models))
-
-    def calls(self, n: int) -> int:  # noqa: ARG002 - the layers have sizes of their own
-        """See `protocols.Calling`."""
-        return 1 + sum(layer.n for layer in self.layers)
-
-    async def brief(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> Brief:
-        """Every layer but the last is run here."""
-        notes: list[Degradation] = []
-        for number, layer in enumerate(self.layers, 1):
-            here = run.at_node(f"{run.node}/layer-{number}")
-            items = [item(c) for c in shuffled(candidates, here)]
-            asks = []
-            for model, members in layer.shares():
-                brief = self.worded(question, items, model, here.node)
-                notes += brief.notes
-                asks += [Ask(model, brief.asked, members)] if brief.asked else []
-            drawn = await draw(asks, here)
-            notes += drawn.notes
-            if drawn.stopped is not None:
-                return Brief(None, tuple(notes), stopped=drawn.stopped)
-            candidates = list(drawn.members.values()) or candidates
-        last = await super().brief(question, candidates, run)
-        return Brief(last.asked, (*notes, *last.notes), last.problem)
+    def merge(self, before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:  # noqa: ARG002
+        """See `nodes.Refiner`; those that failed are left out."""
+        return members
 
 
-class MixtureOfAgents(Layered):
+def mixture_of_agents(
+    stage: SamplingStage,
+    aggregator: Model,
+    *,
+    inner: Sequence[SamplingStage] | None = None,
+    layers: int = 3,
+    **options: Unpack[SynthesisOptions],
+) -> Pipeline:
     """Mixture-of-Agents; without inner layers it is Self-MoA, whose prompt it shares.
 
     Args:
-        aggregator: writes the answer; see `Synthesis`, as all further arguments.
-        layers: the layers between the sampling stage and the aggregator. The paper's three-layer
-            mixture of six has one, `Layer(models, 6)`.
+        stage: the first layer.
+        aggregator: writes the answer.
+        inner: the layers between both, each with models and size of its own.
+        layers: where `inner` is not given: layers altogether, those between like the first. The paper's
+            three-layer mixture of six is `mixture_of_agents(sample(models, n=6), aggregator)`.
+        options: see `Synthesizer`.
+
+    Raises:
+        BadInput: there are fewer than two layers, or an option is impossible.
     """
+    if layers < 2:
+        raise BadInput(f"mixture_of_agents(layers={layers}): give at least 2 layers, the first and the aggregator")
+    last = SelfMoA(aggregator, **options)
+    if inner is None:
+        inner = [SamplingStage(stage.models, n=stage.n)] * (layers - 2)
+    return _read_in_layers("moa", stage, inner, last, proposers=True)
 
-    name = "moa"
-    prompt_name = "self-moa"
 
-
-class ProposeAndAggregate(Layered):
-    """Propose-and-aggregate: several rounds of aggregation by one model.
-
-    Args:
-        aggregator: aggregates in every layer; see `Synthesis`, as all further arguments.
-        rounds: layers of aggregation (the paper's L); in the last one it writes the answer.
-        n: answers of each layer before the last.
-    """
+class ProposeAndAggregate(Synthesizer):
+    """The last layer of `propose_and_aggregate`; arguments as `Synthesizer`'s."""
 
     name = "aft"
     prompt_name = "aft"
-    placed = staticmethod(as_user)
+    place: Placement = staticmethod(place_as_user)
 
-    def __init__(self, aggregator: Model, *, rounds: int = 2, n: int = 5, **options: Any) -> None:
-        if rounds < 1:
-            raise BadInput(f"ProposeAndAggregate(rounds={rounds}): give at least 1 layer of aggregation")
-        if n < 1:
-            raise BadInput(f"ProposeAndAggregate(n={n}): a layer gives at least 1 answer")
-        super().__init__(aggregator, layers=[Layer((aggregator,), n)] * (rounds - 1), **options)
+
+def propose_and_aggregate(
+    stage: SamplingStage,
+    aggregator: Model,
+    *,
+    rounds: int = 2,
+    n: int | None = None,
+    **options: Unpack[SynthesisOptions],
+) -> Pipeline:
+    """Propose-and-aggregate: several layers of aggregation by one model.
+
+    Args:
+        stage: draws the proposals.
+        aggregator: aggregates in every layer.
+        rounds: layers of aggregation (the paper's L); in the last one it writes the answer.
+        n: answers of each layer before the last; as many as there are proposals, if not given.
+        options: see `Synthesizer`.
+
+    Raises:
+        BadInput: there is no layer, or an option is impossible.
+    """
+    if rounds < 1:
+        raise BadInput(f"propose_and_aggregate(rounds={rounds}): give at least 1 layer of aggregation")
+    last = ProposeAndAggregate(aggregator, **options)
+    layer = SamplingStage((aggregator,), n=stage.n if n is None else n)
+    return _read_in_layers("aft", stage, [layer] * (rounds - 1), last, proposers=False)
+
+
+def _read_in_layers(
+    name: str, stage: SamplingStage, inner: Sequence[SamplingStage], last: Synthesizer, *, proposers: bool
+) -> Pipeline:
+    refiner = ReadAll(last.prompt)
+    name = f"{name}@{stage.n}/{'+'.join(model.name for model in stage.models)}"
+    # A layer has no stopping rule: every member is read by the next one.
+    whole = [(replace(layer, stop=None), refiner) for layer in inner]
+    return build_layers(stage, whole, last, proposers=proposers, name=name)
