@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quorate import MajorityVote, RunContext, sample
-from quorate.aggregators.execution.code import SameText
+from quorate.aggregators.equivalence import SameText
 from quorate.aggregators.extraction import AnswerExtractor, Choices
 from quorate.orchestrator.protocols import AnswerReader
 from quorate.orchestrator.types import Candidate, Question

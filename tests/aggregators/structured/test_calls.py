@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import RunContext
 
 from quorate.aggregators import JsonVote, ToolCallVote
-from quorate.aggregators.structured.calls import NO_CALL, called
+from quorate.aggregators.structured.calls import NO_CALL, canonical_calls
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.events import Done
-from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
+from quorate.orchestrator.protocols import Aggregator
 from quorate.orchestrator.types import Answer, Candidate, Question
 
-from ..helpers import candidate, failed
+from ..helpers import aggregate_at_node, candidate, counter_of, failed, tallied
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
@@ -34,11 +33,8 @@ async def voted(
     candidates: Sequence[Candidate], *, aggregator: Aggregator | None = None, seed: int = 1, **asked: Any
 ) -> Answer:
     question = Question.of("?").model_copy(update=asked)
-    run = RunContext(seed=seed, stage="aggregate")
-    stream = (aggregator or ToolCallVote()).aggregate(question, candidates, run)
-    [event] = [event async for event in stream]
-    assert isinstance(event, Done)
-    return event.answer
+    run = RunContext(seed=seed, node="aggregate")
+    return await aggregate_at_node(aggregator or ToolCallVote(), candidates, run, question)
 
 
 async def test_calls_vote_by_their_arguments() -> None:
@@ -86,7 +82,7 @@ async def test_a_malformed_call_abstains(bad: dict[str, Any]) -> None:
 @pytest.mark.parametrize("arguments", ["", "{}", " ", None, {}])
 def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
     """Servers spell them in many ways."""
-    assert called([call(arguments)]) == '[{"name":"weather","arguments":{}}]'
+    assert canonical_calls([call(arguments)]) == '[{"name":"weather","arguments":{}}]'
 
 
 async def test_texts_are_one_class() -> None:
@@ -139,12 +135,10 @@ async def test_one_candidate_and_failures() -> None:
 async def test_votes_are_counted_while_sampling() -> None:
     """With the tools of the question, where it is known."""
     vote = ToolCallVote()
-    assert isinstance(vote, VoteCounter)
-    assert isinstance(vote, Tailored)
     said = [calling(0, call()), calling(1, call(name="other")), candidate(2, "hi"), candidate(3, ""), failed(4)]
-    assert [c.votes for c in await vote.tally(said)] == [1, 1, 1]
-    tailored = vote.tailored(Question.of("?").model_copy(update={"tools": (WEATHER,)}))
-    assert [tailored.extract(c) for c in said][1:] == [None, NO_CALL, None, None]
+    assert [c.votes for c in await tallied(vote, said)] == [1, 1, 1]
+    offering = counter_of(vote, question=Question.of("?").model_copy(update={"tools": (WEATHER,)}))
+    assert [offering.extract(c) for c in said][1:] == [None, NO_CALL, None, None]
 
 
 ARGUMENTS = st.sampled_from(['{"a":1}', '{"a": 1.0}', '{"a":2}', "{", '{"b":1,"a":1}', '{"a":1,"b":1}'])

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.aggregators.structured.canonical import MAX_CHARACTERS, Json, canonical, document_in, read, written
+from quorate.aggregators.structured.canonical import (
+    MAX_CHARACTERS,
+    Json,
+    find_document,
+    parse_json,
+    to_canonical,
+    to_json,
+)
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -21,7 +28,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 def of(text: str) -> str:
-    found = read(text)
+    found = parse_json(text)
     assert found is not None
     return found.canonical
 
@@ -83,13 +90,13 @@ def test_what_differs_stays_apart() -> None:
 )
 def test_what_is_no_document(text: str) -> None:
     """Malformed, not finite, too deep or with an absurd exponent: none, and no error."""
-    assert read(text) is None
+    assert parse_json(text) is None
 
 
 def test_a_document_has_a_length() -> None:
     """What is too long is not even read."""
-    assert read(json.dumps("x" * MAX_CHARACTERS)) is None
-    assert read(" " * (MAX_CHARACTERS - 1) + "1") is not None
+    assert parse_json(json.dumps("x" * MAX_CHARACTERS)) is None
+    assert parse_json(" " * (MAX_CHARACTERS - 1) + "1") is not None
 
 
 def test_half_a_surrogate_pair_can_be_told() -> None:
@@ -100,7 +107,7 @@ def test_half_a_surrogate_pair_can_be_told() -> None:
 def test_a_huge_exponent_is_not_written_out() -> None:
     """A number of twelve characters cannot become a gigabyte."""
     assert len(of("1e999999999")) < 20
-    assert canonical(Decimal("-1e-999999")) == "-1e-999999"
+    assert to_canonical(Decimal("-1e-999999")) == "-1e-999999"
 
 
 @pytest.mark.parametrize(
@@ -120,12 +127,12 @@ def test_a_huge_exponent_is_not_written_out() -> None:
 )
 def test_where_a_document_is_looked_for(text: str, form: str | None) -> None:
     """The whole visible text, else the last fenced block that is JSON; never a guess within prose."""
-    found = document_in(text)
+    found = find_document(text)
     assert (found and found.canonical) == form
 
 
 def test_writing_keeps_the_order_unless_sorted() -> None:
     """An assembled document reads like the model's own."""
     value: Json = {"b": [Decimal("1.0"), None], "a": "é"}
-    assert written(value) == '{"b":[1,null],"a":"é"}'
-    assert canonical(value) == '{"a":"é","b":[1,null]}'
+    assert to_json(value) == '{"b":[1,null],"a":"é"}'
+    assert to_canonical(value) == '{"a":"é","b":[1,null]}'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import AdaptiveConsistency, Candidate, MajorityVote, Question, sample
 from quorate.aggregators import StructuredVote
@@ -11,11 +10,10 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import Done, TallyChanged
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Tailored, VoteCounter
 from quorate.orchestrator.types import Answer
 from quorate.testing import ScriptedModel
 
-from ..helpers import Exact, candidate, failed
+from ..helpers import Exact, aggregate_at_node, candidate, counter_of, failed, tallied
 from .test_calls import WEATHER, call, calling
 
 JSON = {"type": "json_object"}
@@ -26,9 +24,7 @@ def vote() -> StructuredVote:
 
 
 async def voted(candidates: list[Candidate], question: Question) -> Answer:
-    [event] = [event async for event in vote().aggregate(question, candidates, RunContext(seed=1))]
-    assert isinstance(event, Done)
-    return event.answer
+    return await aggregate_at_node(vote(), candidates, question=question)
 
 
 async def test_it_votes_on_what_there_is() -> None:
@@ -49,20 +45,18 @@ async def test_it_votes_on_what_there_is() -> None:
 
 async def test_the_tally_while_sampling_knows_the_question() -> None:
     """Documents count against the format, calls against the tools, and texts by their answers until one calls."""
-    assert isinstance(vote(), VoteCounter)
-    assert isinstance(vote(), Tailored)
     documents = [candidate(0, '{"a":1}'), candidate(1, '{"a":1.0}'), candidate(2, "I think 1")]
-    tailored = vote().tailored(Question.of("?").model_copy(update={"response_format": JSON}))
-    assert [tailored.extract(c) for c in documents] == ['{"a":1}', '{"a":1}', None]
-    assert [c.voters for c in await tailored.tally(documents)] == [(0, 1)]
+    counter = counter_of(vote(), question=Question.of("?").model_copy(update={"response_format": JSON}))
+    assert [counter.extract(c) for c in documents] == ['{"a":1}', '{"a":1}', None]
+    assert [c.voters for c in await counter.tally(documents)] == [(0, 1)]
     texts = [candidate(0, "#### 4"), candidate(1, "#### 5"), candidate(2, "Which city?")]
-    tailored = vote().tailored(Question.of("?").model_copy(update={"tools": (WEATHER,)}))
-    assert [c.votes for c in await tailored.tally(texts)] == [1, 1]
-    assert [c.voters for c in await tailored.tally([*texts, calling(3, call()), calling(4, call(name="x"))])] == [
+    counter = counter_of(vote(), question=Question.of("?").model_copy(update={"tools": (WEATHER,)}))
+    assert [c.votes for c in await counter.tally(texts)] == [1, 1]
+    assert [c.voters for c in await counter.tally([*texts, calling(3, call()), calling(4, call(name="x"))])] == [
         (0, 1, 2),
         (3,),
     ]
-    assert [c.votes for c in await vote().tally([*texts, calling(3, call())])] == [3, 1]
+    assert [c.votes for c in await tallied(vote(), [*texts, calling(3, call())])] == [3, 1]
 
 
 async def test_sampling_stops_by_the_documents() -> None:
@@ -91,7 +85,7 @@ async def test_sampling_stops_by_the_documents() -> None:
         ("centroid@3", ["so #### 7", "so #### 7.", "hm"], "7"),
     ],
 )
-async def test_recipes_by_name(name: str, lines: list[str], answer: str) -> None:
+async def test_pipelines_by_name(name: str, lines: list[str], answer: str) -> None:
     """As the command line and the wire call them."""
     model = ScriptedModel(lines, name="m")
     pipeline = Catalog({"m": model}).resolve(f"{name}/m")

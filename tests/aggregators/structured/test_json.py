@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import RunContext
 
 from quorate.aggregators import JsonFieldVote, JsonVote
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.events import Done
-from quorate.orchestrator.protocols import Aggregator, Tailored, VoteCounter
+from quorate.orchestrator.protocols import Aggregator
 from quorate.orchestrator.types import Answer, Candidate, Question
 
-from ..helpers import candidate, failed
+from ..helpers import aggregate_at_node, candidate, counter_of, failed
 
 PERSON = {
     "type": "object",
@@ -37,10 +36,8 @@ async def voted(
 ) -> Answer:
     """The answer to texts, or to values as JSON."""
     said = [candidate(i, t if isinstance(t, str) else json.dumps(t)) for i, t in enumerate(texts)]
-    run = RunContext(seed=seed, stage="aggregate")
-    [event] = [event async for event in aggregator.aggregate(asking(schema), [*said, *more], run)]
-    assert isinstance(event, Done)
-    return event.answer
+    run = RunContext(seed=seed, node="aggregate")
+    return await aggregate_at_node(aggregator, [*said, *more], run, asking(schema))
 
 
 BOTH = pytest.mark.parametrize("kind", [JsonVote, JsonFieldVote])
@@ -92,19 +89,18 @@ async def test_one_candidate_and_failures(kind: type[JsonVote | JsonFieldVote]) 
 async def test_votes_are_counted_while_sampling(kind: type[JsonVote | JsonFieldVote]) -> None:
     """Against the question's schema, where the question is known."""
     vote = kind()
-    assert isinstance(vote, VoteCounter)
-    assert isinstance(vote, Tailored)
+    counter = counter_of(vote)
     said = [candidate(0, '{"a": 1}'), candidate(1, '{"name":"x","age":1.0}'), failed(2)]
-    assert [vote.extract(c) for c in said] == ['{"a":1}', '{"age":1,"name":"x"}', None]
-    tailored = vote.tailored(asking(PERSON))
-    assert [tailored.extract(c) for c in said] == [None, '{"age":1,"name":"x"}', None]
-    assert [c.votes for c in await tailored.tally(said)] == [1]
-    assert len(await vote.tally(said)) == 2
+    assert [counter.extract(c) for c in said] == ['{"a":1}', '{"age":1,"name":"x"}', None]
+    checking = counter_of(vote, question=asking(PERSON))
+    assert [checking.extract(c) for c in said] == [None, '{"age":1,"name":"x"}', None]
+    assert [c.votes for c in await checking.tally(said)] == [1]
+    assert len(await counter.tally(said)) == 2
 
 
 async def test_a_recorded_answer_stands_for_its_text() -> None:
     """Banks may keep the answer alone."""
-    assert JsonVote().extract(candidate(0, "", answer='{"a": 1.0}')) == '{"a":1}'
+    assert counter_of(JsonVote()).extract(candidate(0, "", answer='{"a": 1.0}')) == '{"a":1}'
 
 
 SMALL = st.sampled_from(

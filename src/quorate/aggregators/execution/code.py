@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ..markup import visible
 
-__all__ = ["CodeExtractor", "SameText", "code_blocks"]
+__all__ = ["CodeExtractor", "code_blocks"]
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*$", re.MULTILINE)
 
@@ -35,12 +34,3 @@ class CodeExtractor:
         blocks = code_blocks(shown) or [shown]
         code = "\n".join(line.rstrip() for line in max(blocks, key=len).splitlines()).strip("\n")
         return code if code.strip() else None
-
-
-class SameText:
-    """Equal only to itself: how programs are compared before they are run."""
-
-    async def classes(self, answers: Sequence[str]) -> list[int]:
-        """See `protocols.Equivalence`."""
-        numbers = {answer: number for number, answer in enumerate(sorted(set(answers)))}
-        return [numbers[answer] for answer in answers]

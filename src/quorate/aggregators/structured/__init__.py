@@ -15,8 +15,7 @@ from __future__ import annotations
 from .calls import ToolCallVote
 from .centroid import Centroid
 from .dispatch import StructuredVote
-from .documents import JsonVote
-from .fields import JsonFieldVote
+from .documents import JsonFieldVote, JsonVote
 from .similarity import ChrF, PairSimilarity, Pairwise, RougeL, Similarity, TokenF1
 
 __all__ = [

@@ -7,28 +7,26 @@ value of their arguments; a message without calls votes for making none.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Question
+from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
+from ..equivalence import SameText
 from ..markup import visible
-from ..vote import MajorityVote
-from .ballot import Ballot, winners
-from .canonical import read, written
+from ..votes.majority import AnswerCounter, MajorityVote, count_votes
+from .canonical import parse_json, to_json
 
-__all__ = ["NO_CALL", "ToolCallVote", "called"]
+__all__ = ["NO_CALL", "ToolCallVote", "canonical_calls", "winners"]
 
 NO_CALL = "no tool call"
 """What a text without calls votes for; no call is spelled like this."""
 
 
-class ToolCallVote:
+class ToolCallVote(MajorityVote):
     """The tool calls that most candidates make; ties and abstention as in `MajorityVote`.
 
     Two messages agree if they make the same calls with the same arguments by value: keys in any order,
@@ -50,53 +48,48 @@ class ToolCallVote:
     name = "tool-vote"
 
     def __init__(self, text: Aggregator | None = None) -> None:
+        super().__init__(equivalence=SameText())
         self.text = text or MajorityVote()
 
-    def tailored(self, question: Question) -> Ballot:
-        """See `protocols.Tailored`: calls that the question does not offer abstain."""
-        return Ballot(self.name, _Offer.of(question).read)
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - nothing is drawn
+        """See `protocols.Aggregator`; calls that the question does not offer abstain."""
+        return AnswerCounter(_Offer.of(question).read, SameText())
 
-    def extract(self, candidate: Candidate) -> str | None:
-        """The canonical calls of a candidate, `no tool call`, or None where it abstains."""
-        return _Offer().read(candidate) if candidate.ok else None
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
-        return await Ballot(self.name, self.extract).tally(candidates)
-
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; the events of `text` where no call wins, else one `Done`.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`; `text` answers where no call wins.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
-        answer = await self.tailored(question).answer(question, candidates, run)
-        if not answer.tally or answer.tally[0].answer != NO_CALL:
-            yield Done(answer=_calling(answer))
-            return
-        silent = [c.model_copy(update={"answer": None}) if c.answer == NO_CALL else c for c in winners(answer)]
-        async with aclosing(self.text.aggregate(question, silent, run)) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    yield Done(answer=event.answer.replace(candidates=tuple(candidates), tally=answer.tally))
-                else:
-                    yield event
+        sampled = await count_votes(self.counter(question, run), sampled)
+        vote = await super().aggregate(question, sampled, run)
+        voters = winners(vote, sampled)
+        if not vote.tally or vote.tally[0].answer != NO_CALL:
+            winner = min(voters, key=_preference)
+            reason = winner.finish_reason or ("tool_calls" if winner.tool_calls else "stop")
+            changes = {"answer": vote.answer, "tally": vote.tally, "degraded": vote.degraded}
+            return Answer.of(winner, finish_reason=reason, **changes)
+        silent = [c.model_copy(update={"answer": None}) if c.answer == NO_CALL else c for c in voters]
+        answer = await self.text.aggregate(question, Sampled(candidates=tuple(silent)), run)
+        return answer.replace(tally=vote.tally)
 
     async def aclose(self) -> None:
         """Closes the aggregator of texts."""
-        close = getattr(self.text, "aclose", None)
-        if close is not None:
-            await close()
+        await self.text.aclose()
 
     def __repr__(self) -> str:
         return f"ToolCallVote(text={self.text!r})"
 
 
-def called(calls: Sequence[Mapping[str, Any]]) -> str | None:
+def winners(vote: Answer, sampled: Sampled) -> list[Candidate]:
+    """The candidates of the winning class; all of those that are ok where all abstained."""
+    voters = set(vote.tally[0].voters) if vote.tally else None
+    return [c for c in sampled.good if voters is None or c.index in voters]
+
+
+def canonical_calls(calls: Sequence[Mapping[str, Any]]) -> str | None:
     """The canonical form of a message's calls; None where one of them cannot be made."""
-    spelled = [_call(call) for call in calls]
+    spelled = [_canonical_call(call) for call in calls]
     known = sorted(call for call in spelled if call is not None)
     return f"[{','.join(known)}]" if spelled and len(known) == len(spelled) else None
 
@@ -119,7 +112,7 @@ class _Offer:
     def read(self, candidate: Candidate) -> str | None:
         if candidate.tool_calls:
             unknown = self.names is not None and any(_name(call) not in self.names for call in candidate.tool_calls)
-            return None if unknown else called(candidate.tool_calls)
+            return None if unknown else canonical_calls(candidate.tool_calls)
         cut = candidate.finish_reason == "length"
         return None if self.demanded or cut or not visible(candidate.text).strip() else NO_CALL
 
@@ -130,28 +123,16 @@ def _name(tool: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _call(call: Mapping[str, Any]) -> str | None:
+def _canonical_call(call: Mapping[str, Any]) -> str | None:
     """One call in its one spelling; without arguments at all, it has none."""
     function = call.get("function")
     arguments = function.get("arguments") if isinstance(function, Mapping) else None
     arguments = "{}" if arguments is None else arguments
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
-    document = read(text.strip() or "{}")
+    document = parse_json(text.strip() or "{}")
     if not _name(call) or document is None or not isinstance(document.value, Mapping):
         return None
-    return f'{{"name":{written(_name(call))},"arguments":{document.canonical}}}'
-
-
-def _calling(answer: Answer) -> Answer:
-    """The answer with the message of one candidate of the winning class, chosen by content alone."""
-    winner = min(winners(answer), key=_preference)
-    return answer.replace(
-        text=winner.text,
-        model=winner.model,
-        reasoning=winner.reasoning,
-        tool_calls=winner.tool_calls,
-        finish_reason=winner.finish_reason or ("tool_calls" if winner.tool_calls else "stop"),
-    )
+    return f'{{"name":{to_json(_name(call))},"arguments":{document.canonical}}}'
 
 
 def _preference(candidate: Candidate) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from ..markup import visible
 
-__all__ = ["Document", "Json", "canonical", "document_in", "is_whole", "read", "written"]
+__all__ = ["Document", "Json", "find_document", "is_whole", "parse_json", "to_canonical", "to_json"]
 
 Json: TypeAlias = "bool | Decimal | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -41,60 +41,60 @@ class Document(NamedTuple):
     canonical: str
 
 
-def _remembered(function: Callable[[str], Document | None]) -> Callable[[str], Document | None]:
+def _remember(function: Callable[[str], Document | None]) -> Callable[[str], Document | None]:
     """Votes are counted anew with every sample that comes, over the same texts."""
     cached = lru_cache(REMEMBERED_TEXTS)(function)
 
     @wraps(function)
-    def remembering(text: str) -> Document | None:
+    def cached_if_short(text: str) -> Document | None:
         return cached(text) if len(text) <= REMEMBERED_CHARACTERS else function(text)
 
-    return remembering
+    return cached_if_short
 
 
-@_remembered
-def read(text: str) -> Document | None:
+@_remember
+def parse_json(text: str) -> Document | None:
     """The document that a text is; None where it is not JSON, or too long or too deep to be one of ours."""
     if len(text) > MAX_CHARACTERS:
         return None
     try:
-        value = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refused)
-        return Document(text, value, canonical(value))
+        value = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse)
+        return Document(text, value, to_canonical(value))
     except (ValueError, ArithmeticError, RecursionError):
         return None
 
 
-@_remembered
-def document_in(text: str) -> Document | None:
+@_remember
+def find_document(text: str) -> Document | None:
     """The document in a model's text: the whole text after its thinking, or its last fenced block that is JSON."""
     shown = visible(text).strip()
-    if (whole := read(shown)) is not None:
+    if (whole := parse_json(shown)) is not None:
         return whole
     blocks = shown.split("```")[1::2]
-    return next((found for block in reversed(blocks) if (found := read(_unlabelled(block))) is not None), None)
+    return next((found for block in reversed(blocks) if (found := parse_json(_strip_label(block))) is not None), None)
 
 
-def canonical(value: Json) -> str:
+def to_canonical(value: Json) -> str:
     """The one spelling of a value.
 
     Raises:
         ValueError: it is nested too deeply.
     """
-    return _sound(written(value, sort=True))
+    return _repair_surrogates(to_json(value, sort=True))
 
 
-def written(value: Json, *, sort: bool = False, depth: int = 0) -> str:
+def to_json(value: Json, *, sort: bool = False, depth: int = 0) -> str:
     """JSON text without white space, numbers in their one spelling, keys sorted or in the value's order."""
     if depth > MAX_DEPTH:
         raise ValueError(f"JSON nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping):
         keys = sorted(value) if sort else value
-        items = (f"{_quoted(key)}:{written(value[key], sort=sort, depth=depth + 1)}" for key in keys)
+        items = (f"{_quote(key)}:{to_json(value[key], sort=sort, depth=depth + 1)}" for key in keys)
         return "{" + ",".join(items) + "}"
     if isinstance(value, str):
-        return _quoted(value)
+        return _quote(value)
     if isinstance(value, Sequence):
-        return "[" + ",".join(written(item, sort=sort, depth=depth + 1) for item in value) + "]"
+        return "[" + ",".join(to_json(item, sort=sort, depth=depth + 1) for item in value) + "]"
     return _number(value) if isinstance(value, Decimal) else json.dumps(value)
 
 
@@ -124,20 +124,20 @@ def _parts(number: Decimal) -> tuple[str, int]:
     return kept, exponent + len(whole) - len(kept)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _sound(text: str) -> str:
+def _repair_surrogates(text: str) -> str:
     """Text that UTF-8 can hold: an escape may name half of a surrogate pair."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _unlabelled(block: str) -> str:
+def _strip_label(block: str) -> str:
     """A fenced block without the name of its language."""
     label, newline, rest = block.partition("\n")
     return rest if newline and label.strip().isalnum() else block
 
 
-def _refused(constant: str) -> NoReturn:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")

@@ -8,23 +8,18 @@ candidate is not compared with itself.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from math import fsum, isfinite
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.events import Done, Event
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Aggregator, Extractor
-from quorate.orchestrator.sampling import failure_of
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..backing import closed, stand_in
-from ..context import fitted
 from ..extraction import AnswerExtractor
 from ..markup import visible
-from ..tallying import best_told
-from ..vote import MajorityVote
+from ..synthesis.material import truncate_middle
+from ..votes.majority import MajorityVote, close_all, representative
 from .similarity import ChrF, Similarity
 
 __all__ = ["Centroid"]
@@ -33,7 +28,7 @@ SHOWN = 80
 """Characters of a text that stand for it in the tally."""
 
 
-class Centroid:
+class Centroid(Aggregator):
     """The text that is most like the others on average, for answers that no vote can count.
 
     Texts are compared without their thinking; blank ones abstain. The tally holds one cluster for each
@@ -66,47 +61,45 @@ class Centroid:
         if max_characters < 1:
             raise BadInput(f"Centroid(max_characters={max_characters}): give at least 1")
         self.similarity = similarity or ChrF()
-        self.fallback = fallback or MajorityVote()
+        self._fallback = fallback or MajorityVote()
         self.extractor = extractor or AnswerExtractor()
         self.max_characters = max_characters
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`, or the events of the fallback.
+    @property
+    def fallback(self) -> Aggregator:
+        """What answers if the similarity fails."""
+        return self._fallback
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:  # noqa: ARG002
+        """See `protocols.Aggregator`.
 
         Raises:
-            NoAnswer: no candidate is ok.
+            ValueError: the similarity gave what no mean can be made of; it may raise errors of its own.
         """
-        voters = [c for c in candidates if c.ok]
-        if not voters:
-            raise NoAnswer(f"{self.name}: all {len(candidates)} candidates failed")
+        voters = sampled.good
         texts = {c.index: visible(c.text).strip() for c in voters}
         counts = Counter(text for text in texts.values() if text)
         distinct = sorted(counts)
-        cut = self._cut(voters, texts, run)
-        try:
-            means = await self._means(distinct, counts)
-        except Exception as error:
-            async with aclosing(self._instead(question, candidates, run, failure_of(error).message)) as events:
-                async for event in events:
-                    yield event
-            return
+        means = await self._means(distinct, counts)
         if not distinct:
             detail = f"none of {len(voters)} candidates says anything; one of them was chosen"
-            note = Degradation(code="all_abstained", where=self._where(run), detail=detail)
-            yield Done(answer=self._answer(best_told(voters), candidates, (), (note,)))
-            return
+            note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
+            return Answer.of(representative(voters), answer=None, degraded=(note,))
         top = max(means)
         chosen = run.rng("tie").choice([t for t, mean in zip(distinct, means, strict=True) if mean == top])
-        winner = best_told([c for c in voters if texts[c.index] == chosen])
-        yield Done(answer=self._answer(winner, candidates, _tally(distinct, means, texts, chosen), cut))
+        winner = representative([c for c in voters if texts[c.index] == chosen])
+        answer = winner.answer or self.extractor.extract(winner.text)
+        cut = self._cut(voters, texts, run)
+        return Answer.of(winner, answer=answer, tally=_tally(distinct, means, texts, chosen), degraded=cut)
+
+    def counter(self, question: Question, run: RunContext) -> None:
+        """There is no vote: texts are compared in the end."""
 
     async def _means(self, distinct: Sequence[str], counts: Counter[str]) -> list[float]:
         """Mean similarity of each distinct text to all other candidates, its own repetitions among them."""
         if len(distinct) < 2:
             return [1.0] * len(distinct)
-        compared = [fitted(text, self.max_characters) for text in distinct]
+        compared = [truncate_middle(text, self.max_characters) for text in distinct]
         rows = [list(row) for row in await self.similarity.between(compared)]
         if [len(row) for row in rows] != [len(distinct)] * len(distinct):
             raise ValueError(f"{self.similarity!r} gave no {len(distinct)} by {len(distinct)} numbers")
@@ -123,44 +116,16 @@ class Centroid:
         return tuple(
             Degradation(
                 code="candidate_cut",
-                where=f"{self._where(run)} #{c.index}",
+                where=f"{run.node}: {self.name} #{c.index}",
                 detail=f"{self.max_characters} of {len(texts[c.index])} characters were compared",
             )
             for c in voters
             if len(texts[c.index]) > self.max_characters
         )
 
-    def _answer(
-        self,
-        winner: Candidate,
-        candidates: Sequence[Candidate],
-        tally: tuple[Cluster, ...],
-        degraded: tuple[Degradation, ...],
-    ) -> Answer:
-        return Answer(
-            text=winner.text,
-            model=winner.model,
-            answer=(winner.answer or self.extractor.extract(winner.text)) if tally else None,
-            reasoning=winner.reasoning,
-            tool_calls=winner.tool_calls,
-            finish_reason=winner.finish_reason or "stop",
-            candidates=tuple(candidates),
-            tally=tally,
-            degraded=degraded,
-        )
-
-    def _instead(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext, problem: str
-    ) -> AsyncGenerator[Event, None]:
-        note = Degradation(code="aggregator_failed", where=self._where(run), detail=problem)
-        return stand_in(self.fallback, question, candidates, run, (note,))
-
-    def _where(self, run: RunContext) -> str:
-        return f"{run.node}: {self.name}"
-
     async def aclose(self) -> None:
         """Closes the similarity and the fallback."""
-        await closed((self.similarity, self.fallback))
+        await close_all(self.similarity, self._fallback)
 
     def __repr__(self) -> str:
         return f"Centroid({self.similarity!r})"

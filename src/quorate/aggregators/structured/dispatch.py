@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.events import Event
-from quorate.orchestrator.protocols import VoteCounter
-from quorate.orchestrator.types import Candidate, Cluster, Question
+from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
-from ..vote import MajorityVote
+from ..votes.majority import MajorityVote
 from .calls import ToolCallVote
 from .documents import JsonVote
 from .schema import wants_json
@@ -19,7 +17,7 @@ from .schema import wants_json
 __all__ = ["StructuredVote"]
 
 
-class StructuredVote:
+class StructuredVote(Aggregator):
     """The vote that fits: over tool calls, over JSON documents, or over the answers of texts.
 
     Where some candidate makes a tool call, `ToolCallVote` decides whether and what to call. Else, and
@@ -36,36 +34,20 @@ class StructuredVote:
         self.vote = vote or MajorityVote()
         self.documents = JsonVote()
 
-    def tailored(self, question: Question) -> VoteCounter:
-        """See `protocols.Tailored`."""
-        texts = self.documents.tailored(question) if wants_json(question) else self.vote
-        return _Mixed(ToolCallVote(self.vote).tailored(question), texts)
+    def counter(self, question: Question, run: RunContext) -> VoteCounter:
+        """See `protocols.Aggregator`."""
+        texts = self.documents if wants_json(question) else self.vote
+        return _CallsOrTexts(ToolCallVote(self.vote).counter(question, run), texts.counter(question, run))
 
-    def extract(self, candidate: Candidate) -> str | None:
-        """The canonical calls of a candidate, or the answer of its text."""
-        return self._blind.extract(candidate)
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`; texts count by their answers, as no question is known that wants JSON."""
-        return await self._blind.tally(candidates)
-
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
         texts = self.documents if wants_json(question) else self.vote
-        chosen = ToolCallVote(texts) if _calling(candidates) else texts
-        async with aclosing(chosen.aggregate(question, candidates, run)) as events:
-            async for event in events:
-                yield event
-
-    @property
-    def _blind(self) -> _Mixed:
-        return _Mixed(ToolCallVote(self.vote), self.vote)
+        chosen = ToolCallVote(texts) if _any_calls(sampled.candidates) else texts
+        return await chosen.aggregate(question, sampled, run)
 
     async def aclose(self) -> None:
         """Closes the vote over texts."""
@@ -76,7 +58,7 @@ class StructuredVote:
 
 
 @dataclass(frozen=True)
-class _Mixed:
+class _CallsOrTexts:
     """Counts calls where there are some, else texts."""
 
     calls: VoteCounter
@@ -86,8 +68,8 @@ class _Mixed:
         return (self.calls if candidate.tool_calls else self.texts).extract(candidate)
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        return await (self.calls if _calling(candidates) else self.texts).tally(candidates)
+        return await (self.calls if _any_calls(candidates) else self.texts).tally(candidates)
 
 
-def _calling(candidates: Sequence[Candidate]) -> bool:
+def _any_calls(candidates: Sequence[Candidate]) -> bool:
     return any(c.ok and c.tool_calls for c in candidates)

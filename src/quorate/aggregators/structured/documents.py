@@ -1,27 +1,33 @@
-"""A vote over JSON documents, each as a whole (self-consistency, arXiv 2203.11171, over canonical JSON).
+"""Votes over JSON documents, whole and field by field (self-consistency, arXiv 2203.11171, over canonical JSON).
 
-Different from the paper: a document votes with its value, not its spelling (see `canonical`), and one
-that does not fit the caller's schema abstains.
+Different from the paper: a document votes with its value, not its spelling (see `canonical`), and one that does not
+fit the caller's schema abstains. Long documents never agree as a whole although their parts do, so `JsonFieldVote`
+puts the answer together from the parts. It is checked against the schema again, since parts that fit one by one need
+not fit together.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.types import Candidate, Cluster, Question
+from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
-from ..tallying import best_told
-from .ballot import Ballot, winners
-from .canonical import Document, document_in
+from ..equivalence import SameText
+from ..votes.majority import AnswerCounter, MajorityVote, count_votes, representative
+from .calls import winners
+from .canonical import Document, Json, find_document, to_canonical, to_json
 from .schema import Schema
 
-__all__ = ["JsonVote"]
+__all__ = ["Arrays", "JsonFieldVote", "JsonVote"]
+
+Arrays = Literal["whole", "elementwise"]
 
 
-class JsonVote:
+class JsonVote(MajorityVote):
     """The JSON document that most candidates give; ties and abstention as in `MajorityVote`.
 
     A candidate's document is its whole text after the thinking, or the last fenced block in it that is
@@ -39,42 +45,28 @@ class JsonVote:
     name = "json-vote"
 
     def __init__(self, schema: Mapping[str, Any] | bool | None = None) -> None:
+        super().__init__(equivalence=SameText())
         self.schema = None if schema is None else Schema(schema)
 
-    def tailored(self, question: Question) -> Ballot:
-        """See `protocols.Tailored`: documents that do not fit the question's schema abstain."""
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - nothing is drawn
+        """See `protocols.Aggregator`; documents that do not fit the question's schema abstain."""
         schema = self.schema_of(question)
-        return Ballot(self.name, lambda candidate: _canonical(self.document(candidate, schema)))
+        return AnswerCounter(lambda candidate: _canonical(self.document(candidate, schema)), SameText())
 
-    def extract(self, candidate: Candidate) -> str | None:
-        """The candidate's document in its canonical form, checked by the vote's own schema alone."""
-        return _canonical(self.document(candidate, self.schema)) if candidate.ok else None
-
-    async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
-        return await Ballot(self.name, self.extract).tally(candidates)
-
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
-        answer = await self.tailored(question).answer(question, candidates, run)
-        if answer.tally:
-            winner = best_told(winners(answer))
-            document = self.document(winner)
-            text = winner.text if document is None or document.text == winner.text.strip() else document.text
-            answer = answer.replace(
-                text=text,
-                reasoning=winner.reasoning,
-                model=winner.model,
-                tool_calls=winner.tool_calls,
-                finish_reason=winner.finish_reason or "stop",
-            )
-        yield Done(answer=answer)
+        sampled = await count_votes(self.counter(question, run), sampled)
+        vote = await super().aggregate(question, sampled, run)
+        if not vote.tally:
+            return vote
+        winner = representative(winners(vote, sampled))
+        document = self.document(winner)
+        text = winner.text if document is None or document.text == winner.text.strip() else document.text
+        return Answer.of(winner, text=text, answer=vote.answer, tally=vote.tally)
 
     def schema_of(self, question: Question) -> Schema:
         """What documents must fit."""
@@ -83,7 +75,7 @@ class JsonVote:
     @staticmethod
     def document(candidate: Candidate, schema: Schema | None = None) -> Document | None:
         """The document that a candidate gives, if it fits; its answer stands for a text that was not kept."""
-        found = document_in(candidate.text or candidate.answer or "")
+        found = find_document(candidate.text or candidate.answer or "")
         return found if found is not None and (schema is None or schema.accepts(found.value)) else None
 
     def __repr__(self) -> str:
@@ -92,3 +84,137 @@ class JsonVote:
 
 def _canonical(document: Document | None) -> str | None:
     return None if document is None else document.canonical
+
+
+class JsonFieldVote(JsonVote):
+    """The document whose every field most candidates give.
+
+    From the root down, those that have a value at a place vote on it:
+
+    - objects: each key is in if more of them have it than not; its value is voted on by those;
+    - strings are equal if they are after casefolding and with white space collapsed, and told as most
+      spell them; numbers are equal by value;
+    - arrays are one value (`whole`); or (`elementwise`) their length is voted on first, and then each
+      place by the arrays of that length;
+    - values of different kinds stand against each other: "unknown" against {"name": ...}.
+
+    A tie, of spellings too, goes to what the winner of the whole-document vote (`JsonVote`) has there,
+    if that is among the tied, else the run's seeded generator draws; so two documents that differ are never mixed. If
+    the result does not fit the schema, the winner of the whole-document vote is the answer, marked
+    `assembled_invalid`. The tally is that of whole documents.
+
+    Args:
+        schema: a JSON schema; that of the question's `response_format` if not given.
+        arrays: `whole` or `elementwise`.
+
+    Raises:
+        BadInput: the schema is none, or there is no such rule for arrays.
+    """
+
+    name = "json-fields"
+
+    def __init__(self, schema: Mapping[str, Any] | bool | None = None, *, arrays: Arrays = "whole") -> None:
+        if arrays not in ("whole", "elementwise"):
+            raise BadInput(f"JsonFieldVote(arrays={arrays!r}): choose 'whole' or 'elementwise'")
+        super().__init__(schema)
+        self.arrays: Arrays = arrays
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
+
+        Raises:
+            NoAnswer: no candidate is ok.
+        """
+        whole = await super().aggregate(question, sampled, run)
+        return self._assemble(whole, sampled.good, question, run) if whole.tally else whole
+
+    def _assemble(self, whole: Answer, candidates: Sequence[Candidate], question: Question, run: RunContext) -> Answer:
+        """The answer made of the winning fields, or that of the whole-document vote."""
+        schema = self.schema_of(question)
+        documents = sorted(d for c in candidates if (d := self.document(c, schema)) is not None)
+        lead = find_document(whole.text) or next(d for d in documents if d.canonical == whole.answer)
+        value = _FieldVotes(self.arrays, run).choose([d.value for d in documents], lead.value)
+        answer = to_canonical(value)
+        if answer == lead.canonical:
+            return whole
+        if not schema.accepts(value):
+            detail = "the winning fields do not fit the schema together; the most frequent document was chosen"
+            note = Degradation(code="assembled_invalid", where=f"{run.node}: {self.name}", detail=detail)
+            return whole.replace(degraded=(*whole.degraded, note))
+        changes = {"reasoning": None, "tool_calls": (), "finish_reason": "stop", "selected": None}
+        return whole.replace(text=to_json(value), answer=answer, **changes)
+
+    def __repr__(self) -> str:
+        return f"JsonFieldVote(arrays={self.arrays!r})"
+
+
+class _Missing:
+    """What the leading document has where it has nothing."""
+
+
+_MISSING = _Missing()
+_OBJECT, _ARRAY = "{", "["
+
+
+class _FieldVotes:
+    """The votes on the places of a document. Values come in an order that depends on them alone."""
+
+    def __init__(self, arrays: Arrays, run: RunContext) -> None:
+        self._arrays = arrays
+        self._run = run
+
+    def choose(self, values: Sequence[Json], lead: Json | _Missing, path: str = "") -> Json:
+        """What most have at a place; `lead` is what the leading document has there."""
+        classes: dict[str, list[Json]] = defaultdict(list)
+        for value in values:
+            classes[self._class(value)].append(value)
+        sizes = {name: len(members) for name, members in classes.items()}
+        won = self._plurality(sizes, None if isinstance(lead, _Missing) else self._class(lead), path)
+        if won == _OBJECT:
+            return self._object([v for v in classes[won] if isinstance(v, Mapping)], lead, path)
+        if won == _ARRAY:
+            return self._array([v for v in classes[won] if isinstance(v, list)], lead, path)
+        spellings = Counter(to_canonical(value) for value in classes[won])
+        first = None if isinstance(lead, _Missing) else to_canonical(lead)
+        best = min(spellings, key=lambda spelling: (-spellings[spelling], spelling != first, spelling))
+        return next(value for value in classes[won] if to_canonical(value) == best)
+
+    def _object(self, objects: Sequence[Mapping[str, Json]], lead: Json | _Missing, path: str) -> Json:
+        having: dict[str, list[Json]] = defaultdict(list)
+        for each in objects:
+            for key, value in each.items():
+                having[key].append(value)
+        first = lead if isinstance(lead, Mapping) else {}
+        keys = [*first, *sorted(having.keys() - first.keys())]
+        return {
+            key: self.choose(having[key], first.get(key, _MISSING), f"{path}/{_escape(key)}")
+            for key in keys
+            if 2 * len(having[key]) > len(objects) or (2 * len(having[key]) == len(objects) and key in first)
+        }
+
+    def _array(self, arrays: Sequence[Sequence[Json]], lead: Json | _Missing, path: str) -> Json:
+        sizes = Counter(str(len(array)) for array in arrays)
+        first = lead if isinstance(lead, list) else None
+        length = int(self._plurality(sizes, None if first is None else str(len(first)), f"{path}/length"))
+        rows = [array for array in arrays if len(array) == length]
+        known = first is not None and len(first) == length
+        return [
+            self.choose([row[i] for row in rows], first[i] if known and first else _MISSING, f"{path}/{i}")
+            for i in range(length)
+        ]
+
+    def _class(self, value: Json) -> str:
+        if isinstance(value, Mapping):
+            return _OBJECT
+        if isinstance(value, list) and self._arrays == "elementwise":
+            return _ARRAY
+        return f"={to_canonical(' '.join(value.split()).casefold() if isinstance(value, str) else value)}"
+
+    def _plurality(self, sizes: Mapping[str, int], lead: str | None, path: str) -> str:
+        tied = sorted(name for name, size in sizes.items() if size == max(sizes.values()))
+        return lead if lead in tied else self._run.rng(f"field {path}").choice(tied)
+
+
+def _escape(key: str) -> str:
+    """A key as part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

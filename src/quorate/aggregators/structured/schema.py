@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
-from .canonical import Json, canonical, is_whole
+from .canonical import Json, is_whole, to_canonical
 
 __all__ = ["Schema", "wants_json"]
 
@@ -55,8 +55,8 @@ class Schema:
         form = question.response_format or {}
         if form.get("type") == "json_object":
             return cls({"type": "object"})
-        told = form.get("json_schema") if form.get("type") == "json_schema" else None
-        schema = told.get("schema") if isinstance(told, Mapping) else None
+        asked = form.get("json_schema") if form.get("type") == "json_schema" else None
+        schema = asked.get("schema") if isinstance(asked, Mapping) else None
         return cls(schema if isinstance(schema, Mapping | bool) else True)
 
     def accepts(self, value: Json) -> bool:
@@ -158,17 +158,17 @@ def _type(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
 
 def _canonical(value: Json) -> str:
     try:
-        return canonical(value)
+        return to_canonical(value)
     except ValueError:
         raise _UndecidedError from None
 
 
-def _required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+def _has_required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
     names = schema["required"]
     return not (isinstance(value, Mapping) and isinstance(names, list)) or all(name in value for name in names)
 
 
-def _measured(word: str, kind: type | tuple[type, ...], good: Callable[[Decimal, Decimal], bool]) -> _Rule:
+def _limit(word: str, kind: type | tuple[type, ...], good: Callable[[Decimal, Decimal], bool]) -> _Rule:
     """A bound on a number, or on the length of something."""
 
     def rule(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
@@ -191,19 +191,19 @@ _RULES: Mapping[str, _Rule] = {
     "anyOf": lambda check, schema, value: any(check.each(schema["anyOf"], value)),
     "oneOf": lambda check, schema, value: sum(check.each(schema["oneOf"], value)) == 1,
     "not": lambda check, schema, value: not check.fits(schema["not"], value),
-    "required": _required,
+    "required": _has_required,
     "properties": _Check.properties,
     "additionalProperties": lambda check, schema, value: "properties" in schema or check.properties(schema, value),
     "items": _Check.items,
     "prefixItems": lambda check, schema, value: "items" in schema or check.items(schema, value),
-    "minimum": _measured("minimum", Decimal, lambda value, bound: value >= bound),
-    "maximum": _measured("maximum", Decimal, lambda value, bound: value <= bound),
-    "exclusiveMinimum": _measured("exclusiveMinimum", Decimal, lambda value, bound: value > bound),
-    "exclusiveMaximum": _measured("exclusiveMaximum", Decimal, lambda value, bound: value < bound),
-    "minLength": _measured("minLength", str, lambda length, bound: length >= bound),
-    "maxLength": _measured("maxLength", str, lambda length, bound: length <= bound),
-    "minItems": _measured("minItems", list, lambda length, bound: length >= bound),
-    "maxItems": _measured("maxItems", list, lambda length, bound: length <= bound),
-    "minProperties": _measured("minProperties", dict, lambda length, bound: length >= bound),
-    "maxProperties": _measured("maxProperties", dict, lambda length, bound: length <= bound),
+    "minimum": _limit("minimum", Decimal, lambda value, bound: value >= bound),
+    "maximum": _limit("maximum", Decimal, lambda value, bound: value <= bound),
+    "exclusiveMinimum": _limit("exclusiveMinimum", Decimal, lambda value, bound: value > bound),
+    "exclusiveMaximum": _limit("exclusiveMaximum", Decimal, lambda value, bound: value < bound),
+    "minLength": _limit("minLength", str, lambda length, bound: length >= bound),
+    "maxLength": _limit("maxLength", str, lambda length, bound: length <= bound),
+    "minItems": _limit("minItems", list, lambda length, bound: length >= bound),
+    "maxItems": _limit("maxItems", list, lambda length, bound: length <= bound),
+    "minProperties": _limit("minProperties", dict, lambda length, bound: length >= bound),
+    "maxProperties": _limit("maxProperties", dict, lambda length, bound: length <= bound),
 }
