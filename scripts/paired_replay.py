@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from quorate.evals.replay.reading import read_bank
-from quorate.evals.replay.records import Recorded
-from quorate.evals.replay.registry import Outcome, Replayable, found
+from quorate.evals.answer_files import read_bank
+from quorate.evals.records import Recorded
+from quorate.evals.replay.rules import Replayable, SubsetOutcome, find_rule
 
 RESAMPLES = 5000
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quorate.aggregators.learned.selector import Learned
+from quorate.aggregators.learned.selector import TrainedSelector
 from quorate.cli import app
 from quorate.evals import registry
 from quorate.evals.bank import Bank
-from quorate.evals.run import run_eval
+from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.errors import BadInput, DataError
 from tests.evals.fakes import Guesser, Sums, catalog
 
@@ -64,8 +64,8 @@ def test_a_panel_teaches_whom_to_trust(panel: Path) -> None:
     assert right["selector"] > right["plurality"] + 0.1
     assert found["systems"][0]["gain"]["p"] < 0.01
     assert (found["questions"], found["sets"], found["seed"]) == (60, 60, 0)
-    assert "models" in Learned.load(panel / "s.json").families
-    assert "text" in Learned.load(panel / "s.json").families
+    assert "models" in TrainedSelector.load(panel / "s.json").families
+    assert "text" in TrainedSelector.load(panel / "s.json").families
 
 
 def test_the_table_is_for_people(panel: Path) -> None:
@@ -118,7 +118,8 @@ async def made(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bank of two guessers' samples."""
     monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
     pipelines = ["majority@4/m", "majority@4/n"]
-    await run_eval(catalog(Guesser("m"), Guesser("n")), out=path, task="sums", pipelines=pipelines, limit=24, seed=3)
+    spec = EvalSpec("sums", out=path, pipelines=pipelines, limit=24, seed=3)
+    await run_eval(catalog(Guesser("m"), Guesser("n")), spec)
     return path
 
 

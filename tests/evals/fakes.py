@@ -6,19 +6,16 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from quorate.orchestrator.context import RunContext
-
-from quorate.agents.agent import Agent
-from quorate.config.catalog import Catalog
 from quorate.evals.task import Item, Selection, Task
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, Event
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.sampling import failure_of
-from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Identity, Price, Question, SamplingParams, Usage
 
 __all__ = ["Guesser", "Sums", "catalog", "ledger_of"]
 
@@ -36,8 +33,6 @@ class Guesser(Agent):
         pause: seconds between two samples.
     """
 
-    kind = "fake"
-
     def __init__(
         self,
         name: str = "m",
@@ -47,29 +42,37 @@ class Guesser(Agent):
         log: Path | None = None,
         pause: float = 0.0,
         sampling: SamplingParams | None = None,
+        fingerprint: str | None = None,
+        price: Price | None = None,
     ) -> None:
-        self.name = self.model = name
-        self.sampling = sampling or SamplingParams()
+        self.name = name
         self.drawn: Counter[tuple[str, int | None]] = Counter()
         """How often each sample was drawn, by question text and seed."""
-        self.calls: list[list[int]] = []
+        self.asked: list[list[int]] = []
+        self._identity = Identity(
+            kind="fake", model=name, fingerprint=fingerprint, price=price, sampling=sampling or SamplingParams()
+        )
         self._shares_prompt, self._fails, self._log, self._pause = shares_prompt, fails, log, pause
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
-        self.calls.append(list(indices))
-        for position, index in enumerate(indices):
-            yield CandidateStarted(index=index, model=self.name)
-            await asyncio.sleep(self._pause)
-            candidate = self._candidate(question, index, run, pays=position == 0 or not self._shares_prompt)
-            run.record(self.name, candidate.usage)
-            error = self._fails(question, index) if self._fails else None
-            if error is not None:
-                yield CandidateFailed(candidate=candidate.model_copy(update={"error": failure_of(error), "text": ""}))
-            else:
-                yield CandidateFinished(candidate=candidate)
+    @property
+    def identity(self) -> Identity:
+        return self._identity
 
-    def _candidate(self, question: Question, index: int, run: RunContext, *, pays: bool) -> Candidate:
-        seed = run.sample_seed(index)
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        self.asked.append([slot.index for slot in slots])
+        for position, slot in enumerate(slots):
+            seed = run.sample_seed(slot.index)
+            slot.start(self.name, self.name, seed=seed, prompt_counted=not self._shares_prompt)
+            await asyncio.sleep(self._pause)
+            text, usage = self.guess(question, seed, pays=position == 0 or not self._shares_prompt)
+            error = self._fails(question, slot.index) if self._fails else None
+            if error is not None:
+                slot.fail(error, usage, latency=0.25)
+            else:
+                slot.finish("stop", usage, text=text, latency=0.25)
+
+    def guess(self, question: Question, seed: int | None, *, pays: bool) -> tuple[str, Usage]:
+        """The answer, and what it costs."""
         self.drawn[question.text, seed] += 1
         if self._log is not None:
             with self._log.open("a") as log:
@@ -77,16 +80,7 @@ class Guesser(Agent):
         chance = hashlib.sha256(f"{self.name} {question.key} {seed}".encode()).digest()
         n = int(re.findall(r"What is (\d+)", question.text)[-1])
         usage = Usage(prompt_tokens=PROMPT * pays, completion_tokens=5 + chance[1] % 7, requests=int(pays))
-        return Candidate(
-            index=index,
-            model=self.name,
-            agent=self.name,
-            text=f"Answer: {2 * n + (chance[0] % 3 == 0)}",
-            finish_reason="stop",
-            seed=seed,
-            usage=usage,
-            latency=0.25,
-        )
+        return f"Answer: {2 * n + (chance[0] % 3 == 0)}", usage
 
 
 class Sums(Task):
@@ -102,6 +96,8 @@ class Sums(Task):
 
 
 def catalog(*models: Model) -> Catalog:
+    from quorate.config.catalog import Catalog
+
     return Catalog({model.name: model for model in models})
 
 

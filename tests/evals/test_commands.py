@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quorate.cli import app
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.types import Candidate, Question, Usage
@@ -44,7 +44,7 @@ def banked(folder: Path, task: str = "sums", right: int = 6, questions: int = 8)
                     index=index, model="m", text=f"#### {said}", answer=said, usage=Usage(completion_tokens=10)
                 )
                 bank.add(
-                    Drawn(
+                    BankedSample(
                         agent="m~1", question=item.question.key, seed=int(item.item), index=index, candidate=candidate
                     )
                 )

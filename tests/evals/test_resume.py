@@ -15,7 +15,7 @@ import pytest
 
 from quorate.evals import registry
 from quorate.evals.bank import Bank
-from quorate.evals.run import run_eval
+from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.types import Question
 
 from .fakes import Guesser, Sums, catalog
@@ -41,7 +41,7 @@ async def evaluate(out: Path, log: Path, killed_at: int | None = None) -> dict[s
             os.kill(os.getpid(), signal.SIGKILL)
 
     agent = Guesser(log=log, fails=kill)
-    result = await run_eval(catalog(agent), task="sums", pipelines=NAMES, limit=LIMIT, out=out, concurrency=4)
+    result = await run_eval(catalog(agent), EvalSpec("sums", pipelines=NAMES, limit=LIMIT, out=out, concurrency=4))
     return result.as_json()
 
 
@@ -78,4 +78,4 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, killed_at: int) -> No
 def samples(folder: Path) -> list[str]:
     """The bank's samples without how the prompt was counted, which follows the requests that were really made."""
     with Bank(folder) as bank:
-        return [sample.model_dump_json(exclude={"own_prompt": True, "candidate": {"usage"}}) for sample in bank]
+        return [sample.model_dump_json(exclude={"candidate": {"usage", "prompt_counted"}}) for sample in bank]

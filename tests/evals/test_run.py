@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import RunContext, derive_seed
 
 from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
-from quorate.evals.engines import SAMPLES
-from quorate.evals.run import Answered, Opened, Progress, run_eval
+from quorate.evals.throttle import IN_FLIGHT
+from quorate.evals.run import Answered, EvalSpec, Opened, Progress, run_eval
+from quorate.orchestrator.context import RunContext, derive_seed
 from quorate.orchestrator.errors import (
     BadInput,
     MissingExtra,
@@ -26,10 +26,8 @@ from quorate.orchestrator.errors import (
     UnknownName,
     Unreachable,
 )
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.model import ModelBase
-from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.pipeline import Pipeline, sample
 from quorate.orchestrator.types import Answer, Question, SamplingParams, Usage
 from tests.aggregators.token_level.writers import model
 
@@ -46,7 +44,8 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
 async def evaluated(models: Catalog | Guesser, *names: str, limit: int = 30, **more: Any) -> dict[str, Any]:
     """The JSON of one run of sums."""
     found = models if isinstance(models, Catalog) else catalog(models)
-    result = await run_eval(found, task="sums", pipelines=names, limit=limit, **more)
+    on_progress = more.pop("on_progress", None)
+    result = await run_eval(found, EvalSpec("sums", pipelines=names, limit=limit, **more), on_progress=on_progress)
     return result.as_json()
 
 
@@ -169,7 +168,7 @@ async def test_the_same_run_again_gives_the_same_figures_and_draws_nothing(tmp_p
     with Bank(tmp_path) as bank:
         samples = list(bank)
     again = await evaluated(agent, *NAMES, out=tmp_path, concurrency=3)
-    assert not agent.calls
+    assert not agent.asked
     with Bank(tmp_path) as bank:
         assert list(bank) == samples
     for pipeline in (*first["pipelines"], *again["pipelines"]):
@@ -189,7 +188,7 @@ async def test_changed_settings_do_not_mix_in_one_folder(tmp_path: Path, change:
         del result["pipelines"][0]["seconds"]
     assert mixed == own
     await evaluated(agent, "majority@4/m", out=tmp_path / "both")
-    assert not agent.calls
+    assert not agent.asked
 
 
 async def test_a_larger_limit_and_more_samples_extend_the_bank(tmp_path: Path) -> None:
@@ -198,7 +197,7 @@ async def test_a_larger_limit_and_more_samples_extend_the_bank(tmp_path: Path) -
     agent = Guesser()
     result = await evaluated(agent, "majority@8/m", limit=15, out=tmp_path)
     assert result["questions"] == 15
-    assert sorted(agent.calls) == sorted([[4, 5, 6, 7]] * 10 + [[*range(8)]] * 5)
+    assert sorted(agent.asked) == sorted([[4, 5, 6, 7]] * 10 + [[*range(8)]] * 5)
 
 
 async def test_the_folder_holds_bank_and_results(tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ async def test_a_dead_endpoint_is_one_error(limit: int) -> None:
     with pytest.raises(NoAnswer, match="m: no connection") as raised:
         await evaluated(agent, "m", "majority@4/m", limit=limit)
     assert (raised.value.code, raised.value.status) == ("upstream_unreachable", 502)
-    assert len(agent.calls) <= 3 * SAMPLES
+    assert len(agent.asked) <= 3 * IN_FLIGHT
 
 
 async def test_an_endpoint_that_dies_midway_ends_the_run_and_keeps_what_is_done(tmp_path: Path) -> None:
@@ -281,7 +280,7 @@ async def test_an_endpoint_that_dies_midway_ends_the_run_and_keeps_what_is_done(
     healed = Guesser()
     whole = await evaluated(healed, "majority@4/m", limit=200, out=tmp_path)
     assert whole["complete"] is True
-    assert len(healed.calls) == 180
+    assert len(healed.asked) == 180
 
 
 async def test_one_dead_pipeline_does_not_stop_the_others() -> None:
@@ -296,9 +295,8 @@ async def test_a_missing_extra_ends_the_run_at_once() -> None:
     """It would fail every question."""
 
     class Needy(Guesser):
-        async def sample(self, *_: Any) -> Any:
+        async def sample(self, *_: Any) -> None:
             raise MissingExtra("local", "this model")
-            yield
 
     with pytest.raises(MissingExtra, match="quorate\\[local\\]"):
         await evaluated(Needy(), "m")
@@ -361,15 +359,15 @@ async def test_bad_input_is_refused_before_anything_is_drawn(
     """One clear error."""
     agent = Guesser()
     with pytest.raises(error, match=words):
-        await run_eval(catalog(agent), **{"task": "sums", "pipelines": ["m"], "limit": 3, **asked})
-    assert not agent.calls
+        await run_eval(catalog(agent), EvalSpec(**{"task": "sums", "pipelines": ["m"], "limit": 3, **asked}))
+    assert not agent.asked
 
 
 async def test_a_configured_pipeline_and_a_nested_one_share_the_bank_too() -> None:
     """Pipelines by their own names, and pipelines over pipelines."""
     agent = Guesser()
     models = catalog(agent)
-    models.pipelines["team"] = (sample(agent, n=4) | _vote()).named("team")
+    models.pipelines["team"] = (sample(agent, n=4) | _vote()).with_name("team")
     assert isinstance(models.pipelines["team"], Pipeline)
     result = by_name(await evaluated(models, "m", "team", "majority@3/majority@4/m"))
     assert result["team"]["spent"] < result["team"]["tokens"]
@@ -383,9 +381,9 @@ async def test_what_unbanked_models_generate_is_spent_in_full(tmp_path: Path) ->
     class Fixed(ModelBase):
         name = "fixed"
 
-        async def stream(self, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
+        async def _answer(self, question: Question, run: RunContext) -> Answer:
             run.record("fixed", Usage(prompt_tokens=3, completion_tokens=11, requests=1))
-            yield Done(answer=Answer(text="Answer: 2", model="fixed"))
+            return Answer(text="Answer: 2", model="fixed")
 
     for _ in range(2):
         result = by_name(
@@ -401,9 +399,9 @@ async def test_the_calls_of_an_aggregator_are_banked_like_samples(tmp_path: Path
     """So a synthesis is written once for the same candidates."""
     agent, again = Guesser(), Guesser()
     first = by_name(await evaluated(agent, "majority@3/m", "self-moa@3/m", limit=6, out=tmp_path))
-    assert len(agent.calls) == 12
+    assert len(agent.asked) == 12
     second = by_name(await evaluated(again, "majority@3/m", "self-moa@3/m", limit=6, out=tmp_path))
-    assert not again.calls
+    assert not again.asked
     moa = first["self-moa@3/m"]
     assert moa["tokens"] > first["majority@3/m"]["tokens"] > moa["spent"] > 0
     assert second["self-moa@3/m"]["accuracy"] == moa["accuracy"]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import Budget, RunContext
 
-from quorate.agents.endpoint import Price
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.report import EvalResult
-from quorate.evals.run import Answered, Progress, run_eval, run_evals
+from quorate.evals.run import Answered, EvalSpec, Progress, run_eval, run_evals
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Event
-from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.types import Price, Question, Usage
 
 from .fakes import PROMPT, Guesser, Sums, catalog
 
@@ -33,12 +32,12 @@ class Products(Sums):
 class Dear(Guesser):
     """A token costs 1."""
 
-    price = Price(prompt=0, completion=1e6)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(price=Price(prompt=0, completion=1e6), **settings)
 
-    def _candidate(self, *asked: Any, **more: Any) -> Candidate:
-        candidate = super()._candidate(*asked, **more)
-        usage = candidate.usage.model_copy(update={"cost": float(candidate.usage.completion_tokens)})
-        return candidate.model_copy(update={"usage": usage})
+    def guess(self, *asked: Any, **more: Any) -> tuple[str, Usage]:
+        text, usage = super().guess(*asked, **more)
+        return text, usage.model_copy(update={"cost": float(usage.completion_tokens)})
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +46,9 @@ def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def evaluated(agent: Guesser, *names: str, limit: int = 200, **more: Any) -> EvalResult:
-    return await run_eval(catalog(agent), task="sums", pipelines=names, limit=limit, **more)
+    on_progress = more.pop("on_progress", None)
+    spec = EvalSpec("sums", pipelines=names, limit=limit, **more)
+    return await run_eval(catalog(agent), spec, on_progress=on_progress)
 
 
 async def test_a_budget_of_tokens_ends_the_run_just_below_it(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ async def test_a_budget_of_tokens_ends_the_run_just_below_it(tmp_path: Path) -> 
     healed = Guesser()
     whole = await evaluated(healed, "majority@4/m", out=tmp_path)
     assert whole.complete
-    assert len(healed.calls) == 200 - result.questions
+    assert len(healed.asked) == 200 - result.questions
 
 
 async def test_a_budget_of_money_counts_what_is_drawn_now(tmp_path: Path) -> None:
@@ -81,12 +82,10 @@ async def test_a_budget_of_seconds_cuts_off_what_is_under_way(tmp_path: Path) ->
     class Stuck(Guesser):
         """Never ends its answer to a question after the twentieth."""
 
-        async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+        async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
             if int(question.text.split()[2]) > 20:
                 await asyncio.Event().wait()
-            async with aclosing(super().sample(question, indices, run)) as events:
-                async for event in events:
-                    yield event
+            await super().sample(question, slots, run)
 
     result = await evaluated(Stuck(), "m", limit=300, out=tmp_path, budget=Budget(seconds=4))
     assert (result.questions, result.complete) == (20, False)
@@ -115,8 +114,8 @@ async def test_a_budget_that_suffices_changes_nothing() -> None:
 async def test_several_tasks_share_bank_and_budget(tmp_path: Path) -> None:
     """Each has its results in a folder of its name; the budget ends the second one."""
     models = catalog(Guesser(pause=0.0001))
-    asked: dict[str, Any] = {"tasks": ["sums", "products"], "pipelines": ["m", "majority@4/m"], "limit": 20}
-    results = await run_evals(models, **asked, out=tmp_path)
+    tasks, spec = ["sums", "products"], EvalSpec(pipelines=["m", "majority@4/m"], limit=20)
+    results = await run_evals(models, replace(spec, out=tmp_path), tasks)
     assert [(r.task, r.complete) for r in results] == [("sums", True), ("products", True)]
     assert sorted(os.listdir(tmp_path)) == ["bank.sqlite", "products", "sums"]
     assert sorted(os.listdir(tmp_path / "sums")) == ["results.json", "results.md"]
@@ -124,7 +123,7 @@ async def test_several_tasks_share_bank_and_budget(tmp_path: Path) -> None:
         assert bank.tasks() == ["products", "sums"]
     tokens = round(20 * sum(p.spent + PROMPT for p in results[0].pipelines))
     models = catalog(Guesser(pause=0.0001))
-    cut = await run_evals(models, **{**asked, "pipelines": ["m"]}, budget=Budget(tokens=tokens // 3))
+    cut = await run_evals(models, replace(spec, pipelines=["m"], budget=Budget(tokens=tokens // 3)), tasks)
     assert [r.complete for r in cut] in ([True, False], [False])
 
 
@@ -132,8 +131,8 @@ async def test_a_task_given_twice_is_refused() -> None:
     """Before anything is drawn."""
     agent = Guesser()
     with pytest.raises(BadInput, match="--task sums is given twice"):
-        await run_evals(catalog(agent), tasks=["sums", "sums"], pipelines=["m"], limit=2)
-    assert not agent.calls
+        await run_evals(catalog(agent), EvalSpec(pipelines=["m"], limit=2), ["sums", "sums"])
+    assert not agent.asked
 
 
 async def test_early_stopping_tells_what_it_would_have_needed() -> None:

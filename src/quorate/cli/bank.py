@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,7 @@ from .show import wide_console
 
 if TYPE_CHECKING:
     from quorate.evals.bank import Bank
-    from quorate.evals.bank.importing import Absorbed
+    from quorate.evals.bank.importers import ImportReport
 
 __all__ = ["app"]
 
@@ -36,37 +35,31 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders or files: an earlier --out folder, recorded answers (JSONL), Inspect logs (.eval, .json), "
+            help="Folders or files: an --out folder, recorded answers (JSONL), Inspect logs (.eval, .json), "
             "lm-eval samples_*.jsonl, or an export of a bank (Parquet, JSONL).",
         ),
     ],
     bank: Annotated[Path, typer.Option(metavar="BANK", help="Made if there is none.")],
     task: Annotated[
-        str | None, typer.Option(help="Whose questions they are; needed for folders of samples.jsonl.")
+        str | None, typer.Option(help="What recorded answers are noted under; their file's name if not given.")
     ] = None,
-    tier: Annotated[str | None, typer.Option(help="As the run had it.")] = None,
-    split: Annotated[str | None, typer.Option(help="As the run had it.")] = None,
-    limit: Annotated[int | None, typer.Option(help="As the run had it, or more.")] = None,
-    seed: Annotated[int | None, typer.Option(help="As the run had it.")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FILE", help="As the run had it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Bring samples in. Doing it twice adds nothing."""
     from quorate.evals.bank import Bank
-    from quorate.evals.bank.importing import Hints, import_path
+    from quorate.evals.bank.importers import import_path
 
-    hints = Hints(task=task, tier=tier, split=split, limit=limit, seed=seed, data=data)
     done = {}
     with Bank(bank) as opened:
         for source in sources:
-            done[str(source)] = asyncio.run(import_path(opened, source, hints))
+            done[str(source)] = import_path(opened, source, task)
             if not as_json:
-                _told(source, done[str(source)])
+                _print_report(source, done[str(source)])
     if as_json:
-        print_json({source: vars(absorbed) for source, absorbed in done.items()})
+        print_json({source: vars(report) for source, report in done.items()})
 
 
-def _told(source: Path, done: Absorbed) -> None:
+def _print_report(source: Path, done: ImportReport) -> None:
     console = wide_console()
     known = f", {done.read - done.new:,} were there" if done.read > done.new else ""
     console.print(f"{source}: {done.new:,} samples of {done.items:,} questions added{known}", markup=False)
@@ -82,10 +75,10 @@ def _told(source: Path, done: Absorbed) -> None:
 def ls(where: Where, as_json: Json = False) -> None:
     """What the bank holds: questions, samples and how many are right, by task and agent; then its runs."""
     from quorate.evals.bank import Bank
-    from quorate.evals.bank.summary import holdings
+    from quorate.evals.bank.queries import inventory
 
     with Bank(where, create=False) as bank:
-        found, loose = holdings(bank)
+        found, loose = inventory(bank)
         if as_json:
             runs = [run.model_dump(mode="json") for run in bank.runs()]
             print_json({"holdings": [h.model_dump(mode="json") for h in found], "loose": loose, "runs": runs})
@@ -104,10 +97,10 @@ def ls(where: Where, as_json: Json = False) -> None:
         console.print(table)
         if loose:
             console.print(f"{loose:,} further samples answer no task's question (later layers of pipelines)")
-        _runs(bank)
+        _print_runs(bank)
 
 
-def _runs(bank: Bank) -> None:
+def _print_runs(bank: Bank) -> None:
     table = _table("run", "began (UTC)", "ended", "task", "questions", "pipelines", left=4)
     for run in bank.runs():
         ended = run.finished or "not ended"
@@ -186,12 +179,12 @@ def export(
 ) -> None:
     """Write samples, questions, grades and runs into files; of a broken bank what can still be read."""
     from quorate.evals.bank import bank_file
-    from quorate.evals.bank.exporting import export_bank
-    from quorate.evals.bank.salvage import readable
+    from quorate.evals.bank.export import export_bank
+    from quorate.evals.bank.recover import recover
 
     if form not in ("parquet", "jsonl"):
         raise BadInput(f"--format {form}: choose parquet or jsonl")
-    with readable(where) as (bank, whole):
+    with recover(where) as (bank, whole):
         done = export_bank(bank, out, form=form, task=task, agent=agent)  # type: ignore[arg-type]
     if as_json:
         print_json({"samples": done.samples, "files": list(map(str, done.files)), "whole": whole})

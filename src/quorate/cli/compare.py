@@ -19,7 +19,7 @@ from .show import wide_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from quorate.evals.metrics import Comparisons, System, SystemPair
+    from quorate.evals.measures import Comparisons, System, SystemPair
     from quorate.evals.ranking import Ranking
 
 __all__ = ["compare"]
@@ -44,7 +44,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare systems at equal tokens: paired tests by family of questions, Holm-corrected, ranked over tasks."""
-    from quorate.evals.metrics import compare_systems
+    from quorate.evals.measures import compare_systems
 
     for folder in folders:
         if not folder.exists():
@@ -104,8 +104,8 @@ def _told_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
 
 async def _read(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
     from quorate.evals.bank import Bank
-    from quorate.evals.metrics import recorded_systems, systems
-    from quorate.evals.replay import read_bank
+    from quorate.evals.measures import recorded_systems, systems
+    from quorate.evals.answer_files import read_bank
 
     if not _is_bank(folder):
         bank = await read_bank(folder)
@@ -143,7 +143,7 @@ def _chosen(some: Sequence[System], wanted: Sequence[str] | None) -> list[System
 
 def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:
     """By every method, where there is something to rank over."""
-    from quorate.evals.metrics import resampled_scores, task_scores
+    from quorate.evals.measures import resampled_scores, task_scores
     from quorate.evals.ranking import METHODS, rank
 
     if len(tasks) < 2 or len(_names(tasks)) < 2:

@@ -31,7 +31,9 @@ from .show import wide_console
 if TYPE_CHECKING:
     from quorate.config.file import Config
     from quorate.evals.ranking import Ranking
+    from quorate.evals.ray_engine import RayEngine
     from quorate.evals.report import EvalResult
+    from quorate.evals.run import EvalSpec
 
 __all__ = ["BUDGET_ENDED", "run"]
 
@@ -96,33 +98,36 @@ def run(
     """Ask every pipeline the same questions, samples shared, and compare them with intervals."""
     if engine is EngineName.LOCAL and (ray_address or ray_workers or ray_gpus):
         raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
-    asked: dict[str, Any] = {
-        "pipelines": pipeline,
-        "limit": limit,
-        "seed": seed,
-        "tier": tier,
-        "split": split,
-        "out": out,
-        "sampling": SamplingParams(temperature=temperature, top_p=_share(top_p), max_tokens=max_tokens),
-        "concurrency": concurrency,
-        "budget": _budget(budget_tokens, budget_money, budget_seconds),
-    }
-    opens = partial(_opened, upstream, _loaded(upstream, config), timeout, concurrency)
-    if engine is EngineName.RAY:
-        from quorate.evals.engines import Cluster
-
-        asked["cluster"] = Cluster(opens, address=ray_address, workers=ray_workers, gpus=ray_gpus)
     several = bool(task and len(task) > 1)
     if several and (data or revision or prompt):
         raise BadInput("--data, --revision and --prompt belong to one task: run several tasks one by one with them")
-    if several:
-        asked |= {"tasks": task}
-    else:
-        name = task[0] if task else (None if data else DEFAULT_TASK)
-        asked |= {"task": name, "data": data, "revision": revision, "prompt": prompt}
+    from quorate.evals.run import EvalSpec
+    from quorate.evals.throttle import IN_FLIGHT
+
+    spec = EvalSpec(
+        task[0] if task else (None if data else DEFAULT_TASK),
+        pipelines=pipeline,
+        limit=limit,
+        seed=seed,
+        tier=tier,
+        split=split,
+        data=data,
+        revision=revision,
+        prompt=prompt,
+        out=out,
+        sampling=SamplingParams(temperature=temperature, top_p=_check_share(top_p), max_tokens=max_tokens),
+        concurrency=IN_FLIGHT if concurrency is None else concurrency,
+        budget=_budget(budget_tokens, budget_money, budget_seconds),
+    )
+    opens = partial(_open_catalog, upstream, _load_config(upstream, config), timeout, concurrency)
+    cluster = None
+    if engine is EngineName.RAY:
+        from quorate.evals.ray_engine import RayEngine
+
+        cluster = RayEngine(opens, address=ray_address, workers=ray_workers, gpus=ray_gpus)
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
-        results = asyncio.run(_results(opens, asked, quiet=as_json))
-    _told(results, several=several, seed=seed, as_json=as_json)
+        results = asyncio.run(_evaluate(opens, spec, task if several else None, cluster, quiet=as_json))
+    _print_results(results, several=several, seed=seed, as_json=as_json)
     if not all(result.complete for result in results) or len(results) < len(task or [""]):
         raise typer.Exit(BUDGET_ENDED)
 
@@ -134,13 +139,13 @@ def _budget(tokens: int | None, money: float | None, seconds: float | None) -> B
     return Budget(tokens=tokens, money=money, seconds=seconds)
 
 
-def _share(top_p: float | None) -> float | None:
+def _check_share(top_p: float | None) -> float | None:
     if top_p is not None and not 0 < top_p <= 1:
         raise BadInput(f"--top-p {top_p:g}: lies above 0 and is at most 1")
     return top_p
 
 
-def _loaded(upstream: str | None, config: Path | None) -> Config | None:
+def _load_config(upstream: str | None, config: Path | None) -> Config | None:
     """The configuration, read here so that it travels to other machines."""
     if upstream is not None and config is not None:
         raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
@@ -151,32 +156,34 @@ def _loaded(upstream: str | None, config: Path | None) -> Config | None:
     return load_config(config)
 
 
-async def _opened(upstream: str | None, config: Config | None, timeout: float, in_flight: int | None) -> Catalog:
+async def _open_catalog(upstream: str | None, config: Config | None, timeout: float, in_flight: int | None) -> Catalog:
     """The models, with an upstream's bounds out of the way of the run's own."""
     if config is not None:
         return config.catalog()
     if upstream is None:
         return await catalogue_of(None, None)
     from quorate.agents.endpoint import Timeouts
-    from quorate.evals.engines import SAMPLES
+    from quorate.evals.throttle import IN_FLIGHT
 
     patience = Timeouts(first_byte=timeout, total=timeout)
-    return await catalogue_of(upstream, None, timeouts=patience, concurrency=in_flight or SAMPLES)
+    return await catalogue_of(upstream, None, timeouts=patience, concurrency=in_flight or IN_FLIGHT)
 
 
-async def _results(opens: partial[Any], asked: dict[str, Any], *, quiet: bool) -> list[EvalResult]:
+async def _evaluate(
+    opens: partial[Any], spec: EvalSpec, tasks: list[str] | None, engine: RayEngine | None, *, quiet: bool
+) -> list[EvalResult]:
     from quorate.evals.run import run_eval, run_evals
 
     async with AsyncExitStack() as stack:
         catalog = await opens()
         stack.push_async_callback(catalog.aclose)
         watch = stack.enter_context(Watch(quiet=quiet))
-        if "tasks" in asked:
-            return await run_evals(catalog, **asked, on_progress=watch.note)
-        return [await run_eval(catalog, **asked, on_progress=watch.note)]
+        if tasks is not None:
+            return await run_evals(catalog, spec, tasks, engine=engine, on_progress=watch.note)
+        return [await run_eval(catalog, spec, engine=engine, on_progress=watch.note)]
 
 
-def _told(results: list[EvalResult], *, several: bool, seed: int, as_json: bool) -> None:
+def _print_results(results: list[EvalResult], *, several: bool, seed: int, as_json: bool) -> None:
     """The results on standard output; of several tasks with a ranking of the pipelines."""
     rankings = _rankings(results, seed) if len(results) > 1 else []
     if as_json and not several:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quorate.evals.planning import Plan
-    from quorate.evals.replay import Recorded
+    from quorate.evals.records import Recorded
 
 __all__ = ["plan"]
 
@@ -73,8 +73,8 @@ async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[Recorded, 
         BadInput: nothing was sampled twice.
         UnknownName: there is no such model.
     """
-    from quorate.evals.replay import read_bank
-    from quorate.evals.replay.reading import POOLED
+    from quorate.evals.answer_files import read_bank
+    from quorate.evals.records import POOLED
 
     bank = await read_bank(folder)
     if bank.panel:
@@ -89,7 +89,7 @@ async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[Recorded, 
 
 def _worth(name: str, records: tuple[Recorded, ...], price: float, point: float) -> float:
     """The gain that pays for a sample: on 1,000 questions it costs 1,000 times its tokens' price."""
-    from quorate.evals.metrics import token_spending
+    from quorate.evals.measures import token_spending
 
     spent = token_spending(records)
     if spent is None:

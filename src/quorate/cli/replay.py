@@ -17,7 +17,8 @@ from .options import Json, print_json
 from .show import wide_console
 
 if TYPE_CHECKING:
-    from quorate.evals.replay import RecordedBank, Result
+    from quorate.evals.records import RecordedBank
+    from quorate.evals.replay import ReplayResult
 
 __all__ = ["replay"]
 
@@ -45,7 +46,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Draw subsets of recorded answers, aggregate them, and compare with plurality at equal tokens."""
-    from quorate.evals.replay import read_bank
+    from quorate.evals.answer_files import read_bank
     from quorate.evals.replay import replay as measured
 
     if names:
@@ -77,9 +78,9 @@ def _sizes(text: str | None) -> list[int]:
 
 
 def _list(*, as_json: bool) -> None:
-    from quorate.evals.replay.registry import entries
+    from quorate.evals.replay.rules import replay_rules
 
-    rows = [(e.name, e.summary, sorted(e.needs), e.source) for e in entries().values()]
+    rows = [(e.name, e.summary, sorted(e.needs), e.source) for e in replay_rules().values()]
     if as_json:
         keys = ("name", "summary", "needs", "source")
         print_json({"aggregators": [dict(zip(keys, row, strict=True)) for row in rows]})
@@ -90,7 +91,7 @@ def _list(*, as_json: bool) -> None:
     wide_console().print(table)
 
 
-def _print(path: Path, bank: RecordedBank, results: list[Result]) -> None:
+def _print(path: Path, bank: RecordedBank, results: list[ReplayResult]) -> None:
     console = wide_console()
     kind = "a panel, one answer a model" if bank.panel else "repeated samples"
     console.print(f"{path}: {bank.questions} questions, {kind}", markup=False, style="bold")
@@ -104,7 +105,7 @@ def _print(path: Path, bank: RecordedBank, results: list[Result]) -> None:
     _explain(console)
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: ReplayResult) -> tuple[str, ...]:
     gain = result.gain
     return (
         result.aggregator,

@@ -1,8 +1,8 @@
 """Measuring pipelines: tasks, the sample bank, runs, statistics and reports.
 
-    from quorate.evals import run_eval
+    from quorate.evals import EvalSpec, run_eval
 
-    result = await run_eval(catalog, task="stories", tier="hard", pipelines=["majority@16/m", "m"], limit=100)
+    result = await run_eval(catalog, EvalSpec("stories", tier="hard", pipelines=["majority@16/m", "m"], limit=100))
     print(result.as_json())
 
 The names load when they are first used.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bank import Bank as Bank
-    from .banked import Banked as Banked
+    from .banked_sampler import BankedSampler as BankedSampler
     from .registry import find_task as find_task
     from .registry import register as register
     from .registry import task_names as task_names
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .report import markdown as markdown
     from .report import tables as tables
     from .run import Answered as Answered
+    from .run import EvalSpec as EvalSpec
     from .run import Opened as Opened
     from .run import Progress as Progress
     from .run import run_eval as run_eval
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Answered": "run",
     "Bank": "bank",
-    "Banked": "banked",
+    "BankedSampler": "banked_sampler",
     "EvalResult": "report",
+    "EvalSpec": "run",
     "Item": "task",
     "Opened": "run",
     "Progress": "run",
@@ -53,8 +55,9 @@ _HOME = {
 __all__ = [
     "Answered",
     "Bank",
-    "Banked",
+    "BankedSampler",
     "EvalResult",
+    "EvalSpec",
     "Item",
     "Opened",
     "Progress",

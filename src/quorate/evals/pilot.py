@@ -6,7 +6,7 @@
 Every model answers every question alone and greedily, by the engine that they would write together in.
 
 Scores: the share of right answers; without gold answers, the share that one-coin Dawid-Skene takes for right
-(`aggregators.votes.learning`). It trusts who agrees with others, so it errs where models share their errors, and
+(`aggregators.votes.dawid_skene`). It trusts who agrees with others, so it errs where models share their errors, and
 its interval is as if it knew. On simulated panels of three or four models and 40 questions it was nearer to the
 truth than the abilities with difficulties of `aggregators.votes.abilities`, which need more voters.
 Drafter: of the models that are not resolved to be worse than the best one, the quickest. SAFE writes with it.
@@ -32,7 +32,7 @@ from typing import Literal
 
 from quorate.aggregators.token_level import SAFE
 from quorate.aggregators.votes import Ballot, OneCoin
-from quorate.aggregators.votes.learning import normalized
+from quorate.aggregators.votes.dawid_skene import to_probabilities
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.tokens import TokenModel
@@ -342,7 +342,7 @@ def _abilities(classes: Mapping[str, Sequence[int | None]]) -> dict[str, Estimat
     """Right answers as one-coin Dawid-Skene counts them; an abstention is an error."""
     voters = tuple(classes)
     ballots = [Ballot(votes, voters) for votes in zip(*classes.values(), strict=True)]
-    beliefs = [normalized(weights) for weights in OneCoin().fitted(ballots)]
+    beliefs = [to_probabilities(weights) for weights in OneCoin().fit_weights(ballots)]
     right = {
         name: fsum(belief[number] for number, belief in zip(votes, beliefs, strict=True) if number is not None)
         for name, votes in classes.items()

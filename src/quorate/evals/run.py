@@ -3,31 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput, DataError, QuorateError
 from quorate.orchestrator.types import SamplingParams
 
 from . import statistics
-from .allowance import Allowance
-from .engines import SAMPLES, Asker, Cluster, Slots
-from .folder import Folder
+from .bank import Bank
+from .local_engine import LocalEngine
 from .outcome import Outcome
+from .ray_engine import RayEngine
 from .registry import find_task
-from .report import EvalResult, summarize
-from .runner import Engine, Runner
+from .report import EvalResult, markdown, summarize
+from .runner import Engine, RunBudget, Runner
 from .task import Item, Selection, Task, in_task
+from .throttle import IN_FLIGHT, PrioritySemaphore
 
 if TYPE_CHECKING:
     from quorate.config.catalog import Catalog
 
-__all__ = ["Answered", "Opened", "Progress", "run_eval", "run_evals"]
+__all__ = ["Answered", "EvalSpec", "Opened", "Progress", "run_eval", "run_evals"]
+
+
+@dataclass(frozen=True)
+class EvalSpec:
+    """What is measured, on which questions, and within which limits."""
+
+    task: str | None = None
+    """A task's name; not needed with `data`."""
+    _: KW_ONLY
+    pipelines: Sequence[str]
+    """Names as the command line knows them, in the order of the report."""
+    limit: int
+    """How many questions; fewer where the task has fewer."""
+    seed: int = 0
+    """Chooses the questions and the sampling."""
+    tier: str | None = None
+    """None for the task's default."""
+    split: str | None = None
+    """None for the task's default, the one that results are reported on."""
+    data: Path | None = None
+    """A local file or folder of questions."""
+    revision: str | None = None
+    """Of the hub's data set; None for the newest."""
+    prompt: Path | None = None
+    """A file in place of the task's prompt."""
+    out: Path | None = None
+    """Folder for the bank, which a later run goes on with, and the results; without one nothing is kept."""
+    sampling: SamplingParams | None = None
+    """Settings that the questions are asked with."""
+    concurrency: int = IN_FLIGHT
+    """Samples in flight."""
+    budget: Budget | None = None
+    """Of the whole run: tokens (prompt and generated), money, seconds."""
+
+    @property
+    def selection(self) -> Selection:
+        """Which questions of the task are wanted.
+
+        Raises:
+            BadInput: the limit is below 1.
+        """
+        return Selection(self.limit, self.seed, self.tier, self.data, self.split, self.revision, self.prompt)
 
 
 @dataclass(frozen=True)
@@ -57,76 +101,37 @@ OnProgress = Callable[[Progress], None]
 
 
 async def run_eval(
-    catalog: Catalog,
-    *,
-    task: str | None,
-    pipelines: Sequence[str],
-    limit: int,
-    seed: int = 0,
-    tier: str | None = None,
-    split: str | None = None,
-    data: Path | None = None,
-    revision: str | None = None,
-    prompt: Path | None = None,
-    out: Path | None = None,
-    sampling: SamplingParams | None = None,
-    concurrency: int | None = None,
-    budget: Budget | None = None,
-    cluster: Cluster | None = None,
-    on_progress: OnProgress | None = None,
+    catalog: Catalog, spec: EvalSpec, *, engine: RayEngine | None = None, on_progress: OnProgress | None = None
 ) -> EvalResult:
     """Evaluates pipelines on the same questions, with shared samples.
 
-    Stopped before its end, it leaves in `out` the results of the questions that are done. A budget that
+    Stopped before its end, it leaves in `spec.out` the results of the questions that are done. A budget that
     ends it is no error: the result is not `complete`, and its notes say why.
 
     Args:
         catalog: where the pipelines' names lead; closing it stays the caller's.
-        task: a task's name; not needed with `data`.
-        pipelines: names as the command line knows them, in the order of the report.
-        limit: how many questions; fewer where the task has fewer.
-        seed: chooses the questions and the sampling.
-        tier: the task's default if not given.
-        split: the task's default, the one that results are reported on, if not given.
-        data: a local file or folder of questions.
-        revision: of the hub's data set; the newest if not given.
-        prompt: a file in place of the task's prompt.
-        out: folder for the bank, which a later run goes on with, and the results; without one nothing
-            is kept.
-        sampling: settings that the questions are asked with.
-        concurrency: samples in flight.
-        budget: of the whole run: tokens (prompt and generated), money, seconds.
-        cluster: asks there; in this process if not given.
+        spec: what is measured.
+        engine: asks there; in this process if not given.
         on_progress: told of the beginning and of every answer.
 
     Raises:
         BadInput: something asked for is impossible; nothing has been sampled.
         NoAnswer: no question could be answered, or a server is gone.
     """
-    asked = Selection(limit, seed, tier, data, split, revision, prompt)
-    session = _Session(catalog, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
-    return await session.evaluated(task, asked, out)
+    return await _evaluate(catalog, spec, RunBudget(spec.budget), engine, on_progress)
 
 
 async def run_evals(
     catalog: Catalog,
-    *,
+    spec: EvalSpec,
     tasks: Sequence[str],
-    pipelines: Sequence[str],
-    limit: int,
-    seed: int = 0,
-    tier: str | None = None,
-    split: str | None = None,
-    out: Path | None = None,
-    sampling: SamplingParams | None = None,
-    concurrency: int | None = None,
-    budget: Budget | None = None,
-    cluster: Cluster | None = None,
+    *,
+    engine: RayEngine | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[EvalResult]:
     """`run_eval` over several tasks, one after another, with one bank and one budget.
 
-    The results of each task lie in a folder of its name below `out`. A tier or split given goes for
+    The results of each task lie in a folder of its name below `spec.out`. A tier or split goes for
     every task. Tasks that the budget leaves no room for are left out.
 
     Raises:
@@ -135,84 +140,86 @@ async def run_evals(
     twice = [name for name, times in Counter(tasks).items() if times > 1]
     if twice:
         raise BadInput(f"--task {twice[0]} is given twice: name each task once")
-    asked = Selection(limit, seed, tier, None, split)
-    session = _Session(catalog, tuple(pipelines), sampling, concurrency, Allowance(budget), cluster, on_progress)
+    budget = RunBudget(spec.budget)
+    folders = {task: find_task(task).name for task in tasks}
     results = []
-    for task in tasks:
-        find_task(task)
-    for task in tasks:
-        results.append(await session.evaluated(task, asked, out, part=find_task(task).name))
-        if session.allowance.over:
+    for task, folder in folders.items():
+        of_task = replace(spec, task=task)
+        results.append(await _evaluate(catalog, of_task, budget, engine, on_progress, part=folder))
+        if budget.over:
             break
     return results
 
 
-@dataclass
-class _Session:
-    """What the tasks of one command have in common."""
-
-    catalog: Catalog
-    pipelines: tuple[str, ...]
-    sampling: SamplingParams | None
-    concurrency: int | None
-    allowance: Allowance
-    cluster: Cluster | None
-    on_progress: OnProgress | None
-
-    async def evaluated(self, task: str | None, asked: Selection, out: Path | None, part: str = "") -> EvalResult:
-        """One task's result, kept in `out`, with the files of results in its subfolder `part`."""
-        statistics.require()
-        chosen, names = find_task(task, asked.data), _checked(self.catalog, self.pipelines)
-        slots = Slots(SAMPLES if self.concurrency is None else self.concurrency)
-        with in_task(chosen, "its questions cannot be made"):
-            items = _distinct(await asyncio.to_thread(chosen.items, asked), asked.data)
-        await chosen.prepare()
-        with Folder(out, part) as folder:
-            folder.run = _noted(folder, chosen, asked, items, names, self.sampling)
-            report = _Report(chosen, asked, tuple(names), len(items), folder, self.on_progress)
-            async with self._engine(chosen, names, folder, asked.seed, slots) as engine:
-                runner = Runner(engine, names, on_outcome=report.note, allowance=self.allowance)
-                report.open()
-                try:
-                    await runner.run(items)
-                except (asyncio.CancelledError, QuorateError):
-                    report.finish_early()
-                    raise
-            return report.finish(self.allowance.over)
-
-    @asynccontextmanager
-    async def _engine(
-        self, task: Task, names: Sequence[str], folder: Folder, seed: int, slots: Slots
-    ) -> AsyncIterator[Engine]:
-        if self.cluster is None:
-            yield Asker.here(task, self.catalog, names, folder.bank, seed=seed, sampling=self.sampling, slots=slots)
-            return
-        try:
-            yield await self.cluster.open(
-                task, names, folder.bank.path, seed=seed, sampling=self.sampling, slots=slots.capacity
-            )
-        finally:
-            await self.cluster.aclose()
+async def _evaluate(
+    catalog: Catalog,
+    spec: EvalSpec,
+    budget: RunBudget,
+    engine: RayEngine | None,
+    on_progress: OnProgress | None,
+    *,
+    part: str = "",
+) -> EvalResult:
+    """One task's result, kept in `spec.out`, with the files of results in its subfolder `part`."""
+    statistics.require()
+    selection = spec.selection
+    task, names = find_task(spec.task, spec.data), _check_pipelines(catalog, spec.pipelines)
+    places = PrioritySemaphore(spec.concurrency)
+    with in_task(task, "its questions cannot be made"):
+        items = _check_ids(await asyncio.to_thread(task.items, selection), spec.data)
+    await task.prepare()
+    with _RunFolder(spec.out, part) as folder:
+        number = _note_run(folder.bank, task, spec, items, names)
+        progress = _RunProgress(task, spec, tuple(names), len(items), folder, number, on_progress)
+        async with _open_engine(engine, catalog, task, names, folder.bank, spec, places) as opened:
+            runner = Runner(opened, names, on_outcome=progress.note, budget=budget)
+            progress.open()
+            try:
+                await runner.run(items)
+            except (asyncio.CancelledError, QuorateError):
+                progress.finish_early()
+                raise
+        return progress.finish(budget.over)
 
 
-def _noted(
-    folder: Folder, task: Task, asked: Selection, items: Sequence[Item], names: Sequence[str], sampling: SamplingParams | None
-) -> int:
-    """Takes note in the bank of the questions and that a run begins."""
-    source, split, template = task.source(asked), task.split(asked.split), task.prompt(asked)
+@asynccontextmanager
+async def _open_engine(
+    engine: RayEngine | None,
+    catalog: Catalog,
+    task: Task,
+    names: Sequence[str],
+    bank: Bank,
+    spec: EvalSpec,
+    places: PrioritySemaphore,
+) -> AsyncIterator[Engine]:
+    if engine is None:
+        yield LocalEngine.over_bank(task, catalog, names, bank, seed=spec.seed, sampling=spec.sampling, places=places)
+        return
+    try:
+        yield await engine.open(
+            task, names, bank.path, seed=spec.seed, sampling=spec.sampling, places=places.capacity
+        )
+    finally:
+        await engine.aclose()
+
+
+def _note_run(bank: Bank, task: Task, spec: EvalSpec, items: Sequence[Item], names: Sequence[str]) -> int:
+    """Takes note in the bank of the questions and that a run begins; the run's number."""
+    selection = spec.selection
+    source, split, template = task.source(selection), task.split(spec.split), task.prompt(selection)
     prompt = None if template is None else template.version
     settings: dict[str, Any] = {
-        "tier": task.tier(asked.tier),
+        "tier": task.tier(spec.tier),
         "split": split,
-        "seed": asked.seed,
-        "limit": asked.limit,
-        "data": None if asked.data is None else str(asked.data),
+        "seed": spec.seed,
+        "limit": spec.limit,
+        "data": None if spec.data is None else str(spec.data),
         "source": source.name,
         "prompt": prompt,
-        "sampling": (sampling or SamplingParams()).model_dump(mode="json", exclude_defaults=True),
+        "sampling": (spec.sampling or SamplingParams()).model_dump(mode="json", exclude_defaults=True),
     }
-    content = folder.bank.note_items(task.name, items, revision=source.revision, split=split, prompt=prompt or "")
-    return folder.bank.start_run(
+    content = bank.note_items(task.name, items, revision=source.revision, split=split, prompt=prompt or "")
+    return bank.start_run(
         task.name,
         pipelines=names,
         questions=len(items),
@@ -222,15 +229,59 @@ def _noted(
     )
 
 
+class _RunFolder:
+    """What one evaluation leaves: its bank, with the run in it, `results.json` and `results.md`.
+
+    The bank grows from run to run and may be shared with other runs; the results are those of the
+    one that ended last.
+
+    Args:
+        path: where the bank lies; with none, nothing is kept.
+        part: subfolder for the results, where several tasks share the bank.
+
+    Raises:
+        BadInput: the folder cannot be written.
+        DataError: its bank is broken; says what saves the rest.
+    """
+
+    def __init__(self, path: Path | None, part: str) -> None:
+        try:
+            if path is not None:
+                (path / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"--out {path}: cannot be made a folder: {error.strerror}") from error
+        self._path = None if path is None else path / part
+        self.bank = Bank(path)
+
+    def write(self, result: EvalResult) -> None:
+        """Writes the results."""
+        if self._path is None:
+            return
+        text = json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n"
+        for name, content in (("results.json", text), ("results.md", markdown(result))):
+            try:
+                (self._path / name).write_text(content, encoding="utf-8")
+            except OSError as error:
+                raise BadInput(f"{self._path / name}: cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bank.close()
+
+
 @dataclass
-class _Report:
-    """What has been found so far, told on and kept."""
+class _RunProgress:
+    """What the run has found so far, told on and kept."""
 
     task: Task
-    asked: Selection
+    spec: EvalSpec
     names: tuple[str, ...]
     questions: int
-    folder: Folder
+    folder: _RunFolder
+    number: int
+    """Of the run in the bank."""
     on_progress: OnProgress | None
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -240,7 +291,7 @@ class _Report:
 
     def note(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
-        self.folder.keep(outcome)
+        self.folder.bank.add_outcome(self.number, outcome)
         self._tell(Answered(len(self.outcomes), self.questions * len(self.names), outcome))
 
     def finish(self, ended: str | None = None) -> EvalResult:
@@ -250,26 +301,28 @@ class _Report:
             BadInput: the budget ended before any question was through.
         """
         why = (f"{ended}; what was sampled is kept, and a run with more goes on from it",) if ended else ()
-        if not self._whole():
+        if not self._has_whole_question():
             raise BadInput(f"{ended or 'nothing was asked'}, before a single question was through: give the run more")
         result = summarize(
             self.outcomes,
             self.names,
             task=self.task.name,
-            tier=self.task.tier(self.asked.tier),
-            seed=self.asked.seed,
+            tier=self.task.tier(self.spec.tier),
+            seed=self.spec.seed,
             expected=self.questions,
             notes=(*self.folder.bank.notes, *why),
         )
-        self.folder.finish(result)
+        if result.complete:
+            self.folder.bank.finish_run(self.number)
+        self.folder.write(result)
         return result
 
     def finish_early(self) -> None:
         """The results of the questions that every pipeline was asked, if there are any."""
-        if self._whole():
+        if self._has_whole_question():
             self.finish()
 
-    def _whole(self) -> bool:
+    def _has_whole_question(self) -> bool:
         """Whether some question was answered by every pipeline."""
         return len(self.names) in Counter(outcome.item for outcome in self.outcomes).values()
 
@@ -278,7 +331,7 @@ class _Report:
             self.on_progress(progress)
 
 
-def _checked(catalog: Catalog, pipelines: Sequence[str]) -> list[str]:
+def _check_pipelines(catalog: Catalog, pipelines: Sequence[str]) -> list[str]:
     """The pipelines' names, each of which leads somewhere."""
     names = [name.strip() for name in pipelines]
     if not names:
@@ -291,7 +344,7 @@ def _checked(catalog: Catalog, pipelines: Sequence[str]) -> list[str]:
     return names
 
 
-def _distinct(items: list[Item], data: Path | None) -> list[Item]:
+def _check_ids(items: list[Item], data: Path | None) -> list[Item]:
     """The items, which must differ by id, since their seeds and their answers go by it."""
     if not items:
         raise DataError("the task has no questions", file=data)

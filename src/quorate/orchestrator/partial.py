@@ -28,6 +28,7 @@ __all__ = ["PartialCandidate", "failure_of"]
 log = logging.getLogger("quorate")
 
 NOTHING = Usage()
+_CONTENT = tuple(Candidate.model_fields.keys() - {"index", "finish_reason", "error", "usage"})
 
 Writer = Callable[[str, bool, Sequence[TokenLogprob]], None]
 
@@ -116,13 +117,13 @@ class PartialCandidate:
         if not self._started:
             self._started = True
             self._tell(CandidateStarted, model=model)
-            if self._prefix:
-                self._hand_on(self._prefix, False, ())
 
     def write(self, text: str, *, reasoning: bool = False, logprobs: Sequence[TokenLogprob] | None = None) -> None:
         """Adds a piece of text or thinking; nothing any more once it has ended."""
         if self.result is not None:
             return
+        if self._prefix and not self.pieces:  # not before: a model that fails without a token has said nothing
+            self._hand_on(self._prefix, False, ())
         self.pieces += 1
         if text:
             (self._reasoning if reasoning else self._text).append(text)
@@ -180,6 +181,10 @@ class PartialCandidate:
         """
         if self.result is None:
             self._left, self._booked, self._charge, self._left_fields = usage, booked, charge, fields
+
+    def leave_as(self, candidate: Candidate) -> None:
+        """Like `leave`, with what a candidate holds that was written elsewhere and whose tokens are booked."""
+        self.leave(candidate.usage, booked=True, **{name: getattr(candidate, name) for name in _CONTENT})
 
     def cancel(self) -> None:
         """Nobody needs it any more: what is written stands, marked as cancelled. Nothing, if it has ended."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from quorate.evals.bank import Bank, BankedAgent, Drawn, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedSample, Request
 from quorate.evals.task import Item
 from quorate.orchestrator.types import (
     Candidate,
@@ -23,7 +23,7 @@ from quorate.orchestrator.types import (
 __all__ = ["filled", "python", "sample"]
 
 
-def sample(index: int = 0, text: str = "Answer: 6", seed: int | None = 1, agent: str = "m~1") -> Drawn:
+def sample(index: int = 0, text: str = "Answer: 6", seed: int | None = 1, agent: str = "m~1") -> BankedSample:
     asked = Question.of("What is 3 + 3?")
     logprobs = (TokenLogprob(token="6", logprob=-0.25, top=(("6", -0.25), ("7", -2.0))),)
     candidate = Candidate(
@@ -36,6 +36,7 @@ def sample(index: int = 0, text: str = "Answer: 6", seed: int | None = 1, agent:
         seed=4,
         prompt_version="cot@1",
         usage=Usage(prompt_tokens=7, completion_tokens=5, reasoning_tokens=2, requests=1, cost=0.5, estimated=True),
+        prompt_counted=True,
         logprobs=logprobs,
         ensembling=Ensembling(
             counts={"agreed": 3, "ensembled": 2},
@@ -49,7 +50,7 @@ def sample(index: int = 0, text: str = "Answer: 6", seed: int | None = 1, agent:
         latency=0.125,
         tool_calls=({"id": "1", "function": {"name": "f", "arguments": "{}"}},),
     )
-    return Drawn(agent=agent, question=asked.key, seed=seed, index=index, own_prompt=index > 0, candidate=candidate)
+    return BankedSample(agent=agent, question=asked.key, seed=seed, index=index, candidate=candidate)
 
 
 def filled(path: Path | None, count: int = 4, questions: int = 3, task: str = "sums") -> Bank:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request, grade
-from quorate.evals.bank.salvage import sound
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request, grade
+from quorate.evals.bank.recover import is_sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput
@@ -32,7 +32,7 @@ def test_a_sample_comes_back_as_it_was(tmp_path: Path) -> None:
         assert list(bank)[:2] == [sample(0), sample(1, "ünïcode ∑")]
         assert bank.get(odd.request, 2) is not None
         assert bank.get(odd.request, 3) is None
-        assert set(bank.found(odd.request, range(2000))) == {0, 1, 2}
+        assert set(bank.find(odd.request, range(2000))) == {0, 1, 2}
         assert bank.prompt_tokens(odd.request) == 7
 
 
@@ -48,7 +48,7 @@ def test_a_bank_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
     with Bank(tmp_path) as bank:
         bank.add(sample(1))
         assert [bank.get(old.request, index) for index in (0, 1)] == [old, sample(1)]
-    assert sound(tmp_path)
+    assert is_sound(tmp_path)
 
 
 def test_a_seed_of_none_is_a_key_like_any_other() -> None:
@@ -189,6 +189,6 @@ def test_sampling_settings_are_kept_without_the_seed() -> None:
     with Bank() as bank:
         bank.note_items("sums", [Item("a", ASKED, "6")])
         bank.note_request(Request("m~1", asked.key, 1), asked, AGENT)
-        bank.add(Drawn(agent="m~1", question=asked.key, seed=1, index=0, candidate=sample().candidate))
+        bank.add(BankedSample(agent="m~1", question=asked.key, seed=1, index=0, candidate=sample().candidate))
         [only] = bank.sets()
     assert only.question.sampling == SamplingParams(temperature=0.7)

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from quorate.cli.bank import app
-from quorate.evals.bank import Bank, BankedAgent, Request, exporting
-from quorate.evals.bank.exporting import Format, export_bank
-from quorate.evals.bank.importing import import_path
-from quorate.evals.bank.salvage import readable, sound
+from quorate.evals.bank import Bank, BankedAgent, Request, export
+from quorate.evals.bank.export import Format, export_bank
+from quorate.evals.bank.importers import import_path
+from quorate.evals.bank.recover import is_sound, recover
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput, DataError
@@ -50,13 +50,13 @@ def content(bank: Bank) -> list[object]:
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 async def test_an_export_comes_back_as_it_was(tmp_path: Path, form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over several shards; a second import adds nothing."""
-    monkeypatch.setattr(exporting, "SHARD", 5)
-    monkeypatch.setattr(exporting, "GROUP", 2)
+    monkeypatch.setattr(export, "SHARD", 5)
+    monkeypatch.setattr(export, "GROUP", 2)
     with rich(tmp_path / "bank") as bank, Bank(tmp_path / "back") as back:
         done = export_bank(bank, tmp_path / "out", form=form)
         assert (done.samples, len(done.files)) == (13, 4)
-        first = await import_path(back, tmp_path / "out")
-        again = await import_path(back, tmp_path / "out")
+        first = import_path(back, tmp_path / "out")
+        again = import_path(back, tmp_path / "out")
         assert content(back) == content(bank)
         assert (first.new, again.new, len(back.runs())) == (13, 0, 1)
 
@@ -70,7 +70,7 @@ async def test_exports_from_before_ensembles_are_read(tmp_path: Path) -> None:
     old = [{name: value for name, value in row.items() if name not in LATER} for row in rows]
     file.write_text("".join(json.dumps(row) + "\n" for row in old))
     with Bank() as back:
-        assert (await import_path(back, file)).new == len(rows)
+        assert (import_path(back, file)).new == len(rows)
         assert all(drawn.candidate.ensembling is None and drawn.candidate.text for drawn in back)
 
 
@@ -82,7 +82,7 @@ async def test_one_file_of_one_task_and_agent(tmp_path: Path) -> None:
             assert export_bank(bank, tmp_path / name, task="sums", agent="m").samples == 12
             assert export_bank(bank, tmp_path / f"no-{name}", task="more").samples == 0
             with Bank() as back:
-                assert (await import_path(back, tmp_path / name)).new == 12
+                assert (import_path(back, tmp_path / name)).new == 12
                 assert len(list(back.sets("sums"))) == 3
 
 
@@ -96,7 +96,7 @@ async def test_shards_of_several_workers_are_one_bank(tmp_path: Path) -> None:
             bank.add(sample(worker))
             export_bank(bank, tmp_path, prefix=f"worker{worker}")
     with Bank() as bank:
-        await import_path(bank, tmp_path)
+        import_path(bank, tmp_path)
         [joined] = bank.sets()
         assert len(joined.candidates) == 3
 
@@ -104,7 +104,7 @@ async def test_shards_of_several_workers_are_one_bank(tmp_path: Path) -> None:
 async def test_banks_are_joined(tmp_path: Path) -> None:
     """Without files between them."""
     with rich(tmp_path / "one") as one, Bank(tmp_path / "two") as two:
-        await import_path(two, tmp_path / "one")
+        import_path(two, tmp_path / "one")
         assert content(two) == content(one)
 
 
@@ -128,7 +128,7 @@ async def test_a_broken_row_is_named(tmp_path: Path, broken: str) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join([rows[0], broken]) + "\n")
     with Bank() as bank:
         with pytest.raises(DataError, match=r"a.jsonl:2: "):
-            await import_path(bank, tmp_path / "a.jsonl")
+            import_path(bank, tmp_path / "a.jsonl")
         assert len(bank) == 1
 
 
@@ -147,8 +147,8 @@ def broken_bank(path: Path, *, cut: bool) -> int:
 async def test_a_broken_bank_is_named_and_gives_what_can_be_read(tmp_path: Path, *, cut: bool) -> None:
     """The command says so, ends with an error, and the rest is a sound bank with labels."""
     count = broken_bank(tmp_path / "bank", cut=cut)
-    assert not sound(tmp_path / "bank")
-    with readable(tmp_path / "bank") as (rest, whole):
+    assert not is_sound(tmp_path / "bank")
+    with recover(tmp_path / "bank") as (rest, whole):
         assert not whole
         assert count / 10 < len(rest) < count
         assert all(drawn.candidate.text.startswith("Answer: ") for drawn in rest)
@@ -156,11 +156,11 @@ async def test_a_broken_bank_is_named_and_gives_what_can_be_read(tmp_path: Path,
     assert isinstance(result.exception, DataError)
     assert "bank.sqlite: is broken; what could be read of it" in str(result.exception)
     with Bank(tmp_path / "new") as bank:
-        done = await import_path(bank, tmp_path / "out")
+        done = import_path(bank, tmp_path / "out")
         assert done.new > count / 10
-        assert sound(tmp_path / "new")
+        assert is_sound(tmp_path / "new")
     with Bank(tmp_path / "direct") as bank:
-        assert "is broken" in (await import_path(bank, tmp_path / "bank")).notes[-1]
+        assert "is broken" in (import_path(bank, tmp_path / "bank")).notes[-1]
         assert len(bank) == done.new
 
 

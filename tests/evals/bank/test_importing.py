@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from quorate.evals.bank import Bank
-from quorate.evals.bank.importing import Absorbed, Hints, import_path
-from quorate.evals.replay import read_bank, replay
+from quorate.evals.bank.importers import ImportReport, import_path
+from quorate.evals.answer_files import read_bank
+from quorate.evals.replay import replay
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import CandidateSet, SamplingParams
 
@@ -28,11 +29,11 @@ def lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return path
 
 
-async def imported(path: Path, hints: Hints | None = None) -> tuple[list[CandidateSet], Absorbed]:
+async def imported(path: Path, task: str | None = None) -> tuple[list[CandidateSet], ImportReport]:
     """The sets of a bank that has been given the source twice."""
     with Bank() as bank:
-        first = await import_path(bank, path, hints)
-        again = await import_path(bank, path, hints)
+        first = import_path(bank, path, task)
+        again = import_path(bank, path, task)
         assert (again.read, again.new) == (first.read, 0)
         return list(bank.sets()), first
 
@@ -83,7 +84,7 @@ async def test_a_replay_of_the_bank_has_the_figures_of_the_file(tmp_path: Path, 
     """Repeated samples, a panel, and programs whose classes are their behaviour."""
     path = lines(tmp_path / "set.jsonl", rows)
     with Bank(tmp_path / "bank") as bank:
-        await import_path(bank, path)
+        import_path(bank, path)
     of_file, of_bank = await read_bank(path), await read_bank(tmp_path / "bank")
     assert (of_bank.panel, of_bank.questions) == (of_file.panel, of_file.questions)
     for ours, theirs in zip(replay(of_bank, ["plurality"]), replay(of_file, ["plurality"]), strict=True):
@@ -153,12 +154,12 @@ async def test_lm_eval_older_arguments_chats_and_likelihoods(tmp_path: Path) -> 
     assert (plain.question.text, plain.question.sampling.temperature) == ("1 + 1 =", 0.7)
     assert [message.role for message in chatted.question.messages] == ["system", "user"]
     with Bank() as bank, pytest.raises(DataError, match="holds no sampled texts"):
-        await import_path(bank, lines(tmp_path / "none.jsonl", rows[2:]))
+        import_path(bank, lines(tmp_path / "none.jsonl", rows[2:]))
 
 
 def unpacked() -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and samples of the log."""
-    from quorate.evals.bank.importing.inspect_logs import _zipped
+    from quorate.evals.bank.importers.inspect_log import _zipped
 
     header, samples = _zipped(LOG)
     return dict(header), dict(samples)
@@ -231,7 +232,7 @@ async def test_a_broken_source_is_named(tmp_path: Path, name: str, content: byte
     """File, line or sample, and what is wrong with it."""
     (tmp_path / name).write_bytes(content)
     with Bank() as bank, pytest.raises(DataError, match=says):
-        await import_path(bank, tmp_path / name)
+        import_path(bank, tmp_path / name)
 
 
 async def test_what_came_before_a_broken_line_is_kept(tmp_path: Path) -> None:
@@ -240,20 +241,18 @@ async def test_what_came_before_a_broken_line_is_kept(tmp_path: Path) -> None:
     path = lines(tmp_path / "set.jsonl", [*good, {"id": "q3"}])
     with Bank() as bank:
         with pytest.raises(DataError, match=r"set.jsonl:4: model"):
-            await import_path(bank, path)
+            import_path(bank, path)
         assert len(bank) == 3
         lines(path, good)
-        assert (await import_path(bank, path)).new == 0
+        assert import_path(bank, path).new == 0
 
 
-async def test_hints_that_fit_nothing(tmp_path: Path) -> None:
-    """No such file, no limit, the bank itself."""
-    (tmp_path / "samples.jsonl").write_text("")
+async def test_sources_that_are_none(tmp_path: Path) -> None:
+    """No such file, the bank itself."""
     with Bank(tmp_path / "bank") as bank:
-        for path, hints, says in (
-            (tmp_path / "none", None, "there is no such file"),
-            (tmp_path, Hints(task="stories"), "needs --limit"),
-            (tmp_path / "bank", None, "is the bank itself"),
+        for path, says in (
+            (tmp_path / "none", "there is no such file"),
+            (tmp_path / "bank", "is the bank itself"),
         ):
             with pytest.raises(BadInput, match=says):
-                await import_path(bank, path, hints)
+                import_path(bank, path)

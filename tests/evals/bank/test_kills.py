@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from quorate.evals import registry
 from quorate.evals.bank import Bank
-from quorate.evals.run import run_eval
+from quorate.evals.run import EvalSpec, run_eval
 from tests.evals.fakes import Guesser, Sums, catalog
 
 folder, points, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -32,7 +32,7 @@ def evaluate(out, log, at=None, after=0.0):
             os.kill(os.getpid(), signal.SIGKILL)
         threading.Thread(target=kill, daemon=True).start()
     names = ["m", "majority@8/m"]
-    asyncio.run(run_eval(catalog(agent), task="sums", pipelines=names, limit=20, out=out, concurrency=4))
+    asyncio.run(run_eval(catalog(agent), EvalSpec("sums", pipelines=names, limit=20, out=out, concurrency=4)))
 
 def child(*arguments):
     pid = os.fork()
@@ -43,7 +43,7 @@ def child(*arguments):
 
 def content(out):
     with Bank(out) as bank:
-        samples = [s.model_dump_json(exclude={"own_prompt": True, "candidate": {"usage"}}) for s in bank]
+        samples = [s.model_dump_json(exclude={"candidate": {"usage", "prompt_counted"}}) for s in bank]
         labels = [(s.item, s.candidates[0].agent, s.correct) for s in bank.sets()]
         claims = bank.store.value("SELECT count(*) FROM claims")
     return sorted(samples), sorted(labels), claims

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.evals.bank import Bank
-from quorate.evals.bank.importing import import_path
+from quorate.evals.bank.importers import import_path
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Candidate, Failure, Question, TokenLogprob, Usage
 from quorate.storage.traces import Trace, TracedChoice, TraceStore
@@ -42,8 +42,8 @@ async def test_served_candidates_become_samples(tmp_path: Path) -> None:
     """Each with its question, usage and log-probabilities as it was; failures stay out; twice adds nothing."""
     file = stored(tmp_path / "traces.sqlite", traced("a"), traced("b"))
     with Bank(tmp_path / "bank") as bank:
-        assert (await import_path(bank, file)).new == 2
-        assert (await import_path(bank, file)).new == 0
+        assert (import_path(bank, file)).new == 2
+        assert (import_path(bank, file)).new == 0
         sets = list(bank.sets(task="served"))
         [question] = {labelled.question.text for labelled in sets}
         candidates = [c for labelled in sets for c in labelled.candidates]
@@ -57,5 +57,5 @@ async def test_traces_without_texts_are_refused(tmp_path: Path) -> None:
     file = stored(tmp_path / "traces.db", traced("a", texts=False))
     with Bank(tmp_path / "bank") as bank:
         with pytest.raises(DataError, match="log_prompts"):
-            await import_path(bank, file)
+            import_path(bank, file)
         assert len(bank) == 0

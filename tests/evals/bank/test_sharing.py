@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from quorate.evals.bank import Bank
-from quorate.evals.run import run_eval
+from quorate.evals.run import EvalSpec, run_eval
 from tests.evals.fakes import Guesser, Sums, catalog
 
 from .banks import python, sample
@@ -37,7 +37,7 @@ async def draw(out: Path, log: Path) -> None:
 
     registry._TASKS.setdefault("sums", Sums())
     agent = Guesser(log=log, pause=0.001)
-    await run_eval(catalog(agent), task="sums", pipelines=["majority@8/m"], limit=12, out=out, concurrency=3)
+    await run_eval(catalog(agent), EvalSpec("sums", pipelines=["majority@8/m"], limit=12, out=out, concurrency=3))
 
 
 def test_two_runs_at_once_draw_every_sample_once(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_released_and_drawn_samples_are_nobodys_claim(tmp_path: Path) -> None:
 
 async def test_a_run_waits_for_a_sample_that_another_draws(tmp_path: Path) -> None:
     """And goes on with it once it is there."""
-    from quorate.evals.banked import Banked
+    from quorate.evals.banked_sampler import BankedSampler
     from quorate.orchestrator.types import Question
 
     asked, slow, idle = Question.of("What is 3 + 3?"), Guesser(pause=0.05), Guesser()
     with Bank(tmp_path) as one, Bank(tmp_path) as two:
-        first = asyncio.create_task(Banked(slow, one).answer(asked, seed=1))
+        first = asyncio.create_task(BankedSampler(slow, one).answer(asked, seed=1))
         await asyncio.sleep(0.01)
-        second = await Banked(idle, two).answer(asked, seed=1)
+        second = await BankedSampler(idle, two).answer(asked, seed=1)
         assert second.text == (await first).text
-    assert len(slow.calls) + len(idle.calls) == 1
+    assert len(slow.asked) + len(idle.asked) == 1

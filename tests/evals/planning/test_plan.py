@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.evals.metrics import maj_at_k
+from quorate.evals.measures import maj_at_k
 from quorate.evals.planning import Coverage, Profiles, fit_coverage, plan, vote_curve
-from quorate.evals.replay import Recorded
+from quorate.evals.records import Recorded
 from quorate.orchestrator.errors import BadInput
 
 from ..replay.banks import recorded

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorate.evals.replay import Recorded
+from quorate.evals.records import Recorded
 
 __all__ = ["recorded", "written"]
 

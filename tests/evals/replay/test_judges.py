@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.evals.replay.records import Recorded
-from quorate.evals.replay.registry import Entry, entries
+from quorate.evals.records import Recorded
+from quorate.evals.replay.rules import ReplayRule, replay_rules
 
 
 def chosen(name: str, recorded: Recorded) -> dict[int, float]:
-    entry = entries()[name]
-    assert isinstance(entry, Entry)
+    entry = replay_rules()[name]
+    assert isinstance(entry, ReplayRule)
     return dict(entry.choose(recorded).weights)
 
 
@@ -40,5 +40,5 @@ def test_execution_agreement() -> None:
 
 def test_what_they_need() -> None:
     """Scores, or tests and programs; a bank without them is refused by name."""
-    assert entries()["reward-vote"].needs == {"scores"}
-    assert entries()["execution"].needs == {"tests", "codes"}
+    assert replay_rules()["reward-vote"].needs == {"scores"}
+    assert replay_rules()["execution"].needs == {"tests", "codes"}

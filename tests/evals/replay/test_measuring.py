@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.evals.replay import Chosen, Entry, Recorded, RecordedBank, counts, replay
-from quorate.evals.replay import registry as known
-from quorate.evals.replay.exact import expected_plurality
-from quorate.evals.replay.registry import entries
+from quorate.evals.records import Recorded, RecordedBank
+from quorate.evals.replay import ReplayRule, RuleResult, count_classes, replay
+from quorate.evals.replay import rules as known
+from quorate.evals.replay.subsets import expected_plurality
+from quorate.evals.replay.rules import replay_rules
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from .banks import recorded
@@ -32,7 +33,7 @@ def test_exact_plurality_is_the_mean_over_all_subsets(classes: list[int | None],
     record = Recorded("q", ("m",) * len(classes), tuple(map(str, classes)), tuple(classes), tuple(marks))
     k = data.draw(st.integers(1, len(classes)))
     drawn = [record.take(positions) for positions in combinations(range(len(classes)), k)]
-    assert expected_plurality(record, k) == pytest.approx(fmean(one.credit(counts(one.classes)) for one in drawn))
+    assert expected_plurality(record, k) == pytest.approx(fmean(one.credit(count_classes(one.classes)) for one in drawn))
 
 
 def test_ties_share_the_credit() -> None:
@@ -83,11 +84,11 @@ def test_the_same_seed_draws_the_same_subsets() -> None:
 
 @pytest.fixture
 def _first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(drawn: Recorded) -> Chosen:
-        return Chosen(counts(drawn.classes[:1]), samples=1)
+    def choose(drawn: Recorded) -> RuleResult:
+        return RuleResult(count_classes(drawn.classes[:1]), samples=1)
 
-    entry = Entry("first", "the first answer", "test", choose, ordered=True)
-    monkeypatch.setattr(known, "entries", lambda: {**entries(), "first": entry})
+    entry = ReplayRule("first", "the first answer", "test", choose, ordered=True)
+    monkeypatch.setattr(known, "replay_rules", lambda: {**replay_rules(), "first": entry})
 
 
 @pytest.mark.usefixtures("_first")
@@ -157,7 +158,7 @@ def test_a_panel_of_k_is_the_same_k_voters_everywhere() -> None:
 
 def test_every_entry_says_what_it_is() -> None:
     """Names differ; each has a summary and a source."""
-    for name, entry in entries().items():
+    for name, entry in replay_rules().items():
         assert entry.name == name
         assert entry.summary
         assert entry.source

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from quorate.evals import registry
-from quorate.evals.replay import read_bank, replay
-from quorate.evals.replay.reading import PANEL, POOLED
-from quorate.evals.run import run_eval
+from quorate.evals.answer_files import read_bank
+from quorate.evals.replay import replay
+from quorate.evals.records import PANEL, POOLED
+from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.errors import BadInput, DataError
 from tests.evals.fakes import Guesser, Sums, catalog
 
@@ -102,7 +103,7 @@ def _sums(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_samples_of_an_evaluation_are_a_bank(tmp_path: Path) -> None:
     """Every sample of every question, graded as the evaluation did, with its tokens; another run may hold it."""
     result = await run_eval(
-        catalog(Guesser()), task="sums", pipelines=["majority@8/m"], limit=12, seed=3, out=tmp_path
+        catalog(Guesser()), EvalSpec("sums", pipelines=["majority@8/m"], limit=12, seed=3, out=tmp_path)
     )
     bank = await read_bank(tmp_path)
     assert (bank.questions, list(bank.groups)) == (12, ["m"])

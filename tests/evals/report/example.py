@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quorate.evals.bank import Bank, BankedAgent, Drawn, Request, grade
+from quorate.evals.bank import Bank, BankedAgent, BankedSample, Request, grade
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.types import Candidate, Failure, Question, Usage
@@ -62,7 +62,7 @@ async def filled(path: Path | None, *, pipelines: tuple[str, ...] = PIPELINES, f
     return bank
 
 
-def _drawn(request: Request, item: Item, number: int) -> Iterator[Drawn]:
+def _drawn(request: Request, item: Item, number: int) -> Iterator[BankedSample]:
     for index in range(SAMPLES):
         wrong = index == 0 and number % 3 == 0
         text = f"{EVIL} Answer: {int(item.gold) + wrong}"
@@ -70,7 +70,7 @@ def _drawn(request: Request, item: Item, number: int) -> Iterator[Drawn]:
         candidate = Candidate(
             index=index, model="m", agent="m", text=text, finish_reason="stop", usage=usage, latency=0.5
         )
-        yield Drawn(**request._asdict(), index=index, candidate=candidate)
+        yield BankedSample(**request._asdict(), index=index, candidate=candidate)
 
 
 def _outcomes(item: Item, number: int, pipelines: tuple[str, ...]) -> Iterator[Outcome]:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quorate.cli import app
-from quorate.evals.metrics import Ensembled
+from quorate.evals.measures import Ensembled
 from quorate.evals.report.data import ReportData
 from quorate.evals.report.files import write
 from quorate.evals.report.gather import gather

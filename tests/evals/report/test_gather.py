@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, Drawn, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request
 from quorate.evals.report.data import ReportData
 from quorate.evals.report.gather import gather
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
@@ -127,7 +127,7 @@ async def test_one_answer_of_several_models_is_a_panel() -> None:
                 request = Request(model, item.question.key, None)
                 bank.note_request(request, item.question, BankedAgent(id=model, name=model, kind="recorded"))
                 answer = "1" if model != "a" or n else "2"
-                bank.add(Drawn(**request._asdict(), index=0, candidate=Candidate(index=0, model=model, answer=answer)))
+                bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model=model, answer=answer)))
         data = await gather(bank)
     assert [s.name for s in data.systems] == ["majority@3 of panel of all models", "b", "c", "a"]
     assert {c.group for c in data.curves} == {"panel of all models"}
@@ -143,7 +143,7 @@ async def test_samples_with_other_settings_are_told_apart_by_these() -> None:
             bank.note_items("t", [BankedItem(task="t", item="1", question=question, gold="1")])
             request = Request("a", question.key, None)
             bank.note_request(request, question, BankedAgent(id="a", name="a"))
-            bank.add(Drawn(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 1")))
+            bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 1")))
         data = await gather(bank)
     assert {s["group"] for s in details(data)[0]["samples"]} == {"a", "a (temperature 0.5)"}
 
@@ -155,7 +155,7 @@ async def test_samples_that_nobody_can_grade_are_shown_and_told_of() -> None:
         bank.note_items("t", [BankedItem(task="t", item="1", question=question)])
         request = Request("a", question.key, None)
         bank.note_request(request, question, BankedAgent(id="a", name="a"))
-        bank.add(Drawn(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 5")))
+        bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 5")))
         data = await gather(bank)
     assert (data.curves, data.systems, data.rows[0].right) == ((), (), None)
     assert any("nobody graded" in note for note in data.notes)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quorate.config.catalog import Catalog
-from quorate.evals.run import run_eval
+from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.errors import DataError
 from quorate.testing import ScriptedModel
 
@@ -25,11 +25,13 @@ async def accuracies(task: str, rows: list[Any], replies: list[str], tmp_path: P
     model = ScriptedModel(replies, name="m")
     result = await run_eval(
         Catalog({"m": model}),
-        task=task,
-        data=lines(tmp_path / "rows.jsonl", rows),
-        pipelines=["m", f"majority@{len(replies)}/m"],
-        limit=5,
-        out=tmp_path / "out",
+        EvalSpec(
+            task,
+            data=lines(tmp_path / "rows.jsonl", rows),
+            pipelines=["m", f"majority@{len(replies)}/m"],
+            limit=5,
+            out=tmp_path / "out",
+        ),
     )
     return {p["name"]: p["accuracy"]["value"] for p in result.as_json()["pipelines"]}
 
@@ -67,5 +69,7 @@ async def test_bad_data_ends_before_anything_is_asked(tmp_path: Path) -> None:
     model = ScriptedModel(["Answer: C"], name="m")
     data = lines(tmp_path / "rows.jsonl", [MMLU, {**MMLU, "id": "2", "gold": "F"}])
     with pytest.raises(DataError, match=r"rows.jsonl:2: gold: 'F' is none of the options A, B, C, D"):
-        await run_eval(Catalog({"m": model}), task="mmlu", data=data, pipelines=["m"], limit=1, out=tmp_path / "out")
+        await run_eval(
+            Catalog({"m": model}), EvalSpec("mmlu", data=data, pipelines=["m"], limit=1, out=tmp_path / "out")
+        )
     assert not (tmp_path / "out").exists()

@@ -14,8 +14,8 @@ from quorate.orchestrator.errors import BadInput
 
 if TYPE_CHECKING:
     from quorate.aggregators.learned.dataset import DataSet
-    from quorate.aggregators.learned.reward import Grade
-    from quorate.aggregators.learned.settings import Settings
+    from quorate.aggregators.learned.measuring import Grade
+    from quorate.aggregators.learned.settings import TrainingSettings
     from quorate.evals.task import Task
     from quorate.orchestrator.types import CandidateSet
 
@@ -72,16 +72,16 @@ def aggregator(
 
 
 async def _data(
-    banks: list[Path], data: Path | None, settings: Settings, task: str | None, agent: str | None
+    banks: list[Path], data: Path | None, settings: TrainingSettings, task: str | None, agent: str | None
 ) -> tuple[DataSet, Grade]:
-    from quorate.aggregators.learned.dataset import build, read
+    from quorate.aggregators.learned.dataset import build_dataset, read_dataset
 
     if (data is None) == (not banks):
         raise BadInput("give --bank BANK (as quorate eval run --out keeps it), or --data DIR of an earlier run")
     if data is not None:
-        found = read(data)
+        found = read_dataset(data)
     else:
-        found = await build(_sets(banks, task, agent), settings)
+        found = await build_dataset(_sets(banks, task, agent), settings)
     return found, _grade(found.facts["tasks"])
 
 
@@ -95,7 +95,7 @@ def _sets(banks: list[Path], task: str | None, agent: str | None) -> Iterator[Ca
 
 def _grade(tasks: list[str]) -> Grade:
     """The task's own way to grade, where all sets are of one known task."""
-    from quorate.aggregators.learned.reward import same_answer
+    from quorate.aggregators.learned.measuring import same_answer
     from quorate.evals.registry import find_task, task_names
 
     if len(tasks) != 1 or tasks[0] not in task_names():

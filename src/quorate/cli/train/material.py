@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from quorate.aggregators.equivalence import default_equivalence
-from quorate.aggregators.learned.selector import Example, Spelled, cut, example_of
+from quorate.aggregators.learned.selector import Example, Spelled, build_example, cut_sets
 from quorate.evals.bank import Bank
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import CandidateSet
@@ -31,7 +31,7 @@ async def banked(path: Path, *, task: str | None, agent: str | None, size: int |
         raise BadInput(f"{path}: holds no samples{wanted}; its tasks: {known}")
     equivalence = default_equivalence()
     try:
-        return [await example_of(one, equivalence) for one in (cut(sets, size, seed) if size else sets)]
+        return [await build_example(one, equivalence) for one in (cut_sets(sets, size, seed) if size else sets)]
     finally:
         await equivalence.aclose()
 
@@ -47,10 +47,10 @@ async def replayed(
     """
     found = await recorded_sets(path, model=model, without=without)
     if size is None:
-        return [await example_of(one.candidates, Spelled(), one.scores) for one in found]
+        return [await build_example(one.candidates, Spelled(), one.scores) for one in found]
     if any(one.scores for one in found):
         raise BadInput("--candidates cannot cut sets with recorded scores: leave it out")
-    return [await example_of(one, Spelled()) for one in cut([one.candidates for one in found], size, seed)]
+    return [await build_example(one, Spelled()) for one in cut_sets([one.candidates for one in found], size, seed)]
 
 
 def joined(sets: Iterable[CandidateSet]) -> list[CandidateSet]:

@@ -98,7 +98,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
     """What the others choose, where the examples have what they need."""
     examples = [pick.example for pick in picks]
 
-    def by(weigh: Callable[[Example], Mapping[int, float]]) -> Chosen:
+    def by(weigh: Callable[[Example], Mapping[int, float]]) -> RuleResult:
         return [example.chosen(weigh(example), seed) for example in examples]
 
     found = {"plurality": by(lambda e: {number: float(len(places)) for number, places in e.view.members.items()})}
@@ -114,7 +114,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
     return found
 
 
-def _best_single(picks: Sequence[Pick]) -> Chosen:
+def _best_single(picks: Sequence[Pick]) -> RuleResult:
     """For each fold the answers of the model that is right most often on the other folds."""
     marks: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for pick in picks:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from quorate.evals.replay import Recorded, RecordedBank, read_bank
-from quorate.evals.replay.lines import Line, lines_of
-from quorate.evals.replay.reading import POOLED
+from quorate.evals.answer_files import read_bank
+from quorate.evals.records import Recorded, RecordedBank
+from quorate.evals.answer_files import Line, lines_of
+from quorate.evals.records import POOLED
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Candidate, CandidateSet, Question
 

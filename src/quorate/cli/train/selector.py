@@ -17,7 +17,7 @@ from ..options import Json, print_json
 from ..show import wide_console
 
 if TYPE_CHECKING:
-    from quorate.aggregators.learned.selector import Example, Learned, Settings
+    from quorate.aggregators.learned.selector import Example, TrainedSelector, SelectorSettings
 
     from .measured import Measured, Rival
 
@@ -64,7 +64,7 @@ def selector(
 
     Prints how right it is on questions it was not trained on, beside the vote and weights without labels.
     """
-    from quorate.aggregators.learned.selector import Settings, out_of_fold
+    from quorate.aggregators.learned.selector import SelectorSettings, predict_out_of_fold
 
     from .measured import measured
 
@@ -72,9 +72,9 @@ def selector(
         _list(as_json=as_json)
         return
     families = tuple(name.strip() for name in features.split(",") if name.strip()) if features else None
-    settings = Settings(families=families, folds=folds, seed=seed, risk=risk)
+    settings = SelectorSettings(families=families, folds=folds, seed=seed, risk=risk)
     examples = asyncio.run(_examples(bank, recorded, task, model, without or (), candidates, seed))
-    found = measured(out_of_fold(examples, settings), seed=seed, risk=risk)
+    found = measured(predict_out_of_fold(examples, settings), seed=seed, risk=risk)
     learned = _trained(examples, settings)
     if out is not None:
         learned.save(out)
@@ -84,7 +84,7 @@ def selector(
         _print(bank or recorded, found, learned, out)
 
 
-def _trained(examples: Sequence[Example], settings: Settings) -> Learned:
+def _trained(examples: Sequence[Example], settings: SelectorSettings) -> TrainedSelector:
     from quorate.aggregators.learned.selector import fit
 
     return fit(examples, settings)
@@ -133,7 +133,7 @@ def _list(*, as_json: bool) -> None:
     wide_console().print("families in brackets must be asked for with --features", style="dim")
 
 
-def _print(source: Path | None, found: Measured, learned: Learned, out: Path | None) -> None:
+def _print(source: Path | None, found: Measured, learned: TrainedSelector, out: Path | None) -> None:
     console = wide_console()
     clusters = f" in {found.clusters} clusters" if found.clusters < found.questions else ""
     console.print(
@@ -162,7 +162,7 @@ def _row(rival: Rival) -> tuple[str, ...]:
     return rival.name, *own, f"{gain.difference:+.4f}", interval, f"{gain.p:.2g}", f"{gain.better}, {gain.worse}"
 
 
-def _lines(found: Measured, learned: Learned) -> list[str]:
+def _lines(found: Measured, learned: TrainedSelector) -> list[str]:
     terms = sorted(learned.terms.items(), key=lambda item: -abs(item[1].weight))[:STRONGEST]
     lines = [
         f"some answer is right: {found.oracle:.3f}; probabilities: Brier score {found.brier:.4f}, "

@@ -9,15 +9,15 @@ exactly those that are missing, and whoever learns or measures afterwards reads 
 """
 
 from .bank import Bank
-from .grading import grade
+from .ingest import grade
 from .store import bank_file
-from .values import BankedAgent, BankedItem, Drawn, Request, RunRecord, content_key
+from .values import BankedAgent, BankedItem, BankedSample, Request, RunRecord, content_key
 
 __all__ = [
     "Bank",
     "BankedAgent",
     "BankedItem",
-    "Drawn",
+    "BankedSample",
     "Request",
     "RunRecord",
     "bank_file",

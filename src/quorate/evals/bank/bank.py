@@ -15,13 +15,13 @@ from quorate.orchestrator.types import CandidateSet, Question
 from quorate.storage.candidate_columns import CANDIDATE, candidate_of, columns_of
 
 from ..outcome import Outcome
-from . import catalog, reading
+from . import provenance, queries
 from .claims import Holder
 from .store import Store
-from .values import BankedAgent, BankedItem, Drawn, Request, RunRecord
+from .values import BankedAgent, BankedItem, BankedSample, Request, RunRecord
 
 if TYPE_CHECKING:
-    from ..replay.records import RecordedBank
+    from ..records import RecordedBank
     from ..task import Item
 
 __all__ = ["Bank"]
@@ -67,10 +67,10 @@ class Bank:
 
     # Samples
 
-    def get(self, request: Request, index: int) -> Drawn | None:
-        return self.found(request, [index]).get(index)
+    def get(self, request: Request, index: int) -> BankedSample | None:
+        return self.find(request, [index]).get(index)
 
-    def found(self, request: Request, indices: Sequence[int]) -> dict[int, Drawn]:
+    def find(self, request: Request, indices: Sequence[int]) -> dict[int, BankedSample]:
         """Those of the samples that are there."""
         number = self._number(request)
         if number is None:
@@ -78,9 +78,9 @@ class Bank:
         marks = ",".join("?" * len(indices)) if len(indices) <= 500 else "SELECT value FROM json_each(?)"
         wanted: tuple[Any, ...] = tuple(indices) if len(indices) <= 500 else (str(list(indices)),)
         rows = self.store.rows(f"SELECT * FROM samples WHERE request = ? AND idx IN ({marks})", (number, *wanted))
-        return {row["idx"]: _drawn(request, row) for row in rows}
+        return {row["idx"]: _sample_of(request, row) for row in rows}
 
-    def add(self, sample: Drawn) -> None:
+    def add(self, sample: BankedSample) -> None:
         """Keeps one sample for good; one that is there already stays as it is.
 
         Raises:
@@ -88,12 +88,12 @@ class Bank:
         """
         self.add_all([sample])
 
-    def add_all(self, samples: Iterable[Drawn]) -> int:
+    def add_all(self, samples: Iterable[BankedSample]) -> int:
         """Keeps samples in one transaction; how many of them are new."""
         added = 0
         with self._writing():
             for sample in samples:
-                row = {**columns_of(sample.candidate), "own_prompt": sample.own_prompt, "added": time.time()}
+                row = {**columns_of(sample.candidate), "own_prompt": sample.candidate.prompt_counted, "added": time.time()}
                 number = self._made(sample.request)
                 added += self.store.execute(_ADD, {**row, "request": number, "idx": sample.index}).rowcount
                 self.store.execute("DELETE FROM claims WHERE request = ? AND idx = ?", (number, sample.index))
@@ -105,9 +105,9 @@ class Bank:
         if number is not None and self.store.value("SELECT question FROM requests WHERE id = ?", (number,)):
             return
         with self._writing():
-            self._notes += catalog.note_agent(self.store, agent)
-            key = catalog.note_question(self.store, question)
-            self._ids[request] = catalog.note_request(self.store, request, key, question.sampling)
+            self._notes += provenance.note_agent(self.store, agent)
+            key = provenance.note_question(self.store, question)
+            self._ids[request] = provenance.note_request(self.store, request, key, question.sampling)
 
     def claim(self, request: Request, indices: Sequence[int]) -> list[int]:
         """Those of the samples that are now this bank's user's to draw.
@@ -116,12 +116,12 @@ class Bank:
         by `release` or by its end.
         """
         if self._holder is None:
-            there = self.found(request, indices)
+            there = self.find(request, indices)
             return [index for index in indices if index not in there]
         self._holder.hold()
         with self._writing():
             number = self._made(request)
-            there = self.found(request, indices)
+            there = self.find(request, indices)
             claims = dict(self.store.execute("SELECT idx, holder FROM claims WHERE request = ?", (number,)).fetchall())
             gone = {name for name in set(claims.values()) if not self._holder.alive(name)}
             free = [
@@ -146,7 +146,7 @@ class Bank:
             self._prompts[key] = self.store.value(_PROMPT, key) or 0
         return self._prompts[key]
 
-    def saw_prompt(self, request: Request, tokens: int) -> None:
+    def note_prompt(self, request: Request, tokens: int) -> None:
         """Takes note of what a reply, failed ones included, counted for the prompt."""
         self._prompts[request.agent, request.question] = max(tokens, self.prompt_tokens(request))
 
@@ -175,7 +175,7 @@ class Bank:
             prompt: name and content hash of the template that the questions were put into.
         """
         with self.store.transaction():
-            content, notes = catalog.note_items(self.store, task, items, revision=revision, split=split, prompt=prompt)
+            content, notes = provenance.note_items(self.store, task, items, revision=revision, split=split, prompt=prompt)
         self._notes += notes
         return content
 
@@ -194,33 +194,33 @@ class Bank:
         record = RunRecord(
             id=0,
             task=task,
-            started=catalog.now(),
+            started=provenance.now(),
             revision=revision,
             content=content,
             questions=questions,
             pipelines=tuple(pipelines),
             settings=settings or {},
-            versions=catalog.versions() if versions is None else versions,
+            versions=provenance.versions() if versions is None else versions,
         )
-        return catalog.add_run(self.store, record)
+        return provenance.add_run(self.store, record)
 
     def take_run(self, run: RunRecord) -> int:
         """Keeps a run of another bank; its number here."""
-        return catalog.add_run(self.store, run)
+        return provenance.add_run(self.store, run)
 
     def finish_run(self, run: int) -> None:
         """Takes note that a run ended by itself."""
-        self.store.execute("UPDATE runs SET finished = ? WHERE id = ?", (catalog.now(), run))
+        self.store.execute("UPDATE runs SET finished = ? WHERE id = ?", (provenance.now(), run))
 
     def runs(self) -> list[RunRecord]:
         """All runs, the first one first."""
-        return list(catalog.runs(self.store))
+        return list(provenance.runs(self.store))
 
     def add_outcome(self, run: int, outcome: Outcome) -> None:
         """Keeps what a pipeline answered."""
         self.store.execute(
             "INSERT INTO outcomes (run, pipeline, item, correct, outcome) VALUES (?, ?, ?, ?, ?)",
-            (run, outcome.pipeline, outcome.item, outcome.correct, catalog.dumped(outcome)),
+            (run, outcome.pipeline, outcome.item, outcome.correct, provenance.dump_json(outcome)),
         )
 
     def outcomes(self, run: int | None = None) -> Iterator[Outcome]:
@@ -241,7 +241,7 @@ class Bank:
             task: a task's name; all tasks if not given.
             agent: an agent's name, or its id where several had the name; all agents if not given.
         """
-        return (group.candidates for group in reading.groups(self.store, task, agent))
+        return (group.candidates for group in queries.sample_groups(self.store, task, agent))
 
     async def records(self, task: str | None = None, agent: str | None = None) -> RecordedBank:
         """The same, graded and with classes of equal answers, as metrics and replays read them; all in memory.
@@ -249,13 +249,11 @@ class Bank:
         Raises:
             DataError: no sample belongs to a question.
         """
-        from .recorded import recorded
-
-        return await recorded(self, task, agent)
+        return await queries.records_of(self, task, agent)
 
     def items(self, task: str | None = None) -> Iterator[BankedItem]:
         """The questions of a task, or of all, as they read now."""
-        return reading.items(self.store, task)
+        return queries.list_items(self.store, task)
 
     def agents(self) -> list[BankedAgent]:
         return [BankedAgent(**row) for row in self.store.rows("SELECT * FROM agents ORDER BY id")]
@@ -276,12 +274,12 @@ class Bank:
     def __len__(self) -> int:
         return int(self.store.value("SELECT count(*) FROM samples"))
 
-    def __iter__(self) -> Iterator[Drawn]:
+    def __iter__(self) -> Iterator[BankedSample]:
         rows = self.store.rows(
             "SELECT s.*, r.agent AS by, r.key AS key, r.seed AS asked "
             "FROM samples s JOIN requests r ON s.request = r.id ORDER BY s.id"
         )
-        return (_drawn(Request(row["by"], row["key"], row["asked"]), row) for row in rows)
+        return (_sample_of(Request(row["by"], row["key"], row["asked"]), row) for row in rows)
 
     def __enter__(self) -> Self:
         return self
@@ -316,10 +314,12 @@ class Bank:
         return number
 
 
-def _drawn(request: Request, row: Any) -> Drawn:
-    return Drawn.model_construct(
+def _sample_of(request: Request, row: Any) -> BankedSample:
+    candidate = candidate_of(row, row["idx"])
+    # Written together, every answer reads its prompts by itself.
+    alone = bool(row["own_prompt"]) or candidate.ensembling is not None
+    return BankedSample.model_construct(
         **request._asdict(),
         index=row["idx"],
-        own_prompt=bool(row["own_prompt"]),
-        candidate=candidate_of(row, row["idx"]),
+        candidate=candidate.model_copy(update={"prompt_counted": True}) if alone else candidate,
     )

@@ -1,16 +1,60 @@
-"""The file of a bank."""
+"""The file of a bank and its tables. What is in `samples` never changes; all else says what the samples are of."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from quorate.storage.candidate_columns import LATER
 from quorate.storage.sqlite import Database
 
-from .schema import FORMAT, SCHEMA, UPGRADES
-
-__all__ = ["FILE", "Store", "bank_file"]
+__all__ = ["FILE", "FORMAT", "SCHEMA", "UPGRADES", "Store", "bank_file"]
 
 FILE = "bank.sqlite"
+FORMAT = 2
+"""`PRAGMA user_version` of banks written by this code."""
+
+SCHEMA = """
+CREATE TABLE questions (key TEXT PRIMARY KEY, question TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY, task TEXT NOT NULL, item TEXT NOT NULL, question TEXT NOT NULL, gold TEXT,
+    cluster TEXT NOT NULL, split TEXT NOT NULL, revision TEXT NOT NULL, prompt TEXT NOT NULL,
+    current INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX items_by_content ON items (task, item, question, ifnull(gold, char(0)));
+CREATE INDEX items_by_question ON items (question);
+CREATE TABLE agents (id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL, fingerprint TEXT)
+    WITHOUT ROWID;
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, key TEXT NOT NULL, seed INTEGER, question TEXT, sampling TEXT
+);
+CREATE UNIQUE INDEX requests_by_key ON requests (agent, key, ifnull(seed, 'none'));
+CREATE INDEX requests_by_question ON requests (question);
+CREATE TABLE samples (
+    id INTEGER PRIMARY KEY, request INTEGER NOT NULL, idx INTEGER NOT NULL, own_prompt INTEGER NOT NULL,
+    model TEXT NOT NULL, agent TEXT NOT NULL, text TEXT NOT NULL, reasoning TEXT, answer TEXT, finish_reason TEXT,
+    seed INTEGER, prompt_version TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL, requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, latency REAL,
+    mean_logprob REAL, logprobs BLOB, tool_calls TEXT, facts TEXT, added REAL NOT NULL,
+    ensembling TEXT, degraded TEXT
+);
+CREATE UNIQUE INDEX samples_by_key ON samples (request, idx);
+CREATE TABLE grades (sample INTEGER, item INTEGER, extracted TEXT, correct INTEGER, PRIMARY KEY (sample, item))
+    WITHOUT ROWID;
+CREATE TABLE claims (request INTEGER, idx INTEGER, holder TEXT NOT NULL, PRIMARY KEY (request, idx)) WITHOUT ROWID;
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, task TEXT NOT NULL, started TEXT NOT NULL, finished TEXT, revision TEXT NOT NULL,
+    content TEXT NOT NULL, questions INTEGER NOT NULL, pipelines TEXT NOT NULL, settings TEXT NOT NULL,
+    versions TEXT NOT NULL
+);
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, pipeline TEXT NOT NULL, item TEXT NOT NULL,
+    correct INTEGER NOT NULL, outcome TEXT NOT NULL
+);
+CREATE INDEX outcomes_by_run ON outcomes (run);
+"""
+
+UPGRADES = {1: [f"ALTER TABLE samples ADD COLUMN {name} TEXT" for name in LATER]}
+"""What makes a bank of an older format one of the next."""
 
 
 def bank_file(path: Path) -> Path:

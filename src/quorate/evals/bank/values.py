@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from quorate.orchestrator.types import Candidate, Frozen, Question, SamplingParams
 
-__all__ = ["BankedAgent", "BankedItem", "Drawn", "Request", "RunRecord", "content_key"]
+__all__ = ["BankedAgent", "BankedItem", "BankedSample", "Request", "RunRecord", "content_key"]
 
 
 class Request(NamedTuple):
@@ -21,15 +21,13 @@ class Request(NamedTuple):
     """Seed of the run that asks; that of a sample follows from it and the index."""
 
 
-class Drawn(Frozen):
+class BankedSample(Frozen):
     """One sample with its key."""
 
     agent: str
     question: str
     seed: int | None = None
     index: int
-    own_prompt: bool = False
-    """Drawn after others of one call which, like this one, each had their prompt counted."""
     candidate: Candidate
 
     @property

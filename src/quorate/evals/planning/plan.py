@@ -13,8 +13,8 @@ from typing import Any
 from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
-from ..metrics.curves import at_k, clusters_of, sizes
-from ..replay.records import Recorded
+from ..measures.curves import at_k, clusters_of, sizes
+from ..records import Recorded
 from ..statistics import LEVEL, Estimate, Figure, families
 from .coverage import Coverage, fit_coverage
 from .voting import Profiles

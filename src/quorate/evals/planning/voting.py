@@ -19,8 +19,8 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput
 
-from ..metrics.curves import maj_at_k
-from ..replay.records import Recorded
+from ..measures.curves import maj_at_k
+from ..records import Recorded
 from ..statistics import require
 
 __all__ = ["Profiles", "vote_curve"]

@@ -1,27 +1,21 @@
 """`quorate eval replay`: aggregators measured on answers that were recorded before.
 
-`reading` knows the formats, `records` is the material, `registry` has the aggregators by name (and how
-to add one), `drawing` takes subsets, `measuring` counts.
+`rules` has the rules by name, `subsets` takes subsets of the answers, `evaluate` measures.
 """
 
 from __future__ import annotations
 
-from .measuring import Gain, Result, replay
-from .reading import read_bank
-from .records import Recorded, RecordedBank
-from .registry import BatchEntry, Chosen, Entry, Outcome, Replayable, counts
+from .evaluate import Gain, ReplayResult, replay
+from .rules import BatchReplayRule, Replayable, ReplayRule, RuleResult, SubsetOutcome, count_classes
 
 __all__ = [
-    "BatchEntry",
-    "Chosen",
-    "Entry",
+    "BatchReplayRule",
     "Gain",
-    "Outcome",
-    "Recorded",
-    "RecordedBank",
+    "ReplayResult",
+    "ReplayRule",
     "Replayable",
-    "Result",
-    "counts",
-    "read_bank",
+    "RuleResult",
+    "SubsetOutcome",
+    "count_classes",
     "replay",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..metrics import agreement, calibration, curve, headroom, sizes, tally_confidence
-from ..replay.records import Recorded
+from ..measures import agreement, calibration, curve, headroom, sizes, tally_confidence
+from ..records import Recorded
 from .data import Crowd, Curve, Point
 
 __all__ = ["PANEL", "crowds", "curves"]

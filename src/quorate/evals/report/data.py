@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..metrics import Ensembled
+from ..measures import Ensembled
 from ..statistics import Estimate
 from .blocks import Blocks
 

@@ -17,10 +17,10 @@ from quorate.orchestrator.errors import BadInput, DataError, UnknownName
 from quorate.orchestrator.protocols import Equivalence
 
 from ..bank import Bank, BankedAgent, BankedItem, RunRecord
-from ..bank.reading import Group, groups
+from ..bank.queries import SampleGroup, sample_groups
 from ..outcome import Outcome
 from ..registry import find_task
-from ..replay.records import Recorded
+from ..records import Recorded
 from .blocks import Packer
 from .crowds import PANEL, crowds, curves
 from .data import ReportData, Row
@@ -166,9 +166,9 @@ async def _read(
     return found
 
 
-def _joined(bank: Bank, task: str) -> Iterator[tuple[BankedItem, list[Group]]]:
+def _joined(bank: Bank, task: str) -> Iterator[tuple[BankedItem, list[SampleGroup]]]:
     """Every question with its samples; both come in the same order, and some questions have none."""
-    sampled = groupby(groups(bank.store, task, None), key=lambda group: group.candidates.item)
+    sampled = groupby(sample_groups(bank.store, task, None), key=lambda group: group.candidates.item)
     ahead = next(sampled, None)
     for item in bank.items(task):
         if ahead is not None and ahead[0] == item.item:

@@ -12,11 +12,10 @@ from quorate.aggregators.extraction import AnswerExtractor
 from quorate.orchestrator.protocols import Equivalence
 from quorate.orchestrator.types import Candidate
 
-from ..bank.reading import Group
-from ..bank.recorded import RECORDED
+from ..bank.queries import RECORDED, SampleGroup
 from ..bank.values import BankedItem
 from ..outcome import Outcome
-from ..replay.records import Recorded
+from ..records import Recorded
 from .data import Class, Row
 from .detail import Given, Sample, detail
 
@@ -35,7 +34,7 @@ class Asked:
 
 async def read(
     item: BankedItem,
-    groups: Mapping[str, Group],
+    groups: Mapping[str, SampleGroup],
     outcomes: Sequence[Outcome | None],
     equivalence: Equivalence | None = None,
 ) -> Asked:
@@ -86,7 +85,7 @@ def _asked(item: BankedItem) -> str:
     return (item.question.text if item.question.messages else "") or item.item
 
 
-def _answer(group: Group, candidate: Candidate) -> str | None:
+def _answer(group: SampleGroup, candidate: Candidate) -> str | None:
     if candidate.answer is not None or group.kind == RECORDED:
         return candidate.answer or None
     return AnswerExtractor().extract(candidate.text) or None

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from quorate.orchestrator.types import Frozen
 
-from ..metrics import Ensembled, ensembled, tokens_per_second
+from ..measures import Ensembled, ensembled, tokens_per_second
 from ..outcome import Outcome
 from ..statistics import LEVEL, Estimate, compare_paired, holm, mean_interval, pass_at_k
 from .words import TOGETHER, agreement

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from ..metrics import AtK, SystemPair, at_k, compare_systems, pareto, systems
-from ..metrics import Point as Priced
+from ..measures import AtK, SystemPair, at_k, compare_systems, pareto, systems
+from ..measures import Point as Priced
 from ..outcome import Outcome
-from ..replay.records import Recorded, RecordedBank
+from ..records import Recorded, RecordedBank
 from .crowds import PANEL
 from .data import Pair, Row, System
 from .result import PipelineResult, comparisons, summarize

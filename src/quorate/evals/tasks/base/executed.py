@@ -10,7 +10,7 @@ from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from quorate.aggregators.execution import Limits, Sandbox
-from quorate.aggregators.execution.code import SameText
+from quorate.aggregators.equivalence import SameText
 from quorate.aggregators.execution.harness import passed
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence

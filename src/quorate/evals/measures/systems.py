@@ -1,0 +1,195 @@
+"""Systems to compare: how each did on each question, and what it would have done with fewer or more tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from quorate.orchestrator.errors import BadInput
+
+from ..outcome import Outcome
+from ..replay.subsets import DRAWS
+from ..records import Recorded, RecordedBank
+from ..replay.rules import Replayable, find_rule, replay_rules
+from .curves import AtK, at_k
+
+__all__ = ["Played", "Scaling", "System", "recorded_systems", "systems"]
+
+NAME = re.compile(r"(?P<rule>[^/@]+)(?:@\d+)?/(?P<model>.+)")
+RULES = {"majority": "plurality"}
+"""Pipelines that the replay knows by another name; the others have their own, drawn in waves where it has that."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a system did on one question."""
+
+    credit: float
+    """1 right, 0 wrong, or the chance of being right."""
+    tokens: float | None
+    """Generated."""
+    cluster: str = ""
+    """Family of the question."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A rule over recorded samples of one model, at any number of them."""
+
+    rule: Replayable
+    records: Mapping[str, Recorded]
+    """By question."""
+    seed: int = 0
+    draws: int = DRAWS
+    _known: dict[tuple[tuple[str, ...], int], AtK] = field(default_factory=dict, repr=False, compare=False)
+
+    def at_tokens(self, items: Sequence[str], budget: float) -> tuple[list[float], float]:
+        """Chance of being right on each of these questions at a mean of so many tokens, and the mean number of samples.
+
+        Between two numbers of samples it is drawn which is used, so that the tokens come out on average.
+        A question that was never sampled (each attempt failed) is wrong and costs nothing.
+
+        Raises:
+            BadInput: the samples are too few or too many tokens, or have none recorded.
+        """
+        held = tuple(item for item in items if item in self.records)
+        if not held:
+            raise BadInput("the bank has no samples of these questions")
+        most, part = max(len(self.records[item]) for item in held), len(held) / len(items)
+        low, high = 1, most
+        if budget < self._tokens(held, 1) * part * (1 - 1e-6):
+            raise BadInput(f"one sample takes {self._tokens(held, 1) * part:,.0f} tokens already")
+        if budget > self._tokens(held, most) * part * (1 + 1e-6):
+            raise BadInput(
+                f"all {most} recorded samples take {self._tokens(held, most) * part:,.0f} tokens; sample more"
+            )
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._tokens(held, middle) * part <= budget else (low, middle)
+        first, last = self._at(held, low), self._at(held, high)
+        gap = (self._tokens(held, high) - self._tokens(held, low)) * part
+        share = min(max((budget - self._tokens(held, low) * part) / gap, 0.0), 1.0) if gap > 0 else 0.0
+        both = zip(held, first.credits, last.credits, strict=True)
+        marks = {item: (1 - share) * a + share * b for item, a, b in both}
+        return [marks.get(item, 0.0) for item in items], (1 - share) * first.samples + share * last.samples
+
+    def _tokens(self, items: tuple[str, ...], k: int) -> float:
+        tokens = self._at(items, k).tokens
+        if tokens is None:
+            raise BadInput("the bank has no tokens of its samples")
+        return tokens
+
+    def _at(self, items: tuple[str, ...], k: int) -> AtK:
+        if (items, k) not in self._known:
+            chosen = [self.records[item] for item in items]
+            self._known[items, k] = at_k(chosen, self.rule, k, seed=self.seed, draws=self.draws)
+        return self._known[items, k]
+
+
+@dataclass(frozen=True)
+class System:
+    """What is compared: a pipeline as it ran, or a rule over recorded samples."""
+
+    name: str
+    played: Mapping[str, Played]
+    """By question."""
+    scaling: Scaling | None = None
+    """What it does at other numbers of samples; None where that is not known."""
+    fixed: str = ""
+    """Why it is not."""
+
+    @property
+    def tokens(self) -> float | None:
+        """A question in the mean; None where some have none."""
+        known = [p.tokens for p in self.played.values() if p.tokens is not None]
+        return fmean(known) if known and len(known) == len(self.played) else None
+
+
+def systems(
+    outcomes: Iterable[Outcome],
+    records: RecordedBank | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> list[System]:
+    """The pipelines of these outcomes, in order of appearance, with scaling where the bank allows it.
+
+    A pipeline `RULE[@N]/MODEL` scales by replaying its rule on the samples of that model, and a bare
+    `MODEL` by plurality over its samples: self-consistency, the plainest use of more tokens.
+    """
+    by_name: dict[str, dict[str, Played]] = {}
+    for o in outcomes:
+        by_name.setdefault(o.pipeline, {})[o.item] = Played(float(o.correct), float(o.tokens), o.cluster)
+    found_scalings: dict[str, Scaling | str] = {}
+    made = []
+    for name, played in by_name.items():
+        scaling = _scaling(name, records, seed, draws, found_scalings)
+        kept = None if isinstance(scaling, str) else scaling
+        made.append(System(name, played, kept, scaling if isinstance(scaling, str) else ""))
+    return made
+
+
+def recorded_systems(bank: RecordedBank, *, seed: int = 0) -> list[System]:
+    """Of a bank without outcomes: each model's single answer and the plurality of all, or a panel's."""
+    from ..records import PANEL, POOLED
+
+    if bank.panel:
+        return _panel_systems(bank.groups[PANEL])
+    made = []
+    for model, group in bank.groups.items():
+        if model == POOLED:
+            continue
+        scaling = Scaling(replay_rules()["plurality"], {r.id: r for r in group}, seed)
+        most = max(map(len, group))
+        for name, k in ((model, 1), (f"majority@{most}/{model}", most)):
+            if k == 1 or most > 1:
+                made.append(System(name, _played(at_k(group, "plurality", k), group), scaling))
+    return made
+
+
+def _panel_systems(group: Sequence[Recorded]) -> list[System]:
+    played: dict[str, dict[str, Played]] = {}
+    for record in group:
+        tokens = record.columns.get("tokens", (None,) * len(record))
+        for voter, right, spent in zip(record.voters, record.right, tokens, strict=True):
+            cluster = str(record.facts.get("cluster", ""))
+            played.setdefault(voter, {})[record.id] = Played(float(right), spent, cluster)
+    vote = _played(at_k(group, "plurality", max(map(len, group))), group)
+    why = "it has one answer a question"
+    named = [System(name, by_item, None, why) for name, by_item in sorted(played.items())]
+    return [*named, System("plurality of all", vote, None, "a panel has one answer a model")]
+
+
+def _played(point: AtK, group: Sequence[Recorded]) -> dict[str, Played]:
+    costs: Sequence[float | None] = point.costs or (None,) * len(group)
+    return {
+        record.id: Played(credit, cost, str(record.facts.get("cluster", "")))
+        for record, credit, cost in zip(group, point.credits, costs, strict=True)
+    }
+
+
+def _scaling(
+    name: str, bank: RecordedBank | None, seed: int, draws: int, known: dict[str, Scaling | str]
+) -> Scaling | str:
+    """What scales the pipeline of this name, shared by those of one rule and model; or why nothing does."""
+    if bank is None or bank.panel:
+        return "the bank has no repeated samples"
+    parts = NAME.fullmatch(name)
+    if name in bank.groups or parts is None:
+        rule, model = "plurality", name
+    else:
+        rule, model = RULES.get(parts["rule"], parts["rule"]), parts["model"]
+        rule = f"{rule}-waves" if f"{rule}-waves" in replay_rules() else rule
+    if model not in bank.groups:
+        return f"the bank has no samples of {model!r} by itself"
+    if rule not in replay_rules():
+        return f"{rule!r} cannot be replayed on recorded samples"
+    key = f"{rule}\n{model}"
+    if key not in known:
+        try:
+            known[key] = Scaling(find_rule(rule, bank), {r.id: r for r in bank.groups[model]}, seed, draws)
+        except BadInput as error:
+            known[key] = str(error)
+    return known[key]

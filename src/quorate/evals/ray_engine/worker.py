@@ -1,0 +1,182 @@
+"""What runs on a Ray cluster (see `engine`): the writer of the bank, and the workers that ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from quorate.config.catalog import MAX_SAMPLES
+from quorate.orchestrator.context import Ledger
+from quorate.orchestrator.errors import DataError, QuorateError
+from quorate.orchestrator.types import Question
+
+from ..bank import Bank, BankedAgent, BankedSample, Request, grade
+from ..local_engine import LocalEngine, bank_models
+from ..outcome import Outcome
+from ..throttle import PrioritySemaphore
+from .engine import RemoteError, WorkerJob
+
+if TYPE_CHECKING:
+    from quorate.config.catalog import Catalog
+
+    from ..task import Item, Task
+
+__all__ = ["BankWriter", "RayWorker", "RemoteBank"]
+
+REMEMBERED = 4096
+"""Requests whose samples a worker holds; those of the questions under way are far fewer."""
+
+
+class RequestSource(NamedTuple):
+    """What stands behind a request's hashes (see `Bank.note_request`)."""
+
+    question: Question
+    agent: BankedAgent
+
+
+class BankWriter:
+    """The bank, on the machine that the run was started on."""
+
+    def __init__(self, path: Path | None, task: Task) -> None:
+        self._bank, self._task = Bank(path), task
+
+    async def fetch(self, request: Request) -> tuple[list[BankedSample], int]:
+        """The samples of a request, and the tokens of its prompt."""
+        found = self._bank.find(Request(*request), range(MAX_SAMPLES))
+        return list(found.values()), self._bank.prompt_tokens(Request(*request))
+
+    async def keep(self, sample: BankedSample, source: RequestSource) -> str | None:
+        """Adds a sample; says what is wrong if it cannot be written."""
+        try:
+            self._bank.note_request(sample.request, source.question, source.agent)
+            self._bank.add(sample)
+            self._bank.note_prompt(sample.request, sample.candidate.usage.prompt_tokens)
+        except QuorateError as error:
+            return str(error)
+        return None
+
+    async def grade(self, item: Item, known: Mapping[str | None, bool]) -> None:
+        """Keeps which answers to a noted question are right."""
+        await grade(self._bank, self._task, item, known)
+
+    async def close(self) -> None:
+        """After everything that was sent before."""
+        self._bank.close()
+
+
+class RemoteBank:
+    """A worker's view of the bank, as `BankedSampler` uses it.
+
+    Taking a request's lock fetches what is recorded, giving it back waits until what was drawn is
+    written; in between everything is at hand.
+    """
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.spent = Ledger()
+        self._samples: OrderedDict[Request, dict[int, BankedSample]] = OrderedDict()
+        self._prompts: dict[tuple[str, str], int] = {}
+        self._sources: dict[Request, RequestSource] = {}
+        self._sent: dict[Request, list[Any]] = {}
+        self._locks: WeakValueDictionary[Request, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def lock(self, request: Request) -> AsyncGenerator[None, None]:
+        async with self._locks.setdefault(request, asyncio.Lock()):
+            samples, prompt = await self._writer.fetch.remote(tuple(request))
+            self._samples[request] = {sample.index: sample for sample in samples}
+            self.note_prompt(request, prompt)
+            while len(self._samples) > REMEMBERED:
+                self._samples.popitem(last=False)
+            try:
+                yield
+            finally:
+                wrong = [words for words in await asyncio.gather(*self._sent.pop(request, [])) if words]
+                self._sources.pop(request, None)
+            if wrong:
+                raise DataError(wrong[0])
+
+    def note_request(self, request: Request, question: Question, agent: BankedAgent) -> None:
+        self._sources[request] = RequestSource(question, agent)
+
+    def claim(self, request: Request, indices: Sequence[int]) -> list[int]:
+        """All that is missing: the turns of one question go to one worker, so no other draws them."""
+        return [index for index in indices if index not in self._samples[request]]
+
+    def release(self, request: Request) -> None:
+        """Nothing is held."""
+
+    def find(self, request: Request, indices: Sequence[int]) -> dict[int, BankedSample]:
+        known = self._samples.get(request, {})
+        return {index: known[index] for index in indices if index in known}
+
+    def add(self, sample: BankedSample) -> None:
+        """Sends the sample off at once, so that it outlives this worker."""
+        request = sample.request
+        self._samples[request][sample.index] = sample
+        self._sent.setdefault(request, []).append(self._writer.keep.remote(sample, self._sources[request]))
+
+    def prompt_tokens(self, request: Request) -> int:
+        return self._prompts.get((request.agent, request.question), 0)
+
+    def note_prompt(self, request: Request, tokens: int) -> None:
+        self._prompts[request.agent, request.question] = max(tokens, self.prompt_tokens(request))
+
+
+class RayWorker:
+    """Pipelines of its own over the far bank; started anew by Ray when it dies."""
+
+    def __init__(self, job: WorkerJob, writer: str) -> None:
+        import ray
+
+        # By name: a worker that starts anew gets the same arguments, which must not hold references.
+        self._job, self._writer = job, ray.get_actor(writer)
+        self._bank = RemoteBank(self._writer)
+        self._opening = asyncio.Lock()
+        self._catalog: Catalog | None = None
+        self._engine: LocalEngine | None = None
+
+    async def ready(self) -> RemoteError | None:
+        """Opens the models; what is wrong with them, if anything is."""
+        try:
+            await self._open()
+        except QuorateError as error:
+            return RemoteError.of(error)
+        return None
+
+    async def ask(self, name: str, place: int, item: Item) -> Outcome | RemoteError:
+        """See `LocalEngine.ask`."""
+        try:
+            return await (await self._open()).ask(name, place, item)
+        except QuorateError as error:
+            return RemoteError.of(error)
+
+    async def close(self) -> None:
+        if self._catalog is not None:
+            await self._catalog.aclose()
+
+    async def _open(self) -> LocalEngine:
+        async with self._opening:
+            if self._engine is None:
+                job, writer = self._job, self._writer
+
+                async def keep_grades(item: Item, known: Mapping[str | None, bool]) -> None:
+                    await writer.grade.remote(item, known)
+
+                self._catalog = await job.opens()
+                places = PrioritySemaphore(job.places)
+                self._engine = LocalEngine(
+                    job.task,
+                    bank_models(self._catalog, job.pipelines, self._bank, places),
+                    seed=job.seed,
+                    sampling=job.sampling,
+                    spent=self._bank.spent,
+                    keep_grades=keep_grades,
+                    places=places,
+                )
+            return self._engine
