@@ -8,17 +8,16 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import ExecutionAgreement, Limits, MajorityVote, Sandbox, TestWriter
-from quorate.aggregators.execution import CodeExtractor, Execution, consensus_sets
-from quorate.aggregators.execution.harness import passed
+from quorate.aggregators.execution import CodeExtractor, Execution, consensus_sets, run_tests
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done
 from quorate.orchestrator.types import Candidate, Usage
 from quorate.testing import ScriptedModel
-from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happened
+from tests.aggregators.helpers import Exact, aggregated, candidate, counter_of, failed, happened, tallied
 
 DOUBLE, PLUS, SQUARE = "def f(x):\n    return 2 * x", "def f(x):\n    return x + x", "def f(x):\n    return x * x"
 TESTS = ("assert f(2) == 4", "assert f(3) == 6", "assert f(0) == 0")
@@ -74,14 +73,14 @@ async def test_hostile_programs_only_fail() -> None:
     ]
     executor = Sandbox(Limits(seconds=3))
     for code in nasty:
-        assert await passed(code, TESTS[:2], executor, seconds=0.2) == frozenset()
-    assert await passed(DOUBLE, ["while True: pass", *TESTS, "assert f(1) == 1"], executor, seconds=0.2) == {1, 2, 3}
+        assert await run_tests(code, TESTS[:2], executor, seconds=0.2) == frozenset()
+    assert await run_tests(DOUBLE, ["while True: pass", *TESTS, "assert f(1) == 1"], executor, seconds=0.2) == {1, 2, 3}
 
 
 async def test_tests_do_not_see_each_other() -> None:
     """Every test has a fresh namespace, the program's own state included."""
     code = "calls = []\ndef f(x):\n    calls.append(x)\n    return len(calls)"
-    assert await passed(code, ["assert f(0) == 1", "assert f(0) == 1", "f = 3", "assert f(9) == 1"], Sandbox()) == {
+    assert await run_tests(code, ["assert f(0) == 1", "assert f(0) == 1", "f = 3", "assert f(9) == 1"], Sandbox()) == {
         0,
         1,
         2,
@@ -115,7 +114,7 @@ async def test_what_cannot_be_isolated_is_an_error() -> None:
 
 
 async def test_a_model_writes_the_tests() -> None:
-    """From the question alone, several times; the most frequent come first, and it is booked under the stage."""
+    """From the question alone, several times; the most frequent come first, and it is booked under the node."""
     replies = iter(["```\nassert f(2) == 4\nassert f(3) == 6\n```", "So:\n  assert f(3) == 6\nx = 1"])
     writer = ScriptedModel(lambda question, index: next(replies), name="w")
     pipeline = sample(ScriptedModel([fenced(SQUARE), fenced(PLUS)]), n=2) | ExecutionAgreement(
@@ -125,7 +124,7 @@ async def test_a_model_writes_the_tests() -> None:
         answer = await pipeline.answer("Write f.", seed=1)
     assert answer.answer == PLUS
     assert "Write f." in writer.asked[0].messages[0].text
-    assert [s.stage for s in answer.nodes if s.model == "w"] == ["aggregate"]
+    assert [s.node for s in answer.nodes if s.model == "w"] == ["aggregate"]
     assert next(s for s in answer.nodes if s.model == "w").usage.requests == 2
 
 
@@ -140,11 +139,11 @@ async def test_a_model_that_writes_no_tests() -> None:
 async def test_out_of_time_the_vote_answers() -> None:
     """Programs that still run are ended; nothing runs without budget."""
     slow = programs("import time\ntime.sleep(60)", DOUBLE, DOUBLE)
-    run = RunContext(stage="aggregate", budget=Budget(seconds=1))
+    run = RunContext(node="aggregate", budget=Budget(seconds=1))
     [event] = await happened(ExecutionAgreement(TESTS, seconds=50), slow, run)
     assert isinstance(event, Done)
     assert (event.answer.answer, [n.code for n in event.answer.degraded]) == (DOUBLE, ["budget_exhausted"])
-    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(node="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     [event] = await happened(ExecutionAgreement(TESTS, executor=Broken()), slow, run)
     assert isinstance(event, Done)
@@ -154,8 +153,8 @@ async def test_out_of_time_the_vote_answers() -> None:
 async def test_a_fallback_of_ones_own_counts_and_closes() -> None:
     """It also tallies while candidates are sampled."""
     aggregator = ExecutionAgreement([], fallback=MajorityVote(equivalence=Exact()))
-    assert aggregator.extract(candidate(0, "\\boxed{4}")) == "4"
-    assert (await aggregator.tally([candidate(0, "\\boxed{4}")]))[0].answer == "4"
+    assert counter_of(aggregator).extract(candidate(0, "\\boxed{4}")) == "4"
+    assert (await tallied(aggregator, [candidate(0, "\\boxed{4}")]))[0].answer == "4"
     await aggregator.aclose()
 
 

@@ -1,9 +1,8 @@
 """Programs judged by running them: a sandbox, tests, and CodeT's agreement."""
 
-from .agreement import ConsensusSet, ExecutionAgreement, consensus_sets
-from .code import CodeExtractor
+from .agreement import CodeExtractor, ConsensusSet, ExecutionAgreement, consensus_sets
+from .program_tests import TestWriter, run_tests
 from .sandbox import Execution, Limits, Sandbox, Unisolated
-from .writing import TestWriter
 
 __all__ = [
     "CodeExtractor",
@@ -15,4 +14,5 @@ __all__ = [
     "TestWriter",
     "Unisolated",
     "consensus_sets",
+    "run_tests",
 ]

@@ -11,26 +11,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import re
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Hashable, Sequence
-from contextlib import aclosing
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question
+from quorate.orchestrator.sampling import gather
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..backing import Backed, closed, shortfall
-from ..tallying import best_told
-from ..vote import MajorityVote
-from .code import CodeExtractor, SameText
-from .harness import Executor, passed
+from ..equivalence import SameText
+from ..markup import visible
+from ..votes.majority import MajorityVote, close_all, representative
+from .program_tests import Executor, TestSource, TestWriter, run_tests, test_source
 from .sandbox import Sandbox
-from .writing import TestSource, TestWriter, given
 
-__all__ = ["ConsensusSet", "ExecutionAgreement", "consensus_sets"]
+__all__ = ["CodeExtractor", "ConsensusSet", "ExecutionAgreement", "code_blocks", "consensus_sets"]
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*$", re.MULTILINE)
 
 
 class ConsensusSet(NamedTuple):
@@ -59,7 +59,7 @@ def consensus_sets(passes: Sequence[Hashable], tests: Sequence[int], codes: Sequ
     return sorted(sets, key=lambda s: (-s.score, s.members))
 
 
-class ExecutionAgreement(Backed):
+class ExecutionAgreement(Aggregator):
     """The program of the consensus set with the highest score; of equal sets the seed draws one.
 
     Candidates without code abstain. Where there are no tests, or no program passes any, the fallback
@@ -91,44 +91,43 @@ class ExecutionAgreement(Backed):
     ) -> None:
         if concurrency < 1 or not 0 < seconds < math.inf:
             raise BadInput(f"ExecutionAgreement(seconds={seconds}, concurrency={concurrency}): both must be above 0")
-        self.tests = given(tests)
+        self.tests = test_source(tests)
         self.executor = executor or Sandbox()
-        self.fallback = fallback or MajorityVote(CodeExtractor(), SameText())
+        self._fallback = fallback or MajorityVote(CodeExtractor(), SameText())
         self.seconds = seconds
         self.concurrency = concurrency
         self._code = CodeExtractor()
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """See `protocols.Calling`."""
+        """See `protocols.Aggregator`."""
         return (self.tests.model,) if isinstance(self.tests, TestWriter) else ()
 
     def calls(self, n: int) -> int:
-        """See `protocols.Calling`."""
+        """See `protocols.Aggregator`."""
         return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+    @property
+    def fallback(self) -> Aggregator:
+        """Counts the votes while candidates come, and answers where no program passes any test."""
+        return self._fallback
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
             BadInput: programs cannot be isolated here.
-            NoAnswer: no candidate is ok.
         """
-        self.check(candidates)
-        programs = [(c, code) for c in candidates if c.ok and (code := self._code.extract(c.text)) is not None]
+        programs = [(c, code) for c in sampled.good if (code := self._code.extract(c.text)) is not None]
         notes: tuple[Degradation, ...] = ()
         if len(programs) > 1:
-            sets, notes = await self._judged(question, programs, run)
+            sets, notes = await self._judge(question, programs, run)
             if sets:
-                yield Done(answer=self._answer(programs, sets, candidates, notes, run))
-                return
-        async with aclosing(self.instead(question, candidates, run, notes)) as events:
-            async for event in events:
-                yield event
+                return self._answer(programs, sets, run).replace(degraded=notes)
+        answer = await self.fallback.aggregate(question, sampled, run)
+        return answer.replace(degraded=(*notes, *answer.degraded))
 
-    async def _judged(
+    async def _judge(
         self, question: Question, programs: Sequence[tuple[Candidate, str]], run: RunContext
     ) -> tuple[list[ConsensusSet], tuple[Degradation, ...]]:
         """Consensus sets of which the first passes something, or none, and why."""
@@ -136,7 +135,7 @@ class ExecutionAgreement(Backed):
         notes: tuple[Degradation, ...] = ()
         problem = "there are no tests"
         try:
-            async with asyncio.timeout(run.seconds_left):
+            async with run.time_limit():
                 if run.exhausted() is None:
                     tests, notes = await self.tests.tests(question, run)
                 sets = await self._sets(programs, tests) if tests else []
@@ -145,7 +144,9 @@ class ExecutionAgreement(Backed):
             problem = f"none of {len(programs)} programs passes any of {len(tests)} tests" if tests else problem
         except TimeoutError:
             problem = "no time left"
-        return [], (*notes, shortfall(run, f"{run.node}: {self.name}", problem))
+        where, cut = f"{run.node}: {self.name}", run.exhausted()
+        failed = Degradation(code="aggregator_failed", where=where, detail=problem)
+        return [], (*notes, failed if cut is None else explain_cut(cut, where))
 
     async def _sets(self, programs: Sequence[tuple[Candidate, str]], tests: Sequence[str]) -> list[ConsensusSet]:
         """Every different program is run once."""
@@ -154,58 +155,63 @@ class ExecutionAgreement(Backed):
 
         async def execute(code: str) -> None:
             async with limit:
-                results[code] = await passed(code, tests, self.executor, seconds=self.seconds)
+                results[code] = await run_tests(code, tests, self.executor, seconds=self.seconds)
 
         codes = [code for _, code in programs]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for code in sorted(set(codes)):
-                    group.create_task(execute(code))
-        except* BadInput as errors:
-            raise errors.exceptions[0] from None
+        await gather([execute(code) for code in sorted(set(codes))])
         passes = [results[code] for code in codes]
         return consensus_sets(passes, [len(p) for p in passes], codes)
 
     def _answer(
-        self,
-        programs: Sequence[tuple[Candidate, str]],
-        sets: Sequence[ConsensusSet],
-        candidates: Sequence[Candidate],
-        notes: tuple[Degradation, ...],
-        run: RunContext,
+        self, programs: Sequence[tuple[Candidate, str]], sets: Sequence[ConsensusSet], run: RunContext
     ) -> Answer:
-        told = [(best_told([programs[i][0] for i in s.members]), s) for s in sets]
         code_of = {candidate.index: code for candidate, code in programs}
+        best = [(representative([programs[i][0] for i in s.members]), s) for s in sets]
         tied = sorted(
-            (pair for pair in told if math.isclose(pair[1].score, sets[0].score)),
+            (pair for pair in best if math.isclose(pair[1].score, sets[0].score)),
             key=lambda pair: hashlib.sha256(code_of[pair[0].index].encode("utf-8", "replace")).digest(),
         )
         winner, chosen = run.rng("tie").choice(tied) if len(tied) > 1 else tied[0]
-        ordered = [(winner, chosen), *(pair for pair in told if pair[1] is not chosen)]
-        return Answer(
-            text=winner.text,
-            model=winner.model,
-            answer=code_of[winner.index],
-            reasoning=winner.reasoning,
-            finish_reason=winner.finish_reason or "stop",
-            candidates=tuple(candidates),
-            tally=tuple(
-                Cluster(
-                    answer=code_of[best.index],
-                    votes=len(one.members),
-                    weight=one.score,
-                    voters=tuple(sorted(programs[i][0].index for i in one.members)),
-                )
-                for best, one in ordered
-            ),
-            degraded=notes,
-            usage=run.ledger.usage,
-            stages=run.ledger.nodes,
+        ordered = [(winner, chosen), *(pair for pair in best if pair[1] is not chosen)]
+        tally = tuple(
+            Cluster(
+                answer=code_of[candidate.index],
+                votes=len(one.members),
+                weight=one.score,
+                voters=tuple(sorted(programs[i][0].index for i in one.members)),
+            )
+            for candidate, one in ordered
         )
+        return Answer.of(winner, answer=code_of[winner.index], tally=tally)
 
     async def aclose(self) -> None:
         """Closes what writes the tests, and the fallback."""
-        await closed((self.tests, self.fallback))
+        await close_all(self.tests, self.fallback)
 
     def __repr__(self) -> str:
         return f"ExecutionAgreement({self.tests!r})"
+
+
+def code_blocks(text: str) -> list[str]:
+    """What stands between fences, in order; a fence that is never closed holds the rest of the text."""
+    blocks, start, python = [], None, True
+    for fence in _FENCE.finditer(text):
+        if start is None:
+            start, python = fence.end(), fence[1].lower() in ("", "py", "python", "python3")
+        else:
+            blocks += [text[start : fence.start()]] if python else []
+            start = None
+    if start is not None and python:
+        blocks.append(text[start:])
+    return [block.strip("\n") for block in blocks if block.strip()]
+
+
+class CodeExtractor:
+    """The longest Python block after the thinking; the whole text where there is no fence."""
+
+    def extract(self, text: str) -> str | None:
+        """See `protocols.Extractor`."""
+        shown = visible(text)
+        blocks = code_blocks(shown) or [shown]
+        code = "\n".join(line.rstrip() for line in max(blocks, key=len).splitlines()).strip("\n")
+        return code if code.strip() else None

@@ -78,7 +78,7 @@ def main() -> int:
         if sys.platform != "linux" or platform.machine() not in REFUSED:
             raise Impossible(f"{sys.platform} on {platform.machine()} is not supported")
         if not job["isolated"]:
-            return _supervised(lambda: _program(job, None), job)
+            return _supervise(lambda: _program(job, None), job)
         return _in_namespaces(job)
     except (Impossible, OSError) as error:
         os.write(1, f"{error}\n".encode())
@@ -124,7 +124,7 @@ def _inner(job: dict[str, Any], root: str, asked: int, answers: int) -> NoReturn
             raise Impossible("users cannot be mapped")
         os.close(asked)
         os.close(answers)
-        status = _supervised(lambda: _program(job, root), job)
+        status = _supervise(lambda: _program(job, root), job)
     except (Impossible, OSError) as error:
         os.write(1, f"{error}\n".encode())
     finally:
@@ -145,7 +145,7 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _supervised(program: Any, job: dict[str, Any]) -> int:
+def _supervise(program: Any, job: dict[str, Any]) -> int:
     """Waits until the program ends, its time is up, or nobody wants it any more; then nothing is left of it."""
     call("adopting orphans", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, name="prctl")
     child = os.fork()

@@ -91,7 +91,7 @@ class Sandbox:
             try:
                 output = await self._output(process, self._job(program, folder))
             finally:
-                await _ended(process)
+                await _end(process)
         return self._execution(output, process.returncode)
 
     async def _output(self, process: Process, job: bytes) -> bytes:
@@ -123,7 +123,7 @@ class Sandbox:
             "isolated": self.isolated,
             "program": program,
             "python": python,
-            "shown": _shown(python),
+            "shown": _python_folders(python),
             "folder": folder,
             "seconds": limits.seconds,
             "memory": limits.memory,
@@ -142,7 +142,7 @@ class Unisolated(Sandbox):
     isolated = False
 
 
-def _shown(python: str) -> list[str]:
+def _python_folders(python: str) -> list[str]:
     """Folders that Python needs, outermost first, none inside another."""
     wanted = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, os.path.dirname(python)]
     shown: list[str] = []
@@ -166,18 +166,18 @@ def _folder(*, needed: bool) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _ended(process: Process) -> None:
+async def _end(process: Process) -> None:
     """Closes the supervisor's input, at which it kills the program, and waits for it, come what may."""
     assert process.stdin is not None
     process.stdin.close()
-    waiting = asyncio.ensure_future(_drained(process))
+    waiting = asyncio.ensure_future(_drain(process))
     try:
         await asyncio.shield(waiting)
     finally:
         await waiting
 
 
-async def _drained(process: Process) -> None:
+async def _drain(process: Process) -> None:
     assert process.stdout is not None
     while await process.stdout.read(2**16):
         pass

@@ -1,8 +1,14 @@
-"""Where tests come from: given, or written by a model as in CodeT (arXiv 2207.10397, section 2.1)."""
+"""The tests of a program: where they come from, and which of them it passes.
+
+They are given, or written by a model as in CodeT (arXiv 2207.10397, section 2.1). A program runs all of them in one
+process, every test in a fresh namespace. The tests run beside the code they judge, so a program written to deceive can
+claim what it likes; an early exit alone gains nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,8 +21,9 @@ from quorate.orchestrator.types import Degradation, Question, SamplingParams
 
 from ..judges.model import JudgeModel, conversation_text
 from ..markup import visible
+from .sandbox import Execution
 
-__all__ = ["TestSource", "TestWriter", "given"]
+__all__ = ["Executor", "TestSource", "TestWriter", "run_tests", "test_source"]
 
 LONGEST_TEST = 2000
 """Characters; longer lines are no asserts that anybody meant."""
@@ -30,7 +37,7 @@ class TestSource(Protocol):
         ...
 
 
-class Given:
+class FixedTests:
     """The same tests for every question."""
 
     def __init__(self, tests: Sequence[str]) -> None:
@@ -46,9 +53,9 @@ class Given:
         return f"{len(self._tests)} tests"
 
 
-def given(tests: TestSource | Sequence[str]) -> TestSource:
+def test_source(tests: TestSource | Sequence[str]) -> TestSource:
     """A source of tests, whichever of the two it is."""
-    return Given(tests) if isinstance(tests, Sequence) else tests
+    return FixedTests(tests) if isinstance(tests, Sequence) else tests
 
 
 class TestWriter:
@@ -84,9 +91,8 @@ class TestWriter:
         return tuple(ranked), (*((note,) if failed else ()), *degraded)
 
     async def aclose(self) -> None:
-        close = getattr(self.model, "aclose", None)
-        if close is not None:
-            await close()
+        """Closes the model."""
+        await self.model.aclose()
 
     def __repr__(self) -> str:
         return f"tests by {self.model.name}"
@@ -95,3 +101,72 @@ class TestWriter:
 def _asserts(text: str) -> list[str]:
     lines = (line.strip() for line in visible(text).splitlines())
     return [line for line in lines if line.startswith("assert ") and len(line) <= LONGEST_TEST]
+
+
+class Executor(Protocol):
+    """Runs a program; see `Sandbox`."""
+
+    async def run(self, program: str) -> Execution: ...
+
+
+_HARNESS = """
+import os, signal
+
+class Late(BaseException):
+    pass
+
+running = False
+
+def late(*_):
+    if running:
+        raise Late
+
+def one(code, test):
+    global running
+    space = {{"__name__": "candidate"}}
+    signal.setitimer(signal.ITIMER_REAL, {seconds!r}, 0.1)
+    try:
+        running = True
+        exec(code, space)
+        exec(compile(test, "test", "exec"), space)
+        running = False
+        return True
+    except BaseException:
+        running = False
+        return False
+    finally:
+        running = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+def main():
+    report = os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    signal.signal(signal.SIGALRM, late)
+    code = compile({code!r}, "candidate", "exec")
+    for number, test in enumerate({tests!r}):
+        try:
+            good = one(code, test)
+        except BaseException:
+            good = False
+        if good:
+            os.write(report, b"%s %d\\n" % ({token!r}, number))
+
+main()
+"""
+
+
+async def run_tests(code: str, tests: Sequence[str], executor: Executor, *, seconds: float = 1.0) -> frozenset[int]:
+    """The numbers of the tests that the code passes; those that the program's limits left no time for fail.
+
+    Args:
+        code: a Python module.
+        tests: statements that raise where the code is wrong.
+        executor: runs the program.
+        seconds: for each test, the code's own import included.
+    """
+    token = secrets.token_hex(8).encode()
+    execution = await executor.run(_HARNESS.format(code=code, tests=list(tests), token=token, seconds=seconds))
+    numbers = (line.removeprefix(token + b" ") for line in execution.output.splitlines() if line.startswith(token))
+    return frozenset(int(n) for n in numbers if n.isdigit() and len(n) < 9 and int(n) < len(tests))
