@@ -290,8 +290,8 @@ def test_other_members_weights_and_rules_are_other_samples() -> None:
         SAFE([model("bytes", 1), model("spaces", 3)]),
         SAFE([model("spaces", 2), model("bytes", 1)]),
     ]
-    assert len({ensemble.fingerprint for ensemble in (together(), *others)}) == 5
-    assert together().fingerprint == together(traced=True, name="another").fingerprint
+    assert len({ensemble.identity.fingerprint for ensemble in (together(), *others)}) == 5
+    assert together().identity.fingerprint == together(traced=True, name="another").identity.fingerprint
 
 
 class Noting(PrioritySemaphore):
