@@ -9,18 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quorate.agents.embedded.choosing import Rule, Rules  # noqa: E402  torch first
+from quorate.agents.embedded.batch_engine import SamplingRule, TokenSampler  # noqa: E402  torch first
 
 LOGITS = [2.0, -1.0, 0.5, 1.5, 0.0, -3.0, 1.0, 0.2]
 DRAWS = 20_000
 
 
-def frequencies(rule: Rule, *, beside: Rule | None = None) -> list[int]:
+def frequencies(rule: SamplingRule, *, beside: SamplingRule | None = None) -> list[int]:
     """How often each token is chosen in many rows with seeded uniforms."""
     rules = [rule] * DRAWS + ([beside] if beside else [])
     random = Random(11)
     logits = torch.tensor([LOGITS]).expand(len(rules), -1)
-    tokens = Rules(rules).choose(logits, [random.random() for _ in rules])[:DRAWS]
+    tokens = TokenSampler(rules).choose(logits, [random.random() for _ in rules])[:DRAWS]
     return [int(count) for count in torch.bincount(tokens, minlength=len(LOGITS))]
 
 
@@ -44,36 +44,36 @@ TOP_P = [0, 3, 6]
 @pytest.mark.parametrize(
     ("rule", "law"),
     [
-        (Rule(), expected(1.0, ALL)),
-        (Rule(temperature=0.6), expected(0.6, ALL)),
-        (Rule(temperature=2.0), expected(2.0, ALL)),
-        (Rule(top_k=3), expected(1.0, [0, 3, 6])),
-        (Rule(top_k=-1), expected(1.0, ALL)),
-        (Rule(top_p=0.7), expected(1.0, TOP_P)),
-        (Rule(temperature=0.7, top_k=4, top_p=0.99), expected(0.7, [0, 3, 6, 2])),
-        (Rule(top_k=1), expected(1.0, [0])),
-        (Rule(top_p=1e-6), expected(1.0, [0])),
+        (SamplingRule(), expected(1.0, ALL)),
+        (SamplingRule(temperature=0.6), expected(0.6, ALL)),
+        (SamplingRule(temperature=2.0), expected(2.0, ALL)),
+        (SamplingRule(top_k=3), expected(1.0, [0, 3, 6])),
+        (SamplingRule(top_k=-1), expected(1.0, ALL)),
+        (SamplingRule(top_p=0.7), expected(1.0, TOP_P)),
+        (SamplingRule(temperature=0.7, top_k=4, top_p=0.99), expected(0.7, [0, 3, 6, 2])),
+        (SamplingRule(top_k=1), expected(1.0, [0])),
+        (SamplingRule(top_p=1e-6), expected(1.0, [0])),
     ],
 )
-def test_tokens_follow_the_law(rule: Rule, law: list[float]) -> None:
+def test_tokens_follow_the_law(rule: SamplingRule, law: list[float]) -> None:
     """Frequencies fit temperature, top-k and top-p (chi-square below the 0.999 quantile of 7 degrees)."""
     assert chi_square(frequencies(rule), law) < 24.3
 
 
 def test_rows_do_not_meddle() -> None:
     """A row with filters changes nothing for rows without."""
-    assert frequencies(Rule(temperature=1.3)) == pytest.approx(
-        frequencies(Rule(temperature=1.3), beside=Rule(top_p=0.5, top_k=2)), rel=0.1, abs=150
+    assert frequencies(SamplingRule(temperature=1.3)) == pytest.approx(
+        frequencies(SamplingRule(temperature=1.3), beside=SamplingRule(top_p=0.5, top_k=2)), rel=0.1, abs=150
     )
 
 
 def test_temperature_zero_is_greedy() -> None:
     """Temperature 0 takes the likeliest token whatever the uniform, also beside sampling rows."""
-    assert frequencies(Rule(temperature=0), beside=Rule(top_p=0.5))[0] == DRAWS
+    assert frequencies(SamplingRule(temperature=0), beside=SamplingRule(top_p=0.5))[0] == DRAWS
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
 def test_impossible_tokens_never_come(uniform: float) -> None:
     """The ends of the unit interval give possible tokens."""
     logits = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf]])
-    assert Rules([Rule()]).choose(logits, [uniform]).item() in (1, 2)
+    assert TokenSampler([SamplingRule()]).choose(logits, [uniform]).item() in (1, 2)

@@ -10,20 +10,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents.embedded import Embedded, embedded_models, load
 from quorate.agents.embedded import weights as weights_module
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.events import CandidateToken, Event
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
 from tests.orchestrator.fakes import First
 
@@ -48,13 +49,37 @@ async def model(tiny: Path) -> AsyncGenerator[Embedded, None]:
         yield agent
 
 
-async def drawn(
+async def draw(
     agent: Embedded, question: Question, indices: Sequence[int] = (0,), run: RunContext | None = None
 ) -> list[Candidate]:
-    """The candidates of these indices, by index."""
-    events = [event async for event in agent.sample(question, indices, run or RunContext(seed=7, live=False))]
-    ended = [event.candidate for event in events if isinstance(event, CandidateFinished | CandidateFailed)]
-    return sorted(ended, key=lambda candidate: candidate.index)
+    """The candidates of these indices, in their order."""
+    run = run or RunContext(seed=7, live=False)
+    slots = [PartialCandidate(index, run) for index in indices]
+    await agent.sample(question, slots, run)
+    return [slot.result for slot in slots if slot.result is not None]
+
+
+async def cancel_after(
+    agent: Embedded, question: Question, indices: Sequence[int], run: RunContext, pieces: int
+) -> list[Candidate]:
+    """What is left of the candidates where the asking task is cancelled after so many pieces of text."""
+    enough, seen = asyncio.Event(), 0
+
+    def note(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, CandidateToken)
+        if seen == pieces:
+            enough.set()
+
+    slots = [PartialCandidate(index, replace(run, emit=note)) for index in indices]
+    task = asyncio.create_task(agent.sample(question, slots, run))
+    await enough.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for slot in slots:
+        slot.cancel()
+    return [slot.result for slot in slots if slot.result is not None]
 
 
 def reference(tiny: Path, question: Question, tokens: int) -> list[int]:
@@ -72,8 +97,8 @@ async def test_greedy_equals_generate(model: Embedded, tiny: Path) -> None:
     questions = [
         Question.of(text).with_params(temperature=0, max_tokens=30) for text in ("Tom", "3 apples and 14", "a" * 90)
     ]
-    alone = [(await drawn(model, question))[0] for question in questions]
-    together = await asyncio.gather(*(drawn(model, question) for question in questions))
+    alone = [(await draw(model, question))[0] for question in questions]
+    together = await asyncio.gather(*(draw(model, question) for question in questions))
     for question, one, (other,) in zip(questions, alone, together, strict=True):
         tokens = reference(tiny, question, 30)
         assert one.text == load(tiny).decode(tokens)
@@ -92,38 +117,38 @@ def test_it_counts_tokens_as_it_reads_them(tiny: Path) -> None:
 async def test_bfloat16_draws(tiny: Path) -> None:
     """The same interface computes in bfloat16."""
     async with Embedded(tiny, dtype="bfloat16") as agent:
-        (candidate,) = await drawn(agent, TOM)
+        (candidate,) = await draw(agent, TOM)
     assert candidate.ok
     assert load(tiny, "bfloat16").model.dtype == torch.bfloat16
 
 
 async def test_seed_decides_each_sample(model: Embedded) -> None:
     """A sample follows from the run's seed and its index: not from its batch, nor from the others."""
-    first = await drawn(model, TOM, range(8))
-    again = await drawn(model, TOM, range(8))
+    first = await draw(model, TOM, range(8))
+    again = await draw(model, TOM, range(8))
     assert [c.text for c in again] == [c.text for c in first]
     assert [c.seed for c in first] == [RunContext(seed=7).sample_seed(i) for i in range(8)]
     assert len({c.text for c in first}) == 8
-    (third,) = await drawn(model, TOM, [3])
+    (third,) = await draw(model, TOM, [3])
     assert third.text == first[3].text
-    other = await drawn(model, TOM, range(8), RunContext(seed=8, live=False))
+    other = await draw(model, TOM, range(8), RunContext(seed=8, live=False))
     assert not {c.text for c in other} & {c.text for c in first}
 
 
 async def test_batch_does_not_change_samples(model: Embedded, tiny: Path) -> None:
     """In float32 samples are the same alone, beside longer and shorter questions, and in a small batch."""
     questions = [Question.of("Tom " * size).with_params(max_tokens=5 + 7 * size) for size in range(1, 8)]
-    alone = [[c.text for c in await drawn(model, question, range(3))] for question in questions]
-    together = await asyncio.gather(*(drawn(model, question, range(3)) for question in questions))
+    alone = [[c.text for c in await draw(model, question, range(3))] for question in questions]
+    together = await asyncio.gather(*(draw(model, question, range(3)) for question in questions))
     assert [[c.text for c in candidates] for candidates in together] == alone
     async with Embedded(tiny, max_batch=2) as narrow:
-        split = await asyncio.gather(*(drawn(narrow, question, range(3)) for question in questions))
+        split = await asyncio.gather(*(draw(narrow, question, range(3)) for question in questions))
     assert [[c.text for c in candidates] for candidates in split] == alone
 
 
 async def test_no_seed_is_random(model: Embedded) -> None:
     """Without a seed two runs differ."""
-    one, two = [await drawn(model, TOM, run=RunContext(live=False)) for _ in range(2)]
+    one, two = [await draw(model, TOM, run=RunContext(live=False)) for _ in range(2)]
     assert one[0].seed is None
     assert one[0].text != two[0].text
 
@@ -131,7 +156,7 @@ async def test_no_seed_is_random(model: Embedded) -> None:
 async def test_usage_counts_every_token_once(model: Embedded, tiny: Path) -> None:
     """The prompt is counted once a question, answers with their end token, and the ledger agrees."""
     run = RunContext(seed=1, live=False)
-    candidates = await drawn(model, TOM.with_params(max_tokens=200), range(12), run)
+    candidates = await draw(model, TOM.with_params(max_tokens=200), range(12), run)
     prompt = len(load(tiny).prompt(TOM))
     assert [c.usage.prompt_tokens for c in candidates] == [prompt] + [0] * 11
     assert [c.usage.requests for c in candidates] == [1] + [0] * 11
@@ -144,7 +169,7 @@ async def test_usage_counts_every_token_once(model: Embedded, tiny: Path) -> Non
 
 async def test_end_token_is_counted(model: Embedded, tiny: Path) -> None:
     """An answer that ends by itself has one log-probability for every token, the last the end token's."""
-    candidates = await drawn(model, TOM.with_params(max_tokens=200, top_logprobs=0), range(12))
+    candidates = await draw(model, TOM.with_params(max_tokens=200, top_logprobs=0), range(12))
     ended = next(c for c in candidates if c.finish_reason == "stop")
     assert ended.logprobs is not None
     assert len(ended.logprobs) == ended.usage.completion_tokens
@@ -154,39 +179,36 @@ async def test_end_token_is_counted(model: Embedded, tiny: Path) -> None:
 
 async def test_live_text_equals_final_text(model: Embedded) -> None:
     """The pieces join to the text, hold no half characters but broken ones, and do not change it."""
-    run = RunContext(seed=3)
     pieces: dict[int, str] = {}
-    texts: dict[int, str] = {}
     question = TOM.with_params(max_tokens=120)
-    async for event in model.sample(question, range(6), run):
-        if isinstance(event, CandidateToken):
-            pieces[event.index] = pieces.get(event.index, "") + event.text
-        elif isinstance(event, CandidateFinished):
-            texts[event.candidate.index] = event.candidate.text
-    quiet = await drawn(model, question, range(6), RunContext(seed=3, live=False))
-    assert pieces == texts == {c.index: c.text for c in quiet}
+    live = await draw(model, question, range(6), RunContext(seed=3, emit=partial(collect, pieces)))
+    quiet = await draw(model, question, range(6), RunContext(seed=3, live=False))
+    assert pieces == {c.index: c.text for c in live} == {c.index: c.text for c in quiet}
 
 
 async def test_stop_strings_end_the_text(model: Embedded) -> None:
     """The text ends before the first stop string; pieces never show any of it; its tokens are counted."""
-    (whole,) = await drawn(model, TOM.with_params(max_tokens=120))
+    (whole,) = await draw(model, TOM.with_params(max_tokens=120))
     stop = whole.text[20:23]
     at = whole.text.index(stop)
-    run, pieces = RunContext(seed=7), ""
-    async for event in model.sample(TOM.with_params(max_tokens=120, stop=("never seen", stop)), [0], run):
-        if isinstance(event, CandidateToken):
-            pieces += event.text
-        elif isinstance(event, CandidateFinished):
-            cut = event.candidate
-    assert cut.text == pieces == whole.text[:at]
+    pieces: dict[int, str] = {}
+    question = TOM.with_params(max_tokens=120, stop=("never seen", stop))
+    (cut,) = await draw(model, question, run=RunContext(seed=7, emit=partial(collect, pieces)))
+    assert cut.text == pieces[0] == whole.text[:at]
     assert cut.finish_reason == "stop"
     assert 0 < cut.usage.completion_tokens < whole.usage.completion_tokens
+
+
+def collect(pieces: dict[int, str], event: Event) -> None:
+    """Joins the pieces of each candidate."""
+    if isinstance(event, CandidateToken):
+        pieces[event.index] = pieces.get(event.index, "") + event.text
 
 
 async def test_logprobs_are_the_models_own(model: Embedded, tiny: Path) -> None:
     """Log-probabilities are those of the model before temperature, with the asked number of alternatives."""
     question = TOM.with_params(max_tokens=1, temperature=0.5, top_logprobs=3)
-    (candidate,) = await drawn(model, question)
+    (candidate,) = await draw(model, question)
     loaded = load(tiny)
     with torch.inference_mode():
         logits = loaded.model(torch.tensor([loaded.prompt(question)])).logits[0, -1]
@@ -195,67 +217,62 @@ async def test_logprobs_are_the_models_own(model: Embedded, tiny: Path) -> None:
     (token,) = candidate.logprobs
     values, tokens = expected.topk(3)
     assert [lp for _, lp in token.top] == pytest.approx(values.tolist(), abs=1e-4)
-    assert [text for text, _ in token.top] == [loaded.spelling(int(t)) for t in tokens]
+    assert [text for text, _ in token.top] == [loaded.spell(int(t)) for t in tokens]
     assert any(token.logprob == pytest.approx(float(lp), abs=1e-4) for lp in expected)
-    assert (await drawn(model, TOM))[0].logprobs is None
+    assert (await draw(model, TOM))[0].logprobs is None
 
 
-async def test_closing_drops_the_rest(model: Embedded) -> None:
-    """A closed stream leaves its unfinished samples in `cut`, each token counted, and the agent serves on."""
+async def test_cancelling_drops_the_rest(model: Embedded) -> None:
+    """A cancelled call leaves its unfinished samples as they are, each token counted, and the agent serves on."""
     run = RunContext(seed=5)
-    seen = 0
-    async with aclosing(model.sample(TOM.with_params(max_tokens=200), range(4), run)) as events:
-        async for event in events:
-            seen += isinstance(event, CandidateToken)
-            if seen == 12:
-                break
-    assert run.cut
-    assert {c.finish_reason for c in run.cut} == {"cancelled"}
+    cut = await cancel_after(model, TOM.with_params(max_tokens=200), range(4), run, pieces=12)
+    assert {c.finish_reason for c in cut} == {"cancelled"}
     counted = run.ledger.usage
     assert counted.completion_tokens >= 12
     assert counted.completion_tokens < 800
     assert counted.requests == 1
-    assert sum(c.usage.completion_tokens for c in run.cut) <= counted.completion_tokens
-    whole = await drawn(model, TOM.with_params(max_tokens=200), range(4), RunContext(seed=5, live=False))
-    for part in run.cut:
+    assert sum(c.usage.completion_tokens for c in cut) == counted.completion_tokens
+    whole = await draw(model, TOM.with_params(max_tokens=200), range(4), RunContext(seed=5, live=False))
+    for part in cut:
         assert whole[part.index].text.startswith(part.text.rstrip("\ufffd"))
-        assert run.ledger.usage == counted
+    assert run.ledger.usage == counted
 
 
-async def test_cancelled_task_counts(model: Embedded) -> None:
-    """Cancelling the asking task does the same as closing the stream."""
-    run, started = RunContext(seed=5), asyncio.Event()
-
-    async def ask() -> None:
-        async with aclosing(model.sample(TOM.with_params(max_tokens=240), [0, 1], run)) as events:
-            async for event in events:
-                if isinstance(event, CandidateToken):
-                    started.set()
-
-    task = asyncio.create_task(ask())
-    await started.wait()
+async def test_what_is_not_read_is_left_too(model: Embedded) -> None:
+    """Where nobody wanted pieces, a cancelled sample still has the text and the log-probabilities that were drawn."""
+    question, run = TOM.with_params(max_tokens=240, top_logprobs=0), RunContext(seed=5, live=False)
+    slots = [PartialCandidate(index, run) for index in range(2)]
+    task = asyncio.create_task(model.sample(question, slots, run))
+    for _ in range(1000):
+        await asyncio.sleep(0.005)
+        if model._worker is not None and any(len(s.tokens) > 5 for _, s in list(model._worker._active.values())):
+            break
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert run.cut
-    assert run.ledger.usage.completion_tokens > 0
+    for slot in slots:
+        slot.cancel()
+        assert slot.result is not None
+        assert slot.result.text
+        assert slot.result.logprobs is not None
+        assert len(slot.result.logprobs) == slot.result.usage.completion_tokens > 0
 
 
 async def test_prompt_too_long_is_a_failure(model: Embedded) -> None:
     """A prompt that leaves no room fails as a value that names both lengths; a tight one is cut off."""
-    (failed, _) = await drawn(model, Question.of("y" * 2 * CONTEXT), [0, 1])
+    (failed, _) = await draw(model, Question.of("y" * 2 * CONTEXT), [0, 1])
     assert failed.error is not None
     assert failed.error.code == "context_length_exceeded"
     assert failed.error.status == 400
     assert str(CONTEXT) in failed.error.message
-    (tight,) = await drawn(model, Question.of("y" * (CONTEXT - 5)).with_params(max_tokens=50, stop=()))
+    (tight,) = await draw(model, Question.of("y" * (CONTEXT - 5)).with_params(max_tokens=50, stop=()))
     assert tight.usage.prompt_tokens + tight.usage.completion_tokens <= CONTEXT
 
 
 async def test_unplain_format_is_a_failure(model: Embedded) -> None:
     """A format that cannot be kept is refused, not ignored."""
     question = TOM.model_copy(update={"response_format": {"type": "json_object"}})
-    (failed,) = await drawn(model, question)
+    (failed,) = await draw(model, question)
     assert failed.error is not None
     assert "response_format" in failed.error.message
 
@@ -271,40 +288,66 @@ async def test_conversations_use_the_template(model: Embedded, tiny: Path) -> No
 
 async def test_crash_fails_candidates_only(model: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error inside the model becomes the failure of what was drawn; the next question works."""
-    from quorate.agents.embedded.engine import Engine
+    from quorate.agents.embedded.batch_engine import BatchEngine
 
-    def broken(self: Engine) -> None:
+    def broken(self: BatchEngine) -> None:
         raise RuntimeError("no such kernel")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "advance", broken)
-        failed = await drawn(model, TOM, [0, 1])
+        patch.setattr(BatchEngine, "advance", broken)
+        failed = await draw(model, TOM, [0, 1])
     assert [c.error.message for c in failed if c.error] == ["RuntimeError: no such kernel"] * 2
     assert failed[0].usage.completion_tokens == 1
-    assert (await drawn(model, TOM))[0].ok
+    assert (await draw(model, TOM))[0].ok
 
 
 async def test_close_fails_what_runs_and_restarts(tiny: Path) -> None:
     """`aclose` ends running samples as failures; the agent can be used again."""
-    agent = Embedded(tiny)
-    events = agent.sample(TOM.with_params(max_tokens=240), range(2), RunContext(seed=1))
-    seen: list[Event] = [await anext(events) for _ in range(4)]
-    assert isinstance(seen[0], CandidateStarted)
+    agent, begun = Embedded(tiny), asyncio.Event()
+    run = RunContext(seed=1, emit=lambda event: begun.set() if isinstance(event, CandidateToken) else None)
+    task = asyncio.create_task(draw(agent, TOM.with_params(max_tokens=240), range(2), run))
+    await begun.wait()
     await agent.aclose()
-    ends = [event async for event in events if isinstance(event, CandidateFailed | CandidateFinished)]
+    ends = await task
     assert len(ends) == 2
-    assert (await drawn(agent, TOM))[0].ok
+    assert {c.error.code for c in ends if c.error is not None} == {"model_closed"}
+    assert (await draw(agent, TOM))[0].ok
     await agent.aclose()
+
+
+async def test_an_error_of_who_looks_on_is_not_lost(model: Embedded) -> None:
+    """It comes out of the call, and nothing waits for ever."""
+    run = RunContext(seed=1)
+    slot = PartialCandidate(0, run)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such reader")
+
+    slot.on_write = refuse
+    with pytest.raises(RuntimeError, match="no such reader"):
+        await model.sample(TOM, [slot], run)
+
+
+async def test_what_it_is_is_known_without_loading(tiny: Path, tmp_path: Path) -> None:
+    """Its weights' content, its type and its context; the shipped models are a family of their own."""
+    agent = Embedded(tiny, name="mine", dtype="bfloat16", sampling=SamplingParams(max_tokens=5))
+    identity = agent.identity
+    assert (identity.kind, identity.model, identity.dtype) == ("embedded", tiny.name, "bfloat16")
+    assert (identity.context, identity.family, identity.sampling.max_tokens) == (CONTEXT, None, 5)
+    assert identity.capabilities == {"samples", "tokens"}
+    other = build(tmp_path / tiny.name, seed=1)
+    assert Embedded(other).identity.fingerprint != identity.fingerprint == Embedded(tiny).identity.fingerprint
+    assert {Embedded(name).identity.family for name in embedded_models()} == {"quorate-tiny"}
 
 
 def test_several_loops(tiny: Path) -> None:
     """One agent serves loops of several threads and after one another."""
     agent = Embedded(tiny)
-    texts = [asyncio.run(drawn(agent, TOM))[0].text for _ in range(2)]
+    texts = [asyncio.run(draw(agent, TOM))[0].text for _ in range(2)]
 
     async def from_threads() -> list[str]:
         return await asyncio.gather(
-            *(asyncio.to_thread(lambda: asyncio.run(drawn(agent, TOM))[0].text) for _ in range(3))
+            *(asyncio.to_thread(lambda: asyncio.run(draw(agent, TOM))[0].text) for _ in range(3))
         )
 
     assert set(asyncio.run(from_threads())) == set(texts)
@@ -314,7 +357,7 @@ def test_several_loops(tiny: Path) -> None:
 
 async def test_pipeline_of_the_agent(model: Embedded) -> None:
     """An agent proposes in a pipeline; a stage's settings are defaults below the caller's."""
-    pipeline = Pipeline(sample(model, n=5, sampling=SamplingParams(max_tokens=6)), First())
+    pipeline = sample(model, n=5, sampling=SamplingParams(max_tokens=6)) | First()
     answer = await pipeline.answer("Tom has 3 apples.", seed=7)
     assert len(answer.candidates) == 5
     assert all(c.usage.completion_tokens <= 6 for c in answer.candidates)
@@ -328,8 +371,8 @@ async def test_agent_and_model_defaults(tiny: Path, tmp_path: Path) -> None:
     (own / "generation_config.json").write_text(config.replace("{", '{"max_new_tokens": 3, "top_k": 1,', 1))
     question = Question.of("Tom has 3 apples.")
     async with Embedded(own) as agent, Embedded(own, sampling=SamplingParams(max_tokens=5)) as other:
-        (short,), (longer,) = await drawn(agent, question), await drawn(other, question)
-        greedy = await drawn(agent, question.with_params(temperature=0))
+        (short,), (longer,) = await draw(agent, question), await draw(other, question)
+        greedy = await draw(agent, question.with_params(temperature=0))
     assert short.usage.completion_tokens == 3
     assert longer.usage.completion_tokens == 5
     assert greedy[0].text == short.text, "top_k 1 is greedy"
@@ -353,27 +396,67 @@ def test_loading_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert load(folder).context == CONTEXT
 
 
+def run_script(program: str) -> subprocess.CompletedProcess[str]:
+    """A Python program in a process of its own."""
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, env=paths, capture_output=True, text=True, timeout=120, check=False)
+
+
 def test_interpreter_ends_cleanly(tiny: Path) -> None:
     """A program that closes nothing, and leaves in the middle of an answer, ends without a crash or a wait."""
     program = f"""
 import asyncio
 from quorate.agents.embedded import Embedded
-from quorate.orchestrator.context import Run
 from quorate.orchestrator.types import Question
 
 async def main():
-    stream = Embedded({str(tiny)!r}).sample(Question.of("Tom").sampled(max_tokens=200), range(8), Run(seed=1))
+    events = Embedded({str(tiny)!r}).events(Question.of("Tom").with_params(max_tokens=200), seed=1)
     for _ in range(12):
-        print((await anext(stream)).type)
+        print((await anext(events)).type)
 
 asyncio.run(main())
 """
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=paths, capture_output=True, text=True, timeout=120, check=False)
+    done = run_script(program)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert "candidate_token" in done.stdout
+    assert "synthesis_token" in done.stdout
+
+
+ENDINGS = {
+    "answered": "print(agent.answer_sync(asked, seed=1).text != '')",
+    "ensembled": "print(SAFE([agent, agent]).answer_sync(asked, seed=1).text != '')",
+    "still answering": """
+def answer():
+    with suppress(NoAnswer):
+        agent.answer_sync(asked.with_params(max_tokens=240, temperature=0))
+
+Thread(target=answer, daemon=True).start()
+while agent._worker is None or not agent._worker._active:
+    time.sleep(0.01)
+print(True)
+""",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_script_that_closes_nothing_ends_quietly(tiny: Path, ending: str) -> None:
+    """After `answer_sync` the background loop closes its models while it still can, and nothing is printed."""
+    program = f"""
+import time
+from contextlib import suppress
+from threading import Thread
+from quorate.agents.embedded import Embedded
+from quorate.aggregators.token_level import SAFE
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.types import Question
+
+agent = Embedded({str(tiny)!r})
+asked = Question.of("Tom has 3 apples.").with_params(max_tokens=20)
+{ENDINGS[ending]}
+"""
+    done = run_script(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_unknown_name() -> None:
@@ -413,14 +496,14 @@ async def test_missing_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     agent = Embedded(tiny)
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(MissingExtra, match=r"pip install quorate\[local\]"):
-        await drawn(agent, TOM)
+        await draw(agent, TOM)
 
 
 async def test_not_a_model(tmp_path: Path) -> None:
     """A folder that transformers cannot load fails with one clear line."""
     (tmp_path / "config.json").write_text("{}")
     async with Embedded(tmp_path) as agent:
-        (failed,) = await drawn(agent, TOM)
+        (failed,) = await draw(agent, TOM)
     assert failed.error is not None
     assert "cannot be loaded" in failed.error.message
 
@@ -429,7 +512,7 @@ async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
     """More samples than the batch holds are all drawn, and counted once."""
     async with Embedded(tiny, max_batch=4) as narrow:
         runs = [RunContext(seed=i, live=False) for i in range(5)]
-        results = await asyncio.gather(*(drawn(narrow, TOM, range(6), run) for run in runs))
+        results = await asyncio.gather(*(draw(narrow, TOM, range(6), run) for run in runs))
     assert Counter(c.index for candidates in results for c in candidates) == Counter(list(range(6)) * 5)
     for run, candidates in zip(runs, results, strict=True):
         assert run.ledger.usage.completion_tokens == sum(c.usage.completion_tokens for c in candidates)
@@ -438,16 +521,16 @@ async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
 async def test_a_few_that_come_one_by_one_join_a_large_batch_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joining makes all rows move, so it is done less often than samples arrive; what is said stays the same."""
     from quorate.agents.embedded import worker
-    from quorate.agents.embedded.engine import Engine, Prompt
+    from quorate.agents.embedded.batch_engine import BatchEngine, BatchPrompt
 
     joins: list[int] = []
-    real = Engine.join
+    real = BatchEngine.join
 
-    def counted(engine: Engine, prompts: Sequence[Prompt]) -> None:
+    def count(engine: BatchEngine, prompts: Sequence[BatchPrompt]) -> None:
         joins.append(engine.running)
         real(engine, prompts)
 
-    monkeypatch.setattr(Engine, "join", counted)
+    monkeypatch.setattr(BatchEngine, "join", count)
     texts: dict[int, list[str]] = {}
     counts: dict[int, int] = {}
     for patience in (0, worker.PATIENCE):

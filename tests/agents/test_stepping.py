@@ -164,10 +164,10 @@ def test_recurrent_models_are_refused(config: str, tokens: Path, tmp_path: Path)
 
 def test_models_without_a_fast_tokenizer_are_refused(tokens: Path) -> None:
     """Only fast tokenizers say what their tokens stand for."""
-    from quorate.agents.vocabulary import vocabulary_of
+    from quorate.agents.vocabulary import make_vocabulary
 
     with pytest.raises(BadInput, match="tom has no fast tokenizer"):
-        vocabulary_of(object(), [1], "tom")
+        make_vocabulary(object(), [1], "tom")
 
 
 def test_models_without_a_template_are_refused(tokens: Path, tmp_path: Path) -> None:

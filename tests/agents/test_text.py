@@ -1,4 +1,4 @@
-"""Text that grows token by token."""
+"""IncrementalDetokenizer that grows token by token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.agents.embedded.text import Text
+from quorate.agents.embedded.chat import IncrementalDetokenizer
 
 
 def utf8(tokens: Sequence[int]) -> str:
@@ -15,7 +15,7 @@ def utf8(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode(errors="replace")
 
 
-def typed(text: Text, tokens: bytes) -> list[str]:
+def push_all(text: IncrementalDetokenizer, tokens: bytes) -> list[str]:
     """The pieces, up to a stop string."""
     pieces = []
     for token in tokens:
@@ -28,14 +28,14 @@ def typed(text: Text, tokens: bytes) -> list[str]:
 @given(st.binary(max_size=60))
 def test_pieces_join_to_the_whole(tokens: bytes) -> None:
     """Whatever the bytes, pieces join to the text that decoding all of them gives."""
-    text = Text(utf8)
-    assert "".join(typed(text, tokens)) == text.whole == utf8(tokens)
+    text = IncrementalDetokenizer(utf8)
+    assert "".join(push_all(text, tokens)) == text.whole == utf8(tokens)
 
 
 @given(st.text(max_size=40))
 def test_no_half_characters(written: str) -> None:
     """Pieces of proper text are proper text."""
-    pieces = typed(Text(utf8), written.encode())
+    pieces = push_all(IncrementalDetokenizer(utf8), written.encode())
     assert "".join(pieces) == written
     assert all("\ufffd" not in piece for piece in pieces) or "\ufffd" in written
 
@@ -46,13 +46,13 @@ def test_text_ends_before_the_first_stop_string(written: str, stop: list[str]) -
     ends = [end for s in stop if (end := written.find(s) + len(s)) >= len(s)]
     first = min(ends, default=None)
     kept = written if first is None else written[: min(first - len(s) for s in stop if written[:first].endswith(s))]
-    text = Text(utf8, stop)
-    assert "".join(typed(text, written.encode())) == text.whole == kept
+    text = IncrementalDetokenizer(utf8, stop)
+    assert "".join(push_all(text, written.encode())) == text.whole == kept
     assert text.stopped == (first is not None)
 
 
 def test_decoders_that_strip_the_first_space() -> None:
     """A decoder that drops a leading space does so only at the beginning of the text."""
     words = [" one", " two", " three"]
-    text = Text(lambda tokens: "".join(words[t] for t in tokens).removeprefix(" "))
+    text = IncrementalDetokenizer(lambda tokens: "".join(words[t] for t in tokens).removeprefix(" "))
     assert [text.push(0), text.push(1), text.push(2)] == ["one", " two", " three"]

@@ -1,4 +1,4 @@
-"""A tokenizer's ids in bytes, and texts that go on from other text in its ids.
+"""A tokenizer's ids in bytes, texts that go on from other text in its ids, and distributions in lists of tokens.
 
 Bytes come from the vocabulary itself, by the rules of the tokenizer's decoder, and never from
 `decode([id])`, which trims spaces and shows half characters as replacement marks. Needs a fast
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -16,14 +17,23 @@ from itertools import accumulate, chain
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.tokens import DenseDistribution, Distribution, TopDistribution
 
-__all__ = ["TokenizerVocabulary", "vocabulary_of"]
+__all__ = ["ALL", "MOST", "SMALL", "TokenizerVocabulary", "make_vocabulary", "top_k_distribution"]
+
+ALL = -1
+"""Asks for every token, in vLLM's words."""
+
+MOST = 20
+"""Tokens to ask of a distribution: as many as vLLM allows where nothing else is configured."""
+SMALL = 4096
+"""Vocabularies up to this size are asked for whole, where that is allowed."""
 
 Spec = Mapping[str, Any]
 """A part of `tokenizer.json`."""
 
 
-def vocabulary_of(tokenizer: Any, ends: Iterable[int], name: str) -> TokenizerVocabulary:
+def make_vocabulary(tokenizer: Any, ends: Iterable[int], name: str) -> TokenizerVocabulary:
     """The vocabulary of a transformers tokenizer.
 
     Raises:
@@ -59,9 +69,9 @@ class TokenizerVocabulary:
         parts = {**json.loads(spec), "truncation": None, "padding": None}
         self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
         self.ends = frozenset(ends)
-        self._tokenizer: Any = Tokenizer.from_str(json.dumps(_going_on(parts)))
+        self._tokenizer: Any = Tokenizer.from_str(json.dumps(_drop_marks(parts)))
         self._tokenizer.encode_special_tokens = True
-        self._bytes = _table(parts, self._tokenizer.get_vocab(with_added_tokens=True), name)
+        self._bytes = _list_bytes(parts, self._tokenizer.get_vocab(with_added_tokens=True), name)
         self.size = len(self._bytes)
 
     def bytes_of(self, token: int) -> bytes | None:
@@ -92,28 +102,52 @@ class TokenizerVocabulary:
         return {text: token for token, text in enumerate(self._bytes) if text}
 
 
-def _going_on(spec: Spec) -> dict[str, Any]:
+def top_k_distribution(entries: Mapping[int, float], k: int, size: int) -> Distribution:
+    """The distribution that a list of tokens tells of.
+
+    Args:
+        entries: log-probabilities by id; the chosen token may be among them although it is not one of the best.
+        k: how many of the best were asked for, or `ALL`.
+        size: of the vocabulary; ids from there on are padding and left out.
+
+    Raises:
+        ValueError: no token is left.
+    """
+    known = {token: value for token, value in entries.items() if token < size}
+    if not known:
+        raise ValueError("no token of the vocabulary among the likeliest")
+    if k != ALL:
+        padding = len(entries) - len(known)
+        return TopDistribution(list(known.items()), max(1, min(k, len(entries)) - padding))
+    import numpy as np
+
+    row = np.full(size, -math.inf, dtype=np.float32)
+    row[list(known)] = list(known.values())
+    return DenseDistribution(row)
+
+
+def _drop_marks(spec: Spec) -> dict[str, Any]:
     """The tokenizer without anything that marks where a text begins or ends."""
     return {
         **spec,
-        "normalizer": _each(spec.get("normalizer"), lambda part: None if part["type"] == "Prepend" else part),
-        "pre_tokenizer": _each(spec.get("pre_tokenizer"), _without_prefix),
+        "normalizer": _change_steps(spec.get("normalizer"), lambda part: None if part["type"] == "Prepend" else part),
+        "pre_tokenizer": _change_steps(spec.get("pre_tokenizer"), _drop_prefix),
         "post_processor": None,
     }
 
 
-def _each(part: Spec | None, change: Callable[[Spec], Spec | None]) -> Any:
+def _change_steps(part: Spec | None, change: Callable[[Spec], Spec | None]) -> Any:
     """A normalizer or pre-tokenizer with every step of it changed; None drops a step."""
     if part is None:
         return None
     for key in ("normalizers", "pretokenizers"):
         if key in part:
-            steps = [changed for step in part[key] if (changed := _each(step, change)) is not None]
+            steps = [changed for step in part[key] if (changed := _change_steps(step, change)) is not None]
             return {**part, key: steps}
     return change(part)
 
 
-def _without_prefix(part: Spec) -> Spec:
+def _drop_prefix(part: Spec) -> Spec:
     match part["type"]:
         case "Metaspace":
             return {**{k: v for k, v in part.items() if k != "add_prefix_space"}, "prepend_scheme": "never"}
@@ -122,9 +156,9 @@ def _without_prefix(part: Spec) -> Spec:
     return part
 
 
-def _table(spec: Spec, ids: Mapping[str, int], name: str) -> list[bytes | None]:
+def _list_bytes(spec: Spec, ids: Mapping[str, int], name: str) -> list[bytes | None]:
     """The bytes of every id."""
-    spell = _speller(spec, name)
+    spell = _make_speller(spec, name)
     table: list[bytes | None] = [None] * (max(ids.values(), default=-1) + 1)
     for token, number in ids.items():
         table[number] = spell(token)
@@ -136,11 +170,11 @@ def _table(spec: Spec, ids: Mapping[str, int], name: str) -> list[bytes | None]:
     return table
 
 
-def _speller(spec: Spec, name: str) -> Callable[[str], bytes]:
+def _make_speller(spec: Spec, name: str) -> Callable[[str], bytes]:
     """From a token as the vocabulary writes it to its bytes, by the decoder's rules."""
-    decoders = {part["type"]: part for part in _steps(spec.get("decoder"))}
+    decoders = {part["type"]: part for part in _flatten(spec.get("decoder"))}
     if "ByteLevel" in decoders:
-        table = _byte_level()
+        table = _map_byte_level()
         return lambda token: bytes(table[character] for character in token)
     if "WordPiece" in decoders:
         prefix = decoders["WordPiece"]["prefix"]
@@ -148,7 +182,7 @@ def _speller(spec: Spec, name: str) -> Callable[[str], bytes]:
     if "BPEDecoder" in decoders:
         suffix = decoders["BPEDecoder"]["suffix"]
         return lambda token: token.replace(suffix, " ").encode()
-    mark = _space_mark(decoders)
+    mark = _find_space_mark(decoders)
     if mark is None:
         kinds = ", ".join(decoders) or "none"
         raise BadInput(
@@ -156,16 +190,16 @@ def _speller(spec: Spec, name: str) -> Callable[[str], bytes]:
             "ByteLevel, Metaspace, Replace with ByteFallback, WordPiece and BPEDecoder"
         )
     fallback = "ByteFallback" in decoders or spec["model"].get("byte_fallback", False)
-    return lambda token: _spelled(token, mark, fallback)
+    return lambda token: _spell(token, mark, fallback)
 
 
-def _steps(part: Spec | None) -> Iterator[Spec]:
+def _flatten(part: Spec | None) -> Iterator[Spec]:
     if part is None:
         return iter(())
-    return chain.from_iterable(map(_steps, part["decoders"])) if "decoders" in part else iter((part,))
+    return chain.from_iterable(map(_flatten, part["decoders"])) if "decoders" in part else iter((part,))
 
 
-def _space_mark(decoders: Mapping[str, Spec]) -> str | None:
+def _find_space_mark(decoders: Mapping[str, Spec]) -> str | None:
     """What stands for a space in tokens of SentencePiece's kind."""
     if "Metaspace" in decoders:
         return str(decoders["Metaspace"]["replacement"])
@@ -178,13 +212,13 @@ def _space_mark(decoders: Mapping[str, Spec]) -> str | None:
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def _spelled(token: str, mark: str, fallback: bool) -> bytes:
+def _spell(token: str, mark: str, fallback: bool) -> bytes:
     if fallback and (match := _BYTE.fullmatch(token)):
         return bytes([int(match[1], 16)])
     return token.replace(mark, " ").encode()
 
 
-def _byte_level() -> dict[str, int]:
+def _map_byte_level() -> dict[str, int]:
     """GPT-2's printable characters for bytes: those that print stand for themselves, the others follow from U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
@@ -19,6 +22,8 @@ from .protocols import Model
 from .types import Answer, Candidate, Failure, Identity, Message, Question, TokenLogprob
 
 __all__ = ["Agent", "ModelBase", "Wrapper", "iterate_events"]
+
+log = logging.getLogger("quorate")
 
 Asked = Question | str | Sequence[Message | Mapping[str, Any]]
 T = TypeVar("T")
@@ -247,15 +252,43 @@ class _Background:
                 self._loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=self._loop.run_forever, name="quorate-sync", daemon=True)
                 thread.start()
-                atexit.register(self._stop, self._loop, thread)
+                _call_at_exit(partial(self._stop, self._loop, thread))
             return self._loop
 
     def _stop(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-        for model in list(self.opened):
-            asyncio.run_coroutine_threadsafe(model.aclose(), loop).result(timeout=10)
+        try:
+            asyncio.run_coroutine_threadsafe(self._close(loop), loop).result(timeout=10)
+        except TimeoutError:
+            log.warning("some models could not be closed in time")
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=10)
-        loop.close()
+        if not thread.is_alive():
+            loop.close()
+
+    async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Closes the models, then what still runs on the loop."""
+        for model in list(self.opened):
+            try:
+                await model.aclose()
+            except Exception:
+                log.exception("%s could not be closed", model.name)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
+
+
+def _call_at_exit(function: Callable[[], None]) -> None:
+    """Registers what is done when the interpreter ends, while threads can still be given work.
+
+    `atexit` comes later: closing a model in a thread would fail there.
+    """
+    register = getattr(threading, "_register_atexit", atexit.register)
+    # Functions are called in reverse order, and the pool's own, which ends it, is registered with its first import.
+    import_module("concurrent.futures.thread")
+    register(function)
 
 
 _background = _Background()

@@ -34,6 +34,7 @@ from .types import Question, Usage
 
 __all__ = [
     "NO_RUN",
+    "DenseDistribution",
     "Distribution",
     "Draft",
     "DraftAsk",
@@ -127,6 +128,33 @@ class TopDistribution:
 
     def row(self) -> None:
         """Unknown."""
+
+
+class DenseDistribution:
+    """All log-probabilities, as an array.
+
+    Args:
+        row: of all ids, a float32 numpy array of shape [vocabulary].
+    """
+
+    exact = True
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+        self.best = int(row.argmax())
+
+    def logprob(self, token: int) -> float:
+        """See `Distribution`."""
+        return float(self._row[token])
+
+    def top(self, k: int) -> Sequence[tuple[int, float]]:
+        """See `Distribution`."""
+        order = (-self._row).argsort(kind="stable")[:k]
+        return list(zip(order.tolist(), self._row[order].tolist(), strict=True))
+
+    def row(self) -> Any:
+        """See `Distribution`."""
+        return self._row
 
 
 @dataclass(frozen=True, slots=True)

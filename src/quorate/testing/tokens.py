@@ -8,7 +8,16 @@ from itertools import chain
 from typing import Any
 
 from quorate.orchestrator.errors import UpstreamError
-from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, ScoreAsk, Scores, TopDistribution, Vocabulary
+from quorate.orchestrator.tokens import (
+    DenseDistribution,
+    Distribution,
+    Draft,
+    DraftAsk,
+    ScoreAsk,
+    Scores,
+    TopDistribution,
+    Vocabulary,
+)
 from quorate.orchestrator.types import Question
 
 __all__ = ["FormulaTokens"]
@@ -80,8 +89,8 @@ class FormulaTokens:
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`."""
-        self._called(asks)
-        return [self._drafted(ask) for ask in asks]
+        self._note_call(asks)
+        return [self._draft_one(ask) for ask in asks]
 
     async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
         """See `TokenModel`.
@@ -89,10 +98,10 @@ class FormulaTokens:
         Raises:
             UpstreamError: it has died.
         """
-        self._called(asks)
+        self._note_call(asks)
         if self._dies is not None and self.calls >= self._dies:
             raise UpstreamError("the connection was lost")
-        return [Scores([self._told(self.row(ask.tokens[:place])) for place in ask.places]) for ask in asks]
+        return [Scores([self._distribution_of(self.row(ask.tokens[:place])) for place in ask.places]) for ask in asks]
 
     def release(self, rows: Sequence[Hashable]) -> None:
         """See `TokenModel`."""
@@ -101,49 +110,30 @@ class FormulaTokens:
     async def aclose(self) -> None:
         """Nothing to do."""
 
-    def _called(self, asks: Sequence[DraftAsk | ScoreAsk]) -> None:
+    def _note_call(self, asks: Sequence[DraftAsk | ScoreAsk]) -> None:
         self.calls += 1
         self.rows |= {ask.row for ask in asks}
 
-    def _drafted(self, ask: DraftAsk) -> Draft:
+    def _draft_one(self, ask: DraftAsk) -> Draft:
         tokens: list[int] = []
         distributions: list[Distribution] = []
         while len(tokens) < ask.limit:
             row = self.row([*ask.tokens, *tokens])
             token = int(row.argmax())
             if ask.draw is not None:
-                token = _drawn(row, ask.draw.temperature, ask.draw.uniforms[len(tokens)])
+                token = _draw(row, ask.draw.temperature, ask.draw.uniforms[len(tokens)])
             tokens.append(token)
-            distributions.append(self._told(row, token))
+            distributions.append(self._distribution_of(row, token))
             if token in self.vocabulary.ends or math.exp(row[token]) < ask.until:
                 break
         return Draft(tokens, distributions)
 
-    def _told(self, row: Any, chosen: int | None = None) -> Distribution:
+    def _distribution_of(self, row: Any, chosen: int | None = None) -> Distribution:
         if self._k is None:
-            return _Whole(row)
+            return DenseDistribution(row)
         best = row.argsort()[::-1][: self._k].tolist()
         listed = set(chain(best, () if chosen is None else (chosen,)))
         return TopDistribution([(token, float(row[token])) for token in listed], self._k)
-
-
-class _Whole:
-    """All log-probabilities."""
-
-    exact = True
-
-    def __init__(self, row: Any) -> None:
-        self._row, self.best = row, int(row.argmax())
-
-    def logprob(self, token: int) -> float:
-        return float(self._row[token])
-
-    def top(self, k: int) -> Sequence[tuple[int, float]]:
-        order = (-self._row).argsort(kind="stable")[:k].tolist()
-        return [(token, float(self._row[token])) for token in order]
-
-    def row(self) -> Any:
-        return self._row
 
 
 def _logsumexp(logits: Any) -> float:
@@ -152,7 +142,7 @@ def _logsumexp(logits: Any) -> float:
     return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
 
 
-def _drawn(row: Any, temperature: float, uniform: float) -> int:
+def _draw(row: Any, temperature: float, uniform: float) -> int:
     import numpy as np
 
     cumulative = np.exp(row.astype(np.float64) / temperature).cumsum()

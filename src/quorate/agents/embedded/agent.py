@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from quorate.agents.agent import Agent
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
-from quorate.orchestrator.sampling import failure_of
-from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams, Usage
+from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.types import Identity, Question, SamplingParams
 
-from .chat import answer_room, refuse_formats
-from .text import Text
-from .weights import Dtype, Loaded, aggregation_form, fingerprint, load, locate
+from .chat import IncrementalDetokenizer, limit_answer, refuse_formats
+from .weights import (
+    FAMILY,
+    Dtype,
+    LoadedModel,
+    hash_files,
+    is_shipped,
+    load,
+    locate,
+    read_aggregation_form,
+    read_context,
+)
 
 if TYPE_CHECKING:
-    from .choosing import Rule
-    from .stepping import TransformersTokens
-    from .worker import Draft, Job, Update, Worker
+    from .batch_engine import SamplingRule
+    from .token_model import TransformersTokenModel
+    from .worker import BatchWorker, SampleDelta, SamplingJob
 
 __all__ = ["Embedded"]
 
@@ -70,72 +77,68 @@ class Embedded(Agent):
             raise BadInput(f"Embedded(dtype={dtype!r}): choose one of {', '.join(get_args(Dtype))}")
         if max_batch < 1 or (threads is not None and threads < 1):
             raise BadInput(f"Embedded(max_batch={max_batch}, threads={threads}): each must be at least 1")
-        folder = locate(model)
-        self.model = folder.name
-        self.dtype = dtype
-        self.name = name or self.model
+        self._folder = locate(model)
+        self._model = self._folder.name
+        self._dtype = dtype
+        self.name = name or self._model
         self.sampling = sampling or SamplingParams()
-        self._folder = folder
-        self._load: Callable[[], Loaded] = lambda: load(model, dtype, device)
+        self._load: Callable[[], LoadedModel] = lambda: load(model, dtype, device)
         self._max_batch, self._threads = max_batch, threads
-        self._worker: Worker | None = None
-        self._tokens: TransformersTokens | None = None
+        self._worker: BatchWorker | None = None
+        self._tokens: TransformersTokenModel | None = None
         self._opening = threading.Lock()
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+    @cached_property
+    def identity(self) -> Identity:
+        """The model's; its fingerprint is a content hash of its files, which are read for it once."""
+        return Identity(
+            kind="embedded",
+            model=self._model,
+            family=FAMILY if is_shipped(self._folder) else None,
+            fingerprint=hash_files(self._folder),
+            dtype=self._dtype,
+            context=read_context(self._folder),
+            sampling=self.sampling,
+            capabilities=frozenset({"samples", "tokens"}),
+        )
+
+    @cached_property
+    def aggregation_form(self) -> str | None:
+        """How candidates were shown in its training, for a model that was trained to aggregate."""
+        return read_aggregation_form(self._folder)
+
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`.
 
         Raises:
             MissingExtra: torch or transformers is not installed.
         """
-        start = time.monotonic()
-        for index in indices:
-            yield CandidateStarted(index=index, model=self.model)
-        news: asyncio.Queue[list[Update]] = asyncio.Queue()
-        deliver = _into(news, asyncio.get_running_loop())
+        for slot in slots:
+            slot.start(self._model, self.name, seed=run.sample_seed(slot.index))
+        writer = _SlotWriter(slots, live=run.live)
         try:
-            worker, job = await asyncio.to_thread(self._prepare, question, indices, run, deliver)
+            worker, job = await asyncio.to_thread(self._prepare, question, slots, run, writer.deliver)
         except MissingExtra:
             raise
         except BadInput as error:
-            failure = failure_of(error)
-            for index in indices:
-                yield CandidateFailed(candidate=self._blank(index, run).model_copy(update={"error": failure}))
+            for slot in slots:
+                slot.fail(error)
             return
-        left = dict.fromkeys(job.drafts)
         worker.submit(job)
         try:
-            while left:
-                for update in await news.get():
-                    if update.piece and run.live:
-                        yield CandidateToken(index=update.draft.index, text=update.piece, logprobs=update.logprobs)
-                    if update.ended:
-                        del left[update.draft]
-                        yield self._ended(job, update.draft, run, start)
+            await writer.done
         finally:
-            if left:
+            if writer.left:
                 worker.cancel(job)
-            for draft in left:
-                candidate = self._candidate(job, draft, run, start)
-                run.cut.append(candidate.model_copy(update={"finish_reason": "cancelled"}))
+                writer.leave(job)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Content hash of its files: other weights under the same name have other samples."""
-        return fingerprint(self._folder)
-
-    @cached_property
-    def aggregation_form(self) -> str | None:
-        """How candidates were shown in its training, for a model that was trained to aggregate."""
-        return aggregation_form(self._folder)
-
-    def token_model(self) -> TransformersTokens:
+    def token_model(self) -> TransformersTokenModel:
         """The same model asked token by token, see `tokens.TokenModel`; nothing is loaded before it is opened."""
         with self._opening:
             if self._tokens is None:
-                from .stepping import TransformersTokens
+                from .token_model import TransformersTokenModel
 
-                self._tokens = TransformersTokens(self._load, self.model)
+                self._tokens = TransformersTokenModel(self._load, self._model)
             return self._tokens
 
     def context_tokens(self) -> int:
@@ -152,80 +155,95 @@ class Embedded(Agent):
             await asyncio.to_thread(self._worker.close)
 
     def _prepare(
-        self, question: Question, indices: Sequence[int], run: RunContext, deliver: Callable[[list[Update]], bool]
-    ) -> tuple[Worker, Job]:
+        self,
+        question: Question,
+        slots: Sequence[PartialCandidate],
+        run: RunContext,
+        deliver: Callable[[SamplingJob, list[SampleDelta]], bool],
+    ) -> tuple[BatchWorker, SamplingJob]:
         """The worker, and what it shall draw."""
         with self._opening:
             loaded = self._load()
-            from .engine import Row
-            from .worker import Draft, Job, Worker
+            from .batch_engine import BatchRow
+            from .worker import BatchWorker, SampleState, SamplingJob
 
             if self._worker is None:
-                self._worker = Worker(loaded, max_batch=self._max_batch, threads=self._threads)
+                self._worker = BatchWorker(loaded, max_batch=self._max_batch, threads=self._threads)
         refuse_formats(question, self.name)
         sampling = question.sampling.over(self.sampling)
         tokens = loaded.prompt(question)
-        room, rule = answer_room(len(tokens), loaded.context, self.name), _rule(loaded, sampling)
-        limit = min(sampling.max_tokens or loaded.defaults.get("max_new_tokens") or room, room)
-        drafts = [
-            Draft(index, Row(rule, run.sample_seed(index)), Text(loaded.decode, sampling.stop), limit)
-            for index in indices
+        most, rule = limit_answer(len(tokens), loaded.context, self.name), _make_rule(loaded, sampling)
+        limit = min(sampling.max_tokens or loaded.defaults.get("max_new_tokens") or most, most)
+        samples = [
+            SampleState(
+                slot.index,
+                BatchRow(rule, run.sample_seed(slot.index)),
+                IncrementalDetokenizer(loaded.decode, sampling.stop),
+                limit,
+            )
+            for slot in slots
         ]
-        return self._worker, Job(tokens, drafts, deliver, live=run.live)
+        return self._worker, SamplingJob(tokens, samples, deliver, live=run.live)
 
-    def _blank(self, index: int, run: RunContext) -> Candidate:
-        return Candidate(index=index, model=self.model, agent=self.name, seed=run.sample_seed(index))
 
-    def _ended(self, job: Job, draft: Draft, run: RunContext, start: float) -> Event:
-        candidate = self._candidate(job, draft, run, start)
-        if draft.error is None:
-            return CandidateFinished(candidate=candidate)
-        if isinstance(draft.error, QuorateError):
-            failure = failure_of(draft.error)
+class _SlotWriter:
+    """Writes what the worker draws into the slots, on the event loop that asked."""
+
+    def __init__(self, slots: Sequence[PartialCandidate], *, live: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._live = live
+        self.left = {slot.index: slot for slot in slots}
+        """Slots that have not ended."""
+        self.done: asyncio.Future[None] = self._loop.create_future()
+
+    def deliver(self, job: SamplingJob, deltas: list[SampleDelta]) -> bool:
+        """Takes what is new from the worker's thread; False if the loop has been closed."""
+        try:
+            self._loop.call_soon_threadsafe(self._take, job, deltas)
+        except RuntimeError:
+            return False
+        return True
+
+    def leave(self, job: SamplingJob) -> None:
+        """Nobody waits any more: says what the rest has cost, and takes nothing that is still on its way."""
+        for sample in job.samples:
+            if (slot := self.left.pop(sample.index, None)) is not None:
+                slot.leave(job.usage_of(sample), text=sample.text.whole, logprobs=sample.told_logprobs)
+
+    def _take(self, job: SamplingJob, deltas: list[SampleDelta]) -> None:
+        try:
+            for delta in deltas:
+                self._write(job, delta)
+        except Exception as error:  # of whoever looks on at a slot: it would be lost in the loop's own log
+            if not self.done.done():
+                self.done.set_exception(error)
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+    def _write(self, job: SamplingJob, delta: SampleDelta) -> None:
+        sample = delta.sample
+        if (slot := self.left.get(sample.index)) is None:
+            return
+        if delta.text and self._live:
+            slot.write(delta.text, logprobs=delta.logprobs)
+        if not delta.ended:
+            return
+        del self.left[sample.index]
+        usage = job.usage_of(sample)
+        fields: dict[str, Any] = {"text": sample.text.whole, "logprobs": sample.told_logprobs}
+        if sample.error is None:
+            slot.finish(sample.finish_reason, usage, **fields)
         else:
-            failure = Failure(code="model_crashed", message=f"{type(draft.error).__name__}: {draft.error}", status=500)
-        return CandidateFailed(candidate=candidate.model_copy(update={"error": failure}))
-
-    def _candidate(self, job: Job, draft: Draft, run: RunContext, start: float) -> Candidate:
-        """The draft as a candidate; what it cost goes to the ledger, the prompt with the question's first."""
-        first = draft is job.drafts[0]
-        usage = Usage(
-            prompt_tokens=len(job.tokens) if first and job.read else 0,
-            completion_tokens=len(draft.tokens),
-            requests=int(first),
-        )
-        run.record(self.model, usage)
-        return self._blank(draft.index, run).model_copy(
-            update={
-                "text": draft.text.whole,
-                "finish_reason": draft.finish_reason,
-                "usage": usage,
-                "logprobs": None if draft.row.rule.top_logprobs is None else tuple(draft.logprobs),
-                "latency": (draft.ended or time.monotonic()) - start,
-            }
-        )
+            slot.fail(sample.error, usage, **fields)
 
 
-def _rule(loaded: Loaded, sampling: SamplingParams) -> Rule:
-    from .choosing import Rule
+def _make_rule(loaded: LoadedModel, sampling: SamplingParams) -> SamplingRule:
+    from .batch_engine import SamplingRule
 
     temperature = loaded.defaults.get("temperature", 1.0) if sampling.temperature is None else sampling.temperature
-    return Rule(
+    return SamplingRule(
         temperature=temperature,
         top_p=sampling.top_p or loaded.defaults.get("top_p") or 1.0,
         top_k=loaded.defaults.get("top_k") or 0 if sampling.top_k is None else sampling.top_k,
         top_logprobs=sampling.top_logprobs,
     )
-
-
-def _into(queue: asyncio.Queue[list[Update]], loop: asyncio.AbstractEventLoop) -> Callable[[list[Update]], bool]:
-    """Puts updates into a queue from another thread; False if its loop has been closed."""
-
-    def deliver(updates: list[Update]) -> bool:
-        try:
-            loop.call_soon_threadsafe(queue.put_nowait, updates)
-        except RuntimeError:
-            return False
-        return True
-
-    return deliver

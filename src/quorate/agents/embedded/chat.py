@@ -1,16 +1,29 @@
-"""A conversation as the token ids that a local model reads, and the room that they leave for an answer."""
+"""From a conversation to the token ids that a local model reads, and from the ids of its answer to text."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.tokens import StoppableText
 from quorate.orchestrator.types import Message, Question
 
-__all__ = ["TEMPLATE_FIELDS", "Closed", "ContextExceeded", "answer_room", "prompt_tokens", "refuse_formats"]
+__all__ = [
+    "TEMPLATE_FIELDS",
+    "ContextExceeded",
+    "IncrementalDetokenizer",
+    "ModelClosed",
+    "encode_prompt",
+    "limit_answer",
+    "refuse_formats",
+]
 
 TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 """Extra settings that say how a conversation becomes a prompt, by vLLM's names."""
+
+UNFINISHED = "\ufffd"
+"""How a decoder writes bytes that are no character (yet)."""
 
 
 class ContextExceeded(BadInput):
@@ -19,14 +32,14 @@ class ContextExceeded(BadInput):
     code = "context_length_exceeded"
 
 
-class Closed(UpstreamError):
+class ModelClosed(UpstreamError):
     """The model was closed while it answered."""
 
     status = 503
     code = "model_closed"
 
 
-def prompt_tokens(tokenizer: Any, question: Question, name: str) -> list[int]:
+def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
     """The conversation by the model's own chat template, ready for the assistant to speak, or to go on.
 
     `chat_template_kwargs`, `add_generation_prompt` and `continue_final_message` of the question's extra settings
@@ -60,8 +73,8 @@ def _plain(message: Message) -> dict[str, Any]:
     return {**message.model_dump(exclude_none=True), "content": message.text}
 
 
-def answer_room(prompt: int, context: int, name: str) -> int:
-    """Tokens left for the answer.
+def limit_answer(prompt: int, context: int, name: str) -> int:
+    """How many tokens a context leaves for the answer.
 
     Raises:
         ContextExceeded: none.
@@ -79,3 +92,41 @@ def refuse_formats(question: Question, name: str) -> None:
     """
     if question.response_format and question.response_format.get("type") != "text":
         raise BadInput(f"{name} cannot hold to a response_format: ask for plain text")
+
+
+class IncrementalDetokenizer(StoppableText):
+    """Text that grows token by token, without half characters; the pieces of `push` and `end` join to `whole`.
+
+    A token is decoded together with the piece before it, because some decoders write the first token of
+    a text differently.
+
+    Args:
+        decode: text of a list of tokens.
+        stop: strings before which the text ends.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
+        super().__init__(stop)
+        self._decode = decode
+        self._before: list[int] = []
+        self._waiting: list[int] = []
+
+    def push(self, token: int) -> str:
+        """One more token; returns the text that is now certain."""
+        self._waiting.append(token)
+        piece = self._decode_waiting()
+        if piece.endswith(UNFINISHED):
+            return ""
+        self._before, self._waiting = self._waiting, []
+        self.append(piece)
+        return self.take()
+
+    def end(self) -> str:
+        """No more tokens; returns what was held back, broken characters included."""
+        if self._waiting:
+            self.append(self._decode_waiting())
+            self._waiting = []
+        return self.take(ended=True)
+
+    def _decode_waiting(self) -> str:
+        return self._decode([*self._before, *self._waiting])[len(self._decode(self._before)) :]

@@ -15,12 +15,25 @@ from typing import Any, Literal
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.types import Question
 
-from .chat import prompt_tokens
+from .chat import encode_prompt
 
-__all__ = ["Dtype", "Loaded", "aggregation_form", "embedded_models", "fingerprint", "load", "locate"]
+__all__ = [
+    "FAMILY",
+    "Dtype",
+    "LoadedModel",
+    "embedded_models",
+    "hash_files",
+    "is_shipped",
+    "load",
+    "locate",
+    "read_aggregation_form",
+    "read_context",
+]
 
 Dtype = Literal["float32", "bfloat16"]
 
+FAMILY = "quorate-tiny"
+"""Of the models that ship inside the package."""
 FIRST = ("quorate-tiny-base", "quorate-tiny-sum", "quorate-tiny-product")
 """The default, then the two specialists; what else ships follows by name."""
 
@@ -49,8 +62,21 @@ def locate(model: str | Path) -> Path:
     return folder.resolve()
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether this is the folder of a model that ships inside the package."""
+    return folder.parent == _weights()
+
+
+def read_context(folder: Path) -> int | None:
+    """Tokens that prompt and answer may have together, as the folder's `config.json` has it, without loading."""
+    try:
+        return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedModel:
     """A model with its tokenizer, ready to run.
 
     The tokenizer is used under a lock, since fast tokenizers refuse concurrent changes of their
@@ -70,9 +96,9 @@ class Loaded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prompt(self, question: Question) -> list[int]:
-        """The conversation as token ids; raises as `prompt_tokens` does."""
+        """The conversation as token ids; raises as `encode_prompt` does."""
         with self.lock:
-            return prompt_tokens(self.tokenizer, question, self.folder.name)
+            return encode_prompt(self.tokenizer, question, self.folder.name)
 
     def count(self, text: str) -> int:
         """Tokens of a text by itself."""
@@ -83,7 +109,7 @@ class Loaded:
         """The text of these tokens, without special ones."""
         return str(self._decoder.decode(tokens, skip_special_tokens=True))
 
-    def spelling(self, token: int) -> str:
+    def spell(self, token: int) -> str:
         """One token as text, special ones by their name."""
         return str(self._decoder.decode([token], skip_special_tokens=False))
 
@@ -98,7 +124,7 @@ _PARTS = ("*.safetensors", "*.bin", "config.json", "generation_config.json", "to
 _hashed: dict[tuple[tuple[str, int, int], ...], str] = {}
 
 
-def fingerprint(folder: Path) -> str:
+def hash_files(folder: Path) -> str:
     """Content hash of a model's files; they are read once in a process, and again when they change."""
     files = sorted({file for pattern in _PARTS for file in folder.glob(pattern) if file.is_file()})
     stats = [(str(file), file.stat()) for file in files]
@@ -113,10 +139,10 @@ def fingerprint(folder: Path) -> str:
 
 
 _loading = threading.Lock()
-_loaded: dict[tuple[Path, str, str], Loaded] = {}
+_loaded: dict[tuple[Path, str, str], LoadedModel] = {}
 
 
-def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None) -> Loaded:
+def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None) -> LoadedModel:
     """The model, loaded at the first call and kept; never asks the network.
 
     Args:
@@ -144,7 +170,7 @@ def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None)
         return _loaded[key]
 
 
-def _load(folder: Path, dtype: Any, device: str) -> Loaded:
+def _load(folder: Path, dtype: Any, device: str) -> LoadedModel:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -156,13 +182,13 @@ def _load(folder: Path, dtype: Any, device: str) -> Loaded:
         raise BadInput(f"{folder} cannot be loaded as a causal language model: {error}") from error
     ends = model.generation_config.eos_token_id
     ends = tokenizer.eos_token_id if ends is None else ends
-    return Loaded(
+    return LoadedModel(
         folder=folder,
         model=model.to(device).eval().requires_grad_(False),
         tokenizer=tokenizer,
         context=model.config.max_position_embeddings,
         ends=frozenset([ends] if isinstance(ends, int) else ends or ()),
-        defaults=model.generation_config.to_diff_dict() | _greedy(folder),
+        defaults=model.generation_config.to_diff_dict() | _read_greedy(folder),
     )
 
 
@@ -179,7 +205,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _greedy(folder: Path) -> dict[str, Any]:
+def _read_greedy(folder: Path) -> dict[str, Any]:
     """Temperature 0 where the folder says in so many words not to sample; transformers' own default says it always."""
     try:
         said = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
@@ -188,7 +214,7 @@ def _greedy(folder: Path) -> dict[str, Any]:
     return {"temperature": 0.0} if said.get("do_sample") is False else {}
 
 
-def aggregation_form(folder: Path) -> str | None:
+def read_aggregation_form(folder: Path) -> str | None:
     """What `aggregator.json`, written by `quorate train aggregator`, says of the form of its prompts; None without one.
 
     Raises:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +17,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from quorate.orchestrator.types import FinishReason, TokenLogprob
+from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob, Usage
 
-from .chat import Closed
-from .engine import Drawn, Engine, Prompt, Row
-from .text import Text
-from .weights import Loaded
+from .batch_engine import BatchEngine, BatchPrompt, BatchRow, DrawnToken
+from .chat import IncrementalDetokenizer, ModelClosed
+from .weights import LoadedModel
 
-__all__ = ["Draft", "Job", "Update", "Worker"]
+__all__ = ["BatchWorker", "SampleDelta", "SampleState", "SamplingJob"]
 
 log = logging.getLogger("quorate")
 
@@ -40,71 +39,85 @@ PATIENCE = 8
 
 
 @dataclass(eq=False)
-class Draft:
+class SampleState:
     """One sample on its way: what has been drawn of it so far."""
 
     index: int
-    row: Row
-    text: Text
+    row: BatchRow
+    text: IncrementalDetokenizer
     limit: int
     """Tokens at most."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    told: int = 0
-    """Of these, how many an update has told."""
+    delivered: int = 0
+    """Of these, how many a delta has told."""
     finish_reason: FinishReason | None = None
-    error: Exception | None = None
-    ended: float | None = None
-    """When, on the monotonic clock."""
+    error: QuorateError | Failure | None = None
 
     def end(self, reason: FinishReason | None = None, error: Exception | None = None) -> str:
         """Ends it; returns the rest of its text."""
-        self.row.done, self.finish_reason, self.error, self.ended = True, reason, error, time.monotonic()
+        self.row.done, self.finish_reason = True, reason
+        if error is None or isinstance(error, QuorateError):
+            self.error = error
+        else:
+            self.error = Failure(code="model_crashed", message=f"{type(error).__name__}: {error}", status=500)
         return self.text.end()
 
-    def fresh(self) -> tuple[TokenLogprob, ...] | None:
-        """Log-probabilities that no update has told."""
+    @property
+    def told_logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Those of all its tokens; None where nobody asked for any."""
+        return None if self.row.rule.top_logprobs is None else tuple(self.logprobs)
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Those that no delta has told; None where nobody asked for any."""
         if self.row.rule.top_logprobs is None:
             return None
-        fresh = tuple(self.logprobs[self.told :])
-        self.told = len(self.logprobs)
+        fresh = tuple(self.logprobs[self.delivered :])
+        self.delivered = len(self.logprobs)
         return fresh
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
-    """New text of a draft, or its end."""
+class SampleDelta:
+    """New text of a sample, or its end."""
 
-    draft: Draft
-    piece: str
+    sample: SampleState
+    text: str
     ended: bool
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """Of the tokens since the last update, where they were asked for."""
+    """Of the tokens since the last delta, where they were asked for."""
 
 
 @dataclass(eq=False)
-class Job:
-    """The samples of one question.
-
-    `deliver` is called from the worker's thread, once a step, with what is new; it returns False if
-    nobody listens any more.
-    """
+class SamplingJob:
+    """The samples of one question."""
 
     tokens: list[int]
-    drafts: list[Draft]
-    deliver: Callable[[list[Update]], bool]
+    """Of the prompt."""
+    samples: list[SampleState]
+    deliver: Callable[[SamplingJob, list[SampleDelta]], bool]
+    """Called from the worker's thread, once a step, with what is new; returns False if nobody listens any more."""
     live: bool = True
     """Whether pieces of text are wanted as they come."""
     read: bool = False
     """Whether the model has read the prompt."""
-    waiting: list[Draft] = field(init=False)
-    """Drafts that have not joined the batch."""
+    waiting: list[SampleState] = field(init=False)
+    """Samples that have not joined the batch."""
 
     def __post_init__(self) -> None:
-        self.waiting = list(self.drafts)
+        self.waiting = list(self.samples)
+
+    def usage_of(self, sample: SampleState) -> Usage:
+        """What a sample has cost so far; the first one bears the prompt."""
+        first = sample is self.samples[0]
+        return Usage(
+            prompt_tokens=len(self.tokens) if first and self.read else 0,
+            completion_tokens=len(sample.tokens),
+            requests=int(first),
+        )
 
 
-class Worker:
+class BatchWorker:
     """Draws jobs with one loaded model.
 
     Args:
@@ -113,19 +126,19 @@ class Worker:
         threads: torch's threads, its own choice if None.
     """
 
-    def __init__(self, loaded: Loaded, *, max_batch: int, threads: int | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, *, max_batch: int, threads: int | None = None) -> None:
         self._loaded = loaded
         self._max_batch = max_batch
         self._threads = threads
-        self._engine = Engine(loaded.model)
-        self._queue: deque[Job] = deque()
-        self._active: dict[Row, tuple[Job, Draft]] = {}
+        self._engine = BatchEngine(loaded.model)
+        self._queue: deque[SamplingJob] = deque()
+        self._active: dict[BatchRow, tuple[SamplingJob, SampleState]] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._held = 0
+        self._waited = 0
         self._changed = threading.Condition()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: SamplingJob) -> None:
         """Queues a job; its samples join the batch at the next step."""
         with self._changed:
             self._queue.append(job)
@@ -136,15 +149,15 @@ class Worker:
                 self._thread.start()
                 _workers.add(self)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: SamplingJob) -> None:
         """Drops what has not ended of a job; no token is drawn for it once this returns."""
         with self._changed:
             if job in self._queue:
                 self._queue.remove(job)
-            for draft in job.drafts:
-                if not draft.row.done:
-                    draft.end("cancelled")
-                    self._active.pop(draft.row, None)
+            for sample in job.samples:
+                if not sample.row.done:
+                    sample.end("cancelled")
+                    self._active.pop(sample.row, None)
 
     def close(self) -> None:
         """Fails what is left and waits for the thread to end; the next job starts another."""
@@ -159,9 +172,9 @@ class Worker:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while self._has_work():
-                self._turn()
+                self._take_turn()
 
-    def _turn(self) -> None:
+    def _take_turn(self) -> None:
         """One step of everything in the batch; an error inside the model fails what was in it."""
         try:
             self._admit()
@@ -170,7 +183,7 @@ class Worker:
         except Exception as error:
             log.exception("the embedded model failed")
             self._fail(list(self._active.values()), error)
-            self._engine = Engine(self._loaded.model)
+            self._engine = BatchEngine(self._loaded.model)
 
     def _has_work(self) -> bool:
         """Waits for work; False ends the thread."""
@@ -178,96 +191,98 @@ class Worker:
             while not self._closing and not self._queue and not self._active:
                 if not self._changed.wait(LINGER):
                     break
-            left = [*self._active.values(), *((job, draft) for job in self._queue for draft in job.waiting)]
+            left = [*self._active.values(), *((job, sample) for job in self._queue for sample in job.waiting)]
             if left and not self._closing:
                 return True
             self._queue.clear()
             self._thread, self._closing = None, False
-        self._fail(left, Closed("the model was closed while it answered"))
+        self._fail(left, ModelClosed("the model was closed while it answered"))
         return False
 
     def _admit(self) -> None:
         """Lets waiting samples into the batch."""
         with self._changed:
-            chosen = list(self._choose())
+            chosen = list(self._choose_next())
         if not chosen:
             return
         try:
-            self._engine.join([Prompt(job.tokens, [draft.row for draft in drafts]) for job, drafts in chosen])
+            self._engine.join([BatchPrompt(job.tokens, [sample.row for sample in samples]) for job, samples in chosen])
         except Exception as error:
             log.exception("the embedded model could not read a prompt")
-            self._fail([(job, draft) for job, drafts in chosen for draft in drafts], error)
+            self._fail([(job, sample) for job, samples in chosen for sample in samples], error)
             return
         with self._changed:
-            for job, drafts in chosen:
+            for job, samples in chosen:
                 job.read = True
-                self._active.update({draft.row: (job, draft) for draft in drafts if not draft.row.done})
+                self._active.update({sample.row: (job, sample) for sample in samples if not sample.row.done})
 
-    def _choose(self) -> Iterator[tuple[Job, list[Draft]]]:
+    def _choose_next(self) -> Iterator[tuple[SamplingJob, list[SampleState]]]:
         """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free, and
         a few wait some steps for company."""
-        room, waiting = self._max_batch - len(self._active), sum(len(job.waiting) for job in self._queue)
-        if waiting > room and room * 2 < self._max_batch:
+        free, waiting = self._max_batch - len(self._active), sum(len(job.waiting) for job in self._queue)
+        if waiting > free and free * 2 < self._max_batch:
             return
-        if 0 < waiting < len(self._active) // FEW and self._held < PATIENCE:
-            self._held += 1
+        if 0 < waiting < len(self._active) // FEW and self._waited < PATIENCE:
+            self._waited += 1
             return
-        self._held = 0
-        while self._queue and room:
+        self._waited = 0
+        while self._queue and free:
             job = self._queue[0]
-            drafts, job.waiting = job.waiting[:room], job.waiting[room:]
-            room -= len(drafts)
+            samples, job.waiting = job.waiting[:free], job.waiting[free:]
+            free -= len(samples)
             if not job.waiting:
                 self._queue.popleft()
-            if drafts:
-                yield job, drafts
+            if samples:
+                yield job, samples
 
     def _step(self) -> None:
         drawn = self._engine.draw()
-        news: dict[Job, list[Update]] = {}
+        news: dict[SamplingJob, list[SampleDelta]] = {}
         with self._changed:
             for one in drawn:
                 if one.row in self._active:
-                    job, draft = self._active[one.row]
-                    piece = self._note(draft, one)
-                    if draft.row.done:
+                    job, sample = self._active[one.row]
+                    piece = self._record(sample, one)
+                    if sample.row.done:
                         del self._active[one.row]
-                    if draft.row.done or (piece and job.live):
-                        news.setdefault(job, []).append(Update(draft, piece, draft.row.done, draft.fresh()))
-        for job, updates in news.items():
-            if not job.deliver(updates):
+                    if sample.row.done or (piece and job.live):
+                        news.setdefault(job, []).append(
+                            SampleDelta(sample, piece, sample.row.done, sample.take_logprobs())
+                        )
+        for job, deltas in news.items():
+            if not job.deliver(job, deltas):
                 self.cancel(job)
         self._engine.advance()
 
-    def _note(self, draft: Draft, drawn: Drawn) -> str:
+    def _record(self, sample: SampleState, drawn: DrawnToken) -> str:
         """Takes down one token; returns the text that it completes."""
-        draft.tokens.append(drawn.token)
+        sample.tokens.append(drawn.token)
         if drawn.logprob is not None:
-            spelling = self._loaded.spelling
-            top = tuple((spelling(token), logprob) for token, logprob in drawn.top)
-            draft.logprobs.append(TokenLogprob(token=spelling(drawn.token), logprob=drawn.logprob, top=top))
+            spell = self._loaded.spell
+            top = tuple((spell(token), logprob) for token, logprob in drawn.top)
+            sample.logprobs.append(TokenLogprob(token=spell(drawn.token), logprob=drawn.logprob, top=top))
         if drawn.token in self._loaded.ends:
-            return draft.end("stop")
-        piece = draft.text.push(drawn.token)
-        if draft.text.stopped:
-            return piece + draft.end("stop")
-        if len(draft.tokens) >= draft.limit:
-            return piece + draft.end("length")
+            return sample.end("stop")
+        piece = sample.text.push(drawn.token)
+        if sample.text.stopped:
+            return piece + sample.end("stop")
+        if len(sample.tokens) >= sample.limit:
+            return piece + sample.end("length")
         return piece
 
-    def _fail(self, lost: Sequence[tuple[Job, Draft]], error: Exception) -> None:
-        """Ends these drafts with an error as a value."""
-        news: dict[Job, list[Update]] = {}
+    def _fail(self, lost: Sequence[tuple[SamplingJob, SampleState]], error: Exception) -> None:
+        """Ends these samples with an error as a value."""
+        news: dict[SamplingJob, list[SampleDelta]] = {}
         with self._changed:
-            for job, draft in lost:
-                self._active.pop(draft.row, None)
-                if not draft.row.done:
-                    news.setdefault(job, []).append(Update(draft, draft.end(error=error), True))
-        for job, updates in news.items():
-            job.deliver(updates)
+            for job, sample in lost:
+                self._active.pop(sample.row, None)
+                if not sample.row.done:
+                    news.setdefault(job, []).append(SampleDelta(sample, sample.end(error=error), True))
+        for job, deltas in news.items():
+            job.deliver(job, deltas)
 
 
-_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+_workers: weakref.WeakSet[BatchWorker] = weakref.WeakSet()
 
 
 @atexit.register

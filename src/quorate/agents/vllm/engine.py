@@ -10,13 +10,13 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
 
-__all__ = ["Engine"]
+__all__ = ["VLLMEngine", "is_refusal"]
 
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
 """Environment for vLLM where the user has set none: else it reports to its makers and logs to standard output."""
 
 
-class Engine:
+class VLLMEngine:
     """Holds vLLM's `AsyncLLM`, which serves the event loop that first asked for it.
 
     Args:
@@ -62,7 +62,7 @@ class Engine:
             await engine.abort(list(self.running))
         if (reader := getattr(engine, "output_handler", None)) is not None:
             reader.cancel()  # else it logs the engine's end as a crash
-        context = _context(engine)
+        context = _find_context(engine)
         await asyncio.to_thread(engine.shutdown)
         del engine, reader
         gc.collect()  # its destructor fails once the interpreter ends
@@ -79,7 +79,7 @@ class Engine:
 
     def _open(self) -> None:
         """Returns nothing, since vLLM keeps alive the frames of what called it, and their results."""
-        self._engine = _opened(self._args)
+        self._engine = _start_engine(self._args)
 
     def _abandon(self) -> None:
         """The engine's loop is gone, and the engine is of no use without it."""
@@ -88,12 +88,17 @@ class Engine:
             engine.shutdown()
 
 
-def _context(engine: Any) -> Any:
+def is_refusal(error: Exception) -> bool:
+    """Whether vLLM did not take a request, which then is the caller's fault."""
+    return isinstance(error, ValueError) or any(kind.__name__ == "VLLMClientError" for kind in type(error).__mro__)
+
+
+def _find_context(engine: Any) -> Any:
     """ZeroMQ's context of the connection to the engine's processes; None where vLLM keeps it elsewhere."""
     return getattr(getattr(getattr(engine, "engine_core", None), "resources", None), "ctx", None)
 
 
-def _opened(args: dict[str, Any]) -> Any:
+def _start_engine(args: dict[str, Any]) -> Any:
     """A running engine; takes many seconds."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

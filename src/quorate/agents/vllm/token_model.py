@@ -14,24 +14,22 @@ from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from quorate.agents.embedded.chat import Closed, prompt_tokens
-from quorate.agents.listed import ALL, MOST, SMALL, listed
-from quorate.agents.vocabulary import TokenizerVocabulary, vocabulary_of
+from quorate.agents.embedded.chat import ModelClosed, encode_prompt
+from quorate.agents.vocabulary import ALL, MOST, SMALL, TokenizerVocabulary, make_vocabulary, top_k_distribution
 from quorate.orchestrator.errors import BadInput, QuorateError, Rejected, UpstreamError
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
 from quorate.orchestrator.types import Question, Usage
 
-from .draft import refused
-from .engine import Engine
+from .engine import VLLMEngine, is_refusal
 
-__all__ = ["VLLMTokens"]
+__all__ = ["VLLMTokenModel"]
 
-Token = tuple[int, Distribution]
+ChosenToken = tuple[int, Distribution]
 """One that was chosen, and what it was chosen from."""
 
 
-class VLLMTokens:
+class VLLMTokenModel:
     """See `orchestrator.tokens.TokenModel`.
 
     Distributions are whole where the engine allows it (`max_logprobs=-1`) and the vocabulary is small;
@@ -44,7 +42,7 @@ class VLLMTokens:
 
     in_process = False
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: VLLMEngine, name: str) -> None:
         self.name = name
         self._engine = engine
         self._vocabulary: TokenizerVocabulary | None = None
@@ -71,23 +69,23 @@ class VLLMTokens:
             MissingExtra: vLLM is not installed.
             BadInput: vLLM cannot run the model, the engine tells no log-probabilities, or no fast tokenizer.
         """
-        engine = await self._started()
+        engine = await self._start()
         if self._vocabulary is None:
-            await asyncio.to_thread(self._learn, engine)
+            await asyncio.to_thread(self._inspect, engine)
 
     def prompt(self, question: Question) -> list[int]:
         """See `TokenModel`."""
-        return prompt_tokens(self._tokenizer, question, self.name)
+        return encode_prompt(self._tokenizer, question, self.name)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`."""
-        engine = await self._running(asks)
+        engine = await self._find_engine(asks)
         return await gather([self._draft(engine, ask) for ask in asks])
 
     async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
         """See `TokenModel`."""
-        engine = await self._running(asks)
-        nexts = await gather([self._next(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
+        engine = await self._find_engine(asks)
+        nexts = await gather([self._predict(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
         left = iter(nexts)
         return [Scores([next(left) for _ in ask.places]) for ask in asks]
 
@@ -100,15 +98,15 @@ class VLLMTokens:
         """Shuts the engine down."""
         await self._engine.aclose()
 
-    async def _running(self, asks: Sequence[DraftAsk | ScoreAsk]) -> Any:
+    async def _find_engine(self, asks: Sequence[DraftAsk | ScoreAsk]) -> Any:
         """The engine; an answer does not wait for another one if its own has died."""
         if any(engine.errored for ask in asks if (engine := self._rows.get(ask.row)) is not None):
             raise UpstreamError(f"{self.name}: vLLM's engine has died")
-        engine = await self._started()
+        engine = await self._start()
         self._rows.update((ask.row, engine) for ask in asks)
         return engine
 
-    async def _started(self) -> Any:
+    async def _start(self) -> Any:
         try:
             return await self._engine.get()
         except (QuorateError, asyncio.CancelledError):
@@ -116,38 +114,38 @@ class VLLMTokens:
         except Exception as error:
             raise BadInput(f"vLLM cannot run {self.name}: {error}") from error
 
-    def _learn(self, engine: Any) -> None:
+    def _inspect(self, engine: Any) -> None:
         config, tokenizer = engine.model_config, engine.get_tokenizer()
         allowed = config.get_vocab_size() if config.max_logprobs == ALL else config.max_logprobs
         if allowed < 1:
             raise BadInput(f"{self.name} runs with max_logprobs=0: token-level ensembling needs log-probabilities")
-        vocabulary = vocabulary_of(tokenizer, _ends(engine), self.name)
+        vocabulary = make_vocabulary(tokenizer, _find_ends(engine), self.name)
         whole = allowed >= config.get_vocab_size() and vocabulary.size <= SMALL
         self._k = ALL if whole else min(MOST, allowed)
         self._context, self._tokenizer, self._vocabulary = config.max_model_len, tokenizer, vocabulary
 
     async def _draft(self, engine: Any, ask: DraftAsk) -> Draft:
-        said: list[Token] = []
+        chosen: list[ChosenToken] = []
         try:
-            async with aclosing(self._said(engine, ask.tokens, ask.limit, ask.draw)) as steps:
+            async with aclosing(self._generate(engine, ask.tokens, ask.limit, ask.draw)) as steps:
                 async for token, distribution in steps:
-                    said.append((token, distribution))
+                    chosen.append((token, distribution))
                     if ask.until and math.exp(distribution.logprob(token)) < ask.until:
                         break
         except (QuorateError, asyncio.CancelledError):
-            ask.spend(Usage(completion_tokens=len(said), estimated=bool(said)))
+            ask.spend(Usage(completion_tokens=len(chosen), estimated=bool(chosen)))
             raise
-        return Draft([token for token, _ in said], [distribution for _, distribution in said])
+        return Draft([token for token, _ in chosen], [distribution for _, distribution in chosen])
 
-    async def _next(self, engine: Any, tokens: Sequence[int]) -> Distribution:
-        async with aclosing(self._said(engine, tokens, 1, None)) as steps:
+    async def _predict(self, engine: Any, tokens: Sequence[int]) -> Distribution:
+        async with aclosing(self._generate(engine, tokens, 1, None)) as steps:
             async for _, distribution in steps:
                 return distribution
         raise UpstreamError(f"{self.name}: vLLM gave no token")
 
-    async def _said(
+    async def _generate(
         self, engine: Any, tokens: Sequence[int], limit: int, draw: Draw | None
-    ) -> AsyncGenerator[Token, None]:
+    ) -> AsyncGenerator[ChosenToken, None]:
         """Token after token; closing it makes vLLM drop the request."""
         request = uuid.uuid4().hex
         self._engine.running.add(request)
@@ -160,16 +158,16 @@ class VLLMTokens:
                     aborted = choice.finish_reason == "abort"
                     for token, known in zip(choice.token_ids, choice.logprobs or (), strict=True):
                         entries = {other: entry.logprob for other, entry in known.items()}
-                        yield token, listed(entries, self._k, self.vocabulary.size)
+                        yield token, top_k_distribution(entries, self._k, self.vocabulary.size)
                         count += 1
         except QuorateError:
             raise
         except Exception as error:
-            raise self._failure(error) from error
+            raise self._translate(error) from error
         finally:
             self._engine.running.discard(request)
         if aborted or not count:
-            raise Closed(f"{self.name} was closed while it answered")
+            raise ModelClosed(f"{self.name} was closed while it answered")
 
     def _params(self, limit: int, draw: Draw | None) -> Any:
         from vllm import SamplingParams
@@ -185,13 +183,13 @@ class VLLMTokens:
             output_kind=RequestOutputKind.DELTA,
         )
 
-    def _failure(self, error: Exception) -> QuorateError:
-        if refused(error):
+    def _translate(self, error: Exception) -> QuorateError:
+        if is_refusal(error):
             return Rejected(f"{self.name}: {error}")
         return UpstreamError(f"{self.name}: vLLM failed ({type(error).__name__}: {error})")
 
 
-def _ends(engine: Any) -> set[int]:
+def _find_ends(engine: Any) -> set[int]:
     """Ids that vLLM stops at by itself."""
     told = engine.model_config.try_get_generation_config().get("eos_token_id")
     ends = {told} if isinstance(told, int) else set(told or ())

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["Dense", "dense", "drawn"]
+__all__ = ["LogitsDistribution", "make_distributions", "sample_token"]
 
 
-class Dense:
+class LogitsDistribution:
     """See `orchestrator.tokens.Distribution`.
 
     Args:
@@ -28,7 +28,7 @@ class Dense:
         self._logits = logits
         self.best, self.highest, self.total = best, highest, total
 
-    def unsure(self, token: int, until: float) -> bool:
+    def is_unsure(self, token: int, until: float) -> bool:
         """Whether the token is less likely than this."""
         return until > 0 and math.exp(self.logprob(token)) < until
 
@@ -46,15 +46,15 @@ class Dense:
         return (self._logits - self.total).cpu().numpy()
 
 
-def dense(logits: Any) -> list[Dense]:
+def make_distributions(logits: Any) -> list[LogitsDistribution]:
     """Distributions from logits of shape [positions, vocabulary]."""
     highest, best = logits.max(-1)
     totals = logits.logsumexp(-1)
     numbers = zip(best.tolist(), highest.tolist(), totals.tolist(), strict=True)
-    return [Dense(row, *three) for row, three in zip(logits.unbind(0), numbers, strict=True)]
+    return [LogitsDistribution(row, *three) for row, three in zip(logits.unbind(0), numbers, strict=True)]
 
 
-def drawn(distribution: Dense, temperature: float, uniform: float) -> int:
+def sample_token(distribution: LogitsDistribution, temperature: float, uniform: float) -> int:
     """The token where the cumulative distribution at this temperature passes the uniform."""
     logits = distribution._logits
     cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)

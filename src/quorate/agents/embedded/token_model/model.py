@@ -8,21 +8,21 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from quorate.agents.embedded.weights import Loaded
-from quorate.agents.vocabulary import TokenizerVocabulary, vocabulary_of
+from quorate.agents.embedded.weights import LoadedModel
+from quorate.agents.vocabulary import TokenizerVocabulary, make_vocabulary
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.tokens import Draft, DraftAsk, ScoreAsk, Scores
+from quorate.orchestrator.tokens import Draft, DraftAsk, ScoreAsk, Scores, common_prefix_length
 from quorate.orchestrator.types import Question
 
 if TYPE_CHECKING:
-    from .distribution import Dense
-    from .forward import Feed, Forward
+    from .distribution import LogitsDistribution
+    from .forward import CachedForward, TokenFeed
 
-__all__ = ["TransformersTokens"]
+__all__ = ["TransformersTokenModel"]
 
 
 @dataclass(eq=False, slots=True)
-class _Row:
+class _CachedRow:
     """What the cache holds of one answer."""
 
     slot: int
@@ -30,17 +30,17 @@ class _Row:
 
 
 @dataclass(eq=False, slots=True)
-class _Drafting:
+class _DraftInProgress:
     """One draft on its way."""
 
     ask: DraftAsk
-    row: _Row
+    row: _CachedRow
     tokens: list[int] = field(default_factory=list)
-    distributions: list[Dense] = field(default_factory=list)
+    distributions: list[LogitsDistribution] = field(default_factory=list)
     ended: bool = False
 
 
-class TransformersTokens:
+class TransformersTokenModel:
     """See `orchestrator.tokens.TokenModel`.
 
     Rows of several answers lie in one cache, each cut to the prefix that it shares with what is asked.
@@ -52,11 +52,11 @@ class TransformersTokens:
 
     in_process = True
 
-    def __init__(self, load: Callable[[], Loaded], name: str) -> None:
+    def __init__(self, load: Callable[[], LoadedModel], name: str) -> None:
         self.name = name
         self._load = load
-        self._loaded: Loaded | None = None
-        self._rows: dict[Hashable, _Row] = {}
+        self._loaded: LoadedModel | None = None
+        self._rows: dict[Hashable, _CachedRow] = {}
         self._lock = threading.RLock()
 
     @property
@@ -110,7 +110,7 @@ class TransformersTokens:
         self.release(list(self._rows))
 
     @property
-    def _opened(self) -> Loaded:
+    def _opened(self) -> LoadedModel:
         if self._loaded is None:
             raise RuntimeError(f"{self.name} has not been opened")
         return self._loaded
@@ -120,87 +120,87 @@ class TransformersTokens:
             if self._loaded is not None:
                 return
             loaded = self._load()
-            from .forward import Forward
+            from .forward import CachedForward
 
-            self._vocabulary = vocabulary_of(loaded.tokenizer, loaded.ends, self.name)
+            self._vocabulary = make_vocabulary(loaded.tokenizer, loaded.ends, self.name)
             self._width = min(self._vocabulary.size, loaded.model.config.get_text_config().vocab_size)
-            self._forward: Forward = Forward(loaded.model, self.name)
-            _probe(self._forward, self.name, self._width)
+            self._forward: CachedForward = CachedForward(loaded.model, self.name)
+            _probe_cache(self._forward, self.name, self._width)
             self._forward.clear()
             self._loaded = loaded
 
     def _draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
-        from .distribution import drawn
+        from .distribution import sample_token
 
-        drafts = [_Drafting(ask, self._row(ask.row)) for ask in asks]
+        drafts = [_DraftInProgress(ask, self._row_of(ask.row)) for ask in asks]
         going = drafts
-        feeds = [self._feed(draft.row, draft.ask.tokens, len(draft.ask.tokens) - 1) for draft in drafts]
+        feeds = [self._make_feed(draft.row, draft.ask.tokens, len(draft.ask.tokens) - 1) for draft in drafts]
         while going:
-            for draft, distribution in zip(going, self._last(feeds), strict=True):
+            for draft, distribution in zip(going, self._read_last(feeds), strict=True):
                 draw = draft.ask.draw
                 token = distribution.best
                 if draw is not None:
-                    token = drawn(distribution, draw.temperature, draw.uniforms[len(draft.tokens)])
+                    token = sample_token(distribution, draw.temperature, draw.uniforms[len(draft.tokens)])
                 draft.tokens.append(token)
                 draft.distributions.append(distribution)
                 draft.ended = (
                     len(draft.tokens) >= draft.ask.limit
                     or token in self._vocabulary.ends
-                    or distribution.unsure(token, draft.ask.until)
+                    or distribution.is_unsure(token, draft.ask.until)
                 )
             going = [draft for draft in going if not draft.ended]
-            feeds = [self._grown(draft.row, draft.tokens[-1]) for draft in going]
+            feeds = [self._grow(draft.row, draft.tokens[-1]) for draft in going]
         return [Draft(draft.tokens, draft.distributions) for draft in drafts]
 
     def _score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
-        from .distribution import dense
+        from .distribution import make_distributions
 
-        feeds = [self._feed(self._row(ask.row), ask.tokens, ask.places[0] - 1) for ask in asks]
+        feeds = [self._make_feed(self._row_of(ask.row), ask.tokens, ask.places[0] - 1) for ask in asks]
         width = max(len(feed.tokens) for feed in feeds)
         first = min(ask.places[0] - 1 - feed.start for ask, feed in zip(asks, feeds, strict=True))
-        logits = self._logits(feeds, width - first)
+        logits = self._compute_logits(feeds, width - first)
         scores = []
         for ask, feed, block in zip(asks, feeds, logits, strict=True):
             wanted = [place - 1 - feed.start - first for place in ask.places]
-            scores.append(Scores(dense(block[wanted])))
+            scores.append(Scores(make_distributions(block[wanted])))
         return scores
 
-    def _row(self, key: Hashable) -> _Row:
+    def _row_of(self, key: Hashable) -> _CachedRow:
         row = self._rows.get(key)
         if row is None:
             taken = {other.slot for other in self._rows.values()}
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
-            row = self._rows[key] = _Row(slot)
+            row = self._rows[key] = _CachedRow(slot)
         return row
 
-    def _feed(self, row: _Row, tokens: Sequence[int], first: int) -> Feed:
+    def _make_feed(self, row: _CachedRow, tokens: Sequence[int], first: int) -> TokenFeed:
         """What the cache lacks of these tokens, from the one at `first` at the latest."""
-        from .forward import Feed
+        from .forward import TokenFeed
 
-        start = min(_shared(row.tokens, tokens), first)
+        start = min(common_prefix_length(row.tokens, tokens), first)
         row.tokens[start:] = tokens[start:]
-        return Feed(row.slot, start, tokens[start:])
+        return TokenFeed(row.slot, start, tokens[start:])
 
     @staticmethod
-    def _grown(row: _Row, token: int) -> Feed:
-        from .forward import Feed
+    def _grow(row: _CachedRow, token: int) -> TokenFeed:
+        from .forward import TokenFeed
 
         row.tokens.append(token)
-        return Feed(row.slot, len(row.tokens) - 1, (token,))
+        return TokenFeed(row.slot, len(row.tokens) - 1, (token,))
 
-    def _last(self, feeds: Sequence[Feed]) -> list[Dense]:
+    def _read_last(self, feeds: Sequence[TokenFeed]) -> list[LogitsDistribution]:
         """The distribution after each feed."""
-        from .distribution import dense
+        from .distribution import make_distributions
 
         lengths = [len(feed.tokens) for feed in feeds]
         keep = max(lengths) - min(lengths) + 1
-        logits = self._logits(feeds, keep)
+        logits = self._compute_logits(feeds, keep)
         if keep == 1:
-            return dense(logits[:, 0])
+            return make_distributions(logits[:, 0])
         ends = [length - min(lengths) for length in lengths]
-        return dense(logits[range(len(feeds)), ends])
+        return make_distributions(logits[range(len(feeds)), ends])
 
-    def _logits(self, feeds: Sequence[Feed], keep: int) -> Any:
+    def _compute_logits(self, feeds: Sequence[TokenFeed], keep: int) -> Any:
         """Float32 of shape [feeds, keep, vocabulary]; on an error no row counts as read."""
         try:
             return self._forward(feeds, keep)[..., : self._width].float()
@@ -210,15 +210,7 @@ class TransformersTokens:
             raise
 
 
-def _shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    both = min(len(ours), len(theirs))
-    if ours[:both] == theirs[:both]:
-        return both
-    return next(place for place in range(both) if ours[place] != theirs[place])
-
-
-def _probe(forward: Forward, name: str, width: int) -> None:
+def _probe_cache(forward: CachedForward, name: str, width: int) -> None:
     """Compares a row that was cut with one that was not.
 
     Raises:
@@ -226,14 +218,14 @@ def _probe(forward: Forward, name: str, width: int) -> None:
     """
     import torch
 
-    from .forward import Feed
+    from .forward import TokenFeed
 
     tokens = [number % width for number in range(11, 11 + 8 * 7, 7)]
     with torch.inference_mode():
         try:
-            whole = forward([Feed(0, 0, tokens)], 1)
-            forward([Feed(1, 0, [*tokens[:5], *tokens[:3]])], 1)
-            cut = forward([Feed(1, 5, tokens[5:])], 1)
+            whole = forward([TokenFeed(0, 0, tokens)], 1)
+            forward([TokenFeed(1, 0, [*tokens[:5], *tokens[:3]])], 1)
+            cut = forward([TokenFeed(1, 5, tokens[5:])], 1)
         except Exception as error:
             raise BadInput(
                 f"{name} does not run with a key-value cache that can be rolled back, which token-level ensembling "
