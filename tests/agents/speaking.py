@@ -56,7 +56,7 @@ class Speaking:
     def __call__(self, received: Received) -> Step:
         body = received.body
         if received.path == "/tokenize":
-            return _json({"tokens": self._tokenized(body), "max_model_len": self._loaded.context})
+            return _json({"tokens": self._tokenize(body), "max_model_len": self._loaded.context})
         prompts = body["prompt"] if isinstance(body["prompt"][0], list) else [body["prompt"]]
         size = self._model.vocabulary.size
         k = size if body["logprobs"] == -1 else body["logprobs"]
@@ -73,7 +73,7 @@ class Speaking:
         # Choices may come in any order.
         return _json({"choices": choices[::-1], **({"usage": usage} if self._counted else {})})
 
-    def _tokenized(self, body: dict[str, Any]) -> list[int]:
+    def _tokenize(self, body: dict[str, Any]) -> list[int]:
         encode = self._loaded.tokenizer.encode
         if "prompt" in body:
             return list(encode(body["prompt"], add_special_tokens=False))
@@ -84,21 +84,21 @@ class Speaking:
 
     def _choice(self, number: int, prompt: list[int], body: dict[str, Any], k: int) -> dict[str, Any]:
         if body["max_tokens"] == 1:
-            [scores] = finished(self._model.score([ScoreAsk(number, prompt, [len(prompt)])]))
+            [scores] = run_without_waiting(self._model.score([ScoreAsk(number, prompt, [len(prompt)])]))
             tokens, distributions = [scores.distributions[0].best], scores.distributions
         else:
             ask = DraftAsk(number, prompt, body["max_tokens"], draw=_draw(body))
-            [draft] = finished(self._model.draft([ask]))
+            [draft] = run_without_waiting(self._model.draft([ask]))
             tokens, distributions = list(draft.tokens), draft.distributions
         self._model.release([number])
-        likeliest = [self._listed(distribution, k) for distribution in distributions]
+        likeliest = [self._list_top(distribution, k) for distribution in distributions]
         return {"index": number, "logprobs": {"tokens": list(map(self._name, tokens)), "top_logprobs": likeliest}}
 
-    def _listed(self, distribution: Distribution, k: int) -> dict[str, float]:
+    def _list_top(self, distribution: Distribution, k: int) -> dict[str, float]:
         return {self._name(token): max(value, -9999.0) for token, value in distribution.top(k)}
 
     def _name(self, token: int) -> str:
-        return self._loaded.spelling(token) if self._words else f"token_id:{token}"
+        return self._loaded.spell(token) if self._words else f"token_id:{token}"
 
 
 def _draw(body: dict[str, Any]) -> Draw | None:
@@ -112,7 +112,7 @@ def _json(value: Any) -> Raw:
     return Raw([json.dumps(value).encode()], content_type="application/json")
 
 
-def finished(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_without_waiting(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for nothing."""
     try:
         coroutine.send(None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
-from quorate.agents.agent import Agent
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateToken
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.events import CandidateToken, Event
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Candidate, Question
 
 IN_PROCESS = [
@@ -38,15 +41,32 @@ HOT = TOM.with_params(temperature=2)
 """As hot as vLLM allows, so that samples differ however sure the model is."""
 
 
-async def drawn(
+async def draw(
     agent: Agent, question: Question, indices: Sequence[int] = (0,), run: RunContext | None = None
 ) -> tuple[list[Candidate], dict[int, str]]:
     """The candidates by index, and the text that came in pieces."""
-    candidates: list[Candidate] = []
     pieces: dict[int, str] = {}
-    async for event in agent.sample(question, indices, run or RunContext(seed=7)):
+
+    def note(event: Event) -> None:
         if isinstance(event, CandidateToken):
             pieces[event.index] = pieces.get(event.index, "") + event.text
-        elif isinstance(event, CandidateFinished | CandidateFailed):
-            candidates.append(event.candidate)
+
+    run = replace(run or RunContext(seed=7), emit=note)
+    slots = [PartialCandidate(index, run) for index in indices]
+    await agent.sample(question, slots, run)
+    candidates = [slot.result for slot in slots if slot.result is not None]
     return sorted(candidates, key=lambda candidate: candidate.index), pieces
+
+
+async def cancel_midway(agent: Agent, question: Question, indices: Sequence[int], run: RunContext) -> list[Candidate]:
+    """What is left of the candidates where the asking task is cancelled after the first piece of text."""
+    begun = asyncio.Event()
+    run = replace(run, emit=lambda event: begun.set() if isinstance(event, CandidateToken) else None)
+    slots = [PartialCandidate(index, run) for index in indices]
+    task = asyncio.create_task(agent.sample(question, slots, run))
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for slot in slots:
+        slot.cancel()
+    return [slot.result for slot in slots if slot.result is not None]

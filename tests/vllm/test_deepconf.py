@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from quorate import VLLM, Endpoint, SamplingParams
-from quorate.agents.agent import Agent
 from quorate.aggregators import deepconf
 from quorate.evals.tasks.stories import generate
+from quorate.orchestrator.model import Agent
 from quorate.orchestrator.types import Answer, Usage
 
 pytestmark = [

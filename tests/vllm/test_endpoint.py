@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import pytest
 import pytest_asyncio
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Endpoint
 from quorate.aggregators import MajorityVote
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.events import CandidateToken
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Question
 
-from .asking import HOT, PROBLEMS, TOM, drawn
+from .asking import HOT, PROBLEMS, TOM, cancel_midway, draw
 from .conftest import MODEL
 
 pytestmark = pytest.mark.vllm
@@ -32,27 +30,27 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
 async def test_samples_of_one_request(endpoint: Endpoint) -> None:
     """Several samples come from one request; they differ, and the prompt is counted once."""
     run = RunContext(seed=3, live=False)
-    candidates, _ = await drawn(endpoint, HOT, range(8), run)
+    candidates, _ = await draw(endpoint, HOT, range(8), run)
     assert [c.index for c in candidates] == list(range(8))
     assert all(c.ok and c.text for c in candidates)
     assert len({c.text for c in candidates}) > 1
     usage = run.ledger.usage
     assert usage.requests == 1
-    (alone,), _ = await drawn(endpoint, TOM, [0], RunContext(seed=3, live=False))
+    (alone,), _ = await draw(endpoint, TOM, [0], RunContext(seed=3, live=False))
     assert usage.prompt_tokens == alone.usage.prompt_tokens > 0
 
 
 async def test_seeds_repeat(endpoint: Endpoint) -> None:
     """The same seed gives the same samples."""
-    one, two = [[c.text for c in (await drawn(endpoint, HOT, range(4)))[0]] for _ in range(2)]
+    one, two = [[c.text for c in (await draw(endpoint, HOT, range(4)))[0]] for _ in range(2)]
     assert one == two
 
 
 async def test_streaming_with_usage(endpoint: Endpoint) -> None:
     """Streamed pieces join to the texts, and usage is the server's exact count."""
     live, quiet = RunContext(seed=5), RunContext(seed=5, live=False)
-    streamed, pieces = await drawn(endpoint, TOM, range(4), live)
-    plain, _ = await drawn(endpoint, TOM, range(4), quiet)
+    streamed, pieces = await draw(endpoint, TOM, range(4), live)
+    plain, _ = await draw(endpoint, TOM, range(4), quiet)
     assert pieces == {c.index: c.text for c in streamed}
     assert [c.text for c in streamed] == [c.text for c in plain]
     assert live.ledger.usage == quiet.ledger.usage
@@ -61,21 +59,19 @@ async def test_streaming_with_usage(endpoint: Endpoint) -> None:
 
 async def test_logprobs(endpoint: Endpoint) -> None:
     """Log-probabilities come with the number of alternatives asked for."""
-    (candidate,), _ = await drawn(endpoint, TOM.with_params(top_logprobs=2))
+    (candidate,), _ = await draw(endpoint, TOM.with_params(top_logprobs=2))
     assert candidate.logprobs
     assert all(len(token.top) == 2 and token.logprob <= 0 for token in candidate.logprobs)
 
 
 async def test_cancellation(endpoint: Endpoint) -> None:
-    """A closed stream leaves what had come, at its cost, and the server answers the next question."""
+    """A cancelled call leaves what had come, at its cost, and the server answers the next question."""
     run = RunContext(seed=5)
-    async with aclosing(endpoint.sample(TOM.with_params(extra={"ignore_eos": True}, max_tokens=800), [0], run)) as events:
-        async for event in events:
-            if isinstance(event, CandidateToken):
-                break
-    assert [c.finish_reason for c in run.cut] == ["cancelled"]
+    endless = TOM.with_params(extra={"ignore_eos": True}, max_tokens=800)
+    cut = await cancel_midway(endpoint, endless, [0], run)
+    assert [c.finish_reason for c in cut] == ["cancelled"]
     assert 0 < run.ledger.usage.completion_tokens < 800
-    assert (await drawn(endpoint, TOM))[0][0].ok
+    assert (await draw(endpoint, TOM))[0][0].ok
 
 
 async def test_unknown_model(vllm_url: str) -> None:
@@ -88,7 +84,7 @@ async def test_unknown_model(vllm_url: str) -> None:
 
 async def test_prompt_too_long(endpoint: Endpoint) -> None:
     """A prompt beyond the context is a failure of status 400."""
-    (candidate,), _ = await drawn(endpoint, Question.of("x " * 3000))
+    (candidate,), _ = await draw(endpoint, Question.of("x " * 3000))
     assert candidate.error is not None
     assert candidate.error.status == 400
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
-from quorate.orchestrator.context import Budget
 
 from quorate.agents import Endpoint
 from quorate.config.recipes import RECIPES, Parts
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.events import AnswerToken, Done
 
 from .asking import TOM

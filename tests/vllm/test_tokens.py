@@ -10,15 +10,15 @@ from collections.abc import AsyncGenerator
 import numpy as np
 import pytest
 import pytest_asyncio
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents import VLLM, Embedded, Endpoint
 from quorate.aggregators.token_level import SAFE, EnsembleRule, EveryToken, GaC
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
 from quorate.orchestrator.types import Question
 
-from .asking import IN_PROCESS, PROBLEMS
+from .asking import IN_PROCESS, PROBLEMS, cancel_midway
 from .conftest import MODEL
 
 pytestmark = IN_PROCESS
@@ -121,7 +121,7 @@ async def test_sampling_repeats(engine: VLLM, endpoint: Endpoint) -> None:
 async def test_usage(endpoint: Endpoint) -> None:
     """The server's count of every request is in the ledger."""
     answer = await SAFE([Embedded(OTHER), endpoint]).answer(ASKED[0], seed=1)
-    [judged] = [stage.usage for stage in answer.nodes if stage.model == MODEL]
+    [judged] = [node.usage for node in answer.nodes if node.model == MODEL]
     assert not judged.estimated
     assert judged.requests >= 1
     assert judged.completion_tokens > 0, "one token for every prefix"
@@ -129,15 +129,10 @@ async def test_usage(endpoint: Endpoint) -> None:
 
 async def test_cancellation(engine: VLLM) -> None:
     """Whoever stops listening leaves no request in the engine, and it serves on."""
-    run = RunContext(seed=1)
     pair = SAFE([engine, Embedded(OTHER)])
-    events = pair.sample(ASKED[0], [0, 1, 2], run)
-    async for event in events:
-        if event.type == "candidate_token":
-            break
-    await events.aclose()
+    cut = await cancel_midway(pair, ASKED[0], [0, 1, 2], RunContext(seed=1))
     assert not engine._engine.running
-    assert {candidate.finish_reason for candidate in run.cut} <= {"cancelled"}
+    assert {candidate.finish_reason for candidate in cut} <= {"cancelled"}
     assert (await pair.answer(ASKED[0], seed=1)).text
 
 
