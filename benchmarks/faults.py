@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quorate import Budget, Endpoint, MajorityVote, Pipeline, SelfMoA, sample
-from quorate.agents import Breaking, Retries
+from quorate.agents import BreakerPolicy, RetryPolicy
 from quorate.config.recipes import RECIPES, Parts
 from quorate.orchestrator.types import Answer
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
@@ -49,8 +49,8 @@ def fifth(fault: Step) -> Callable[[Received], Step]:
 
 
 def endpoint(up: ScriptedUpstream) -> Endpoint:
-    never = Breaking(failures=10**6, last=40, share=2)
-    return Endpoint("m", base_url=up.url, n_supported=False, retries=Retries(attempts=1), breaking=never)
+    never = BreakerPolicy(failures=10**6, last=40, share=2)
+    return Endpoint("m", base_url=up.url, n_supported=False, retries=RetryPolicy(attempts=1), breaker=never)
 
 
 async def answered(vote: Pipeline, budget: Budget | None = None) -> tuple[Answer, float]:

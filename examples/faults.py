@@ -6,7 +6,7 @@ import asyncio
 from itertools import count
 
 from quorate import Endpoint, Fallback, Hedged, MajorityVote, Pool, sample
-from quorate.agents import Breaking, Retries
+from quorate.agents import BreakerPolicy, RetryPolicy
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
 asked = count()
@@ -23,8 +23,8 @@ async def main() -> None:
         ScriptedUpstream(now_and_then) as moody,
         ScriptedUpstream(Reply("It is 408.")) as small,
     ):
-        once, soon = Retries(attempts=1), Breaking(failures=3)
-        one, two = (Endpoint("big", base_url=up.url, retries=once, breaking=soon) for up in (down, moody))
+        once, soon = RetryPolicy(attempts=1), BreakerPolicy(failures=3)
+        one, two = (Endpoint("big", base_url=up.url, retries=once, breaker=soon) for up in (down, moody))
         async with Fallback(Hedged(Pool([one, two]), after=0.2), Endpoint("small", base_url=small.url)) as model:
             vote = sample(model, n=5, quorum=4, grace=0.2, seconds=5) | MajorityVote()
             answer = await vote.answer("What is 17 * 24?")

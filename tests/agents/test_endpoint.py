@@ -14,10 +14,11 @@ from quorate.agents import Price, discover
 from quorate.agents.endpoint import agent as agent_module
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, TimedOut
 from quorate.orchestrator.events import CandidateFinished
+from quorate.orchestrator.sampling import sample_candidates
 from quorate.orchestrator.types import Message
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
-from .asking import drawn
+from .asking import draw
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
 
@@ -27,7 +28,7 @@ async def body_of(
 ) -> dict[str, Any]:
     """The body that a question is sent with."""
     async with ScriptedUpstream() as up, Endpoint("m", base_url=up.url, **settings) as agent:
-        await drawn(agent, question=question, seed=seed, live=live)
+        await draw(agent, question=question, seed=seed, live=live)
         return up.requests[0].body
 
 
@@ -151,7 +152,7 @@ async def test_several_samples_travel_in_one_request(live: bool) -> None:
         ScriptedUpstream(Reply(["a b", "c", "d e f"], usage=(10, 6))) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 3, live=live, seed=8)
+        result = await draw(agent, 3, live=live, seed=8)
     [request] = up.requests
     seed = RunContext(seed=8).request_seed(range(3))
     assert (request.body["n"], request.body["seed"]) == (3, seed)
@@ -167,7 +168,7 @@ async def test_a_shared_count_is_marked() -> None:
         ScriptedUpstream(Reply(["x" * 60, "x" * 20], usage=(1, 21))) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 2)
+        result = await draw(agent, 2)
     assert [(c.usage.completion_tokens, c.usage.estimated) for c in result.candidates] == [(16, True), (5, True)]
     assert (result.spent.completion_tokens, result.spent.estimated) == (21, False)
 
@@ -180,7 +181,7 @@ async def test_logprobs_make_the_shares_exact(live: bool) -> None:
         ScriptedUpstream(Reply(["a b", "c d e"]), refuses=("stream_options",)) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 2, question=question, live=live)
+        result = await draw(agent, 2, question=question, live=live)
     first = result.candidates[0]
     assert first.logprobs is not None
     assert [t.token for t in first.logprobs] == ["a ", "b"]
@@ -196,9 +197,9 @@ async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
         ScriptedUpstream(lambda r: Reply(f"seed {r.body['seed']}", usage=(5, 2)), ignores=("n",)) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 3, live=live, seed=1)
+        result = await draw(agent, 3, live=live, seed=1)
         assert len(up.requests) == 3
-        again = await drawn(agent, 3, live=live, seed=1)
+        again = await draw(agent, 3, live=live, seed=1)
     run = RunContext(seed=1)
     assert result.texts == [f"seed {run.request_seed(range(3))}", *(f"seed {run.sample_seed(i)}" for i in (1, 2))]
     assert again.texts == [f"seed {run.sample_seed(i)}" for i in range(3)]
@@ -210,8 +211,8 @@ async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
 async def test_a_server_that_refuses_n_is_found_out_once(live: bool) -> None:
     """The refused request counts as a request of the first candidate."""
     async with ScriptedUpstream(Reply("x"), refuses=("n",)) as up, Endpoint("m", base_url=up.url) as agent:
-        first = await drawn(agent, 3, live=live)
-        await drawn(agent, 3, live=live)
+        first = await draw(agent, 3, live=live)
+        await draw(agent, 3, live=live)
     assert [c.usage.requests for c in first.candidates] == [2, 1, 1]
     assert [r.body.get("n") for r in up.requests] == [3, *[None] * 6]
 
@@ -226,9 +227,9 @@ async def test_a_refusal_of_greedy_samples_is_not_remembered() -> None:
         ) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 2, question=Question.of("?").with_params(temperature=0))
+        result = await draw(agent, 2, question=Question.of("?").with_params(temperature=0))
         assert result.texts == ["x", "x"]
-        assert agent.dialect.n is None
+        assert agent.served.dialect.n is None
 
 
 async def test_a_refusal_that_only_seems_to_be_about_n_is_not_remembered() -> None:
@@ -237,23 +238,23 @@ async def test_a_refusal_that_only_seems_to_be_about_n_is_not_remembered() -> No
         ScriptedUpstream(Fault.status(400, "cannot parse: let n be a prime")) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, 2)
+        result = await draw(agent, 2)
         assert [c.error.status for c in result.candidates if c.error] == [400, 400]
-        assert agent.dialect.n is None
+        assert agent.served.dialect.n is None
         assert result.spent.requests == 3
 
 
 async def test_a_server_known_to_lack_n_is_asked_singly() -> None:
     """`n_supported=False` spares the try."""
     async with ScriptedUpstream() as up, Endpoint("m", base_url=up.url, n_supported=False) as agent:
-        await drawn(agent, 2)
+        await draw(agent, 2)
     assert [r.body.get("n") for r in up.requests] == [None, None]
 
 
 async def test_streaming_yields_pieces_as_they_come() -> None:
     """The choices interleaved; joined, the pieces are the text."""
     async with ScriptedUpstream(Reply(["one two", "drei vier"])) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, 2, live=True)
+        result = await draw(agent, 2, live=True)
     assert result.tokens(0) == ["one ", "two"]
     assert result.tokens(1) == ["drei ", "vier"]
     assert result.texts == ["one two", "drei vier"]
@@ -272,7 +273,7 @@ async def test_a_short_sample_ends_before_a_long_one_of_the_same_request() -> No
         'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":5}}\n\ndata: [DONE]\n\n',
     ]
     async with ScriptedUpstream(Raw([line.encode() for line in lines])) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, 2, live=True)
+        result = await draw(agent, 2, live=True)
     ended = [event.candidate.index for event in result.events if isinstance(event, CandidateFinished)]
     assert ended == [1, 0]
     assert [(c.usage.prompt_tokens, c.usage.completion_tokens) for c in result.candidates] == [(4, 2), (0, 3)]
@@ -287,9 +288,9 @@ async def test_a_short_sample_ends_before_a_long_one_of_the_same_request() -> No
 async def test_stream_options_that_a_server_refuses_are_left_out(refused: str, left: dict[str, bool] | None) -> None:
     """And stay left out."""
     async with ScriptedUpstream(Reply("a b"), refuses=(refused,)) as up, Endpoint("m", base_url=up.url) as agent:
-        assert (await drawn(agent, live=True)).texts == ["a b"]
+        assert (await draw(agent, live=True)).texts == ["a b"]
         tries = len(up.requests)
-        result = await drawn(agent, live=True)
+        result = await draw(agent, live=True)
         assert len(up.requests) == tries + 1
         assert up.requests[-1].body.get("stream_options") == left
     assert result.spent.estimated is (left is None)
@@ -299,7 +300,7 @@ async def test_max_tokens_takes_the_name_that_the_server_wants() -> None:
     """OpenAI's reasoning models want another one, and say so."""
     async with ScriptedUpstream(refuses=("max_tokens",)) as up, Endpoint("m", base_url=up.url) as agent:
         for _ in range(2):
-            await drawn(agent, question=Question.of("?").with_params(max_tokens=5))
+            await draw(agent, question=Question.of("?").with_params(max_tokens=5))
     assert [("max_tokens" in r.body, r.body.get("max_completion_tokens")) for r in up.requests] == [
         (True, None),
         (False, 5),
@@ -311,7 +312,7 @@ async def test_a_refusal_that_cannot_be_helped_is_no_endless_loop() -> None:
     """The caller's own extra fields are sent whatever the server says."""
     question = Question.of("?").with_params(extra={"stream_options": {"include_usage": True}})
     async with ScriptedUpstream(refuses=("stream_options",)) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, question=question, live=True)
+        result = await draw(agent, question=question, live=True)
     assert result.one.error is not None
     assert len(up.requests) == 1
 
@@ -320,7 +321,7 @@ async def test_a_refusal_that_cannot_be_helped_is_no_endless_loop() -> None:
 async def test_a_server_that_does_not_stream_is_no_obstacle(live: bool) -> None:
     """A plain reply to a streaming request is taken as it is."""
     async with ScriptedUpstream(Reply("a b"), ignores=("stream",)) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, live=live)
+        result = await draw(agent, live=live)
     assert "".join(result.tokens(0)) == ("a b" if live else "")
     assert result.texts == ["a b"]
 
@@ -329,7 +330,7 @@ async def test_a_server_that_does_not_stream_is_no_obstacle(live: bool) -> None:
 async def test_reasoning_is_kept_apart(live: bool) -> None:
     """It has pieces of its own."""
     async with ScriptedUpstream(Reply("4", reasoning="two and two")) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, live=live)
+        result = await draw(agent, live=live)
     assert (result.one.text, result.one.reasoning) == ("4", "two and two")
     assert result.tokens(0, reasoning=True) == (["two ", "and ", "two"] if live else [])
 
@@ -339,7 +340,7 @@ async def test_tool_calls_are_collected(live: bool) -> None:
     """Whole, whether they come in one piece or not."""
     reply = Reply("", tool_calls=[CALL], finish_reason="tool_calls")
     async with ScriptedUpstream(reply) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, live=live)
+        result = await draw(agent, live=live)
     assert (result.one.tool_calls, result.one.finish_reason) == ((CALL,), "tool_calls")
 
 
@@ -353,7 +354,7 @@ async def test_tool_calls_are_put_together_from_their_pieces() -> None:
         'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n',
     ]
     async with ScriptedUpstream(Raw([p.encode() for p in parts])) as up, Endpoint("m", base_url=up.url) as agent:
-        assert (await drawn(agent, live=True)).one.tool_calls == (CALL,)
+        assert (await draw(agent, live=True)).one.tool_calls == (CALL,)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ async def test_tool_calls_are_put_together_from_their_pieces() -> None:
 async def test_finish_reasons_are_mapped(sent: str, read: str) -> None:
     """Servers have their own words for the end."""
     async with ScriptedUpstream(Reply("x", finish_reason=sent)) as up, Endpoint("m", base_url=up.url) as agent:
-        assert (await drawn(agent)).one.finish_reason == read
+        assert (await draw(agent)).one.finish_reason == read
 
 
 async def test_prices_make_costs() -> None:
@@ -378,7 +379,7 @@ async def test_prices_make_costs() -> None:
         ScriptedUpstream(Reply("x", usage=(1000, 500))) as up,
         Endpoint("m", base_url=up.url, price=Price(prompt=2.0, completion=8.0)) as agent,
     ):
-        result = await drawn(agent, 2)
+        result = await draw(agent, 2)
     assert result.spent.cost == pytest.approx(0.006)
     assert sum(c.usage.cost or 0.0 for c in result.candidates) == pytest.approx(0.006)
 
@@ -392,7 +393,7 @@ async def test_reasoning_tokens_are_told(live: bool) -> None:
         ScriptedUpstream(Raw([plain.encode()], content_type="application/json")) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        assert (await drawn(agent, live=live)).spent.reasoning_tokens == 5
+        assert (await draw(agent, live=live)).spent.reasoning_tokens == 5
 
 
 async def test_a_server_that_never_counts_leaves_the_count_to_us() -> None:
@@ -401,7 +402,7 @@ async def test_a_server_that_never_counts_leaves_the_count_to_us() -> None:
         ScriptedUpstream(Reply("a b c"), ignores=("stream_options",)) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent, live=True)
+        result = await draw(agent, live=True)
     assert (result.spent.completion_tokens, result.spent.estimated) == (3, True)
     assert result.spent.prompt_tokens > 0
 
@@ -409,8 +410,8 @@ async def test_a_server_that_never_counts_leaves_the_count_to_us() -> None:
 async def test_a_stage_draws_from_an_endpoint() -> None:
     """`sample(endpoint, n)` is what pipelines use."""
     async with ScriptedUpstream(Reply(["a", "b"])) as up, Endpoint("m", base_url=up.url) as agent:
-        events = [e async for e in sample(agent, n=4).stream(Question.of("?"), RunContext(live=False))]
-    assert [e.candidate.text for e in events if e.type == "candidate_finished"] == ["a", "b", "a", "b"]
+        sampled = await sample_candidates(sample(agent, n=4), Question.of("?"), RunContext(live=False))
+    assert [c.text for c in sampled.good] == ["a", "b", "a", "b"]
 
 
 async def test_discover_finds_every_model() -> None:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from quorate import Endpoint
-from quorate.agents import Rate, Retries, Timeouts
-from quorate.agents.endpoint.faults import retry_after
-from quorate.agents.endpoint.http import LARGEST_REPLY
+from quorate.agents import Rate, RetryPolicy, Timeouts
+from quorate.agents.endpoint.errors import retry_after
+from quorate.agents.endpoint.transport import LARGEST_REPLY
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited, Rejected, Unreachable
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream, Step
 
-from .asking import drawn
+from .asking import draw
 
-QUICK = Retries(backoff=0.001)
+QUICK = RetryPolicy(backoff=0.001)
 KEY = "sk-very-secret-0123456789"
 
 
@@ -33,7 +33,7 @@ async def test_passing_failures_are_tried_again(fault: Step, live: bool) -> None
         ScriptedUpstream([fault, fault, Reply("x")]) as up,
         Endpoint("m", base_url=up.url, retries=QUICK) as agent,
     ):
-        result = await drawn(agent, live=live)
+        result = await draw(agent, live=live)
     assert result.texts == ["x"]
     assert result.spent.requests == len(up.requests) == 3
 
@@ -45,7 +45,7 @@ async def test_refusals_are_not_tried_again(code: int) -> None:
         ScriptedUpstream(Fault.status(code, "no such thing")) as up,
         Endpoint("m", base_url=up.url, retries=QUICK) as agent,
     ):
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert len(up.requests) == 1
     assert candidate.error is not None
     assert (candidate.error.status, candidate.error.code) == (code, "upstream_rejected")
@@ -68,20 +68,20 @@ async def test_a_429_stays_a_429() -> None:
 async def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for() -> None:
     """Neither is one whose pause would end after the request's time."""
     async with ScriptedUpstream(Fault.status(429, retry_after=61)) as up, Endpoint("m", base_url=up.url) as agent:
-        assert (await drawn(agent)).one.error is not None
+        assert (await draw(agent)).one.error is not None
     assert len(up.requests) == 1
     async with (
         ScriptedUpstream(Fault.status(429, retry_after=30)) as up,
         Endpoint("m", base_url=up.url, timeouts=Timeouts(total=20)) as agent,
     ):
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert (candidate.error.status, candidate.error.retry_after) == (429, 30)
 
 
 def test_pauses_grow_and_are_seeded() -> None:
     """Doubled each time with a jitter; Retry-After goes over them."""
-    retries = Retries(attempts=4, backoff=1.0, longest=3.0)
+    retries = RetryPolicy(attempts=4, backoff=1.0, longest=3.0)
     error = RateLimited("x")
     pauses = [retries.pause(error, tried, Random(1)) for tried in (1, 2, 3, 4)]
     assert pauses == [retries.pause(error, tried, Random(1)) for tried in (1, 2, 3, 4)]
@@ -107,7 +107,7 @@ def test_retry_after_is_read_in_all_its_forms() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), True, "3"])
 @pytest.mark.parametrize(
-    ("make", "field"), [(Retries, "attempts"), (Retries, "backoff"), (Timeouts, "total"), (Rate, "requests")]
+    ("make", "field"), [(RetryPolicy, "attempts"), (RetryPolicy, "backoff"), (Timeouts, "total"), (Rate, "requests")]
 )
 def test_limits_are_validated(make: Any, field: str, value: object) -> None:
     """A zero, a negative or an endless one is refused by name."""
@@ -121,7 +121,7 @@ async def test_no_server_is_one_clear_line() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with Endpoint("m", base_url=url, retries=QUICK) as agent:
-            candidate = (await drawn(agent)).one
+            candidate = (await draw(agent)).one
             with pytest.raises(Unreachable):
                 await agent.models()
     assert candidate.error is not None
@@ -132,7 +132,7 @@ async def test_no_server_is_one_clear_line() -> None:
 
 async def test_an_unknown_host_is_unreachable() -> None:
     """A name that does not resolve."""
-    async with Endpoint("m", base_url="http://no-such-host.invalid", retries=Retries(attempts=1)) as agent:
+    async with Endpoint("m", base_url="http://no-such-host.invalid", retries=RetryPolicy(attempts=1)) as agent:
         with pytest.raises(NoAnswer, match="no connection") as caught:
             await agent.answer("?")
     assert caught.value.code == "upstream_unreachable"
@@ -144,7 +144,7 @@ async def test_a_server_that_hangs_times_out(live: bool) -> None:
     async with ScriptedUpstream(Fault.hang()) as up:
         timeouts = Timeouts(total=0.1) if not live else Timeouts(first_byte=0.1)
         async with Endpoint("m", base_url=up.url, timeouts=timeouts) as agent:
-            candidate = (await drawn(agent, live=live)).one
+            candidate = (await draw(agent, live=live)).one
         await up.wait_until(lambda up: up.in_flight == 0)
     assert candidate.error is not None
     assert (candidate.error.code, candidate.error.status) == ("upstream_timeout", 504)
@@ -159,7 +159,7 @@ async def test_a_stream_that_stops_coming_times_out(timeouts: Timeouts) -> None:
         ScriptedUpstream(Fault.hang(after_chunks=2)) as up,
         Endpoint("m", base_url=up.url, timeouts=timeouts) as agent,
     ):
-        candidate = (await drawn(agent, live=True)).one
+        candidate = (await draw(agent, live=True)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_timeout"
     assert candidate.text == "one two "
@@ -173,7 +173,7 @@ async def test_a_connection_that_breaks_midway_fails_the_candidate(live: bool) -
         ScriptedUpstream(Fault.close_midway(after_chunks=2)) as up,
         Endpoint("m", base_url=up.url, retries=QUICK) as agent,
     ):
-        candidate = (await drawn(agent, live=live)).one
+        candidate = (await draw(agent, live=live)).one
     assert len(up.requests) == 1
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
@@ -184,7 +184,7 @@ async def test_a_connection_that_breaks_midway_fails_the_candidate(live: bool) -
 async def test_an_error_in_the_middle_of_a_stream_is_told() -> None:
     """vLLM sends it as an event; its status counts."""
     async with ScriptedUpstream(Fault.error_midway()) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent, live=True)).one
+        candidate = (await draw(agent, live=True)).one
     assert candidate.error is not None
     assert (candidate.error.status, candidate.text) == (500, "one ")
     assert "scripted failure" in candidate.error.message
@@ -197,7 +197,7 @@ async def test_samples_that_were_complete_survive_a_stream_that_breaks() -> None
         b'data: {"choices":[{"index":1,"delta":{"content":"par"}}]}\n\n',
     ]
     async with ScriptedUpstream(Raw(lines)) as up, Endpoint("m", base_url=up.url) as agent:
-        whole, part = (await drawn(agent, 2, live=True)).candidates
+        whole, part = (await draw(agent, 2, live=True)).candidates
     assert whole.ok
     assert part.error is not None
     assert (part.text, part.error.code) == ("par", "upstream_bad_reply")
@@ -210,7 +210,7 @@ async def test_one_malformed_choice_spoils_no_other() -> None:
         ScriptedUpstream(Fault.malformed(json.dumps({"choices": choices}).encode())) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        good, bad = (await drawn(agent, 2)).candidates
+        good, bad = (await draw(agent, 2)).candidates
     assert good.text == "good"
     assert bad.error is not None
     assert "content is a number" in bad.error.message
@@ -248,7 +248,7 @@ PLAIN = [
 async def test_a_malformed_reply_is_a_bad_reply(body: bytes, live: bool) -> None:
     """Never a crash, whatever is sent."""
     async with ScriptedUpstream(Fault.malformed(body)) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent, live=live)).one
+        candidate = (await draw(agent, live=live)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
     assert len(candidate.error.message) < 600
@@ -273,7 +273,7 @@ STREAMS = [
 async def test_a_malformed_stream_is_a_bad_reply(body: bytes) -> None:
     """Also one that ends before the answer does."""
     async with ScriptedUpstream(Raw([body])) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent, live=True)).one
+        candidate = (await draw(agent, live=True)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
 
@@ -289,7 +289,7 @@ async def test_a_usage_that_makes_no_sense_is_replaced_by_our_own(usage: object)
         ScriptedUpstream(Fault.malformed(json.dumps(reply).encode())) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await drawn(agent)
+        result = await draw(agent)
     assert result.texts == ["four by fours"]
     assert (result.spent.completion_tokens, result.spent.estimated) == (4, True)
 
@@ -298,7 +298,7 @@ async def test_an_error_under_a_good_status_is_an_error() -> None:
     """Some gateways send one; its code counts as the status."""
     body = b'{"error": {"message": "upstream is busy", "code": 429}}'
     async with ScriptedUpstream(Fault.malformed(body)) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert (candidate.error.status, candidate.error.code) == (429, "rate_limited")
 
@@ -310,7 +310,7 @@ async def test_an_endless_reply_is_cut_off() -> None:
         ScriptedUpstream(Raw([megabyte] * (LARGEST_REPLY // 2**20 + 2), content_type="application/json")) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert "larger than" in candidate.error.message
 
@@ -333,7 +333,7 @@ async def test_an_endless_reply_is_cut_off() -> None:
 async def test_a_refusal_is_quoted_in_one_line(body: bytes, words: str) -> None:
     """In whatever shape the server gives its reason."""
     async with ScriptedUpstream(Fault.status(400, body=body)) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert words in candidate.error.message
     assert "\n" not in candidate.error.message
@@ -353,7 +353,7 @@ async def test_what_is_no_http_is_a_bad_reply() -> None:
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with Endpoint("m", base_url=f"http://127.0.0.1:{port}", retries=QUICK) as agent:
-            candidate = (await drawn(agent)).one
+            candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
 
@@ -373,10 +373,10 @@ async def test_the_key_is_never_shown(live: bool, caplog: pytest.LogCaptureFixtu
         async with ScriptedUpstream(echo) as up:
             agent = Endpoint("m", base_url=up.url, api_key=KEY, headers={"X-Api-Key": KEY[::-1]}, retries=QUICK)
             async with agent:
-                result = await drawn(agent, live=live)
+                result = await draw(agent, live=live)
                 error = result.one.error
         assert error is not None
-        shown = f"{error} {result.events} {agent!r} {agent.http.faults!r} {caplog.text}"
+        shown = f"{error} {result.events} {agent!r} {agent.http.errors!r} {caplog.text}"
         for secret in (KEY, KEY[::-1], KEY[:12]):
             assert secret not in shown
 
@@ -399,7 +399,7 @@ async def test_redirects_are_not_followed() -> None:
     """The key goes to the server that it was given for."""
     step = Raw([b""], status=307, headers={"Location": "http://127.0.0.1:9/v1"})
     async with ScriptedUpstream(step) as up, Endpoint("m", base_url=up.url) as agent:
-        candidate = (await drawn(agent)).one
+        candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert "307" in candidate.error.message
 

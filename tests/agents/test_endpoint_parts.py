@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate import Endpoint
-from quorate.agents.endpoint.accounts import Bill
-from quorate.agents.endpoint.reply import Choice, Counts
+from quorate.agents.endpoint.response import Choice
 from quorate.agents.endpoint.sse import Decoder
+from quorate.agents.endpoint.usage import Counts, UsageSplitter
 from quorate.testing import Raw, ScriptedUpstream
 
-from .asking import drawn
+from .asking import draw
 
 TEXTS = st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5)
 
 
-def decoded(stream: bytes, cuts: list[int]) -> list[str]:
+def decode(stream: bytes, cuts: list[int]) -> list[str]:
     """The events in a stream that arrives in pieces."""
     decoder, at = Decoder(), 0
     data: list[bytes] = []
@@ -35,31 +35,31 @@ def decoded(stream: bytes, cuts: list[int]) -> list[str]:
 def test_events_do_not_depend_on_how_the_bytes_are_cut(texts: list[str], end: str, cuts: list[int]) -> None:
     """Wherever the network cuts, be it inside a character or between CR and LF."""
     stream = "".join(f": keep-alive{end}event: x{end}data: {text}{end}{end}" for text in texts).encode()
-    assert decoded(stream, cuts) == texts
+    assert decode(stream, cuts) == texts
 
 
 @given(st.lists(st.integers(0, 200), max_size=8))
 def test_several_data_lines_are_one_event(cuts: list[int]) -> None:
     """Joined by line feeds; the space after the colon is optional; the last blank line too."""
-    assert decoded(b"data:a\ndata: b\ndata\n\nid: 3\n\n\ndata:  c", cuts) == ["a\nb", " c"]
+    assert decode(b"data:a\ndata: b\ndata\n\nid: 3\n\n\ndata:  c", cuts) == ["a\nb", " c"]
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 500), min_size=1, max_size=20), st.integers(0, 50))
 def test_shares_sum_to_the_total(total: int, sizes: list[int], ended: int) -> None:
     """However much each choice wrote, and whichever ended before."""
     choices = [Choice(index, text="x" * size) for index, size in enumerate(sizes)]
-    bill = Bill("prompt", None, tries=2)
+    splitter = UsageSplitter(lambda: "prompt", None, tries=2)
     early = choices[: ended % len(choices)]
     for choice in early:
         choice.counts = Counts(7, 1)
-    parts = [bill.part(choice, first=choice is choices[0]) for choice in early]
-    bill.total = Counts(7, total + len(early), min(total, 3))
-    parts += bill.rest(choices[len(early) :])
+    parts = [splitter.part(choice, first=choice is choices[0]) for choice in early]
+    splitter.total = Counts(7, total + len(early), min(total, 3))
+    parts += splitter.rest(choices[len(early) :])
     assert sum(p.completion_tokens for p in parts) == total + len(early)
     assert sum(p.reasoning_tokens for p in parts) == min(total, 3)
     assert [p.prompt_tokens for p in parts] == [7] + [0] * (len(parts) - 1)
     assert [p.requests for p in parts] == [2] + [0] * (len(parts) - 1)
-    assert not bill.guessed
+    assert not splitter.guessed
 
 
 @given(st.text(min_size=1), st.lists(st.integers(0, 100), max_size=6))
@@ -69,7 +69,7 @@ def test_text_comes_whole_from_its_pieces(text: str, cuts: list[int]) -> None:
     at = sorted({0, len(utf16), *(2 * c % len(utf16) for c in cuts)})
     pieces = [utf16[a:b].decode("utf-16-le", "surrogatepass") for a, b in itertools.pairwise(at)]
     choice = Choice(0)
-    told = "".join(t for piece in pieces for t, _ in choice.take({"delta": {"content": piece}}, "delta"))
+    told = "".join(choice.take({"delta": {"content": piece}}, "delta")[1] for piece in pieces)
     assert choice.text == told
     assert choice.text == utf16.decode("utf-16-le", "replace") or any("\ud800" <= c <= "\udfff" for c in text)
     json.dumps(told).encode()
@@ -85,5 +85,5 @@ async def test_a_stream_in_awkward_pieces_is_read(end: bytes) -> None:
     stream = end.join([*lines, *last])
     pieces = [stream[i : i + 7] for i in range(0, len(stream), 7)]
     async with ScriptedUpstream(Raw(pieces)) as up, Endpoint("m", base_url=up.url) as agent:
-        result = await drawn(agent, live=True)
+        result = await draw(agent, live=True)
     assert result.texts == ["Grüße, 世界 🌍"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quorate.orchestrator.context import Budget, RunContext
 
-from quorate.agents.endpoint import Endpoint, Price, Retries
+from quorate.agents.endpoint import Endpoint, Price, RetryPolicy
 from quorate.orchestrator.errors import BadReply, NoAnswer
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import SamplingParams
@@ -16,7 +16,7 @@ from quorate.testing import Fault, Reply, ScriptedUpstream
 
 
 def endpoint(upstream: ScriptedUpstream, **settings: Any) -> Endpoint:
-    return Endpoint("m", base_url=upstream.url, retries=Retries(attempts=1), **settings)
+    return Endpoint("m", base_url=upstream.url, retries=RetryPolicy(attempts=1), **settings)
 
 
 async def read(model: Endpoint, run: RunContext, **body: Any) -> list[dict[str, Any]]:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from quorate.orchestrator.context import RunContext
 
-from quorate.agents import Embedded, Endpoint, Price, Retries
+from quorate.agents import Embedded, Endpoint, Price, RetryPolicy
 from quorate.agents.endpoint.tokens import EndpointTokens
-from quorate.aggregators.token_level import SAFE, EveryToken, GaC, Rule
-from quorate.aggregators.token_level.writing import Count
+from quorate.aggregators.token_level import SAFE, EnsembleRule, EveryToken, GaC
+from quorate.aggregators.token_level.decode_state import MemberUsage
 from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, BadReply, NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.model import answer_of
@@ -31,7 +31,7 @@ from .tiny import CONTEXT, build
 from .watching import Notes
 
 ASKED = Question.of("Tom has 3 apples and buys 14 more.").with_params(max_tokens=24, temperature=0)
-ONCE = Retries(attempts=1)
+ONCE = RetryPolicy(attempts=1)
 
 Folders = tuple[Path, Path]
 
@@ -111,7 +111,7 @@ async def test_drafts_and_scores_are_the_model_s(folders: Folders) -> None:
 @pytest.mark.parametrize("every", [False, True])
 async def test_any_mix_writes_the_same(folders: Folders, served: tuple[bool, bool], every: bool) -> None:
     """Whichever of two models is behind HTTP, the ensemble writes what it writes in this process."""
-    rule = Rule(EveryToken(), GaC()) if every else None
+    rule = EnsembleRule(EveryToken(), GaC()) if every else None
     alone = await written(*map(Embedded, folders), rule=rule)
     async with serving(folders[0]) as (one, _, _), serving(folders[1]) as (two, _, _):
         models = [http if over else Embedded(f) for http, f, over in zip((one, two), folders, served, strict=True)]
@@ -131,7 +131,7 @@ async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> Non
         return Fault.status(503) if busy and busy.pop() else speaking(received)
 
     notes = Notes()
-    again = {"retries": Retries(attempts=2, backoff=0.01), "name": "box"}
+    again = {"retries": RetryPolicy(attempts=2, backoff=0.01), "name": "box"}
     async with serving(folders[0]) as (one, _, up), serving(folders[1], change, endpoint=again) as (two, _, _):
         pair = SAFE([one, two])
         await pair.answer(ASKED)
@@ -213,7 +213,7 @@ async def test_a_server_that_tells_the_best_few(folders: Folders, most: int, k: 
         model = await opened(agent)
         [scores] = await model.score([ScoreAsk("a", prompt_of(model), [5])])
         [distribution] = scores.distributions
-        answer = await written(Embedded(folders[1]), agent, rule=Rule(EveryToken(), GaC()))
+        answer = await written(Embedded(folders[1]), agent, rule=EnsembleRule(EveryToken(), GaC()))
     listed = dict(distribution.top(400))
     assert len(listed) == k
     assert not distribution.exact
@@ -352,7 +352,7 @@ async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
 @pytest.mark.parametrize("step", [Fault.close(), Fault.status(500), GARBAGE])
 async def test_a_call_in_vain_is_told_with_its_error(folders: Folders, step: Step) -> None:
     """And with what is counted for it."""
-    notes, counted = Notes(), Count()
+    notes, counted = Notes(), MemberUsage()
 
     def watch(agent: str, model: str, server: str) -> CallWatch:
         return notes.call(UpstreamCall("", "answer", agent=agent, model=model, server=server))
@@ -376,7 +376,7 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
             return Fault.status(429, "busy", retry_after=0)
         return speaking(received)
 
-    async with serving(folders[0], change, endpoint={"retries": Retries(backoff=0.01)}) as (agent, _, _):
+    async with serving(folders[0], change, endpoint={"retries": RetryPolicy(backoff=0.01)}) as (agent, _, _):
         model = await opened(agent)
         busy.append(True)
         [draft] = await model.draft([DraftAsk("a", prompt_of(model), 4)])

@@ -7,19 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Hedged, MajorityVote, Pool, sample
-from quorate.agents import Retries, Timeouts
+from quorate.agents import RetryPolicy, Timeouts
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 
-from .asking import drawn
+from .asking import Drawing, draw
 
 
 def endpoint(up: ScriptedUpstream) -> Endpoint:
-    return Endpoint("m", base_url=up.url, n_supported=False, retries=Retries(attempts=1))
+    return Endpoint("m", base_url=up.url, n_supported=False, retries=RetryPolicy(attempts=1))
 
 
 def then(*steps: Step) -> Callable[[Received], Step]:
@@ -31,7 +30,7 @@ def then(*steps: Step) -> Callable[[Received], Step]:
 async def test_a_second_request_overtakes_a_straggler(live: bool) -> None:
     """The straggler is cancelled upstream; its prompt counts."""
     async with ScriptedUpstream(then(Fault.hang(), Reply("so it is"))) as up, Hedged(endpoint(up), after=0.05) as model:
-        result = await drawn(model, live=live)
+        result = await draw(model, live=live)
         await up.wait_until(lambda up: up.in_flight == 0)
         assert model.hedges == 1
     assert result.texts == ["so it is"]
@@ -47,7 +46,7 @@ async def test_the_first_sign_of_life_decides() -> None:
         ScriptedUpstream(then(Reply("slow but sure", delay=0.15, gap=0.05), Fault.hang())) as up,
         Hedged(endpoint(up), after=0.05) as model,
     ):
-        result = await drawn(model, live=True)
+        result = await draw(model, live=True)
         await up.wait_until(lambda up: up.in_flight == 0)
     assert result.texts == ["slow but sure"]
     assert [r.disconnected for r in up.requests] == [False, True]
@@ -59,7 +58,7 @@ async def test_a_failure_waits_for_the_other_request() -> None:
         ScriptedUpstream(then(Reply("x", delay=30), Fault.status(500))) as up,
         Hedged(endpoint(up), after=0.05) as model,
     ):
-        task = asyncio.create_task(drawn(model))
+        task = asyncio.create_task(draw(model))
         await up.wait_until(lambda up: len(up.requests) == 2 and up.in_flight == 1)
         assert not task.done()
         task.cancel()
@@ -68,7 +67,7 @@ async def test_a_failure_waits_for_the_other_request() -> None:
         ScriptedUpstream(then(Reply("x", delay=0.2), Fault.status(500))) as up,
         Hedged(endpoint(up), after=0.05) as model,
     ):
-        result = await drawn(model)
+        result = await draw(model)
     assert result.texts == ["x"]
     assert result.one.usage.requests == 2
 
@@ -76,10 +75,10 @@ async def test_a_failure_waits_for_the_other_request() -> None:
 async def test_two_failures_are_one() -> None:
     """With the usage of both."""
     async with ScriptedUpstream(then(Fault.hang(), Fault.status(503))) as up:
-        once, brief = Retries(attempts=1), Timeouts(first_byte=0.3, total=0.3)
+        once, brief = RetryPolicy(attempts=1), Timeouts(first_byte=0.3, total=0.3)
         impatient = Endpoint("m", base_url=up.url, timeouts=brief, retries=once)
         async with Hedged(impatient, after=0.05) as model:
-            result = await drawn(model)
+            result = await draw(model)
     assert result.one.error is not None
     assert result.one.error.status == 504
     assert result.one.usage.requests == 2
@@ -88,14 +87,14 @@ async def test_two_failures_are_one() -> None:
 async def test_quick_answers_are_asked_once() -> None:
     """Hedging costs nothing where nobody straggles."""
     async with ScriptedUpstream(Reply("x")) as up, Hedged(endpoint(up), after=5) as model:
-        assert (await drawn(model, 4)).texts == ["x"] * 4
+        assert (await draw(model, 4)).texts == ["x"] * 4
     assert len(up.requests) == 4
 
 
 async def test_hedges_are_a_share_of_the_samples() -> None:
     """Where everything is slow, no more than the share is asked twice."""
     async with ScriptedUpstream(Reply("x", delay=0.1)) as up, Hedged(endpoint(up), after=0.02, share=0.25) as model:
-        await drawn(model, 12)
+        await draw(model, 12)
     assert 1 <= model.hedges <= 1 + 12 * 0.25
     assert len(up.requests) == 12 + model.hedges
 
@@ -104,11 +103,11 @@ async def test_the_percentile_learns_what_is_slow() -> None:
     """After enough answers the patience is that of most of them; before, nobody is hedged."""
     async with ScriptedUpstream(Reply("x", delay=0.01)) as up, Hedged(endpoint(up), percentile=0.9) as model:
         assert model.patience is None
-        await drawn(model, 24)
+        await draw(model, 24)
         assert model.patience is not None
         assert model.patience < 5
         up._script = lambda _: Fault.hang() if len(up.requests) == 25 else Reply("x")
-        assert (await drawn(model)).texts == ["x"]
+        assert (await draw(model)).texts == ["x"]
         assert model.hedges >= 1
 
 
@@ -130,20 +129,14 @@ async def test_over_a_pool_the_second_request_goes_elsewhere() -> None:
 async def test_leaving_ends_both(steps: tuple[Step, Step]) -> None:
     """Both are cancelled upstream; one cut candidate carries what both have cost."""
     async with ScriptedUpstream(then(*steps)) as up, Hedged(endpoint(up), after=0.05) as model:
-        run = RunContext()
-
-        async def read() -> None:
-            async for _ in model.sample(Question.of("How many?"), [0], run):
-                pass
-
-        task = asyncio.create_task(read())
+        drawing = Drawing.of([0], live=True)
+        task = asyncio.create_task(drawing.draw(model, "How many?"))
         await asyncio.sleep(0.3)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await drawing.let_go(task)
         await up.wait_until(lambda up: up.in_flight == 0)
-    [cut] = run.cut
+    cut = drawing.one
     assert cut.finish_reason == "cancelled"
-    assert Usage.total([cut.usage]).total_tokens == run.ledger.usage.total_tokens
+    assert cut.usage == drawing.spent != Usage()
     assert all(r.disconnected for r in up.requests)
 
 

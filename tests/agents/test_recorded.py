@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import Question, Recorded
 from quorate.orchestrator.errors import DataError, NoAnswer
 from quorate.orchestrator.types import Candidate, Usage
 
-from .asking import drawn
+from .asking import Drawing, draw
 
 ROW = {"question": "2 + 2?", "answers": ["4", "5"]}
 
@@ -29,15 +28,15 @@ async def test_sample_i_is_the_ith_answer(tmp_path: Path) -> None:
     """In any order and as often as wanted."""
     agent = Recorded(file_of(tmp_path, ROW, ""))
     assert agent.name == "answers"
-    assert (await drawn(agent, 2, question="2 + 2?")).texts == ["4", "5"]
-    assert (await drawn(agent, indices=[1], question="2 + 2?")).texts == ["5"]
+    assert (await draw(agent, 2, question="2 + 2?")).texts == ["4", "5"]
+    assert (await draw(agent, indices=[1], question="2 + 2?")).texts == ["5"]
     assert (await agent.answer(" 2 + 2? ")).text == "4"
 
 
 async def test_rows_of_the_same_question_add_up() -> None:
     """So one line a sample is a good file too."""
     rows = [{"question": "q", "answers": ["a"]}, {"question": "q", "samples": ["b"]}]
-    assert (await drawn(Recorded(rows), 2, question="q")).texts == ["a", "b"]
+    assert (await draw(Recorded(rows), 2, question="q")).texts == ["a", "b"]
 
 
 async def test_a_row_may_name_its_question_in_three_ways() -> None:
@@ -45,19 +44,19 @@ async def test_a_row_may_name_its_question_in_three_ways() -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "q"}]
     asked = Question.of(messages)
     rows: list[dict[str, Any]] = [{"question": "q", "answers": ["by text"]}]
-    assert (await drawn(Recorded(rows), question=asked)).texts == ["by text"]
+    assert (await draw(Recorded(rows), question=asked)).texts == ["by text"]
     rows.append({"messages": messages, "answers": ["by messages"]})
-    assert (await drawn(Recorded(rows), question=asked)).texts == ["by messages"]
+    assert (await draw(Recorded(rows), question=asked)).texts == ["by messages"]
     rows.append({"key": asked.key, "answers": ["by key"]})
-    assert (await drawn(Recorded(rows), question=asked)).texts == ["by key"]
-    assert (await drawn(Recorded(rows), question="q")).texts == ["by text"]
+    assert (await draw(Recorded(rows), question=asked)).texts == ["by key"]
+    assert (await draw(Recorded(rows), question="q")).texts == ["by text"]
 
 
 async def test_a_dumped_candidate_is_an_answer() -> None:
     """With its usage, which goes to the ledger as if it were spent now."""
     usage = Usage(prompt_tokens=7, completion_tokens=3, requests=1)
     known = Candidate(index=5, model="m", text="4", answer="4", reasoning="hm", usage=usage, finish_reason="length")
-    result = await drawn(Recorded([{"question": "q", "model": "m", "answers": [known.model_dump()]}]), question="q")
+    result = await draw(Recorded([{"question": "q", "model": "m", "answers": [known.model_dump()]}]), question="q")
     assert result.one == known.model_copy(update={"index": 0, "agent": "recorded"})
     assert result.run.ledger.nodes[0].model == "m"
     assert result.spent == usage
@@ -70,7 +69,7 @@ async def test_only_the_rows_of_one_model_may_be_read() -> None:
         {"question": "q", "model": "b", "answers": ["from b"]},
         {"question": "q", "answers": ["from any"]},
     ]
-    assert (await drawn(Recorded(rows, model="b"), 2, question="q")).texts == ["from b", "from any"]
+    assert (await draw(Recorded(rows, model="b"), 2, question="q")).texts == ["from b", "from any"]
     with pytest.raises(DataError, match="model 'c'"):
         Recorded(rows[:2], model="c")
 
@@ -78,7 +77,7 @@ async def test_only_the_rows_of_one_model_may_be_read() -> None:
 async def test_what_is_not_recorded_fails_by_name() -> None:
     """A question, or a sample beyond the last."""
     agent = Recorded([ROW])
-    known, beyond = (await drawn(agent, indices=[1, 2], question="2 + 2?")).candidates
+    known, beyond = (await draw(agent, indices=[1, 2], question="2 + 2?")).candidates
     assert known.ok
     assert beyond.error is not None
     assert (beyond.error.code, beyond.error.status) == ("not_recorded", 404)
@@ -92,28 +91,26 @@ async def test_recorded_failures_fail_again() -> None:
     """With the error that took the answer's place; a sample that was cut off has no end to give."""
     failure = {"code": "upstream_timeout", "message": "too late", "status": 504}
     cut = {"text": "par", "finish_reason": "cancelled"}
-    result = await drawn(Recorded([{"question": "q", "answers": [{"error": failure}, cut]}]), 2, question="q")
+    result = await draw(Recorded([{"question": "q", "answers": [{"error": failure}, cut]}]), 2, question="q")
     assert [c.error.code for c in result.candidates if c.error] == ["upstream_timeout", "not_recorded"]
 
 
 async def test_tokens_come_where_somebody_reads_them() -> None:
     """Joined they are the text, and the thinking."""
     agent = Recorded([{"question": "q", "answers": [{"text": "one two\n three", "reasoning": "well then"}]}])
-    live = await drawn(agent, question="q", live=True)
+    live = await draw(agent, question="q", live=True)
     assert live.tokens(0) == ["one ", "two\n ", "three"]
     assert live.tokens(0, reasoning=True) == ["well ", "then"]
-    assert (await drawn(agent, question="q")).tokens(0) == []
+    assert (await draw(agent, question="q")).tokens(0) == []
 
 
 async def test_leaving_early_loses_no_accounts() -> None:
     """What was not read was not spent."""
-    agent = Recorded([{"question": "q", "answers": [{"text": "a b", "usage": {"completion_tokens": 2}}] * 3}])
-    run = RunContext(live=True)
-    stream = agent.sample(Question.of("q"), range(3), run)
-    for _ in range(4):
-        await anext(stream)
-    await stream.aclose()
-    assert run.ledger.usage == Usage()
+    agent = Recorded([{"question": "q", "answers": [{"text": "a " * 99, "usage": {"completion_tokens": 2}}] * 3}])
+    drawing = Drawing.of(range(3), live=True)
+    await drawing.cut_off(agent, lambda drawing: drawing.token_count > 0, "q")
+    assert drawing.spent == Usage()
+    assert [c.finish_reason for c in drawing.candidates] == ["cancelled"] * 3
 
 
 @pytest.mark.parametrize(

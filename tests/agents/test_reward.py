@@ -8,7 +8,7 @@ import pytest
 from quorate.orchestrator.context import RunContext
 
 from quorate.agents import RerankModel, RewardModel, ScoreModel
-from quorate.agents.endpoint import Price, Retries
+from quorate.agents.endpoint import Price, RetryPolicy
 from quorate.agents.reward import Scorer
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, UpstreamError
 from quorate.orchestrator.types import Candidate, Question
@@ -21,8 +21,8 @@ PATHS = {RewardModel: "/pooling", ScoreModel: "/v1/score", RerankModel: "/v1/rer
 
 
 async def scored(kind: type[Scorer], *steps: Step, run: RunContext | None = None) -> float:
-    async with ScriptedUpstream(steps) as up, kind("rm", base_url=up.url, retries=Retries(attempts=1)) as verifier:
-        return await verifier.metered_score(QUESTION, CANDIDATE, run or RunContext())
+    async with ScriptedUpstream(steps) as up, kind("rm", base_url=up.url, retries=RetryPolicy(attempts=1)) as verifier:
+        return await verifier.score(QUESTION, CANDIDATE, run or RunContext())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,7 +32,7 @@ async def test_a_score_and_what_was_asked_for_it(kind: type[Scorer], versioned: 
     async with ScriptedUpstream([Reply("-1.5")], api_key="sesame") as up:
         url = up.url if versioned else up.url.removesuffix("/v1")
         async with kind("rm", base_url=url, api_key="sesame") as verifier:
-            assert await verifier.score(QUESTION, CANDIDATE) == -1.5
+            assert await verifier.score(QUESTION, CANDIDATE, RunContext()) == -1.5
             assert "sesame" not in repr(verifier)
         [request] = up.requests
     assert request.path == PATHS[kind]
@@ -44,7 +44,7 @@ async def test_a_score_and_what_was_asked_for_it(kind: type[Scorer], versioned: 
 async def test_a_reward_model_reads_the_conversation() -> None:
     """The candidate is the assistant's last turn."""
     async with ScriptedUpstream([Reply("1")]) as up, RewardModel("rm", base_url=up.url) as verifier:
-        await verifier.score(QUESTION, CANDIDATE)
+        await verifier.score(QUESTION, CANDIDATE, RunContext())
         [request] = up.requests
     assert [m["role"] for m in request.body["messages"]] == ["system", "user", "assistant"]
     assert request.body["messages"][-1]["content"] == "It is 4."
@@ -59,20 +59,20 @@ async def test_token_rewards_count_by_the_last(data: str) -> None:
 
 async def test_what_it_spends_is_booked_in_the_run() -> None:
     """Prompt tokens by the server's count, one request, at the price."""
-    run = RunContext(stage="aggregate")
+    run = RunContext(node="aggregate")
     async with ScriptedUpstream([Reply("1", usage=(40, 0))]) as up:
         verifier = RewardModel("rm", base_url=up.url, price=Price(prompt=2, completion=0))
-        await verifier.metered_score(QUESTION, CANDIDATE, run)
+        await verifier.score(QUESTION, CANDIDATE, run)
         await verifier.aclose()
-    [stage] = run.ledger.nodes
-    assert (stage.stage, stage.model) == ("aggregate", "rm")
-    assert (stage.usage.prompt_tokens, stage.usage.requests, stage.usage.estimated) == (40, 1, False)
-    assert stage.usage.cost == pytest.approx(80e-6)
+    [node] = run.ledger.nodes
+    assert (node.node, node.model) == ("aggregate", "rm")
+    assert (node.usage.prompt_tokens, node.usage.requests, node.usage.estimated) == (40, 1, False)
+    assert node.usage.cost == pytest.approx(80e-6)
 
 
 async def test_without_a_count_tokens_are_estimated() -> None:
     """From the size of the request, and marked."""
-    run = RunContext(stage="aggregate")
+    run = RunContext(node="aggregate")
     await scored(ScoreModel, Fault.malformed(b'{"data": [{"score": 1}]}'), run=run)
     assert run.ledger.usage.prompt_tokens > 0
     assert run.ledger.usage.estimated
@@ -105,19 +105,19 @@ async def test_a_refusal_keeps_its_words_and_status(step: Step) -> None:
 
 async def test_a_busy_server_is_asked_again() -> None:
     """By the same rules as a chat endpoint; every request is counted."""
-    run = RunContext(stage="aggregate")
+    run = RunContext(node="aggregate")
     async with ScriptedUpstream([Fault.status(503), Reply("2")]) as up:
-        verifier = RerankModel("rm", base_url=up.url, retries=Retries(backoff=0.01))
-        assert await verifier.metered_score(QUESTION, CANDIDATE, run) == 2
+        verifier = RerankModel("rm", base_url=up.url, retries=RetryPolicy(backoff=0.01))
+        assert await verifier.score(QUESTION, CANDIDATE, run) == 2
         await verifier.aclose()
     assert run.ledger.usage.requests == 2
 
 
 async def test_leaving_ends_the_request() -> None:
     """The server sees the client go, and the part that it may have read is booked as an estimate."""
-    run = RunContext(stage="aggregate")
+    run = RunContext(node="aggregate")
     async with ScriptedUpstream([Fault.hang()]) as up, RewardModel("rm", base_url=up.url) as verifier:
-        task = asyncio.create_task(verifier.metered_score(QUESTION, CANDIDATE, run))
+        task = asyncio.create_task(verifier.score(QUESTION, CANDIDATE, run))
         await up.wait_until(lambda up: up.in_flight == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -134,6 +134,6 @@ async def test_settings_are_checked_when_built() -> None:
         RewardModel(" ", base_url="http://localhost:1")
     with pytest.raises(BadInput, match="base_url"):
         RewardModel("rm", base_url="localhost")
-    async with ScoreModel("rm", base_url="http://127.0.0.1:9", retries=Retries(attempts=1)) as verifier:
+    async with ScoreModel("rm", base_url="http://127.0.0.1:9", retries=RetryPolicy(attempts=1)) as verifier:
         with pytest.raises(UpstreamError, match=r"127\.0\.0\.1:9"):
-            await verifier.score(QUESTION, CANDIDATE)
+            await verifier.score(QUESTION, CANDIDATE, RunContext())

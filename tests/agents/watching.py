@@ -1,48 +1,65 @@
-"""A watch that writes down what it is told."""
+"""An observer that writes down what it is told of nodes and of calls to servers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from quorate.orchestrator.types import Usage
-from quorate.orchestrator.watch import CallWatch, UpstreamCall, Watch
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.events import (
+    CandidateToken,
+    Event,
+    NodeStarted,
+    UpstreamEnded,
+    UpstreamRetried,
+    UpstreamStarted,
+)
 
-__all__ = ["Noted", "Notes"]
+__all__ = ["NotedCall", "Notes"]
 
 
-class Noted(CallWatch):
+@dataclass
+class NotedCall:
     """One call, as it was told."""
 
-    def __init__(self, call: UpstreamCall, log: list[str]) -> None:
-        self.call = call
-        self.log = log
-        self.usage = Usage()
-
-    def headers(self) -> Mapping[str, str]:
-        return {"traceparent": f"00-{len(self.log):032x}-01-01"}
-
-    def sent(self) -> None:
-        self.log.append("sent")
-
-    def failed(self, code: str, status: int) -> None:
-        self.log.append(f"{code} {status}")
-
-    def answered(self) -> None:
-        self.log.append("answered")
-
-    def ended(self, outcome: str, usage: Usage) -> None:
-        self.log.append(outcome)
-        self.usage = usage
+    start: UpstreamStarted
+    log: list[str] = field(default_factory=list)
+    """Tries that failed, and the outcome."""
+    end: UpstreamEnded | None = None
+    headers: int = 0
+    """How often they were asked for."""
 
 
-class Notes(Watch):
+class Notes:
     def __init__(self) -> None:
-        self.stages: list[str] = []
-        self.calls: list[Noted] = []
+        self.nodes: list[str] = []
+        self.tokens = 0
+        self._calls: dict[int, NotedCall] = {}
 
-    def stage(self, thread: str, stage: str) -> None:
-        self.stages.append(f"{thread}:{stage}")
+    @property
+    def calls(self) -> list[NotedCall]:
+        return list(self._calls.values())
 
-    def call(self, call: UpstreamCall) -> CallWatch:
-        self.calls.append(Noted(call, []))
-        return self.calls[-1]
+    def run(self, **settings: Any) -> RunContext:
+        """A run that tells all of this."""
+        return RunContext(**{"emit": self.note, "trace_headers": self.headers, **settings})
+
+    def note(self, event: Event) -> None:
+        match event:
+            case NodeStarted(thread=thread, node=node):
+                self.nodes.append(f"{thread}:{node}")
+            case CandidateToken():
+                self.tokens += 1
+            case UpstreamStarted(call=call):
+                self._calls[call] = NotedCall(event)
+            case UpstreamRetried(call=call):
+                self._calls[call].log.append(f"{event.code} {event.status}")
+            case UpstreamEnded(call=call):
+                self._calls[call].log.append(event.outcome)
+                self._calls[call].end = event
+
+    def headers(self, started: UpstreamStarted) -> Mapping[str, str]:
+        call = self._calls[started.call]
+        call.headers += 1
+        return {"traceparent": f"00-{call.headers - 1:032x}-01-01"}

@@ -9,19 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agent import Agent as Agent
-    from .chain import Fallback as Fallback
-    from .chain import Pool as Pool
-    from .chain import RoundRobin as RoundRobin
     from .embedded import Embedded as Embedded
-    from .endpoint import Breaking as Breaking
+    from .endpoint import BreakerPolicy as BreakerPolicy
     from .endpoint import Endpoint as Endpoint
     from .endpoint import Price as Price
     from .endpoint import Rate as Rate
-    from .endpoint import Retries as Retries
+    from .endpoint import RetryPolicy as RetryPolicy
     from .endpoint import Timeouts as Timeouts
     from .endpoint import discover as discover
+    from .fallback import Fallback as Fallback
     from .hedged import Hedged as Hedged
+    from .pool import Pool as Pool
+    from .pool import RoundRobin as RoundRobin
     from .recorded import Recorded as Recorded
     from .reward import RerankModel as RerankModel
     from .reward import RewardModel as RewardModel
@@ -29,20 +28,19 @@ if TYPE_CHECKING:
     from .vllm import VLLM as VLLM
 
 _HOME = {
-    "Agent": "agent",
-    "Breaking": "endpoint",
+    "BreakerPolicy": "endpoint",
     "Embedded": "embedded",
     "Endpoint": "endpoint",
-    "Fallback": "chain",
+    "Fallback": "fallback",
     "Hedged": "hedged",
-    "Pool": "chain",
+    "Pool": "pool",
     "Price": "endpoint",
     "Rate": "endpoint",
     "Recorded": "recorded",
     "RerankModel": "reward",
-    "Retries": "endpoint",
+    "RetryPolicy": "endpoint",
     "RewardModel": "reward",
-    "RoundRobin": "chain",
+    "RoundRobin": "pool",
     "ScoreModel": "reward",
     "Timeouts": "endpoint",
     "VLLM": "vllm",
@@ -52,8 +50,7 @@ _HOME = {
 
 __all__ = [
     "VLLM",
-    "Agent",
-    "Breaking",
+    "BreakerPolicy",
     "Embedded",
     "Endpoint",
     "Fallback",
@@ -63,7 +60,7 @@ __all__ = [
     "Rate",
     "Recorded",
     "RerankModel",
-    "Retries",
+    "RetryPolicy",
     "RewardModel",
     "RoundRobin",
     "ScoreModel",

@@ -10,27 +10,19 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import (
-    CandidateCancelled,
-    CandidateFailed,
-    CandidateFinished,
-    CandidateStarted,
-    Event,
-)
-from quorate.orchestrator.merging import merge
+from quorate.orchestrator.model import Agent, Wrapper
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.sampling import proposals
+from quorate.orchestrator.sampling import fill, gather
 from quorate.orchestrator.tokens import Tokenized, TokenModel
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Identity, Question, TokenLogprob, Usage
 
-from .agent import Agent
-from .endpoint.breaker import Allowance
+from .endpoint.breaker import RetryBudget
 
 __all__ = ["Hedged"]
 
@@ -40,7 +32,7 @@ FEWEST = 20
 """...and how many of them it takes to speak of one."""
 
 
-class Hedged(Agent):
+class Hedged(Wrapper, Agent):
     """Asks a second time where the first request is slow to begin; the loser is cancelled, and its tokens count.
 
     Each sample is a request of its own, since samples of one request come together. What a request has said
@@ -72,18 +64,18 @@ class Hedged(Agent):
             raise BadInput(f"Hedged(percentile={percentile!r}): give a number between 0 and 1, such as 0.95")
         if not 0 < share <= 1:
             raise BadInput(f"Hedged(share={share!r}): give a share of all samples, such as 0.1")
-        self.model = model
-        self.name = name or model.name
-        self.kind = str(getattr(model, "kind", type(model).__name__.lower()))
-        self.allowance = Allowance(share, 1)
+        super().__init__(model, name=name)
+        self.budget = RetryBudget(share, 1)
         self.hedges = 0
         """Second requests so far."""
         self._after, self._percentile = after, percentile
         self._waits: deque[float] = deque(maxlen=REMEMBERED)
 
     @property
-    def available(self) -> bool:
-        return bool(getattr(self.model, "available", True))
+    def identity(self) -> Identity:
+        """That of the model, which goes on with no bare text here."""
+        identity = self.model.identity
+        return identity.model_copy(update={"capabilities": identity.capabilities - {"completions"}})
 
     @property
     def patience(self) -> float | None:
@@ -102,128 +94,117 @@ class Hedged(Agent):
             raise BadInput(f"{self.name} cannot be asked token by token")
         return self.model.token_model()
 
-    def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`."""
-        races = [self._raced(question, index, run) for index in indices]
-        return races[0] if len(races) == 1 else merge(races)
+        for slot in slots:
+            slot.start(self.name, self.name)
+        await gather([_Race(self, question, slot, run).decide() for slot in slots])
 
-    async def _raced(self, question: Question, index: int, run: RunContext) -> AsyncGenerator[Event, None]:
-        yield CandidateStarted(index=index, model=self.name)
-        self.allowance.asked()
-        race = _Race(self, question, index, run)
-        try:
-            async with aclosing(race.events()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            await race.stop()
-
-    def answered(self, seconds: float) -> None:
+    def note_wait(self, seconds: float) -> None:
         """A request gave its first sign of life."""
         self._waits.append(seconds)
-
-    async def aclose(self) -> None:
-        """Closes the model."""
-        close = getattr(self.model, "aclose", None)
-        if close is not None:
-            await close()
 
     def __repr__(self) -> str:
         return f"Hedged({self.model!r})"
 
 
-@dataclass(eq=False)
 class _Runner:
-    """One of the two requests, with accounts of its own."""
+    """One of the two requests, with accounts and a slot of its own."""
 
-    run: RunContext
-    task: asyncio.Task[None] | None = None
-    ended: Candidate | None = None
+    def __init__(self, race: _Race) -> None:
+        self._race = race
+        self.ledger = Ledger(race.run.ledger)
+        run = replace(race.run, ledger=self.ledger)
+        self.slot = PartialCandidate(race.slot.index, run, quiet=True, on_end=lambda _: race.note_end(self))
+        self.slot.on_write = self._pass_on
+        self.task = asyncio.create_task(fill(race.hedged.model, race.question, [self.slot], run))
+
+    def _pass_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
+        if self._race.lead is None:
+            self._race.let_win(self)
+        if self._race.lead is self:
+            self._race.slot.write(text, reasoning=reasoning, logprobs=logprobs)
 
 
-@dataclass
 class _Race:
     """One sample, asked for once or twice."""
 
-    hedged: Hedged
-    question: Question
-    index: int
-    run: RunContext
-    runners: list[_Runner] = field(default_factory=list)
-    lead: _Runner | None = None
-    """The one that decides."""
-    told: bool = False
-    """How the sample ended."""
-    begun: float = field(default_factory=time.monotonic)
-    queue: asyncio.Queue[tuple[_Runner, Event]] = field(default_factory=asyncio.Queue)
+    def __init__(self, hedged: Hedged, question: Question, slot: PartialCandidate, run: RunContext) -> None:
+        self.hedged, self.question, self.slot, self.run = hedged, question, slot, run
+        self.runners: list[_Runner] = []
+        self.lead: _Runner | None = None
+        """The one that decides."""
+        self._begun = time.monotonic()
+        self._decided, self._ended = asyncio.Event(), asyncio.Event()
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        self._start()
-        while True:
-            runner, event = await self._next()
-            if self.lead is None and not self._waits_for_another(runner, event):
-                self.hedged.answered(time.monotonic() - self.begun)
-                self.lead = runner
-                await self._cancel(other for other in self.runners if other is not runner)
-            if runner is not self.lead:
-                continue
-            if isinstance(event, CandidateFinished | CandidateFailed | CandidateCancelled):
-                self.told = True
-                yield event.model_copy(update={"candidate": self._whole(event.candidate)})
-                return
-            yield event
-
-    async def stop(self) -> None:
-        """Ends what runs; without an end of the sample, what there is of it is left to the run."""
-        await self._cancel(self.runners)
-        if self.told:
-            return
-        parts = {id(runner): runner.ended or next(iter(runner.run.cut), None) for runner in self.runners}
-        best = sorted(self.runners, key=lambda r: (r is not self.lead, r.ended is None or not r.ended.ok))
-        for runner in best:
-            if (part := parts[id(runner)]) is not None:
-                self.run.cut.append(self._whole(part, runner))
-                return
-
-    def _start(self) -> None:
-        runner = _Runner(replace(self.run, cut=[], ledger=Ledger(self.run.ledger)))
-        self.runners.append(runner)
-        runner.task = asyncio.create_task(self._pump(runner))
-
-    async def _pump(self, runner: _Runner) -> None:
-        async with aclosing(proposals(self.hedged.model, self.question, [self.index], runner.run)) as events:
-            async for event in events:
-                if isinstance(event, CandidateFinished | CandidateFailed | CandidateCancelled):
-                    runner.ended = event.candidate
-                if not isinstance(event, CandidateStarted):
-                    self.queue.put_nowait((runner, event))
-
-    async def _next(self) -> tuple[_Runner, Event]:
-        patience = self.hedged.patience if self.lead is None and len(self.runners) == 1 else None
-        if patience is None:
-            return await self.queue.get()
+    async def decide(self) -> None:
+        """Ends the slot as the one that has won, with what both have cost."""
+        self.hedged.budget.note_request()
         try:
-            async with asyncio.timeout_at(self.begun + patience):
-                return await self.queue.get()
+            self.runners.append(_Runner(self))
+            await self._wait_for_sign()
+            await self._ended.wait()
+        except asyncio.CancelledError:
+            await self._stop()
+            self.slot.leave_as(self._whole(self._best()))
+            raise
+        await self._stop()
+        self.slot.adopt(self._whole(self._best()))
+
+    def let_win(self, runner: _Runner) -> None:
+        """This one has said something first; the other one is of no use any more."""
+        self.hedged.note_wait(time.monotonic() - self._begun)
+        self.lead = runner
+        for other in self.runners:
+            if other is not runner:
+                other.task.cancel()
+        self._decided.set()
+
+    def note_end(self, runner: _Runner) -> None:
+        """A failure does not decide while the other request runs or has been good."""
+        candidate = runner.slot.result
+        assert candidate is not None
+        others = [other.slot.result for other in self.runners if other is not runner]
+        waits = candidate.error is not None and any(other is None or other.ok for other in others)
+        if self.lead is None and not waits and candidate.finish_reason != "cancelled":
+            self.let_win(runner)
+        if self.lead is runner:
+            self._ended.set()
+
+    async def _wait_for_sign(self) -> None:
+        """Until one has won, or so long that a second one starts."""
+        patience = self.hedged.patience
+        if patience is None:
+            return
+        try:
+            async with asyncio.timeout_at(self._begun + patience):
+                await self._decided.wait()
         except TimeoutError:
-            if self.hedged.allowance.take():
+            if self.hedged.budget.take():
                 self.hedged.hedges += 1
-                self._start()
-        return await self.queue.get()
+                self.runners.append(_Runner(self))
 
-    def _waits_for_another(self, runner: _Runner, event: Event) -> bool:
-        """A failure does not decide while the other request runs."""
-        others = (other for other in self.runners if other is not runner)
-        return isinstance(event, CandidateFailed) and any(o.ended is None or o.ended.ok for o in others)
-
-    async def _cancel(self, runners: Iterable[_Runner]) -> None:
-        tasks = [runner.task for runner in runners if runner.task is not None]
+    async def _stop(self) -> None:
+        """Ends what runs, so that it is known what it has cost."""
+        tasks = [runner.task for runner in self.runners if not runner.task.done()]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        for runner in self.runners:
+            runner.slot.cancel()
 
-    def _whole(self, candidate: Candidate, lead: _Runner | None = None) -> Candidate:
-        """The candidate with what the other request has cost."""
-        others = [runner.run.ledger.usage for runner in self.runners if runner is not (lead or self.lead)]
+    def _best(self) -> _Runner:
+        """The one that decided, else one that is good, else the first."""
+
+        def rank(runner: _Runner) -> tuple[bool, bool]:
+            return runner is not self.lead, runner.slot.result is None or not runner.slot.result.ok
+
+        return min(self.runners, key=rank)
+
+    def _whole(self, best: _Runner) -> Candidate:
+        """Its candidate with what the other request has cost."""
+        candidate = best.slot.result
+        assert candidate is not None
+        others = [runner.ledger.usage for runner in self.runners if runner is not best]
         return candidate.model_copy(update={"usage": Usage.total([candidate.usage, *others])}) if others else candidate

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,23 +14,23 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.events import CandidateFailed, CandidateFinished, CandidateStarted, CandidateToken, Event
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import (
     Candidate,
     Failure,
     FinishReason,
+    Identity,
     Message,
     Question,
     TokenLogprob,
     Usage,
 )
 
-from .agent import Agent
-
 __all__ = ["Recorded"]
 
 
-class _Sample(BaseModel):
+class RecordedSample(BaseModel):
     """One recorded sample; a dumped `Candidate` is one."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class _Sample(BaseModel):
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     finish_reason: FinishReason | None = "stop"
     usage: Usage = Usage()
+    prompt_counted: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = None
     latency: float | None = None
     seed: int | None = None
@@ -50,14 +52,14 @@ def _as_sample(value: object) -> object:
     return {"text": value} if isinstance(value, str) else value
 
 
-class _Row(BaseModel):
+class RecordedRow(BaseModel):
     """One line of the file."""
 
     question: str | None = None
     messages: tuple[Message, ...] | None = None
     key: str | None = None
     model: str | None = None
-    answers: tuple[Annotated[_Sample, BeforeValidator(_as_sample)], ...] = Field(
+    answers: tuple[Annotated[RecordedSample, BeforeValidator(_as_sample)], ...] = Field(
         min_length=1, validation_alias=AliasChoices("answers", "samples")
     )
 
@@ -97,34 +99,46 @@ class Recorded(Agent):
         self._samples: dict[str, list[Candidate]] = {}
         rows = _lines(path) if path is not None else enumerate(source, start=1)  # type: ignore[arg-type]
         for line, row in rows:
-            self._add(_validated(row, path, line), model)
+            self._add(_validate(row, path, line), model)
         if not self._samples:
             raise DataError("no recorded answers" + (f" of model {model!r}" if model else ""), file=self._where)
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
-        """See `protocols.Sampler`."""
-        for index in indices:
-            yield CandidateStarted(index=index, model=self.name)
-        samples = self._of(question)
-        for index in indices:
-            candidate = self._candidate(question, samples, index)
+    @property
+    def identity(self) -> Identity:
+        """See `protocols.Model`; the fingerprint is that of all recorded answers."""
+        content = json.dumps(
+            {place: [c.model_dump(mode="json") for c in samples] for place, samples in sorted(self._samples.items())}
+        )
+        return Identity(
+            kind="recorded",
+            model=self.name,
+            fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],
+            capabilities=frozenset({"samples"}),
+        )
+
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        """See `protocols.Sampler`; one after the other."""
+        for slot in slots:
+            slot.start(self.name, self.name)
+        samples = self._samples_of(question)
+        for slot in slots:
+            candidate = self._candidate(question, samples, slot.index)
             if run.live and candidate.error is None:
-                async for token in _told(candidate):
-                    yield token
+                await _write_words(slot, candidate)
             if candidate.usage != Usage():
                 run.record(candidate.model, candidate.usage)
-            yield CandidateFinished(candidate=candidate) if candidate.ok else CandidateFailed(candidate=candidate)
+            slot.adopt(candidate)
 
-    def _add(self, row: _Row, model: str | None) -> None:
+    def _add(self, row: RecordedRow, model: str | None) -> None:
         if model is not None and row.model not in (None, model):
             return
         place = _by_key(row.key) if row.key else _by_messages(row.messages) if row.messages else _by_text(row.question)
         samples = self._samples.setdefault(place, [])
         for sample in row.answers:
-            fields = {name: getattr(sample, name) for name in _Sample.model_fields}
+            fields = {name: getattr(sample, name) for name in RecordedSample.model_fields}
             samples.append(Candidate(index=len(samples), model=row.model or self.name, agent=self.name, **fields))
 
-    def _of(self, question: Question) -> list[Candidate] | None:
+    def _samples_of(self, question: Question) -> list[Candidate] | None:
         places = (_by_key(question.key), _by_messages(question.messages), _by_text(question.text))
         return next((self._samples[place] for place in places if place in self._samples), None)
 
@@ -145,11 +159,11 @@ def _missing(message: str) -> Failure:
     return Failure(code="not_recorded", message=message, status=404)
 
 
-async def _told(candidate: Candidate) -> AsyncGenerator[Event, None]:
+async def _write_words(slot: PartialCandidate, candidate: Candidate) -> None:
     """The text a word at a time, with a chance for others to run in between."""
     for text, reasoning in ((candidate.reasoning or "", True), (candidate.text, False)):
         for piece in re.findall(r"\S+\s*|\s+", text):
-            yield CandidateToken(index=candidate.index, text=piece, reasoning=reasoning)
+            slot.write(piece, reasoning=reasoning)
             await asyncio.sleep(0)
 
 
@@ -181,11 +195,11 @@ def _lines(path: Path) -> Iterator[tuple[int, object]]:
             raise DataError(f"not JSON: {error}", file=path, line=number) from None
 
 
-def _validated(row: object, path: Path | None, line: int) -> _Row:
+def _validate(row: object, path: Path | None, line: int) -> RecordedRow:
     if not isinstance(row, Mapping):
         raise DataError("an object is expected, as in {'question': ..., 'answers': [...]}", file=path, line=line)
     try:
-        valid = _Row.model_validate(row)
+        valid = RecordedRow.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(first["msg"], file=path, line=line, field=".".join(str(at) for at in first["loc"])) from None

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
@@ -22,22 +21,19 @@ from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, UpstreamError
-from quorate.orchestrator.types import Candidate, Message, Question, Usage
-from quorate.orchestrator.watch import CallWatch, UpstreamCall
+from quorate.orchestrator.types import Candidate, Message, Price, Question, Usage
+from quorate.orchestrator.upstream import UpstreamCall
 
 from .endpoint.http import Http
-from .endpoint.reply import Malformed, parsed
-from .endpoint.request import encoded
-from .endpoint.settings import Price, Rate, Retries, Timeouts
+from .endpoint.settings import Rate, RetryPolicy, Timeouts
+from .endpoint.transport import Exchange
+from .endpoint.usage import CHARACTERS
 
 __all__ = ["RerankModel", "RewardModel", "ScoreModel", "Scorer"]
 
-CHARACTERS = 4
-"""Of usual text in a token, where nobody counted."""
-
 
 class Scorer:
-    """Base of verifiers behind HTTP; satisfies `protocols.Verifier`, and books what it spends where it is told a run.
+    """Base of verifiers behind HTTP; satisfies `protocols.Verifier`.
 
     Args:
         model: as the server names it.
@@ -67,7 +63,7 @@ class Scorer:
         concurrency: int = 64,
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
+        retries: RetryPolicy | None = None,
         price: Price | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -83,8 +79,8 @@ class Scorer:
             headers=headers,
             concurrency=concurrency,
             rate=rate,
-            timeouts=timeouts or Timeouts(),
-            retries=retries or Retries(),
+            timeouts=timeouts,
+            retries=retries,
         )
 
     @abstractmethod
@@ -95,53 +91,35 @@ class Scorer:
     def read(self, reply: dict[str, Any]) -> object:
         """The score in a reply; whatever is missing or of the wrong kind may raise."""
 
-    async def score(self, question: Question, candidate: Candidate) -> float:
-        """See `protocols.Verifier`.
+    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
+        """See `protocols.Verifier`; what it spends is booked in the run's node.
 
         Raises:
             UpstreamError: the server failed, or its reply holds no finite score.
         """
-        return await self.metered_score(question, candidate, RunContext())
-
-    async def metered_score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
-        """`score`, with what it spends booked in the run's stage.
-
-        Raises:
-            UpstreamError: as for `score`.
-        """
-        asked = UpstreamCall(run.thread, run.node, agent=self.name, model=self.model, server=self.http.server)
-        request = _Post({"model": self.model, **self.body(question, candidate)}, run.watch.call(asked))
+        watch = UpstreamCall(run, agent=self.name, model=self.model, server=self.http.server)
+        body = {"model": self.model, **self.body(question, candidate)}
+        rng = partial(run.rng, f"retry:{self.name}")
+        request = Exchange(self.http, self.path, body, watch=watch, caller=run.caller, rng=rng)
         try:
-            reply = await self._reply(request, run)
+            reply = await request.reply()
         except (UpstreamError, asyncio.CancelledError) as error:
             cut = isinstance(error, asyncio.CancelledError) and request.tries
-            usage = self._booked(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
-            request.watch.ended(error.code if isinstance(error, UpstreamError) else "cancelled", usage)
+            usage = self._book(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
+            watch.ended(error.code if isinstance(error, UpstreamError) else "cancelled", usage)
             raise
         tokens = _prompt_tokens(reply)
         known = request.size // CHARACTERS if tokens is None else tokens
-        request.watch.ended("ok", self._booked(run, request, known, estimated=tokens is None))
+        watch.ended("ok", self._book(run, request, known, estimated=tokens is None))
         try:
             score = self.read(reply)
         except (KeyError, IndexError, TypeError) as error:
-            raise self.http.faults.bad_reply(f"{self.path}: no score in the reply ({error!r})") from None
+            raise self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: no score in the reply ({error!r})") from None
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise self.http.faults.bad_reply(f"{self.path}: the score is {score!r}, not a finite number")
+            raise self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: the score is {score!r}, not a finite number")
         return float(score)
 
-    async def _reply(self, request: _Post, run: RunContext) -> dict[str, Any]:
-        rng = partial(run.rng, f"retry:{self.name}")
-        async with self.http.slot() as deadline:
-            response = await self.http.open("POST", self.path, request, rng, deadline=deadline)
-            request.watch.answered()
-            try:
-                return parsed(await self.http.whole(response, deadline))
-            except Malformed as error:
-                raise self.http.faults.bad_reply(f"{self.path}: {error}") from None
-            finally:
-                response.release()
-
-    def _booked(self, run: RunContext, request: _Post, tokens: int, *, estimated: bool) -> Usage:
+    def _book(self, run: RunContext, request: Exchange, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None
         usage = Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated)
         run.record(self.name, usage)
@@ -164,11 +142,7 @@ class Scorer:
 class RewardModel(Scorer):
     """A reward model that vLLM serves with `--runner pooling`, by its Pooling API."""
 
-    path = "pooling"
-
-    def __init__(self, model: str, **settings: Any) -> None:
-        super().__init__(model, **settings)
-        self.http.root = self.http.root.with_path(re.sub(r"/v\d+$", "", self.http.root.path) + "/", keep_query=True)
+    path = "/../pooling"
 
     def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
         """The conversation with the candidate's text as the assistant's turn; the reward is wanted raw.
@@ -213,31 +187,6 @@ class RerankModel(Scorer):
     def read(self, reply: dict[str, Any]) -> object:
         """See `Scorer`."""
         return reply["results"][0]["relevance_score"]
-
-
-class _Post:
-    """A request whose body never changes (see `http.Request`)."""
-
-    def __init__(self, body: Mapping[str, Any], watch: CallWatch) -> None:
-        self._content = encoded(body)
-        self.size = len(self._content)
-        self.tries = 0
-        self.watch = watch
-
-    def content(self) -> bytes:
-        return self._content
-
-    def headers(self) -> Mapping[str, str]:
-        return self.watch.headers()
-
-    def sent(self) -> None:
-        self.tries += 1
-        self.watch.sent()
-
-    def refused(self, error: UpstreamError) -> bool:
-        """Nothing to adapt."""
-        self.watch.failed(error.code, error.status)
-        return False
 
 
 def _prompt_tokens(reply: Mapping[str, Any]) -> int | None:

@@ -139,12 +139,12 @@ class EndpointConfig(_Backed):
     """Folder or hub name of the model's tokenizer, for token-level ensembling; the server's own `root` if not given."""
 
     def build(self, name: str) -> Model:
-        from quorate.agents.endpoint import Breaking, Endpoint, Price, Rate, Retries, Timeouts
+        from quorate.agents.endpoint import BreakerPolicy, Endpoint, Price, Rate, RetryPolicy, Timeouts
 
         key = self._key(f"models.{name}")
         timeout, retries = self.timeout, self.retries
         waits = Timeouts(**dict(timeout)) if isinstance(timeout, Frozen) else Timeouts(total=timeout)
-        tries = Retries(**dict(retries)) if isinstance(retries, Frozen) else Retries(attempts=retries + 1)
+        tries = RetryPolicy(**dict(retries)) if isinstance(retries, Frozen) else RetryPolicy(attempts=retries + 1)
         endpoint = Endpoint(
             self.model or name,
             base_url=self.base_url,
@@ -156,7 +156,7 @@ class EndpointConfig(_Backed):
             price=Price(**dict(self.price)) if self.price else None,
             timeouts=waits,
             retries=tries,
-            breaking=Breaking(**dict(self.breaker)),
+            breaker=BreakerPolicy(**dict(self.breaker)),
             tokenizer=self.tokenizer,
         )
         return self.hedge.over(endpoint) if self.hedge else endpoint

@@ -1,6 +1,8 @@
 """Any OpenAI-compatible chat server as an agent."""
 
-from .agent import Endpoint, discover
-from .settings import Breaking, Price, Rate, Retries, Timeouts
+from quorate.orchestrator.types import Price
 
-__all__ = ["Breaking", "Endpoint", "Price", "Rate", "Retries", "Timeouts", "discover"]
+from .agent import Endpoint, discover
+from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
+
+__all__ = ["BreakerPolicy", "Endpoint", "Price", "Rate", "RetryPolicy", "Timeouts", "discover"]

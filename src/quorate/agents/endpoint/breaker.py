@@ -1,11 +1,11 @@
-"""What keeps requests from a server that is failing: a circuit breaker, and an allowance for trying again.
+"""What keeps requests from a server that is failing: a circuit breaker, and a budget for trying again.
 
 The breaker is the usual one (Nygard, Release It!, chapter 5): closed while things go well, open after too many
 failures, half open when a single request may try whether the server is back. Ours, because the libraries for
 asyncio count failures in a row only, and hold on to a probe that was cancelled: here a probe that is never
 heard of again is simply followed by the next one.
 
-The allowance is a retry budget (Finagle's): tries again are a share of all requests, so that a server in
+The retry budget is Finagle's: tries again are a share of all requests, so that a server in
 trouble is not asked three times as often by everybody.
 """
 
@@ -17,9 +17,9 @@ from typing import Literal
 
 from quorate.orchestrator.errors import RateLimited, Rejected, UpstreamError
 
-from .settings import Breaking
+from .settings import BreakerPolicy
 
-__all__ = ["Allowance", "Breaker"]
+__all__ = ["Breaker", "RetryBudget"]
 
 
 class Breaker:
@@ -29,18 +29,18 @@ class Breaker:
     server lives; a 429 and a cancelled request show nothing.
 
     Args:
-        settings: how many failures are too many, and for how long.
+        policy: how many failures are too many, and for how long.
         clock: in seconds.
     """
 
-    def __init__(self, settings: Breaking, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
+    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
         self._clock = clock
-        self._all = (1 << settings.last) - 1
+        self._all = (1 << policy.last) - 1
         self._recent = 0
         """The last outcomes as bits, 1 for a failure."""
         self._in_a_row = 0
-        self._pause = settings.pause
+        self._pause = policy.pause
         self._again: float | None = None
         """When the next request may try, while open."""
         self._probing = False
@@ -67,13 +67,13 @@ class Breaker:
             self._probing, self._again = True, self._clock() + self._pause
         return left
 
-    def alive(self) -> None:
+    def note_reply(self) -> None:
         """A request has begun to be answered: the server is back."""
         if self._again is not None:
-            self._probing, self._again, self._pause = False, None, self._settings.pause
+            self._probing, self._again, self._pause = False, None, self._policy.pause
             self._recent = self._in_a_row = 0
 
-    def ended(self, error: UpstreamError | None) -> None:
+    def note_end(self, error: UpstreamError | None) -> None:
         """A request came to its end, or to nothing."""
         if isinstance(error, RateLimited):
             return
@@ -84,21 +84,21 @@ class Breaker:
             self._open(str(error))
 
     def _too_many(self) -> bool:
-        limit = self._settings
+        limit = self._policy
         return self._in_a_row >= limit.failures or self._recent.bit_count() >= limit.last * limit.share
 
     def _open(self, reason: str) -> None:
         """For longer each time that a probe has failed."""
         if self._probing:
-            self._pause = min(self._settings.longest, 2 * self._pause)
+            self._pause = min(self._policy.longest, 2 * self._pause)
         self._probing, self._again, self.reason = False, self._clock() + self._pause, reason
 
 
-class Allowance:
+class RetryBudget:
     """How many further requests there may be: a share of the others, and some that were saved up.
 
     Args:
-        share: of requests that count as `asked`.
+        share: of the requests that are noted.
         reserve: most that can be saved up, and what there is at first.
     """
 
@@ -106,8 +106,8 @@ class Allowance:
         self._share, self._most = share, float(reserve)
         self._left = self._most
 
-    def asked(self) -> None:
-        """A request that needs no allowance."""
+    def note_request(self) -> None:
+        """A first try, which needs no allowance but adds to it."""
         self._left = min(self._most, self._left + self._share)
 
     def take(self) -> bool:

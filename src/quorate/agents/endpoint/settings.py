@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
-__all__ = ["Breaking", "Price", "Rate", "Retries", "Timeouts"]
+__all__ = ["BreakerPolicy", "Rate", "RetryPolicy", "Timeouts"]
 
 
 def _check(value: float, what: str, *, above: float = 0.0, whole: bool = False) -> None:
@@ -47,7 +47,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retries:
+class RetryPolicy:
     """When to send a request again: no connection, or a status of 408, 409, 429 or 5xx.
 
     Where the server says when to come back (Retry-After), no request at all is sent to it before.
@@ -65,11 +65,11 @@ class Retries:
     """Tries again that are saved up for a burst."""
 
     def __post_init__(self) -> None:
-        _check(self.attempts, "Retries(attempts)", whole=True)
-        _check(self.share, "Retries(share)", above=-1e-12)
-        _check(self.reserve, "Retries(reserve)", whole=True)
-        _check(self.backoff, "Retries(backoff)")
-        _check(self.longest, "Retries(longest)")
+        _check(self.attempts, "RetryPolicy(attempts)", whole=True)
+        _check(self.share, "RetryPolicy(share)", above=-1e-12)
+        _check(self.reserve, "RetryPolicy(reserve)", whole=True)
+        _check(self.backoff, "RetryPolicy(backoff)")
+        _check(self.longest, "RetryPolicy(longest)")
 
     def pause(self, error: UpstreamError, tried: int, rng: random.Random) -> float | None:
         """Seconds to wait after `tried` tries; None to give up."""
@@ -81,7 +81,7 @@ class Retries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breaking:
+class BreakerPolicy:
     """When a server is left alone for a while (`breaker.Breaker`): too many failures in a row, or among the last."""
 
     failures: int = 10
@@ -95,23 +95,7 @@ class Breaking:
     """No pause is longer."""
 
     def __post_init__(self) -> None:
-        _check(self.failures, "Breaking(failures)", whole=True)
-        _check(self.last, "Breaking(last)", whole=True)
+        _check(self.failures, "BreakerPolicy(failures)", whole=True)
+        _check(self.last, "BreakerPolicy(last)", whole=True)
         for name in ("share", "pause", "longest"):
-            _check(getattr(self, name), f"Breaking({name})")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """Money for a million tokens."""
-
-    prompt: float
-    completion: float
-
-    def __post_init__(self) -> None:
-        for name in ("prompt", "completion"):
-            _check(getattr(self, name), f"Price({name})", above=-1e-12)
-
-    def of(self, prompt: int, completion: int) -> float:
-        """The price of so many tokens."""
-        return (self.prompt * prompt + self.completion * completion) / 1e6
+            _check(getattr(self, name), f"BreakerPolicy({name})")

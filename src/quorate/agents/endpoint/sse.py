@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import Iterator
 
-__all__ = ["DONE", "Decoder", "messages"]
+__all__ = ["DONE", "Decoder"]
 
 DONE = b"[DONE]"
 """What the last event of a chat stream holds."""
@@ -23,6 +23,13 @@ class Decoder:
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of each event that is complete with this chunk; an empty one ends the stream.
+
+        Some servers leave out the blank line after the last event.
+        """
+        if not chunk:
+            yield from self.end()
+            return
         self._rest.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:
             return
@@ -33,7 +40,7 @@ class Decoder:
             yield from self._line(line.rstrip(b"\r\n"))
 
     def end(self) -> Iterator[bytes]:
-        """What is left when the stream is over; some servers leave out the last blank line."""
+        """What is left when the stream is over."""
         yield from self._line(b"".join(self._rest).rstrip(b"\r\n"))
         yield from self._line(b"")
 
@@ -43,13 +50,3 @@ class Decoder:
             self._data = []
         elif line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
-
-
-async def messages(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """The data of each event."""
-    decoder = Decoder()
-    async for chunk in chunks:
-        for data in decoder.feed(chunk):
-            yield data
-    for data in decoder.end():
-        yield data

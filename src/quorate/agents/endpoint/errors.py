@@ -22,9 +22,7 @@ from quorate.orchestrator.errors import (
     UpstreamError,
 )
 
-from .reply import sound
-
-__all__ = ["Faults", "retry_after"]
+__all__ = ["ErrorFactory", "repair_surrogates", "retry_after"]
 
 LONGEST = 400
 """Characters of a server's own words that go into a message."""
@@ -32,7 +30,18 @@ SHORTEST_SECRET = 4
 """Shorter keys are placeholders; hiding them would garble the message."""
 
 
-class Faults:
+def repair_surrogates(text: str) -> str:
+    """Text that UTF-8 can hold: halves of surrogate pairs are joined, lone ones replaced."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+class ErrorFactory:
     """Makes the errors of one server.
 
     Args:
@@ -77,9 +86,9 @@ class Faults:
             return Unreachable(self._line("the connection was closed before a reply"))
         return self.bad_reply(f"not an HTTP reply ({type(error).__name__})")
 
-    def refused(self, response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""
-        return self.status(response.status, _words(body), retry_after(response.headers))
+        return self.status(status, _words(body), retry_after(headers))
 
     def reported(self, error: object) -> UpstreamError:
         """An error that the server sent in place of an answer, under a status of 200."""
@@ -132,7 +141,7 @@ def _words(body: bytes) -> str:
     try:
         return _message(json.loads(body))
     except (ValueError, RecursionError):
-        return sound(body.decode(errors="replace"))
+        return repair_surrogates(body.decode(errors="replace"))
 
 
 def _message(value: Any) -> str:
@@ -142,5 +151,5 @@ def _message(value: Any) -> str:
             if value.get(name):
                 param = value.get("param") if name == "message" else None
                 text = _message(value[name])
-                return f"{text} (param: {param})" if isinstance(param, str) and param not in text else sound(text)
-    return sound(value if isinstance(value, str) else json.dumps(value))
+                return f"{text} (param: {param})" if isinstance(param, str) and param not in text else repair_surrogates(text)
+    return repair_surrogates(value if isinstance(value, str) else json.dumps(value))

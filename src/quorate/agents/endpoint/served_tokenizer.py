@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from quorate.agents.embedded import embedded_models, locate
-from quorate.agents.embedded.chat import prompt_tokens
-from quorate.agents.vocabulary import TokenizerVocabulary, vocabulary_of
+from quorate.agents.embedded.chat import encode_prompt
+from quorate.agents.vocabulary import TokenizerVocabulary, make_vocabulary
 from quorate.orchestrator.errors import BadInput, MissingExtra, Rejected
 from quorate.orchestrator.types import Question
 
-from .exchange import exchange
-from .http import Http
+from .transport import Exchange, Transport
 
-__all__ = ["PROBE", "Tokenizing", "find_tokenizer"]
+__all__ = ["PROBE", "ServedTokenizer", "find_tokenizer"]
 
 log = logging.getLogger("quorate.agents")
 
@@ -58,22 +57,22 @@ def find_tokenizer(where: str, name: str, *, hub: bool) -> Any:
         ) from error
 
 
-class Tokenizing:
+class ServedTokenizer:
     """Turns conversations into a model's ids, and its ids into bytes.
 
     Args:
-        http: the model's server.
+        transport: reaches the model's server.
         model: as the server names it.
         name: for errors.
         tokenizer: the model's, loaded here.
         where: that it came from, for errors.
     """
 
-    def __init__(self, http: Http, model: str, name: str, tokenizer: Any, where: str) -> None:
-        self._http, self._model, self._name = http, model, name
+    def __init__(self, transport: Transport, model: str, name: str, tokenizer: Any, where: str) -> None:
+        self._transport, self._model, self._name = transport, model, name
         self._tokenizer, self._where = tokenizer, where
         self._theirs = False
-        self.vocabulary: TokenizerVocabulary = vocabulary_of(tokenizer, _ends(tokenizer), name)
+        self.vocabulary: TokenizerVocabulary = make_vocabulary(tokenizer, _ends(tokenizer), name)
 
     @property
     def context(self) -> int | None:
@@ -94,7 +93,7 @@ class Tokenizing:
         """
         body = {"model": self._model, "prompt": PROBE, "add_special_tokens": False}
         try:
-            reply = await exchange(self._http, PATH, body)
+            reply = await Exchange(self._transport, PATH, body).reply()
         except Rejected as error:
             log.info("%s: its tokenizer cannot be compared (%s)", self._name, error)
             self._need_template()
@@ -115,19 +114,19 @@ class Tokenizing:
             BadInput: the template refuses the messages.
             UpstreamError: the server failed.
         """
-        return self._asked(question) if self._theirs else prompt_tokens(self._tokenizer, question, self._name)
+        return self._ask_server(question) if self._theirs else encode_prompt(self._tokenizer, question, self._name)
 
     async def _differs(self) -> bool:
         """Whether conversations must go through the server's template."""
         question = Question.of(PROBE)
         try:
-            reply = await exchange(self._http, PATH, self._chat(question))
+            reply = await Exchange(self._transport, PATH, self._chat(question)).reply()
         except Rejected:
             self._need_template()
             return False
         if not self._tokenizer.chat_template:
             return True
-        ours = await asyncio.to_thread(prompt_tokens, self._tokenizer, question, self._name)
+        ours = await asyncio.to_thread(encode_prompt, self._tokenizer, question, self._name)
         if reply.get("tokens") != ours:
             log.info("%s: the server has a chat template of its own, which is used", self._name)
         return bool(reply.get("tokens") != ours)
@@ -147,13 +146,13 @@ class Tokenizing:
             "chat_template_kwargs": dict(question.sampling.extra.get("chat_template_kwargs", {})),
         }
 
-    def _asked(self, question: Question) -> list[int]:
+    def _ask_server(self, question: Question) -> list[int]:
         """Waits in the calling thread, as rendering a template here would; the exchange has a loop of its own."""
         with ThreadPoolExecutor(1) as thread:
-            reply = thread.submit(asyncio.run, exchange(self._http, PATH, self._chat(question))).result()
+            reply = thread.submit(asyncio.run, Exchange(self._transport, PATH, self._chat(question)).reply()).result()
         tokens = reply.get("tokens")
         if not isinstance(tokens, list) or not tokens or not all(type(token) is int for token in tokens):
-            raise self._http.faults.bad_reply("/tokenize: no list of token ids")
+            raise self._transport.errors.bad_reply("/tokenize: no list of token ids")
         return tokens
 
 

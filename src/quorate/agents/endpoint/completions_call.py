@@ -9,50 +9,42 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
+from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
-from quorate.orchestrator.merging import until
 from quorate.orchestrator.types import SamplingParams, Usage
-from quorate.orchestrator.watch import CallWatch, UpstreamCall
 
-from .reply import Counts, Malformed, parsed
-from .request import encoded
-from .sse import DONE, messages
+from .chat_call import ServedModel
+from .response import Malformed, parse_object
+from .sse import DONE, Decoder
+from .transport import Reply, Request, encode_body
+from .usage import Counts, estimate_tokens
 
-if TYPE_CHECKING:
-    from .agent import Endpoint
-
-__all__ = ["TextCall"]
-
-CHARACTERS = 4
-"""Of usual text in a token, where nobody counted."""
+__all__ = ["CompletionsCall"]
 
 
-class TextCall:
+class CompletionsCall(Request):
     """One exchange.
 
     Args:
-        endpoint: whose server is asked.
-        body: the request; its `model` is replaced, and what it leaves open is set by the endpoint's sampling.
+        served: who is asked.
+        sampling: what the request leaves open.
+        body: the request; its `model` is replaced.
         run: its budget and where usage is recorded.
     """
 
-    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], run: RunContext) -> None:
-        self._endpoint = endpoint
-        self._http = endpoint.http
-        self._run = run
-        self._given = {**_defaults(endpoint.sampling), **body, "model": endpoint.model}
+    def __init__(
+        self, served: ServedModel, sampling: SamplingParams, body: Mapping[str, Any], run: RunContext
+    ) -> None:
+        super().__init__("/completions")
+        self._served, self._run = served, run
+        self._given = {**_defaults(sampling), **body, "model": served.model}
         self._live = bool(body.get("stream"))
-        self._count = _Count(_prompts(body.get("prompt")), int(body.get("n") or 1))
+        self._counter = _TokenCounter(_prompt_sizes(body.get("prompt")), int(body.get("n") or 1))
         if (left := run.tokens_left()) is not None:
             self._given["max_tokens"] = min(left, self._given.get("max_tokens", left))
         self._body: dict[str, Any] = {}
-        self._tries = 0
-        self._watch = CallWatch()
 
     async def replies(self) -> AsyncGenerator[dict[str, Any], None]:
         """The reply, or its chunks where the body asks for a stream; tokens are recorded however it ends.
@@ -61,108 +53,94 @@ class TextCall:
             UpstreamError: the server failed, or cannot do what is asked.
             NoAnswer: the budget's time ran out.
         """
-        asked = UpstreamCall(
-            self._run.thread,
-            self._run.stage,
-            agent=self._endpoint.name,
-            model=self._endpoint.model,
-            server=self._http.server,
-        )
-        self._watch, outcome = self._run.watch.call(asked), "cancelled"
+        self.watch, outcome = self._served.watch(self._run), "cancelled"
         try:
-            async with aclosing(until(self._run.deadline, self._exchange(), self._run.halt)) as exchange:
-                async for reply in exchange:
+            async with aclosing(self._exchange()) as exchange:
+                while True:
+                    # The limit holds for each reply alone: a generator may be read on by another task.
+                    async with self._run.time_limit():
+                        reply = await anext(exchange, None)
+                    if reply is None:
+                        break
                     yield reply
             outcome = "ok"
         except TimeoutError:
             outcome = "budget_exhausted"
-            raise NoAnswer(f"{self._endpoint.name}: out of time", status=504, code=outcome) from None
+            raise NoAnswer(f"{self._served.name}: out of time", status=504, code=outcome) from None
         except UpstreamError as error:
             outcome = error.code
             raise
         finally:
-            usage = self._count.usage(self._tries, refused=outcome not in {"ok", "cancelled", "budget_exhausted"})
-            if price := self._endpoint.price:
+            usage = self._counter.usage(self.tries, refused=outcome not in {"ok", "cancelled", "budget_exhausted"})
+            if price := self._served.price:
                 usage = usage.model_copy(update={"cost": price.of(usage.prompt_tokens, usage.completion_tokens)})
             if usage != Usage():
-                self._run.record(self._endpoint.model, usage)
-            self._watch.ended(outcome, usage)
+                self._run.record(self._served.model, usage)
+            self.watch.ended(outcome, usage)
 
     async def _exchange(self) -> AsyncGenerator[dict[str, Any], None]:
-        rng = partial(self._run.rng, f"retry:{self._endpoint.name}:texts")
-        async with self._http.slot() as deadline:
-            response = await self._http.open("POST", "/completions", self, rng, deadline=deadline, live=self._live)
-            self._watch.answered()
+        rng = partial(self._run.rng, f"retry:{self._served.name}:texts")
+        transport = self._served.transport
+        async with transport.place(self._run.caller) as place:
+            reply = await transport.open(self, place, rng=rng, live=self._live)
             try:
-                plain = response.headers.get("content-type", "").startswith("application/json")
+                plain = reply.headers.get("content-type", "").startswith("application/json")
                 whole = plain or not self._live
-                read = self._whole if whole else self._streamed
-                async with aclosing(read(response, deadline)) as replies:
-                    async for reply in replies:
-                        if reply.get("error"):
-                            raise self._http.faults.reported(reply["error"])
-                        self._count.take(reply, whole=whole)
-                        yield reply
+                async with aclosing(self._read_whole(reply) if whole else self._read_stream(reply)) as objects:
+                    async for found in objects:
+                        if found.get("error"):
+                            raise transport.errors.reported(found["error"])
+                        self._counter.take(found, whole=whole)
+                        yield found
             except Malformed as error:
-                raise self._http.faults.bad_reply(str(error)) from None
+                raise transport.errors.bad_reply(str(error)) from None
             finally:
-                response.release()
+                await reply.release()
 
-    async def _whole(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncGenerator[dict[str, Any], None]:
-        reply = parsed(await self._http.whole(response, deadline))
-        if not reply.get("error") and not (isinstance(reply.get("choices"), list) and reply["choices"]):
+    async def _read_whole(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+        found = parse_object(await reply.read())
+        if not found.get("error") and not (isinstance(found.get("choices"), list) and found["choices"]):
             raise Malformed("a reply without choices")
-        yield reply
+        yield found
 
-    async def _streamed(
-        self, response: aiohttp.ClientResponse, deadline: float
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        async with (
-            aclosing(self._http.body(response, deadline)) as pieces,
-            aclosing(messages(pieces)) as events,
-        ):
-            async for message in events:
+    async def _read_stream(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+        decoder, piece = Decoder(), b"-"
+        while piece:
+            piece = await reply.next_piece()
+            for message in decoder.feed(piece):
                 if message == DONE:
                     return
-                yield parsed(message)
-        if not self._count.finished:
+                yield parse_object(message)
+        if not self._counter.finished:
             raise Malformed("the stream ended before the text did")
 
-    # What http.Request asks for.
-
     def content(self) -> bytes:
+        """See `Request`."""
         self._body = self._new_body()
-        return encoded(self._body)
+        return encode_body(self._body)
 
-    def headers(self) -> Mapping[str, str]:
-        return self._watch.headers()
-
-    def sent(self) -> None:
-        self._tries += 1
-        self._watch.sent()
-
-    def refused(self, error: UpstreamError) -> bool:
+    def note_refusal(self, error: UpstreamError) -> bool:
         """Learns whether the server can tell usage while it streams."""
-        self._watch.failed(error.code, error.status)
+        super().note_refusal(error)
         if not isinstance(error, Rejected) or error.status not in (400, 422):
             return False
-        self._endpoint.dialect.learn(self._body, str(error).removeprefix(self._http.faults.where))
+        self._served.dialect.learn(self._body, str(error).removeprefix(self._served.transport.errors.where))
         return self._new_body() != self._body
 
     def _new_body(self) -> dict[str, Any]:
-        options = self._endpoint.dialect.stream_options if self._live else None
+        options = self._served.dialect.stream_options if self._live else None
         body = {name: value for name, value in self._given.items() if name != "stream_options" and value is not None}
         return body if options is None else {**body, "stream_options": dict(options)}
 
 
-class _Count:
+class _TokenCounter:
     """Tokens of a request for several texts, as far as its server has told them."""
 
     def __init__(self, prompts: list[int], n: int) -> None:
         self._prompts = prompts
         self._n = n
         self._total: Counts | None = None
-        self._told: dict[int, Counts] = {}
+        self._counts: dict[int, Counts] = {}
         self._written: dict[int, int] = {}
         self._done: set[int] = set()
 
@@ -181,7 +159,7 @@ class _Count:
             text = choice.get("text")
             self._written[index] = self._written.get(index, 0) + (len(text) if isinstance(text, str) else 0)
             if counts is not None:
-                self._told[index] = counts
+                self._counts[index] = counts
             if choice.get("finish_reason") is not None:
                 self._done.add(index)
 
@@ -192,7 +170,7 @@ class _Count:
             begun = self._written or not refused
             prompt = sum(self._prompts) if begun and tries else 0
             written = sum(self._written.values())
-            counts = Counts(prompt, -(-written // CHARACTERS))
+            counts = Counts(prompt, estimate_tokens(written))
             estimated = bool(prompt or written)
         return Usage(
             prompt_tokens=counts.prompt, completion_tokens=counts.completion, requests=tries, estimated=estimated
@@ -201,21 +179,21 @@ class _Count:
     def _known(self) -> Counts | None:
         if self._total is not None:
             return self._total
-        if len(self._told) < len(self._prompts) * self._n:
+        if len(self._counts) < len(self._prompts) * self._n:
             return None
-        prompts = {index // self._n: counts.prompt for index, counts in self._told.items()}
-        return Counts(sum(prompts.values()), sum(counts.completion for counts in self._told.values()))
+        prompts = {index // self._n: counts.prompt for index, counts in self._counts.items()}
+        return Counts(sum(prompts.values()), sum(counts.completion for counts in self._counts.values()))
 
 
-def _prompts(prompt: Any) -> list[int]:
+def _prompt_sizes(prompt: Any) -> list[int]:
     """Tokens of each prompt, by our own count where it is text."""
     if isinstance(prompt, str):
-        return [-(-len(prompt) // CHARACTERS)]
+        return [estimate_tokens(len(prompt))]
     if not isinstance(prompt, list) or not prompt:
         return [0]
     if isinstance(prompt[0], int):
         return [len(prompt)]
-    return [count for each in prompt for count in _prompts(each)]
+    return [count for each in prompt for count in _prompt_sizes(each)]
 
 
 def _defaults(sampling: SamplingParams) -> dict[str, Any]:

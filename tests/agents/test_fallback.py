@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
-from quorate.agents import Breaking, Retries, RoundRobin, Timeouts
-from quorate.agents.agent import Agent
+from quorate.agents import BreakerPolicy, RetryPolicy, RoundRobin, Timeouts
+from quorate.orchestrator.model import Agent
 from quorate.aggregators import UniversalSelfConsistency
 from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.tokens import TokenModel
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
 from tests.aggregators.token_level.writers import model
 
-from .asking import drawn
+from .asking import Drawing, draw
 
-ONCE = Retries(attempts=1)
+ONCE = RetryPolicy(attempts=1)
 
 
 def endpoint(up: ScriptedUpstream, name: str, **settings: object) -> Endpoint:
@@ -45,7 +43,7 @@ async def test_another_model_stands_in(fault: str, live: bool) -> None:
     async with ScriptedUpstream(FAULTS[fault]) as broken, ScriptedUpstream(Reply("so it is")) as good:
         first = endpoint(broken, "big", timeouts=Timeouts(first_byte=0.3, total=0.3))
         async with Fallback(first, endpoint(good, "small")) as model:
-            result = await drawn(model, 2, live=live)
+            result = await draw(model, 2, live=live)
             answer = await model.answer("How many?")
     assert result.texts == ["so it is"] * 2
     assert [c.agent for c in result.candidates] == ["small"] * 2
@@ -77,7 +75,7 @@ async def test_what_has_been_read_is_not_taken_back() -> None:
         ScriptedUpstream() as other,
         Fallback(endpoint(broken, "big"), endpoint(other, "small")) as model,
     ):
-        result = await drawn(model, live=True)
+        result = await draw(model, live=True)
     assert result.one.error is not None
     assert result.tokens(0) == ["one ", "two "]
     assert not other.requests
@@ -86,10 +84,10 @@ async def test_what_has_been_read_is_not_taken_back() -> None:
 async def test_an_open_circuit_hands_on_at_once() -> None:
     """Once the first server has failed often enough, it is not asked any more."""
     async with ScriptedUpstream(Fault.status(503)) as broken, ScriptedUpstream(Reply("x")) as good:
-        first = endpoint(broken, "big", breaking=Breaking(failures=2, pause=60))
+        first = endpoint(broken, "big", breaker=BreakerPolicy(failures=2, pause=60))
         async with Fallback(first, endpoint(good, "small")) as model:
             for _ in range(5):
-                assert (await drawn(model)).texts == ["x"]
+                assert (await draw(model)).texts == ["x"]
     assert len(broken.requests) == 2
 
 
@@ -100,7 +98,7 @@ async def test_the_last_failure_is_told_when_all_fail() -> None:
         ScriptedUpstream(Fault.status(429)) as two,
         Fallback(endpoint(one, "big"), endpoint(two, "small")) as model,
     ):
-        candidate = (await drawn(model)).one
+        candidate = (await draw(model)).one
     assert candidate.error is not None
     assert candidate.error.status == 429
     assert candidate.usage.requests == 2
@@ -109,8 +107,8 @@ async def test_the_last_failure_is_told_when_all_fail() -> None:
 async def test_a_fallback_is_a_proposer_and_a_writer_and_a_judge() -> None:
     """Its note reaches the answer from each place."""
     async with ScriptedUpstream(Fault.status(500)) as broken, ScriptedUpstream(Reply("so 42")) as good:
-        breaking = Breaking(failures=1000, last=1000)
-        async with Fallback(endpoint(broken, "big", breaking=breaking), endpoint(good, "small")) as model:
+        breaking = BreakerPolicy(failures=1000, last=1000)
+        async with Fallback(endpoint(broken, "big", breaker=breaking), endpoint(good, "small")) as model:
             plain = endpoint(good, "small")
             vote = await (sample(model, n=2) | MajorityVote()).answer("?")
             fused = await (sample(plain, n=2) | SelfMoA(model)).answer("?")
@@ -140,17 +138,12 @@ async def test_leaving_a_chain_counts_what_was_spent() -> None:
         ScriptedUpstream(Fault.hang(after_chunks=2)) as good,
         Fallback(endpoint(broken, "big"), endpoint(good, "small")) as model,
     ):
-        run = RunContext()
-        stream = model.sample(Question.of("How many?"), [0], run)
-        seen = 0
-        async for event in stream:
-            seen += isinstance(event, CandidateToken)
-            if seen == 2:
-                break
-        await stream.aclose()
+        drawing = Drawing.of([0], live=True)
+        await drawing.cut_off(model, lambda drawing: drawing.token_count == 2)
         await good.wait_until(lambda up: up.in_flight == 0)
-    [cut] = run.cut
-    assert (cut.text, cut.usage) == ("one two ", run.ledger.usage)
+    [cut] = drawing.cut
+    assert (cut.text, cut.usage) == ("one two ", drawing.spent)
+    assert [d.code for d in cut.degraded] == ["fallback_used"]
     assert (cut.usage.requests, cut.usage.completion_tokens) == (2, 2)
 
 
@@ -161,11 +154,11 @@ async def test_a_pool_shares_the_load() -> None:
         ScriptedUpstream(Reply("x", delay=0.1)) as two,
         Pool([endpoint(one, "m"), endpoint(two, "m")]) as model,
     ):
-        results = await asyncio.gather(*(drawn(model) for _ in range(8)))
+        results = await asyncio.gather(*(draw(model) for _ in range(8)))
         assert model.load == [0, 0]
         assert [r.one.degraded for r in results] == [()] * 8
         assert (len(one.requests), len(two.requests)) == (4, 4)
-        await drawn(model, 3)
+        await draw(model, 3)
     assert sorted((len(one.requests), len(two.requests))) == [4, 7]
 
 
@@ -176,10 +169,10 @@ async def test_a_pool_prefers_the_idle_server() -> None:
         ScriptedUpstream(Reply("x")) as quick,
         Pool([endpoint(slow, "m"), endpoint(quick, "m")]) as model,
     ):
-        waiting = asyncio.create_task(drawn(model, 2))
+        waiting = asyncio.create_task(draw(model, 2))
         await slow.wait_until(lambda up: up.in_flight == 2)
         for _ in range(3):
-            assert (await drawn(model)).texts == ["x"]
+            assert (await draw(model)).texts == ["x"]
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert model.load == [0, 0]
@@ -194,17 +187,17 @@ async def test_round_robin_takes_turns() -> None:
         RoundRobin([endpoint(one, "m"), endpoint(two, "m")]) as model,
     ):
         for _ in range(6):
-            await drawn(model)
+            await draw(model)
     assert (len(one.requests), len(two.requests)) == (3, 3)
 
 
 async def test_a_pool_outlives_one_of_its_servers() -> None:
     """Its failure is nobody's business: no note, no failed candidate; later it is not even asked."""
     async with ScriptedUpstream(Fault.close()) as dead, ScriptedUpstream(Reply("x")) as good:
-        first = endpoint(dead, "m", breaking=Breaking(failures=2, pause=60))
+        first = endpoint(dead, "m", breaker=BreakerPolicy(failures=2, pause=60))
         async with Pool([first, endpoint(good, "m")]) as model:
             for _ in range(8):
-                result = await drawn(model)
+                result = await draw(model)
                 assert (result.texts, result.one.degraded) == (["x"], ())
     assert len(dead.requests) == 2
 
@@ -216,7 +209,7 @@ async def test_a_pool_does_not_spread_a_bad_request() -> None:
         ScriptedUpstream(Fault.status(400)) as two,
         Pool([endpoint(one, "m"), endpoint(two, "m")]) as model,
     ):
-        assert (await drawn(model)).one.error is not None
+        assert (await draw(model)).one.error is not None
     assert len(one.requests) + len(two.requests) == 1
 
 
@@ -230,22 +223,16 @@ def test_one_model_is_no_pool(kind: type[Pool]) -> None:
 
 
 @pytest.mark.parametrize("make", [Fallback, lambda a, b: Pool([a, b])])
-async def test_finished_samples_that_nobody_read_are_not_lost(make: object) -> None:
-    """As with a single endpoint: they are left to the run, and candidates sum to the ledger."""
+async def test_finished_samples_are_not_lost_when_the_first_one_will_do(make: object) -> None:
+    """As with a single endpoint: they stand as they are, and candidates sum to the ledger."""
     async with ScriptedUpstream(Reply(["a", "b", "c"])) as one, ScriptedUpstream() as two:
         first, second = endpoint(one, "m", n_supported=True), endpoint(two, "m")
         model: Agent = make(first, second)  # type: ignore[operator]
         async with model:
-            run = RunContext(live=False)
-            stream = model.sample(Question.of("?"), range(3), run)
-            read = []
-            async for event in stream:
-                if hasattr(event, "candidate"):
-                    read.append(event.candidate)
-                    break
-            await stream.aclose()
-    assert sorted(c.index for c in (*read, *run.cut)) == [0, 1, 2]
-    assert Usage.total(c.usage for c in (*read, *run.cut)).total_tokens == run.ledger.usage.total_tokens
+            drawing = Drawing.of(range(3))
+            await drawing.cut_off(model, lambda drawing: any(hasattr(e, "candidate") for e in drawing.events))
+    assert [(c.index, c.finish_reason) for c in drawing.candidates] == [(0, "stop"), (1, "stop"), (2, "stop")]
+    assert Usage.total(c.usage for c in drawing.candidates).total_tokens == drawing.spent.total_tokens
 
 
 async def test_a_pool_writes_together_by_one_of_its_servers() -> None:
@@ -253,9 +240,9 @@ async def test_a_pool_writes_together_by_one_of_its_servers() -> None:
     one, two, plain = Tokens("bytes", 1), Tokens("bytes", 1), ScriptedModel(["4"], name="chat")
     pool = Pool([plain, one, two], name="box")
     assert pool.token_model() is one.tokens
-    one.available = False
+    one.up = False
     assert pool.token_model() is two.tokens
-    two.available = False
+    two.up = False
     assert pool.token_model() is one.tokens
     with pytest.raises(BadInput, match="box cannot be asked token by token"):
         Pool([plain, plain], name="box").token_model()
@@ -268,7 +255,11 @@ class Tokens(ScriptedModel):
 
     def __init__(self, kind: str, seed: int) -> None:
         super().__init__(["4"], name=f"{kind}-{seed}")
-        self.tokens, self.available = model(kind, seed), True
+        self.tokens, self.up = model(kind, seed), True
+
+    @property
+    def available(self) -> bool:
+        return self.up
 
     def token_model(self) -> TokenModel:
         return self.tokens

@@ -1,0 +1,388 @@
+"""How one server is asked: how many requests at once, how fast, when again, and when not at all.
+
+What sends a request is left to subclasses: `http.Http` over aiohttp, `client.ClientTransport` over a client of the
+user's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from asyncio_throttle import Throttler
+
+from quorate.orchestrator.errors import BadInput, CircuitOpen, Unreachable, UpstreamError
+from quorate.orchestrator.upstream import UpstreamCall
+
+from .breaker import Breaker, RetryBudget
+from .errors import ErrorFactory
+from .response import Malformed, parse_object
+from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
+
+__all__ = ["Exchange", "Place", "Reply", "Request", "Transport", "encode_body"]
+
+LARGEST_REPLY = 64 * 2**20
+"""Bytes after which a reply is cut off as broken."""
+LARGEST_ERROR = 2**16
+AGAIN = {408, 409, 429}
+
+log = logging.getLogger("quorate.agents")
+
+
+class Request:
+    """What is sent; hears how it goes, so that it can count its tries and adapt to refusals.
+
+    Args:
+        path: below the API's root; `/../` begins one that lies beside the API's version.
+        watch: the call that it belongs to.
+    """
+
+    method = "POST"
+
+    def __init__(self, path: str, watch: UpstreamCall | None = None) -> None:
+        self.path = path
+        self.watch = watch
+        self.tries = 0
+        """Sent so far."""
+
+    def content(self) -> bytes | None:
+        """The body of the next try."""
+        return None
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the next try, beside those of all requests."""
+        return {} if self.watch is None else self.watch.headers()
+
+    def note_sent(self) -> None:
+        """A try begins."""
+        self.tries += 1
+        if self.watch is not None:
+            self.watch.sent()
+
+    def note_refusal(self, error: UpstreamError) -> bool:
+        """A try failed before its reply began; True if another body may do better."""
+        if self.watch is not None:
+            self.watch.failed(error.code, error.status)
+        return False
+
+    def note_reply(self) -> None:
+        """A good reply begins."""
+        if self.watch is not None:
+            self.watch.answered()
+
+
+class Reply(ABC):
+    """A reply whose status is known and whose body is still to come. Release it."""
+
+    def __init__(self, errors: ErrorFactory, status: int, headers: Mapping[str, str]) -> None:
+        self._errors = errors
+        self._size = 0
+        self.status = status
+        self.headers = headers
+
+    @abstractmethod
+    async def _receive(self) -> bytes:
+        """The next bytes; none at the end."""
+
+    @abstractmethod
+    async def release(self) -> None:
+        """Gives its connection back, or closes it where something is still to come."""
+
+    async def next_piece(self) -> bytes:
+        """The next bytes of the body; none at its end.
+
+        Raises:
+            TimedOut: the deadline passed or nothing came for too long.
+            BadReply: the connection broke, or the body is larger than any answer.
+        """
+        piece = await self._receive()
+        self._size += len(piece)
+        if self._size > LARGEST_REPLY:
+            raise self._errors.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
+        return piece
+
+    async def read(self, most: float = math.inf) -> bytes:
+        """The body, or its beginning where it is larger than `most` bytes.
+
+        Raises:
+            UpstreamError: as for `next_piece`.
+        """
+        pieces, size = [], 0
+        while size < most and (piece := await self.next_piece()):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+
+class Place:
+    """`async with`: a place among the requests at once, when the rate allows.
+
+    How its request ends is told to the circuit breaker. Waiting for it takes nothing of the request's time.
+    """
+
+    def __init__(self, transport: Transport, caller: str) -> None:
+        self._transport, self._caller = transport, caller
+        self.deadline = 0.0
+        """Until when its request has time, on the loop's clock."""
+
+    async def __aenter__(self) -> Place:
+        """Waits for it.
+
+        Raises:
+            CircuitOpen: there is no point in waiting.
+        """
+        transport = self._transport
+        transport.check_circuit()
+        limits = transport.limits()
+        await limits.places.acquire()
+        try:
+            await transport.pace(limits)
+        except BaseException:
+            limits.places.release()
+            raise
+        self._limits = limits
+        self.deadline = asyncio.get_running_loop().time() + transport.timeouts.total
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._limits.places.release()
+        if error is None:
+            self._transport.breaker.note_end(None)
+        elif isinstance(error, UpstreamError) and not isinstance(error, CircuitOpen):
+            self._transport.breaker.note_end(error)
+
+
+class LoopLimits:
+    """What bounds the requests of one event loop."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.places = asyncio.Semaphore(concurrency)
+        self.turn = asyncio.Lock()
+        """Of who waits for the rate: one at a time, first come, first served."""
+
+
+class Transport(ABC):
+    """A server at one address, used from any number of event loops.
+
+    Args:
+        server: its address, without what may be secret in it.
+        errors: makes its errors.
+        concurrency: requests at once, in each event loop.
+        rate: how many may start in a time.
+        timeouts: how long to wait.
+        retries: when to try again.
+        breaker: when to leave it alone.
+
+    Raises:
+        BadInput: the concurrency is no number above 0.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        errors: ErrorFactory,
+        *,
+        concurrency: int = 64,
+        rate: Rate | None = None,
+        timeouts: Timeouts | None = None,
+        retries: RetryPolicy | None = None,
+        breaker: BreakerPolicy | None = None,
+    ) -> None:
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
+        self.server = server
+        self.errors = errors
+        self.timeouts = timeouts or Timeouts()
+        self.breaker = Breaker(breaker or BreakerPolicy())
+        self._retries = retries or RetryPolicy()
+        self._retry_budget = RetryBudget(self._retries.share, self._retries.reserve)
+        self._held = 0.0
+        """Until when the server has asked to be left alone, on the monotonic clock."""
+        self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
+        self._concurrency = concurrency
+        self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLimits] = WeakKeyDictionary()
+
+    @abstractmethod
+    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+        """One try.
+
+        Raises:
+            UpstreamError: it came to nothing before a reply began.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop."""
+
+    def place(self, caller: str = "") -> Place:
+        """To be entered before a request is sent.
+
+        Args:
+            caller: whose request it is.
+        """
+        return Place(self, caller)
+
+    async def open(
+        self, request: Request, place: Place, *, rng: Callable[[], random.Random], live: bool = False
+    ) -> Reply:
+        """The reply, its body still to come; tries again as the settings say. Release it.
+
+        Args:
+            request: what is sent.
+            place: that it has.
+            rng: makes the generator of the pauses' jitter, where there are any.
+            live: whether it is read piece by piece as it comes, so that silence counts.
+
+        Raises:
+            UpstreamError: no success.
+        """
+        deadline, tried = place.deadline, 0
+        last: UpstreamError | None = None
+        self._retry_budget.note_request()
+        while True:
+            tried += 1
+            if (wait := self.breaker.admit()) is not None:
+                raise last or self._circuit_open(wait)
+            if self._held:
+                await self._wait_retry_after(deadline)
+            try:
+                reply = await self._send(request, deadline, live=live)
+                if 200 <= reply.status <= 299:
+                    self.breaker.note_reply()
+                    request.note_reply()
+                    return reply
+                again = reply.status in AGAIN or reply.status >= 500
+                error = await self._refusal(reply)
+            except Unreachable as lost:
+                error, again = lost, True
+            last = error
+            if not request.note_refusal(error):
+                self._note_retry_after(error)
+                pause = self._retries.pause(error, tried, rng()) if again else None
+                if pause is None or asyncio.get_running_loop().time() + pause >= deadline or not self._may_retry(error):
+                    raise error
+                self.breaker.note_end(error)
+                # Without the server's words, which may quote the prompt.
+                log.info("%s: %s (HTTP %d); trying again in %.1f s", self.errors.where, error.code, error.status, pause)
+                await asyncio.sleep(pause)
+            await self.pace(self.limits())
+
+    def check_circuit(self) -> None:
+        """Raises CircuitOpen where there is no point in waiting for a place."""
+        if (wait := self.breaker.wait()) is not None:
+            raise self._circuit_open(wait)
+
+    def limits(self) -> LoopLimits:
+        """Of the running event loop."""
+        loop = asyncio.get_running_loop()
+        limits = self._limits.get(loop)
+        if limits is None:
+            limits = self._limits[loop] = LoopLimits(self._concurrency)
+        return limits
+
+    async def pace(self, limits: LoopLimits) -> None:
+        """Waits until the rate allows another request, one after the other: the throttle polls."""
+        if self._throttle is not None:
+            async with limits.turn:
+                await self._throttle.acquire()
+
+    def _may_retry(self, error: UpstreamError) -> bool:
+        """Whether to try again: where the server does not ask for it, only as often as the budget has it."""
+        return error.retry_after is not None or self._retry_budget.take()
+
+    def _note_retry_after(self, error: UpstreamError) -> None:
+        """Takes note of when the server wants to be asked again; who never tries again does not wait either."""
+        if self._retries.attempts > 1 and error.retry_after is not None and error.retry_after <= self._retries.longest:
+            self._held = max(self._held, time.monotonic() + error.retry_after)
+
+    async def _wait_retry_after(self, deadline: float) -> None:
+        """Waits as long as the server has asked for.
+
+        Raises:
+            RateLimited: that is longer than this request has.
+        """
+        while (wait := self._held - time.monotonic()) > 0:
+            if asyncio.get_running_loop().time() + wait >= deadline:
+                raise self.errors.status(429, f"asked to be left alone for {wait:.1f} s more; not sent", wait)
+            await asyncio.sleep(wait)
+
+    def _circuit_open(self, wait: float) -> CircuitOpen:
+        return self.errors.circuit_open(self.breaker.reason, wait)
+
+    async def _refusal(self, reply: Reply) -> UpstreamError:
+        """The error in a reply, which may itself be broken or endless."""
+        try:
+            words = await reply.read(LARGEST_ERROR)
+        except UpstreamError:
+            words = b"(no reason given)"
+        finally:
+            await reply.release()
+        return self.errors.refused(reply.status, reply.headers, words[:LARGEST_ERROR])
+
+
+class Exchange(Request):
+    """An object in JSON there, an object in JSON back: a POST, or a GET where there is no body."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        watch: UpstreamCall | None = None,
+        caller: str = "",
+        rng: Callable[[], random.Random] | None = None,
+    ) -> None:
+        super().__init__(path, watch)
+        self._transport, self._caller = transport, caller
+        self._content = None if body is None else encode_body(body)
+        self._rng = rng or (lambda: random.Random(path))
+        self.method = "GET" if body is None else "POST"
+        self.size = len(self._content or b"")
+        """Bytes of the body."""
+
+    def content(self) -> bytes | None:
+        """See `Request`."""
+        return self._content
+
+    async def reply(self) -> dict[str, Any]:
+        """The object in the reply.
+
+        Raises:
+            UpstreamError: the server failed or refused, or its reply is no object.
+        """
+        errors = self._transport.errors
+        async with self._transport.place(self._caller) as place:
+            reply = await self._transport.open(self, place, rng=self._rng)
+            try:
+                found = parse_object(await reply.read())
+            except Malformed as error:
+                raise errors.bad_reply(f"{self.path.removeprefix('/..')}: {error}") from None
+            finally:
+                await reply.release()
+            if found.get("error"):
+                raise errors.reported(found["error"])
+            return found
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON.
+
+    Raises:
+        BadInput: it holds something that JSON cannot.
+    """
+    try:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"the request cannot be written as JSON ({error}): look at sampling.extra, tools") from None

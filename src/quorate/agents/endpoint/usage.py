@@ -1,0 +1,183 @@
+"""Who used which tokens of a request, so that its candidates sum to what the server counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeGuard
+
+from quorate.orchestrator.types import Price, Usage
+
+__all__ = ["CHARACTERS", "LARGEST", "Counts", "Share", "UsageSplitter", "estimate_tokens", "is_count"]
+
+CHARACTERS = 4
+"""Of usual text in a token, where nobody counted."""
+LARGEST = 1e15
+"""No honest count or log-probability is further from zero."""
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether a value of a reply can be a number of tokens."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def estimate_tokens(characters: int) -> int:
+    """Our own count of a text, rounded up."""
+    return -(-characters // CHARACTERS)
+
+
+class Counts(NamedTuple):
+    """Tokens as the server counts them."""
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+
+    @classmethod
+    def of(cls, reply: Mapping[str, Any]) -> Counts | None:
+        """The `usage` of a reply or chunk, if it holds one that can be used."""
+        usage = reply.get("usage")
+        if not isinstance(usage, Mapping):
+            return None
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if not (is_count(prompt) and is_count(completion)):
+            return None
+        details = usage.get("completion_tokens_details")
+        reasoning = details.get("reasoning_tokens") if isinstance(details, Mapping) else None
+        return cls(prompt, completion, min(reasoning, completion) if is_count(reasoning) else 0)
+
+
+class Share(Protocol):
+    """What is known of the part of one candidate in a request."""
+
+    @property
+    def counts(self) -> Counts | None:
+        """Tokens of this one alone, where the server tells them."""
+        ...
+
+    @property
+    def logprobs(self) -> Sequence[Any] | None:
+        """One a token, where they were asked for."""
+        ...
+
+    @property
+    def reasoning(self) -> str: ...
+
+    @property
+    def pieces(self) -> int:
+        """Streamed parts that it came in."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Characters in all."""
+        ...
+
+
+class UsageSplitter:
+    """What one request cost, and which of its candidates bear how much of it.
+
+    The prompt and the number of tries fall to the first candidate. Generated tokens are exact for
+    one choice, or where the server told each one's; else they are shared out in proportion to what
+    each wrote, and marked `estimated`.
+
+    Args:
+        prompt: gives the text sent, for servers that never count.
+        price: money for tokens.
+        tries: requests made in vain before this one.
+    """
+
+    def __init__(self, prompt: Callable[[], str], price: Price | None, tries: int) -> None:
+        self._prompt = prompt
+        self._price = price
+        self.tries = tries
+        self.working = False
+        """The server may be generating, so that tokens it has not told of count too."""
+        self.total: Counts | None = None
+        """Of the whole request, once the server has told."""
+        self.guessed = False
+        """Some of it is our own count; a total merely shared out is not."""
+        self.given = Usage()
+        """What the candidates that have ended bear."""
+
+    @property
+    def untaken(self) -> int:
+        """Tries that no candidate has taken on yet."""
+        return self.tries - self.given.requests
+
+    def charge(self, usage: Usage) -> Usage | None:
+        """What the ledger books for a candidate's usage, where that differs: a total that is merely shared is exact."""
+        return None if usage.estimated == self.guessed else usage.model_copy(update={"estimated": self.guessed})
+
+    def part(self, choice: Share, *, first: bool) -> Usage:
+        """The usage of a choice that ends before the others, by the server's count for it alone."""
+        counts = choice.counts or Counts(0, 0)
+        return self._give(counts.prompt if first else 0, counts.completion, counts.reasoning, first=first)
+
+    def rest(self, choices: Sequence[Share]) -> list[Usage]:
+        """All that is left, over the choices that are left."""
+        given, counts = self.given, self.total or self._count(choices)
+        prompt = max(0, counts.prompt - given.prompt_tokens)
+        completion = max(0, counts.completion - given.completion_tokens)
+        reasoning = max(0, counts.reasoning - given.reasoning_tokens)
+        if len(choices) == 1:
+            return [self._give(prompt, completion, reasoning, first=True, estimated=self.guessed)]
+        exact = _exact_shares(completion, choices)
+        shares = zip(
+            exact or _portions(completion, [_size(c) for c in choices]),
+            _portions(reasoning, [c.counts.reasoning if c.counts else len(c.reasoning) for c in choices]),
+            strict=True,
+        )
+        estimated = self.guessed or exact is None
+        return [
+            self._give(0 if i else prompt, tokens, thoughts, first=i == 0, estimated=estimated)
+            for i, (tokens, thoughts) in enumerate(shares)
+        ]
+
+    def _count(self, choices: Sequence[Share]) -> Counts:
+        """The request's total so far where the server has not told it: its counts by choice, else our own."""
+        given = self.given
+        prompt = next((c.counts.prompt for c in choices if c.counts is not None), given.prompt_tokens)
+        if self.working and not all(c.counts for c in choices):
+            self.guessed = True
+            prompt = prompt or estimate_tokens(len(self._prompt()))
+        completion = sum(c.counts.completion if c.counts else _size(c) for c in choices)
+        reasoning = sum(c.counts.reasoning if c.counts else 0 for c in choices)
+        return Counts(prompt, completion + given.completion_tokens, reasoning + given.reasoning_tokens)
+
+    def _give(self, prompt: int, tokens: int, thoughts: int, *, first: bool, estimated: bool = False) -> Usage:
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=tokens,
+            reasoning_tokens=thoughts,
+            requests=self.untaken if first else 0,
+            cost=self._price.of(prompt, tokens) if self._price else None,
+            estimated=estimated and bool(prompt or tokens),
+        )
+        self.given += usage
+        return usage
+
+
+def _exact_shares(total: int, choices: Sequence[Share]) -> list[int] | None:
+    """Tokens of each choice by the server's word, where its words agree with the total."""
+    by_usage = [c.counts.completion for c in choices if c.counts is not None]
+    by_logprobs = [len(c.logprobs) for c in choices if c.logprobs is not None]
+    fits = (shares for shares in (by_usage, by_logprobs) if len(shares) == len(choices) and sum(shares) == total)
+    return next(fits, None)
+
+
+def _size(choice: Share) -> int:
+    """Our own count: a token for each piece that came, or more where pieces are long."""
+    if choice.logprobs is not None:
+        return len(choice.logprobs)
+    return max(choice.pieces, estimate_tokens(choice.written))
+
+
+def _portions(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the weights that sum to the total (largest remainders)."""
+    weights = weights if any(weights) else [1] * len(weights)
+    whole = sum(weights)
+    portions = [total * w // whole for w in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(portions)]:
+        portions[i] += 1
+    return portions
