@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import BadInput
-from .graph import State
+from .graph import Condition, State
 from .protocols import SamplingProgress, StoppingRule
 
 __all__ = ["Agreed", "Chosen", "Settled", "Unfinished", "Unsettled"]
@@ -31,17 +31,22 @@ class Settled:
 
 @dataclass(frozen=True)
 class Unsettled(Settled):
-    """It is not."""
+    """It is not; and one more condition holds, and none of some others does."""
+
+    also: Condition | None = None
+    unless: tuple[Condition, ...] = ()
 
     def holds(self, state: State) -> str | None:
         """See `graph.Condition`."""
-        if super().holds(state) is not None:
+        if super().holds(state) is not None or (self.also is not None and self.also.holds(state) is None):
+            return None
+        if any(other.holds(state) is not None for other in self.unless):
             return None
         votes = " to ".join(str(cluster.votes) for cluster in (state.sampled.tally or ())[:2])
         return f"{votes or 'no'} votes, not settled"
 
     def __str__(self) -> str:
-        return "not settled"
+        return "not settled" if self.also is None else f"not settled, {self.also}"
 
 
 @dataclass(frozen=True)

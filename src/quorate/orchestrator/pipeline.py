@@ -227,43 +227,54 @@ def gate(
             where it fails, the cheap one answers.
         rule: when they agree.
         name: how the graph is called.
-
-    Raises:
-        BadInput: the expensive pipeline branches right after it has sampled.
     """
-    rest, ways = _after_sampling(expensive, stand_in=cheap)
-    first = cheap.name if cheap.name not in {"sample", *(node.name for node in rest)} else "cheap"
+    rest, first, ways = _after_sampling(expensive, stand_in=cheap)
+    name_of_cheap = cheap.name if cheap.name not in {"sample", *(node.name for node in rest)} else "cheap"
+    others = tuple(edge.when for edge in first if isinstance(edge.when, Condition))
     return Pipeline(
-        [SampleNode("sample", stage, counted_by=cheap), AggregateNode(first, cheap), *rest],
+        [SampleNode("sample", stage, counted_by=cheap), AggregateNode(name_of_cheap, cheap), *rest],
         [
             Edge(START, "sample"),
-            Edge("sample", first, Settled(rule, stage.n)),
-            Edge("sample", rest[0].name, Unsettled(rule, stage.n)),
-            Edge(first, END),
+            Edge("sample", name_of_cheap, Settled(rule, stage.n)),
+            *(
+                Edge(
+                    "sample",
+                    edge.target,
+                    Unsettled(
+                        rule,
+                        stage.n,
+                        also=edge.when if isinstance(edge.when, Condition) else None,
+                        unless=others if edge.when == ELSE else (),
+                    ),
+                )
+                for edge in first
+            ),
+            Edge(name_of_cheap, END),
             *ways,
         ],
         name=name or f"gate@{stage.n}/{_joined(stage.models)}",
     )
 
 
-def _after_sampling(expensive: Aggregator | Pipeline, *, stand_in: Aggregator) -> tuple[list[Node], list[Edge]]:
-    """What reads candidates that another stage has drawn, the node that goes first at the front."""
+def _after_sampling(
+    expensive: Aggregator | Pipeline, *, stand_in: Aggregator
+) -> tuple[list[Node], Sequence[Edge], list[Edge]]:
+    """What reads candidates that another stage has drawn: the nodes, the edges to the first ones, and the others."""
     aggregator = expensive.aggregator if isinstance(expensive, Pipeline) else expensive
     if not isinstance(expensive, Pipeline) or len(expensive.nodes) == 2:
         name = aggregator.name if aggregator.name != "sample" else "expensive"
-        return [AggregateNode(name, aggregator, stand_in=stand_in, recount=True)], [Edge(name, END)]
+        node = AggregateNode(name, aggregator, stand_in=stand_in, recount=True)
+        return [node], [Edge("sample", name)], [Edge(name, END)]
     entry = expensive.entry.name
     first = expensive.edges_from(entry)
-    if len(first) != 1:
-        raise BadInput(
-            f"gate(expensive={expensive.name}): it branches right after it has sampled; give one that does not"
-        )
+    targets = [edge.target for edge in first]
     nodes = [
         replace(node, stand_in=stand_in) if isinstance(node, AggregateNode) and node.stand_in is None else node
-        for node in sorted(expensive.nodes.values(), key=lambda node: node.name != first[0].target)
+        for node in sorted(expensive.nodes.values(), key=lambda node: node.name not in targets)
         if node.name != entry
     ]
-    return nodes, [edge for edge in expensive.edges if entry not in (edge.source, edge.target) and edge.source != START]
+    ways = [edge for edge in expensive.edges if entry not in (edge.source, edge.target) and edge.source != START]
+    return nodes, first, ways
 
 
 def cascade(*models: Model, accept: float | Condition | Callable[[State], Any] = 0.8, name: str | None = None) -> Graph:

@@ -7,11 +7,16 @@ import math
 from fractions import Fraction
 
 import pytest
-from quorate.orchestrator.context import Budget
 
 from quorate.aggregators import LookAhead, MajorityVote
-from quorate.aggregators.stopping import AdaptiveConsistency, look_ahead_risk, overtaking_probability, find_stopping_point
+from quorate.aggregators.stopping import (
+    AdaptiveConsistency,
+    find_stopping_point,
+    look_ahead_risk,
+    overtaking_probability,
+)
 from quorate.aggregators.stopping.look_ahead import FAR
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.pipeline import sample
 from quorate.testing import ScriptedModel
 

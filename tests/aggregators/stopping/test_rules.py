@@ -21,8 +21,8 @@ from quorate.aggregators.stopping import (
     LookAhead,
     SequenceRule,
     TokenLimit,
-    mode_probability,
     find_stopping_point,
+    mode_probability,
 )
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import SamplingProgress, StoppingRule
@@ -119,7 +119,10 @@ def test_the_consensus_counts_weights() -> None:
     two = [candidate(0), candidate(1)]
     assert rule.stop(progress(two[:1], tally(1.0))) is None
     assert rule.stop(progress(two, tally(19.0, 1.1))) is None
-    assert rule.stop(progress(two, tally(19.0, 1.0))) == "consensus: 0.950 of the weight on one answer >= 0.95, after 2 samples"
+    assert (
+        rule.stop(progress(two, tally(19.0, 1.0)))
+        == "consensus: 0.950 of the weight on one answer >= 0.95, after 2 samples"
+    )
     assert rule.stop(progress(two, [])) is None
     assert rule.stop(progress(two, tally(0.0, 0.0))) is None
 
@@ -196,7 +199,7 @@ def test_impossible_parameters_are_refused(make: object) -> None:
 
 def test_agreement_is_a_share_of_those_that_did_not_fail() -> None:
     """Abstentions count against it, and a few votes are not enough."""
-    rule = Agreement(0.75, least=3)
+    rule = Agreement(0.75, min_votes=3)
 
     def says(votes: int, of: int) -> str | None:
         cluster = Cluster(answer="4", votes=votes, weight=votes, voters=tuple(range(votes)))
@@ -209,8 +212,8 @@ def test_agreement_is_a_share_of_those_that_did_not_fail() -> None:
     assert str(rule) == "0.75 of at least 3 agree"
 
 
-@pytest.mark.parametrize(("share", "least"), [(0.0, 3), (1.1, 3), (float("nan"), 3), (0.5, 0)])
-def test_impossible_agreement(share: float, least: int) -> None:
+@pytest.mark.parametrize(("share", "min_votes"), [(0.0, 3), (1.1, 3), (float("nan"), 3), (0.5, 0)])
+def test_impossible_agreement(share: float, min_votes: int) -> None:
     """Named with what is possible."""
     with pytest.raises(BadInput, match="Agreement"):
-        Agreement(share, least=least)
+        Agreement(share, min_votes=min_votes)

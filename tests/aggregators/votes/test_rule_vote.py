@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.aggregators import LabelFreeVote, MajorityVote, RuleVote
+from quorate.aggregators.registry import PIPELINES, build_pipeline
 from quorate.aggregators.votes import Abilities, Ability, ByModel, Plurality, RunOff
-from quorate.config.recipes import RECIPES, Parts
 from quorate.orchestrator.errors import BadInput, DataError, NoAnswer
 from quorate.orchestrator.types import Candidate
 from tests.aggregators.helpers import Exact, aggregated, failed, tallied
@@ -28,9 +28,9 @@ def by(model: str, index: int, answer: str | None) -> Candidate:
 async def test_plurality_as_a_rule_is_the_majority_vote(candidates: list[Candidate], seed: int) -> None:
     """Text, tally, ties and reasons alike; whoever failed or was cancelled does not vote."""
     ruled = await aggregated(RuleVote(Plurality(), equivalence=Exact()), candidates, seed)
-    assert ruled.replace(degraded=()) == (await aggregated(MajorityVote(equivalence=Exact()), candidates, seed)).replace(
-        degraded=()
-    )
+    assert ruled.replace(degraded=()) == (
+        await aggregated(MajorityVote(equivalence=Exact()), candidates, seed)
+    ).replace(degraded=())
 
 
 @given(candidate_lists(), st.randoms(use_true_random=False))
@@ -49,7 +49,9 @@ async def test_the_order_of_the_candidates_does_not_matter(
 
 async def test_they_count_while_candidates_come() -> None:
     """With their weights, so stopping rules that look at weights work with them."""
-    tally = await tallied(RuleVote(ByModel({"big": 3.0}), equivalence=Exact()), [by("big", 0, "1"), by("small", 1, "2")])
+    tally = await tallied(
+        RuleVote(ByModel({"big": 3.0}), equivalence=Exact()), [by("big", 0, "1"), by("small", 1, "2")]
+    )
     assert [(c.answer, c.weight) for c in tally] == [("1", 3.0), ("2", 1.0)]
 
 
@@ -117,16 +119,14 @@ def test_abilities_that_are_broken_or_missing_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["by-model", "log-odds", "run-off", "label-free"])
-async def test_recipes_build_pipelines(name: str) -> None:
-    """By name, over two models, with their default options."""
-    recipe = RECIPES[name]
+async def test_pipelines_are_built_by_name(name: str) -> None:
+    """Over two models, with their default options."""
     models = (Texts("\\boxed{1}", name="a"), Texts("\\boxed{1}", name="b"))
-    pipeline = recipe.build(Parts(models=models, n=4, options=recipe.checked({})))
-    assert (await pipeline.answer("What?", seed=1)).answer == "1"
+    assert (await build_pipeline(name, models, n=4).answer("What?", seed=1)).answer == "1"
 
 
 def test_options_are_checked() -> None:
     """Unknown and impossible ones are refused by name."""
     for name, options in (("by-model", {"default": -1}), ("label-free", {"flie": "x"}), ("borda", {"power": -1})):
         with pytest.raises(BadInput, match=name):
-            RECIPES[name].checked(options)
+            PIPELINES[name].check_options(options)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.agents import RewardModel
-from quorate.agents.endpoint import Retries
+from quorate.agents.endpoint import RetryPolicy
 from quorate.aggregators import BestOfN, Borda, ByConfidence, MajorityOfTheBests, ScoredVote, ScoreSum
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
 from quorate.orchestrator.protocols import Verifier
@@ -181,7 +181,7 @@ async def test_a_reward_model_over_http_in_a_pipeline() -> None:
         return Fault.status(400, "too long") if "3" in text else Reply("0.9" if "2" in text else "0.1", usage=(7, 0))
 
     async with ScriptedUpstream(reply) as up:
-        verifier = RewardModel("rm", base_url=up.url, retries=Retries(attempts=1))
+        verifier = RewardModel("rm", base_url=up.url, retries=RetryPolicy(attempts=1))
         texts = ScriptedModel(["\\boxed{1}", "\\boxed{1}", "\\boxed{2}", "\\boxed{3}"])
         async with sample(texts, n=4) | best_of_n(verifier) as pipeline:
             answer = await pipeline.answer("Which?")

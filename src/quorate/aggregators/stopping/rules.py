@@ -320,26 +320,26 @@ class Agreement:
 
     Args:
         share: above 0, at most 1; candidates that abstain count against it.
-        least: votes without which nothing is sure.
+        min_votes: votes without which nothing is sure.
     """
 
-    def __init__(self, share: float = 0.75, *, least: int = 3) -> None:
+    def __init__(self, share: float = 0.75, *, min_votes: int = 3) -> None:
         if not 0 < share <= 1:
             raise BadInput(f"Agreement({share}): the share must lie above 0 and at most at 1, such as 0.75")
-        if least < 1:
-            raise BadInput(f"Agreement(least={least}): give at least 1 vote")
+        if min_votes < 1:
+            raise BadInput(f"Agreement(min_votes={min_votes}): give at least 1 vote")
         self.share = share
-        self.least = least
+        self.min_votes = min_votes
 
     def stop(self, progress: SamplingProgress) -> str | None:
         """See `protocols.StoppingRule`."""
         votes, of = (progress.tally[0].votes if progress.tally else 0), progress.good
-        if votes < self.least or votes < self.share * of:
+        if votes < self.min_votes or votes < self.share * of:
             return None
         return f"agreement: {votes} of {of} candidates, at least {self.share:g}"
 
     def __str__(self) -> str:
-        return f"{self.share:g} of at least {self.least} agree"
+        return f"{self.share:g} of at least {self.min_votes} agree"
 
     def __repr__(self) -> str:
-        return f"Agreement({self.share:g}, least={self.least})"
+        return f"Agreement({self.share:g}, min_votes={self.min_votes})"
