@@ -13,10 +13,11 @@ import asyncio
 import time
 
 import torch
-from quorate.orchestrator.context import RunContext
 
-from quorate.agents.embedded import Embedded, Loaded, load
-from quorate.agents.embedded.cache import Part, assemble, new_cache
+from quorate.agents.embedded import Embedded, LoadedModel, load
+from quorate.agents.embedded.batch_engine import CacheRows, assemble_cache, make_cache
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Question
 
 QUESTION = Question.of(
@@ -25,12 +26,12 @@ QUESTION = Question.of(
 )
 
 
-def bare(loaded: Loaded, batch: int, tokens: int) -> float:
+def bare(loaded: LoadedModel, batch: int, tokens: int) -> float:
     """Tokens a second of forward passes alone."""
     prompt = loaded.prompt(QUESTION)
-    cache = new_cache()
+    cache = make_cache()
     loaded.model(input_ids=torch.tensor([prompt]), past_key_values=cache, use_cache=True)
-    cache = assemble([Part(cache, [0] * batch)], len(prompt))
+    cache = assemble_cache([CacheRows(cache, [0] * batch)], len(prompt))
     token = torch.full((batch, 1), prompt[0])
     start = time.perf_counter()
     for step in range(tokens):
@@ -46,8 +47,7 @@ async def agent(model: Embedded, batch: int, tokens: int, *, live: bool) -> floa
     run = RunContext(seed=0, live=live)
     question = QUESTION.with_params(max_tokens=tokens)
     start = time.perf_counter()
-    async for _ in model.sample(question, range(batch), run):
-        pass
+    await model.sample(question, [PartialCandidate(index, run) for index in range(batch)], run)
     return run.ledger.usage.completion_tokens / (time.perf_counter() - start)
 
 

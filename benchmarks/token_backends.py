@@ -32,8 +32,8 @@ import aiohttp
 from quorate.agents import VLLM, Embedded, Endpoint
 from quorate.agents.embedded import locate
 from quorate.aggregators.token_level import SAFE, Adaptive, EnsembleRule, EveryToken, Safe, UniTE
-from quorate.aggregators.token_level.token_bytes import TokenBytes
 from quorate.aggregators.token_level.mixture import NextTokenView
+from quorate.aggregators.token_level.token_bytes import TokenBytes
 from quorate.evals.tasks.stories import generate
 from quorate.orchestrator.tokens import ScoreAsk
 from quorate.orchestrator.types import Answer, Question

@@ -153,7 +153,7 @@ async def violated(problems: Sequence[Problem]) -> dict[str, Any]:
     for label, systems in (("two models", TWO), ("three models", THREE)):
         for name in ("SAFE, UniTE", "SAFE, GaC"):
             found = await count_violations(systems[name], [problem.question for problem in problems])
-            told[f"{label}, {name}"] = rows = {w: [n, found.changed(w)] for w, n in sorted(found.stood.items())}
+            told[f"{label}, {name}"] = rows = {w: [n, found.count_changed(w)] for w, n in sorted(found.stood.items())}
             for why, (stood, changed) in rows.items():
                 print(f"| {label}, {name} | {why} | {stood} | {changed} |", flush=True)
     return told

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from quorate.agents.embedded import Embedded, embedded_models, load
+from quorate.agents.embedded import Embedded, list_embedded_models, load
 from quorate.agents.embedded import weights as weights_module
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
@@ -337,7 +337,7 @@ async def test_what_it_is_is_known_without_loading(tiny: Path, tmp_path: Path) -
     assert identity.capabilities == {"samples", "tokens"}
     other = build(tmp_path / tiny.name, seed=1)
     assert Embedded(other).identity.fingerprint != identity.fingerprint == Embedded(tiny).identity.fingerprint
-    assert {Embedded(name).identity.family for name in embedded_models()} == {"quorate-tiny"}
+    assert {Embedded(name).identity.family for name in list_embedded_models()} == {"quorate-tiny"}
 
 
 def test_several_loops(tiny: Path) -> None:
@@ -480,7 +480,7 @@ def test_shipped_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "unfinished").mkdir()
     monkeypatch.setattr(weights_module, "_weights", lambda: tmp_path)
     names = ["quorate-tiny-base", "quorate-tiny-sum", "quorate-tiny-product", "quorate-tiny-agg", "zebra"]
-    assert list(embedded_models()) == names
+    assert list(list_embedded_models()) == names
     assert Embedded().name == "quorate-tiny-base"
 
 

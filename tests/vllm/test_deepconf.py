@@ -29,7 +29,7 @@ QUESTION = generate("hard", seed=7, count=1)[0].question
 """Long enough for traces that disagree, however well the model is trained."""
 
 
-async def answered(model: Agent) -> Answer:
+async def draw_answer(model: Agent) -> Answer:
     """Short groups and a threshold at the median, for traces of about a hundred tokens that disagree."""
     settings = SamplingParams(max_tokens=160, temperature=1.2)
     pipeline = deepconf(model, n=24, warm_up=6, window=6, keep=0.3, consensus=1.0, sampling=settings)
@@ -51,7 +51,7 @@ def check(answer: Answer) -> None:
 async def test_over_http(vllm_url: str) -> None:
     """The server counts as it streams, so what a stopped trace cost is its word, not our guess."""
     async with Endpoint("quorate-tiny-base", base_url=vllm_url) as model:
-        answer = await answered(model)
+        answer = await draw_answer(model)
     check(answer)
     assert not answer.usage.estimated
 
@@ -59,4 +59,4 @@ async def test_over_http(vllm_url: str) -> None:
 async def test_in_process() -> None:
     """The engine drops the request of a stopped trace."""
     async with VLLM("quorate-tiny-base", dtype="float32", max_model_len=512) as model:
-        check(await answered(model))
+        check(await draw_answer(model))

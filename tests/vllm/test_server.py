@@ -11,7 +11,7 @@ from openai import AsyncOpenAI
 
 from quorate.agents import Endpoint
 from quorate.config.catalog import Catalog
-from quorate.server import running
+from quorate.server import run_server
 
 from .conftest import MODEL
 
@@ -26,7 +26,7 @@ ASK: Any = [
 @pytest_asyncio.fixture
 async def client(vllm_url: str) -> AsyncGenerator[AsyncOpenAI, None]:
     catalog = Catalog({MODEL: Endpoint(MODEL, base_url=vllm_url)})
-    async with running(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as made:
+    async with run_server(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as made:
         yield made
 
 

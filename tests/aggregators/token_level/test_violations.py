@@ -87,8 +87,8 @@ def test_they_are_counted(seed: int) -> None:
         if ids[-1] in models[0].vocabulary.ends:
             break
     assert others > 0
-    assert found.changed("sure") == others == len(found.found)
-    assert found.changed("agreed") == 0
+    assert found.count_changed("sure") == others == len(found.found)
+    assert found.count_changed("agreed") == 0
     assert all(violation.chosen != violation.step.key for violation in found.found)
 
 

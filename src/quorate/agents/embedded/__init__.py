@@ -8,6 +8,6 @@ model asked token by token. Importing this needs no torch.
 from __future__ import annotations
 
 from .agent import Embedded
-from .weights import Dtype, LoadedModel, embedded_models, load, locate
+from .weights import Dtype, LoadedModel, list_embedded_models, load, locate
 
-__all__ = ["Dtype", "Embedded", "LoadedModel", "embedded_models", "load", "locate"]
+__all__ = ["Dtype", "Embedded", "LoadedModel", "list_embedded_models", "load", "locate"]

@@ -49,7 +49,7 @@ class Embedded(Agent):
     `chat_template_kwargs` is read.
 
     Args:
-        model: the name of a shipped model, see `embedded_models`, or a folder.
+        model: the name of a shipped model, see `list_embedded_models`, or a folder.
         name: what it is called in answers and pipelines; the model's name if not given.
         dtype: what it computes in; bfloat16 takes half the memory and makes samples depend on the batch.
         sampling: defaults where the caller sets nothing.

@@ -25,10 +25,13 @@ __all__ = [
     "BatchEngine",
     "BatchPrompt",
     "BatchRow",
+    "CacheRows",
     "DrawnToken",
     "SamplingRule",
     "TokenSampler",
+    "assemble_cache",
     "find_cache_argument",
+    "make_cache",
 ]
 
 PREFILL = 4096

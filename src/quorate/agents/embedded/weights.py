@@ -21,9 +21,9 @@ __all__ = [
     "FAMILY",
     "Dtype",
     "LoadedModel",
-    "embedded_models",
     "hash_files",
     "is_shipped",
+    "list_embedded_models",
     "load",
     "locate",
     "read_aggregation_form",
@@ -42,7 +42,7 @@ def _weights() -> Path:
     return Path(str(files(__package__))) / "weights"
 
 
-def embedded_models() -> tuple[str, ...]:
+def list_embedded_models() -> tuple[str, ...]:
     """Names of the models that ship inside the package, the default first."""
     shipped = {folder.parent.name for folder in _weights().glob("*/config.json")}
     return (*(name for name in FIRST if name in shipped), *sorted(shipped.difference(FIRST)))
@@ -54,11 +54,11 @@ def locate(model: str | Path) -> Path:
     Raises:
         UnknownName: neither a shipped model nor a folder with a `config.json`.
     """
-    if str(model) in embedded_models():
+    if str(model) in list_embedded_models():
         return _weights() / str(model)
     folder = Path(model).expanduser()
     if not (folder / "config.json").is_file():
-        raise UnknownName("embedded model", str(model), embedded_models())
+        raise UnknownName("embedded model", str(model), list_embedded_models())
     return folder.resolve()
 
 

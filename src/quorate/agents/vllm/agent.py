@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quorate.agents.embedded import embedded_models, locate
+from quorate.agents.embedded import list_embedded_models, locate
 from quorate.agents.embedded.chat import TEMPLATE_FIELDS, ModelClosed, encode_prompt, limit_answer, refuse_formats
 from quorate.agents.embedded.weights import FAMILY
 from quorate.orchestrator.context import RunContext
@@ -72,7 +72,7 @@ class VLLM(Agent):
         max_model_len: int | None = None,
         **engine_args: Any,
     ) -> None:
-        shipped = str(model) in embedded_models()
+        shipped = str(model) in list_embedded_models()
         source = str(locate(model)) if shipped else str(model)
         self._model = Path(source).name if shipped or Path(source).is_dir() else source
         self.name = name or self._model

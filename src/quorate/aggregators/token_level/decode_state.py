@@ -211,7 +211,7 @@ class DecodeState:
         """Verifiers that still take part."""
         return [number for number, verifier in enumerate(self.verifiers) if verifier is not None]
 
-    def uniforms(self, place: int) -> tuple[float, float, float]:
+    def draw_uniforms(self, place: int) -> tuple[float, float, float]:
         """Three random numbers for a place of the answer: to draft, to accept, to draw anew.
 
         They belong to the place, so that an answer does not depend on how far drafts go.

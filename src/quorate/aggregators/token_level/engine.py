@@ -104,7 +104,7 @@ class _DraftCycle:
     scores: dict[int, Scores]
     """By verifier, one distribution for each of its places."""
 
-    def judges(self, number: int) -> list[int]:
+    def judges_of(self, number: int) -> list[int]:
         """Verifiers that have judged this token of the draft."""
         return [verifier for verifier in self.scores if number in self.places[verifier]]
 
@@ -189,7 +189,7 @@ class DraftAndVerify:
         draw = None
         if not state.greedy:
             place = len(state.ids)
-            uniforms = [state.uniforms(place + n)[0] for n in range(length)]
+            uniforms = [state.draw_uniforms(place + n)[0] for n in range(length)]
             draw = Draw(params.temperature, uniforms, int(uniforms[0] * 2**31))
         until = 0.0 if alone else state.draft_length.until
         return DraftAsk(state, state.tokens, length, until, draw, state.spent[0].add, params.run, params.index)
@@ -292,7 +292,7 @@ class DraftAndVerify:
 
     def _views_of(self, cycle: _DraftCycle, number: int) -> list[NextTokenView]:
         """What all models expect in the place of this token; empty where not all can judge."""
-        judges = cycle.judges(number)
+        judges = cycle.judges_of(number)
         if not judges:
             return []
         total = math.fsum([self.weights[0], *(self.weights[judge + 1] for judge in judges)])
@@ -304,7 +304,7 @@ class DraftAndVerify:
 
     def _count_agreement(self, cycle: _DraftCycle, number: int, key: bytes, views: Sequence[NextTokenView]) -> None:
         """Counts which verifiers would have said the same: the drafted text, or their own token that begins it."""
-        for verifier, view in zip(cycle.judges(number), views[1:], strict=True):
+        for verifier, view in zip(cycle.judges_of(number), views[1:], strict=True):
             token, best = cycle.aligned[verifier].tokens[number], view.distribution.best
             count = cycle.state.spent[verifier + 1]
             count.judged += 1
@@ -315,7 +315,7 @@ class DraftAndVerify:
     ) -> CommittedToken:
         drafter, *others = views
         votes = []
-        for verifier, view in zip(cycle.judges(number), others, strict=True):
+        for verifier, view in zip(cycle.judges_of(number), others, strict=True):
             token = cycle.aligned[verifier].tokens[number]
             assert token is not None
             votes.append(VerifierVote(view.token_bytes, view.distribution, token.own, view.weight))
@@ -331,7 +331,7 @@ class DraftAndVerify:
     ) -> CommittedToken:
         """Speculative sampling: what is written is distributed as the mixture."""
         params, place = cycle.state.params, len(cycle.state.ids)
-        _, accept, anew = cycle.state.uniforms(place)
+        _, accept, anew = cycle.state.draw_uniforms(place)
         mixture = self._mix(views, params.temperature)
         if params.top_p < 1 or params.top_k > 0:
             mixture = mixture.truncate(params.top_p, params.top_k)
@@ -371,7 +371,7 @@ class DraftAndVerify:
         """Every model's first choice, where it is to be kept."""
         if not cycle.state.params.traced:
             return ()
-        models = [0, *(verifier + 1 for verifier in cycle.judges(number))]
+        models = [0, *(verifier + 1 for verifier in cycle.judges_of(number))]
         return tuple(
             _first_choice(model, view.token_bytes, view.distribution) for model, view in zip(models, views, strict=True)
         )

@@ -23,7 +23,7 @@ from quorate.orchestrator.types import Question
 from .decode_state import DecodeState
 from .engine import DecodeEngine
 
-__all__ = ["BatchThread", "Executor", "InThread", "TaskPerAnswer", "TextDelta", "run_without_waiting"]
+__all__ = ["BatchThread", "DecodeExecutor", "InThread", "TaskPerAnswer", "TextDelta", "run_without_waiting"]
 
 log = logging.getLogger("quorate")
 
@@ -43,7 +43,7 @@ class TextDelta:
     """Whether this is the last of it; the state itself may be ahead of it."""
 
 
-class Executor(ABC):
+class DecodeExecutor(ABC):
     """Where answers are written."""
 
     @abstractmethod
@@ -57,14 +57,14 @@ class Executor(ABC):
         """
 
 
-class TaskPerAnswer(Executor):
+class TaskPerAnswer(DecodeExecutor):
     """Each answer by itself, on the event loop."""
 
     def __init__(self, engine: DecodeEngine) -> None:
         self._engine = engine
 
     async def write(self, states: Sequence[DecodeState], on_delta: Callable[[TextDelta], None]) -> None:
-        """See `Executor`."""
+        """See `DecodeExecutor`."""
         try:
             await gather([self._write_one(state, on_delta) for state in states])
         finally:
@@ -106,7 +106,7 @@ class _Listener:
             self.done.set()
 
 
-class BatchThread(Executor):
+class BatchThread(DecodeExecutor):
     """All answers together, in one thread.
 
     Args:
@@ -123,7 +123,7 @@ class BatchThread(Executor):
         self._changed = threading.Condition()
 
     async def write(self, states: Sequence[DecodeState], on_delta: Callable[[TextDelta], None]) -> None:
-        """See `Executor`."""
+        """See `DecodeExecutor`."""
         listener = _Listener(len(states), on_delta)
         self._submit([(state, listener) for state in states])
         try:

@@ -181,10 +181,10 @@ class MixtureSamplingEngine:
             own += 1
         follower = self._speaker_at(state, place + own)
         judged = own < most and self._tokenizer_of(follower) != self._tokenizer_of(speaker)
-        uniforms = [state.uniforms(place + n)[0] for n in range(own + judged)]
+        uniforms = [state.draw_uniforms(place + n)[0] for n in range(own + judged)]
         if state.redrawn:
             # The token thrown away was drafted with the other number, and decided that this one is drawn.
-            uniforms[0] = state.uniforms(place)[2]
+            uniforms[0] = state.draw_uniforms(place)[2]
         draw = None
         if not state.greedy and not filtered:
             draw = Draw(params.temperature, uniforms, int(uniforms[0] * 2**31))
@@ -263,7 +263,7 @@ class MixtureSamplingEngine:
     def _speaker_at(self, state: _SpokenState, place: int) -> int:
         """The model whose turn this place is, by weight among those that are left."""
         left = [number for number in range(len(self.models)) if number not in state.dropped]
-        reached = state.uniforms(place)[1] * math.fsum(self.weights[number] for number in left)
+        reached = state.draw_uniforms(place)[1] * math.fsum(self.weights[number] for number in left)
         for number in left:
             reached -= self.weights[number]
             if reached < 0:

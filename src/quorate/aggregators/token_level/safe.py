@@ -38,7 +38,7 @@ from quorate.orchestrator.types import (
 from .conditions import Adaptive, Safe
 from .decode_state import CommittedToken, DecodeParams, DecodeState, name_loss
 from .engine import DecodeEngine, EnsembleRule, EnsembleStrategy
-from .executor import BatchThread, Executor, InThread, TaskPerAnswer, TextDelta
+from .executor import BatchThread, DecodeExecutor, InThread, TaskPerAnswer, TextDelta
 from .mixture import PrefixMass, UniTE
 
 __all__ = ["SAFE"]
@@ -63,7 +63,7 @@ class _OpenedEnsemble:
     names: Sequence[str]
     """Of their agents."""
     engine: DecodeEngine
-    executor: Executor
+    executor: DecodeExecutor
     missing: Mapping[int, str]
     """Verifiers that could not be opened, by their place among all models, and why."""
     retry_at: float
@@ -232,7 +232,7 @@ class SAFE(Agent):
         models, together = list(there.values()), all(model.in_process for model in there.values())
         seen = [InThread(model) if model.in_process and not together else model for model in models]
         engine = self.rule.make_engine(seen, [self.weights[place] for place in there])
-        executor: Executor = BatchThread(engine, self._max_batch) if together else TaskPerAnswer(engine)
+        executor: DecodeExecutor = BatchThread(engine, self._max_batch) if together else TaskPerAnswer(engine)
         return _OpenedEnsemble(
             models, [_name_of(self.models[place]) for place in there], engine, executor, missing, 0.0
         )

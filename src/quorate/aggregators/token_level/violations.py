@@ -50,7 +50,7 @@ class Violations:
     """Tokens by why they stood."""
     found: Sequence[Violation] = field(default=())
 
-    def changed(self, why: Why) -> int:
+    def count_changed(self, why: Why) -> int:
         """How many of the tokens that stood for this reason would have been others."""
         return sum(violation.step.why == why for violation in self.found)
 

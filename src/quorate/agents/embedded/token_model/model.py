@@ -62,7 +62,7 @@ class TransformersTokenModel:
     @property
     def context(self) -> int:
         """See `TokenModel`."""
-        return self._opened.context
+        return self._open_model.context
 
     @property
     def vocabulary(self) -> TokenizerVocabulary:
@@ -81,7 +81,7 @@ class TransformersTokenModel:
 
     def prompt(self, question: Question) -> list[int]:
         """See `TokenModel`."""
-        return self._opened.prompt(question)
+        return self._open_model.prompt(question)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`; computes in the calling thread."""
@@ -110,7 +110,7 @@ class TransformersTokenModel:
         self.release(list(self._rows))
 
     @property
-    def _opened(self) -> LoadedModel:
+    def _open_model(self) -> LoadedModel:
         if self._loaded is None:
             raise RuntimeError(f"{self.name} has not been opened")
         return self._loaded
