@@ -14,18 +14,17 @@ import pytest
 from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Embedded, Endpoint, Price, RetryPolicy
-from quorate.agents.endpoint.tokens import EndpointTokens
+from quorate.agents.endpoint.token_model import EndpointTokens
 from quorate.aggregators.token_level import SAFE, EnsembleRule, EveryToken, GaC
 from quorate.aggregators.token_level.decode_state import MemberUsage
 from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, BadReply, NoAnswer, Rejected, UpstreamError
-from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
 from quorate.orchestrator.types import Answer, Message, Question, Usage
-from quorate.orchestrator.watch import CallWatch, UpstreamCall
 from quorate.testing import Fault, Raw, Received, ScriptedUpstream
 from quorate.testing.script import Step
 
+from .asking import Drawing
 from .speaking import Speaking
 from .tiny import CONTEXT, build
 from .watching import Notes
@@ -137,17 +136,16 @@ async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> Non
         await pair.answer(ASKED)
         before = len(up.requests)
         busy.append(True)
-        answer = await answer_of(pair.stream(ASKED, RunContext(seed=3, watch=notes)))
+        answer = await pair.answer(ASKED, notes.run(seed=3))
         assert all("traceparent" in received.headers for received in up.requests[before:])
-    assert {(each.call.agent, each.call.model, each.call.stage, each.call.indices) for each in notes.calls} == {
+    starts = [noted.start for noted in notes.calls]
+    assert {(start.agent, start.model, start.node, start.indices) for start in starts} == {
         ("tiny", "tiny", "answer", (0,)),
         ("box", "tiny", "answer", (0,)),
     }
     logs = [noted.log for noted in notes.calls]
-    assert [log for log in logs if log != ["sent", "answered", "ok"]] == [
-        ["sent", "upstream_bad_reply 503", "sent", "answered", "ok"]
-    ]
-    assert Usage.total(noted.usage for noted in notes.calls) == answer.usage
+    assert [log for log in logs if log != ["ok"]] == [["upstream_bad_reply 503", "ok"]]
+    assert Usage.total(noted.end.usage for noted in notes.calls if noted.end is not None) == answer.usage
 
 
 async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path) -> None:
@@ -185,7 +183,7 @@ async def test_usage_is_the_server_s(folders: Folders) -> None:
         answer = await pair.answer(ASKED, seed=3)
         [drafted] = [stage.usage for stage in answer.nodes if stage.model == one.name]
         both = await SAFE([Embedded(folders[0]), two]).answer(ASKED, seed=3)
-        [judged] = [stage.usage for stage in both.stages if stage.model == two.name]
+        [judged] = [stage.usage for stage in both.nodes if stage.model == two.name]
     for usage, counts in ((drafted, here.counts), (judged, there.counts)):
         assert usage.prompt_tokens == sum(count["prompt_tokens"] for count in counts)
         assert usage.completion_tokens == sum(count["completion_tokens"] for count in counts)
@@ -353,18 +351,15 @@ async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
 async def test_a_call_in_vain_is_told_with_its_error(folders: Folders, step: Step) -> None:
     """And with what is counted for it."""
     notes, counted = Notes(), MemberUsage()
-
-    def watch(agent: str, model: str, server: str) -> CallWatch:
-        return notes.call(UpstreamCall("", "answer", agent=agent, model=model, server=server))
-
     async with serving(folders[0], dying(1, step)) as (agent, _, up):
         model = await opened(agent)
         with pytest.raises(UpstreamError) as raised:
-            await model.draft([DraftAsk("a", prompt_of(model), 4, spend=counted.add, watch=watch)])
+            await model.draft([DraftAsk("a", prompt_of(model), 4, spend=counted.add, run=notes.run())])
     [noted] = notes.calls
     assert noted.log[-1] == raised.value.code
-    assert noted.call.server == up.url
-    assert noted.usage == counted.usage
+    assert noted.start.server == up.url
+    assert noted.end is not None
+    assert noted.end.usage == counted.usage
 
 
 async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
@@ -387,31 +382,25 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
 async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
     """Whoever stops listening leaves no request behind; what it may have cost is in the ledger, marked as a guess."""
     async with serving(folders[0], dying(3, Fault.hang())) as (agent, speaking, up):
-        run = RunContext(seed=3, watch=(notes := Notes()))
+        drawing = Drawing.of([0], live=True, seed=3, notes=(notes := Notes()))
         pair = SAFE([agent, Embedded(folders[1])])
-        task = asyncio.create_task(_all(pair, run))
+        task = asyncio.create_task(drawing.draw(pair, ASKED.with_params(max_tokens=60)))
         await up.wait_until(lambda up: up.in_flight == 1 and completions(up) == 4)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await drawing.let_go(task)
+        assert task.cancelled()
         await up.wait_until(lambda up: up.in_flight == 0)
         assert up.requests[-1].disconnected
-    [usage] = [stage.usage for stage in run.ledger.nodes if stage.model == "tiny"]
+    [usage] = [stage.usage for stage in drawing.run.ledger.nodes if stage.model == "tiny"]
     assert usage.requests == 3
     assert usage.estimated
     cut = len(up.requests[-1].body["prompt"])
     assert usage.prompt_tokens == cut + sum(count["prompt_tokens"] for count in speaking.counts[1:])
-    assert [candidate.finish_reason for candidate in run.cut] == ["cancelled"]
-    assert notes.calls[-1].log == ["sent", "cancelled"]
+    assert drawing.one.finish_reason == "cancelled"
+    assert notes.calls[-1].log == ["cancelled"]
 
 
 def completions(up: ScriptedUpstream) -> int:
     return sum(received.path == "/v1/completions" for received in up.requests)
-
-
-async def _all(model: SAFE, run: RunContext) -> None:
-    async for _ in model.sample(ASKED.with_params(max_tokens=60), [0], run):
-        pass
 
 
 def said(tokens: list[Any], likeliest: list[Any]) -> dict[str, Any]:

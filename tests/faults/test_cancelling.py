@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Fallback, Hedged, MajorityVote, Pool, sample
-from quorate.agents.agent import Agent
-from quorate.config.recipes import RECIPES, Parts
-from quorate.orchestrator.model import ModelBase
-from quorate.orchestrator.protocols import Calling
+from quorate.aggregators.registry import PIPELINES, build_pipeline
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.model import Agent, ModelBase
 from quorate.orchestrator.types import Question
-from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
+from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 
 N = 3
-LISTED = [name for name, recipe in RECIPES.items() if recipe.listed]
+LISTED = [name for name, spec in PIPELINES.items() if spec.listed]
+ASKING = [name for name in LISTED if build_pipeline(name, [ScriptedModel()], n=N).calls > N]
 
 
 def answers_then_hangs(sampled: int, hang: Step) -> Callable[[Received], Step]:
@@ -26,18 +25,12 @@ def answers_then_hangs(sampled: int, hang: Step) -> Callable[[Received], Step]:
     return lambda _: hang if (place := next(seen)) >= sampled else Reply(f"The answer is {place}.")
 
 
-async def left(
+async def leave(
     model: ModelBase, up: ScriptedUpstream, until: Callable[[ScriptedUpstream], bool], *, live: bool
 ) -> None:
     """Asks, leaves once something holds of the server, and waits until the server is let go."""
     run = RunContext(live=live)
-    events = model.stream(Question.of("How many?"), run)
-
-    async def read() -> None:
-        async for _ in events:
-            pass
-
-    task = asyncio.create_task(read())
+    task = asyncio.create_task(model.answer(Question.of("How many?"), run))
     async with asyncio.timeout(10):
         await up.wait_until(until)
         await asyncio.sleep(0.02)
@@ -51,30 +44,25 @@ async def left(
 @pytest.mark.parametrize("name", LISTED)
 async def test_leaving_while_it_samples(name: str, live: bool) -> None:
     """No sample goes on, and every request is in the ledger."""
-    recipe = RECIPES[name]
     async with (
         ScriptedUpstream(Fault.hang(after_chunks=1)) as up,
         Endpoint("m", base_url=up.url, n_supported=False) as model,
     ):
-        pipeline = recipe.build(Parts((model,), N, recipe.options()))
-        await left(pipeline, up, lambda up: up.in_flight == N, live=live)
+        pipeline = build_pipeline(name, [model], n=N)
+        await leave(pipeline, up, lambda up: up.in_flight == N, live=live)
     assert all(r.disconnected for r in up.requests)
 
 
 @pytest.mark.parametrize("live", [False, True])
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("name", ASKING)
 async def test_leaving_while_it_aggregates(name: str, live: bool) -> None:
     """No judge, writer or member of a population goes on, and every request is in the ledger."""
-    recipe = RECIPES[name]
     async with (
         ScriptedUpstream(answers_then_hangs(N, Fault.hang(after_chunks=1))) as up,
         Endpoint("m", base_url=up.url, n_supported=False) as model,
     ):
-        pipeline = recipe.build(Parts((model,), N, recipe.options()))
-        asks = isinstance(pipeline.aggregator, Calling) and pipeline.aggregator.calls(N)
-        if not asks:
-            pytest.skip("asks no model")
-        await left(pipeline, up, lambda up: len(up.requests) > N and up.in_flight > 0, live=live)
+        pipeline = build_pipeline(name, [model], n=N)
+        await leave(pipeline, up, lambda up: len(up.requests) > N and up.in_flight > 0, live=live)
     assert all(r.disconnected for r in up.requests[N:])
 
 
@@ -97,5 +85,5 @@ async def test_leaving_what_is_composed(over: Callable[[Agent, Agent], ModelBase
         Endpoint("m", base_url=up.url, n_supported=False) as one,
         Endpoint("m", base_url=up.url, n_supported=False) as two,
     ):
-        await left(over(one, two), up, lambda up: up.in_flight > 0, live=True)
+        await leave(over(one, two), up, lambda up: up.in_flight > 0, live=True)
     assert all(r.disconnected for r in up.requests)

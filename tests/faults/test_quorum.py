@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 import pytest
 
 from quorate import Budget, Endpoint, MajorityVote, sample
-from quorate.agents import Retries, Timeouts
+from quorate.agents import RetryPolicy, Timeouts
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.types import Answer, Question, Sampled
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
 GOOD = Reply("so 42")
@@ -27,7 +29,7 @@ def fifth(step: Step) -> Callable[[Received], Step]:
 
 
 def endpoint(up: ScriptedUpstream) -> Endpoint:
-    return Endpoint("m", base_url=up.url, n_supported=False, retries=Retries(attempts=1))
+    return Endpoint("m", base_url=up.url, n_supported=False, retries=RetryPolicy(attempts=1))
 
 
 @pytest.mark.parametrize("name", STRAGGLERS)
@@ -84,7 +86,7 @@ async def test_too_few_good_samples_are_an_error() -> None:
     """Two of five where three are the least: no answer, but the status that tells most."""
     steps = iter([GOOD, Fault.status(500), Fault.status(429, retry_after=70), Fault.status(429, retry_after=90), GOOD])
     async with ScriptedUpstream(lambda _: next(steps)) as up, endpoint(up) as model:
-        vote = sample(model, n=5, least=3) | MajorityVote()
+        vote = sample(model, n=5, min_candidates=3) | MajorityVote()
         with pytest.raises(NoAnswer, match="2 good of 5 candidates where at least 3 are needed") as caught:
             await vote.answer("How many?")
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "rate_limited", 70)
@@ -111,7 +113,7 @@ async def test_of_several_failures_the_most_telling_one_is_raised(
             "m",
             base_url=up.url,
             n_supported=False,
-            retries=Retries(attempts=1),
+            retries=RetryPolicy(attempts=1),
             timeouts=Timeouts(first_byte=0.5, total=0.5),
         ) as model,
     ):
@@ -141,9 +143,9 @@ class Overruns(MajorityVote):
 
     name = "overruns"
 
-    async def aggregate(self, question, candidates, run) -> AsyncGenerator:  # type: ignore[no-untyped-def,type-arg]
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         await asyncio.sleep(3600)
-        yield
+        raise AssertionError("too late")
 
 
 class Breaks(MajorityVote):
@@ -151,16 +153,15 @@ class Breaks(MajorityVote):
 
     name = "breaks"
 
-    async def aggregate(self, question, candidates, run) -> AsyncGenerator:  # type: ignore[no-untyped-def,type-arg]
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         raise ZeroDivisionError("oops")
-        yield
 
 
 @pytest.mark.parametrize(("aggregator", "code"), [(Overruns(), "deadline_passed"), (Breaks(), "aggregator_failed")])
 async def test_any_aggregator_has_the_vote_behind_it(aggregator: MajorityVote, code: str) -> None:
     """One of a user's own that overruns its stage or raises: the vote as it stood answers."""
     async with ScriptedUpstream([Reply("so 42"), Reply("so 41"), Reply("so 42")]) as up, endpoint(up) as model:
-        answer = await (sample(model, n=3) | aggregator).within(0.1).answer("How many?")
+        answer = await (sample(model, n=3) | aggregator).with_timeout(0.1).answer("How many?")
     assert (answer.answer, answer.text) == ("42", "so 42")
     assert [d.code for d in answer.degraded] == [code]
     assert answer.degraded[0].where == f"aggregate: {aggregator.name}"

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from quorate.orchestrator.context import RunContext
 
 from quorate import Budget, Endpoint, Fallback, Hedged, MajorityVote, Pool, SelfMoA, sample
-from quorate.agents import Breaking, Price, Retries, Timeouts
-from quorate.agents.agent import Agent
+from quorate.agents import BreakerPolicy, Price, RetryPolicy, Timeouts
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.model import ModelBase, answer_of
+from quorate.orchestrator.model import Agent, ModelBase
 from quorate.orchestrator.types import Answer, Question, Usage
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
@@ -39,9 +38,9 @@ STEPS: dict[str, Step] = {
 def endpoint(up: ScriptedUpstream, **more: object) -> Endpoint:
     given = {
         "n_supported": False,
-        "retries": Retries(attempts=2, backoff=0.001, reserve=100),
+        "retries": RetryPolicy(attempts=2, backoff=0.001, reserve=100),
         "timeouts": Timeouts(first_byte=5, total=5),
-        "breaking": Breaking(failures=100, last=100),
+        "breaker": BreakerPolicy(failures=100, last=100),
         "price": Price(prompt=1e6, completion=2e6),
     }
     return Endpoint("m", base_url=up.url, **{**given, **more})  # type: ignore[arg-type]
@@ -61,7 +60,7 @@ SYSTEMS: dict[str, Callable[[Agent, Agent], ModelBase]] = {
 Outcome = Answer | NoAnswer
 
 
-async def asked(
+async def ask(
     system: str, scripts: Sequence[Sequence[str]]
 ) -> tuple[Usage, Answer | NoAnswer, list[ScriptedUpstream]]:
     """What a run over two servers spent and gave."""
@@ -73,7 +72,7 @@ async def asked(
         run = RunContext(seed=1, budget=Budget(seconds=0.8))
         outcome: Outcome
         try:
-            outcome = await answer_of(SYSTEMS[system](one, two).stream(Question.of("How many are there?"), run))
+            outcome = await SYSTEMS[system](one, two).answer(Question.of("How many are there?"), run)
         except NoAnswer as error:
             outcome = error
         for up in ups:
@@ -89,7 +88,7 @@ async def asked(
 )
 def test_the_ledger_holds_what_the_servers_counted(system: str, first: list[str], second: list[str]) -> None:
     """Over finished, retried, failed, truncated, cancelled, hedged and handed-on requests; and so do the candidates."""
-    spent, outcome, ups = asyncio.run(asked(system, [first, second]))
+    spent, outcome, ups = asyncio.run(ask(system, [first, second]))
     prompt, completion = (sum(pair) for pair in zip(*(up.counted for up in ups), strict=True))
     received = [request for up in ups for request in up.requests]
     left = sum(request.disconnected for request in received)
@@ -102,7 +101,7 @@ def test_the_ledger_holds_what_the_servers_counted(system: str, first: list[str]
     assert spent.cost in (None, pytest.approx(spent.prompt_tokens + 2 * spent.completion_tokens))
     if isinstance(outcome, Answer):
         assert outcome.usage == spent
-        sampled = Usage.total(s.usage for s in outcome.stages if s.stage != "aggregate")
+        sampled = Usage.total(node.usage for node in outcome.nodes if node.node != "aggregate")
         parts = Usage.total(candidate.usage for candidate in outcome.candidates)
         assert (parts.total_tokens, parts.requests) == (sampled.total_tokens, sampled.requests)
 
@@ -114,7 +113,7 @@ async def test_what_nobody_counted_is_marked_as_estimated(fault: Step) -> None:
         vote = sample([model], n=2) | MajorityVote()
         run = RunContext(budget=Budget(seconds=0.3))
         with suppress(NoAnswer):
-            await answer_of(vote.stream(Question.of("How many?"), run))
+            await vote.answer(Question.of("How many?"), run)
         await up.wait_until(lambda up: up.in_flight == 0)
     assert run.ledger.usage.estimated
     assert run.ledger.usage.requests == 2
@@ -125,7 +124,7 @@ async def test_a_writer_cut_off_by_its_stage_is_counted() -> None:
     """The vote answers in time, and the tokens of the text that came too late are in the ledger."""
     async with ScriptedUpstream(TEXT) as up, ScriptedUpstream(Fault.hang(after_chunks=2)) as slow:
         async with endpoint(up) as proposer, endpoint(slow) as writer:
-            fused = (sample(proposer, n=2) | SelfMoA(writer)).within(0.3)
+            fused = (sample(proposer, n=2) | SelfMoA(writer)).with_timeout(0.3)
             answer = await fused.answer("How many?")
         await slow.wait_until(lambda up: up.in_flight == 0)
         counted = [a + b for a, b in zip(up.counted, slow.counted, strict=True)]

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from quorate.agents.embedded import embedded_models, locate
+from quorate.agents.embedded import list_embedded_models, locate
 from quorate.agents.embedded.chat import encode_prompt
 from quorate.agents.vocabulary import TokenizerVocabulary, make_vocabulary
 from quorate.orchestrator.errors import BadInput, MissingExtra, Rejected
@@ -46,7 +46,7 @@ def find_tokenizer(where: str, name: str, *, hub: bool) -> Any:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise MissingExtra("local", f"the tokenizer of {name}") from error
-    source = str(locate(where)) if where in embedded_models() else str(Path(where).expanduser())
+    source = str(locate(where)) if where in list_embedded_models() else str(Path(where).expanduser())
     try:
         return AutoTokenizer.from_pretrained(source, local_files_only=not hub)
     except Exception as error:  # whatever a folder's files make transformers raise

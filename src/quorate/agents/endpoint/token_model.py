@@ -300,10 +300,10 @@ def _text(choice: Mapping[str, Any]) -> list[TokenEntries]:
         raise Malformed("no log-probabilities (logprobs.tokens and logprobs.top_logprobs)")
     if not tokens:
         raise Malformed("no token")
-    return [_said(token, entries) for token, entries in zip(tokens, likeliest, strict=True)]
+    return [_entries_of(token, entries) for token, entries in zip(tokens, likeliest, strict=True)]
 
 
-def _continue(token: Any, entries: Any) -> TokenEntries:
+def _entries_of(token: Any, entries: Any) -> TokenEntries:
     if not isinstance(entries, dict) or not entries:
         raise Malformed("a token without log-probabilities")
     return TokenEntries(_id(token), {_id(name): _value(value) for name, value in entries.items()})
