@@ -8,14 +8,14 @@ from openai import AsyncOpenAI
 
 from quorate import Embedded, MajorityVote, sample
 from quorate.config.catalog import Catalog
-from quorate.server import running
+from quorate.server import run_server
 
 
 async def main() -> None:
     tiny = Embedded("quorate-tiny-base")
     vote = (sample(tiny, n=8) | MajorityVote()).named("careful")
     catalog = Catalog({"tiny": tiny}, {"careful": vote})
-    async with running(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+    async with run_server(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
         print([model.id async for model in client.models.list()])
         reply = await client.chat.completions.create(
             model="careful",

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
-from quorate.server import ServerSettings, running
+from quorate.server import ServerSettings, run_server
 
 __all__ = ["Serving", "asked"]
 
@@ -47,7 +47,7 @@ def start() -> Start:
     ) -> AsyncGenerator[Serving, None]:
         catalog = catalog or Catalog({model.name: model for model in models}, pipelines or {})
         async with (
-            running(catalog, ServerSettings(port=0, **settings)) as url,
+            run_server(catalog, ServerSettings(port=0, **settings)) as url,
             httpx.AsyncClient(base_url=url, timeout=30) as http,
             AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as openai,
         ):

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from quorate.orchestrator.context import RunContext
-
-from quorate.agents.agent import Agent
-from quorate.orchestrator.events import (
-    AnswerToken,
-    CandidateFailed,
-    CandidateFinished,
-    CandidateStarted,
-    CandidateToken,
-    Done,
-    Event,
-)
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, TokenLogprob, Usage
+from quorate.orchestrator.events import AnswerToken
+from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.protocols import Aggregator
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, Sampled, TokenLogprob, Usage
 
 __all__ = ["Echo", "Merged", "Plurality", "Stuck"]
 
@@ -37,37 +30,32 @@ class Echo(Agent):
         self.hold: asyncio.Event | None = None
         """Where set, every sample waits for it after its first word."""
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         self.questions.append(question)
         self.runs.append(run)
-        for index in indices:
-            yield CandidateStarted(index=index, model=self.name)
-            said = self.say(question, index)
+        for slot in slots:
+            slot.start(self.name, "", seed=run.sample_seed(slot.index))
+            said = self.say(question, slot.index)
             if isinstance(said, Failure):
-                yield CandidateFailed(candidate=Candidate(index=index, model=self.name, error=said))
-                continue
-            candidate = self._candidate(said, index, run)
-            for position, word in enumerate(candidate.text.split(" ") if run.live and candidate.text else ()):
-                yield CandidateToken(index=index, text=word if position == 0 else f" {word}")
-                if self.hold is not None:
-                    await self.hold.wait()
-            run.record(self.name, candidate.usage)
-            yield CandidateFinished(candidate=candidate)
+                slot.fail(said)
+            elif isinstance(said, Candidate):
+                await self._write(said.text, slot, run)
+                given = {name: getattr(said, name) for name in said.model_fields_set - {"index", "model", "usage"}}
+                slot.finish(**{"reason": given.pop("finish_reason", None), "usage": said.usage, **given})
+            else:
+                await self._write(said, slot, run)
+                usage = Usage(
+                    prompt_tokens=3 if slot.index == 0 else 0, completion_tokens=len(said.split()), requests=1
+                )
+                logprobs = tuple(TokenLogprob(token=word, logprob=-0.5) for word in said.split())
+                slot.finish("stop", usage, text=said, logprobs=logprobs)
+            await asyncio.sleep(0)
 
-    def _candidate(self, said: str | Candidate, index: int, run: RunContext) -> Candidate:
-        if isinstance(said, Candidate):
-            return said.model_copy(update={"index": index, "model": self.name})
-        usage = Usage(prompt_tokens=3 if index == 0 else 0, completion_tokens=len(said.split()), requests=1)
-        logprobs = tuple(TokenLogprob(token=word, logprob=-0.5) for word in said.split())
-        return Candidate(
-            index=index,
-            model=self.name,
-            text=said,
-            finish_reason="stop",
-            seed=run.sample_seed(index),
-            usage=usage,
-            logprobs=logprobs,
-        )
+    async def _write(self, text: str, slot: PartialCandidate, run: RunContext) -> None:
+        for position, word in enumerate(text.split(" ") if run.live and text else ()):
+            slot.write(word if position == 0 else f" {word}")
+            if self.hold is not None:
+                await self.hold.wait()
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -83,12 +71,12 @@ class Stuck(Agent):
         self.cancelled = asyncio.Event()
         self.running = 0
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         self.running += 1
         try:
-            yield CandidateStarted(index=indices[0], model=self.name)
+            slots[0].start(self.name, "")
             if self.first:
-                yield CandidateToken(index=indices[0], text=self.first)
+                slots[0].write(self.first)
             self.asked.set()
             await asyncio.Event().wait()
         finally:
@@ -97,10 +85,13 @@ class Stuck(Agent):
                 self.cancelled.set()
 
 
-class Plurality:
+class Plurality(Aggregator):
     """The most frequent text wins; among equals the first."""
 
     name = "plurality"
+
+    def counter(self, question: Question, run: RunContext) -> Plurality:
+        return self
 
     def extract(self, candidate: Candidate) -> str | None:
         return candidate.text or "nothing"
@@ -112,25 +103,21 @@ class Plurality:
             for a, n in votes.most_common()
         )
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        tally = await self.tally(candidates)
-        winner = next(c for c in candidates if c.answer == tally[0].answer)
-        yield Done(answer=Answer(text=winner.text, model=self.name, answer=winner.answer, tally=tally))
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        tally = sampled.tally or await self.tally(sampled.candidates)
+        winner = next(c for c in sampled.candidates if c.answer == tally[0].answer)
+        return Answer.of(winner, model=self.name, tally=tally)
 
 
-class Merged:
+class Merged(Aggregator):
     """Writes a new answer, token by token: all texts, joined."""
 
     name = "merged"
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        texts = [c.text for c in candidates if c.ok]
-        yield AnswerToken(text="hm", reasoning=True)
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        texts = [c.text for c in sampled.good]
+        run.emit(AnswerToken(text="hm", reasoning=True))
         for position, text in enumerate(texts):
-            yield AnswerToken(text=text if position == 0 else f"+{text}")
+            run.emit(AnswerToken(text=text if position == 0 else f"+{text}"))
         run.record("merger", Usage(prompt_tokens=10, completion_tokens=len(texts), requests=1))
-        yield Done(answer=Answer(text="+".join(texts), reasoning="hm", model=self.name))
+        return Answer(text="+".join(texts), reasoning="hm", model=self.name)

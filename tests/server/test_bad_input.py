@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.config.catalog import Catalog
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.server import create_app
 
@@ -69,7 +69,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"quorate": {"quorum": 2}}, "quorate.quorum", "needs a pipeline"),
     ({"quorate": {"quorum": 3, "pipeline": "vote"}}, "quorate.quorum", "1 to n=2"),
     ({"quorate": {"quorum": 1.5, "pipeline": "vote"}}, "quorate.quorum", "less than 1"),
-    ({"quorate": {"least": 3, "pipeline": "vote"}}, "quorate.least", "1 to n=2"),
+    ({"quorate": {"min_candidates": 3, "pipeline": "vote"}}, "quorate.min_candidates", "1 to n=2"),
     ({"quorate": {"grace": -1, "pipeline": "vote"}}, "quorate.grace", "greater than or equal to 0"),
     ({"quorate": {"aggregate_seconds": 0, "pipeline": "vote"}}, "quorate.aggregate_seconds", "greater than 0"),
     ({"quorate": {"budget": {"money": 1.0}}}, "quorate.budget.money", "no prices"),
@@ -229,9 +229,8 @@ async def test_a_crash_tells_nothing_but_its_request() -> None:
     """An exception that is not ours is a 500 whose message names the request, not the cause."""
 
     class Crashing(Echo):
-        async def stream(self, question: Any, run: Any) -> Any:
+        async def sample(self, question: Any, slots: Any, run: Any) -> None:
             raise RuntimeError("secret detail")
-            yield
 
     app = create_app(Catalog({"echo": Crashing()}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
-from quorate.orchestrator.context import derive_seed
 
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.context import derive_seed
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Candidate, Failure, Question
 
 from .conftest import Start, asked
@@ -62,8 +62,8 @@ async def test_a_vote_tells_how_it_came_about(start: Start) -> None:
     assert told["tally"][0] == {"answer": "42", "votes": 2, "weight": 2.0, "voters": [0, 2]}
     assert told["stopped"] == "complete"
     assert told["degraded"] == []
-    assert told["usage"]["stages"][0]["stage"] == "sample"
-    assert told["usage"]["stages"][0]["completion_tokens"] == 4
+    assert told["usage"]["nodes"][0]["stage"] == "sample"
+    assert told["usage"]["nodes"][0]["completion_tokens"] == 4
     assert "candidates" not in told
     assert [c["text"] for c in traced.json()["quorate"]["candidates"]] == ANSWERS
 
@@ -77,8 +77,8 @@ async def test_usage_counts_every_stage(start: Start) -> None:
     assert body["choices"][0]["message"]["reasoning_content"] == "hm"
     assert body["usage"]["prompt_tokens"] == 13
     assert body["usage"]["completion_tokens"] == 8
-    stages = body["quorate"]["usage"]["stages"]
-    assert [(s["stage"], s["model"], s["completion_tokens"]) for s in stages] == [
+    stages = body["quorate"]["usage"]["nodes"]
+    assert [(s["node"], s["model"], s["completion_tokens"]) for s in stages] == [
         ("sample", "echo", 4),
         ("aggregate", "merger", 4),
     ]

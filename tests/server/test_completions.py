@@ -8,15 +8,15 @@ from typing import Any
 
 import openai
 import pytest
-from quorate.orchestrator.context import derive_seed
 
-from quorate.agents.endpoint import Endpoint, Price, Retries
-from quorate.orchestrator.sampling import sample
+from quorate.agents.endpoint import Endpoint, Price, RetryPolicy
+from quorate.orchestrator.context import derive_seed
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from .conftest import Serving, Start
-from .observe.scraping import scraped
+from .telemetry.scraping import scraped
 from .scripted import Echo, Merged, Plurality
 
 
@@ -28,7 +28,7 @@ async def posted(served: Serving, **body: Any) -> dict[str, Any]:
 
 
 def endpoint(upstream: ScriptedUpstream, **settings: Any) -> Endpoint:
-    return Endpoint("org/model", name="m", base_url=upstream.url, retries=Retries(attempts=1), **settings)
+    return Endpoint("org/model", name="m", base_url=upstream.url, retries=RetryPolicy(attempts=1), **settings)
 
 
 # Passed on.
@@ -79,14 +79,14 @@ async def test_passed_usage_is_the_servers_with_its_cost(start: Start) -> None:
     """In `usage` and, with what it cost, in `quorate`; requests that were tried in vain count."""
     script = [Fault.status(503), Reply("fine", usage=(10, 5))]
     async with ScriptedUpstream(script) as up:
-        model = Endpoint("m", base_url=up.url, price=Price(prompt=1.0, completion=2.0), retries=Retries(backoff=0.001))
+        model = Endpoint("m", base_url=up.url, price=Price(prompt=1.0, completion=2.0), retries=RetryPolicy(backoff=0.001))
         async with start(model) as served:
             reply = await posted(served)
     assert reply["usage"]["total_tokens"] == 15
     own = reply["quorate"]["usage"]
     assert (own["requests"], own["estimated"]) == (2, False)
     assert own["cost"] == pytest.approx(20e-6)
-    assert [(s["stage"], s["completion_tokens"]) for s in own["stages"]] == [("answer", 5)]
+    assert [(s["node"], s["completion_tokens"]) for s in own["nodes"]] == [("answer", 5)]
 
 
 @pytest.mark.parametrize("include", [False, True])

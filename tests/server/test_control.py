@@ -11,7 +11,7 @@ import pytest
 
 from quorate.agents.endpoint import Endpoint, Price
 from quorate.aggregators import MajorityVote, SelfMoA
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.pipeline import sample
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
 from .conftest import Start, asked
@@ -95,7 +95,7 @@ async def test_usage_is_exact_in_every_form(start: Start, path: str, wanted: dic
     assert usage["prompt_tokens"] + usage["input_tokens"] == 28
     assert usage["completion_tokens"] + usage["output_tokens"] == 44
     assert (own["prompt_tokens"], own["completion_tokens"], own["requests"], own["estimated"]) == (28, 44, 4, False)
-    assert [(s["stage"], s["completion_tokens"]) for s in own["stages"]] == [("sample", 33), ("aggregate", 11)]
+    assert [(s["node"], s["completion_tokens"]) for s in own["nodes"]] == [("sample", 33), ("aggregate", 11)]
     assert own["cost"] == pytest.approx(72e-6)
 
 
@@ -145,9 +145,9 @@ async def test_a_quorum_for_one_request(start: Start) -> None:
     async with ScriptedUpstream(step) as up:
         model = Endpoint("m", base_url=up.url, n_supported=False)
         async with start(model, pipelines={"vote": sample(model, n=5) | MajorityVote()}) as served:
-            control = {"quorum": 4, "grace": 0, "least": 2, "trace": True}
+            control = {"quorum": 4, "grace": 0, "min_candidates": 2, "trace": True}
             own = (await served.post(model="vote", seed=5, quorate=control)).json()["quorate"]
-            strict = await served.post(model="vote", seed=5, quorate={"sample_seconds": 0.3, "least": 5})
+            strict = await served.post(model="vote", seed=5, quorate={"sample_seconds": 0.3, "min_candidates": 5})
     assert own["answer"] == "42"
     assert own["tally"][0]["votes"] == 4
     assert [c["finish_reason"] for c in own["candidates"]] == ["cancelled", *["stop"] * 4]

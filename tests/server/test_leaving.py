@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from quorate.config.catalog import Catalog
-from quorate.orchestrator.sampling import sample
-from quorate.server import ServerSettings, running
+from quorate.orchestrator.pipeline import sample
+from quorate.server import ServerSettings, run_server
 
 from .conftest import Start, asked
 from .scripted import Echo, Plurality, Stuck
@@ -94,7 +94,7 @@ async def test_stopping_lets_requests_end() -> None:
     model = Echo()
     model.hold = asyncio.Event()
     async with httpx.AsyncClient(timeout=30) as client:
-        async with running(Catalog({"echo": model})) as url:
+        async with run_server(Catalog({"echo": model})) as url:
             request = client.build_request("POST", f"{url}/v1/chat/completions", json=asked() | {"stream": True})
             reply = await client.send(request, stream=True)
             asyncio.get_running_loop().call_later(0.05, model.hold.set)
@@ -105,7 +105,7 @@ async def test_stopping_does_not_wait_for_ever() -> None:
     """A request that never ends is cancelled after `shutdown_seconds`, and its work with it."""
     model = Stuck()
     settings = ServerSettings(port=0, shutdown_seconds=1)
-    async with running(Catalog({"stuck": model}), settings) as url:
+    async with run_server(Catalog({"stuck": model}), settings) as url:
         host, port = url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         body = str(asked() | {"model": "stuck"}).replace("'", '"').encode()
@@ -122,7 +122,7 @@ async def test_stopping_ends_with_the_best_answer_so_far() -> None:
     vote = sample([echo, stuck], n=4) | Plurality()
     settings = ServerSettings(port=0, shutdown_seconds=0.2)
     async with httpx.AsyncClient(timeout=30) as client:
-        async with running(Catalog({}, {"vote": vote}), settings) as url:
+        async with run_server(Catalog({}, {"vote": vote}), settings) as url:
             asking = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json={**asked(), "model": "vote"}))
             await stuck.asked.wait()
         reply = (await asking).json()
@@ -137,7 +137,7 @@ async def test_who_waits_when_the_server_ends_is_sent_away() -> None:
     stuck = Stuck()
     settings = ServerSettings(port=0, shutdown_seconds=0.2, max_concurrent=1)
     async with httpx.AsyncClient(timeout=30) as client:
-        async with running(Catalog({"stuck": stuck}), settings) as url:
+        async with run_server(Catalog({"stuck": stuck}), settings) as url:
             body = {**asked(), "model": "stuck"}
             first = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body))
             await stuck.asked.wait()

@@ -12,10 +12,10 @@ from openai import AsyncOpenAI
 
 from quorate.aggregators.stopping import AdaptiveConsistency
 from quorate.config.catalog import Catalog
-from quorate.orchestrator.errors import Unreachable
-from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.sampling import sample
 from quorate.config.server_settings import ApiKey, hash_key
+from quorate.orchestrator.errors import Unreachable
+from quorate.orchestrator.pipeline import sample
+from quorate.orchestrator.protocols import Model
 
 from .conftest import Start, asked
 from .scripted import Echo, Plurality

@@ -13,16 +13,16 @@ import httpx
 import pytest
 
 from quorate.config.catalog import Catalog
-from quorate.orchestrator.errors import BadInput
-from quorate.server import ServerSettings, running, serve
 from quorate.config.server_settings import hash_key
+from quorate.orchestrator.errors import BadInput
+from quorate.server import ServerSettings, run_server, serve
 
 from .scripted import Echo
 
 
 async def test_port_0_takes_a_free_one() -> None:
     """The URL that is reported is the one that answers."""
-    async with running(Catalog({"echo": Echo()})) as url, httpx.AsyncClient() as client:
+    async with run_server(Catalog({"echo": Echo()})) as url, httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/health")).status_code == 200
 
 
@@ -43,7 +43,7 @@ async def test_an_impossible_address_is_one_clear_error() -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
     """Also where it listens on every address."""
-    async with running(Catalog(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
+    async with run_server(Catalog(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
         assert url.startswith(f"http://{shown}:")
         assert (await client.get(f"{url}/health")).status_code == 200
 
@@ -51,10 +51,10 @@ async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
 async def test_a_server_inside_a_program_passes_its_errors_on() -> None:
     """What fails in the block reaches the caller, and the port is free again."""
     with pytest.raises(ZeroDivisionError):
-        async with running(Catalog()) as url:
+        async with run_server(Catalog()) as url:
             1 / 0  # noqa: B018
     port = int(url.rsplit(":", 1)[1])
-    async with running(Catalog(), ServerSettings(port=port)):
+    async with run_server(Catalog(), ServerSettings(port=port)):
         pass
 
 

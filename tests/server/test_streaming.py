@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
-from quorate.orchestrator.context import derive_seed
 
-from quorate.orchestrator.sampling import sample
+from quorate.orchestrator.context import derive_seed
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Candidate, Failure
 
 from .conftest import Serving, Start, asked
@@ -145,11 +145,9 @@ async def test_an_error_after_the_first_byte_is_the_last_frame(start: Start) -> 
     """A model that breaks while it writes: the client's library raises, and no text says 'error'."""
 
     class Breaking(Echo):
-        async def stream(self, question: Any, run: Any) -> Any:
-            async for event in super().stream(question, run):
-                yield event
-                if event.type == "synthesis_token":
-                    raise RuntimeError("secret detail")
+        async def sample(self, question: Any, slots: Any, run: Any) -> None:
+            slots[0].write("hello")
+            raise RuntimeError("secret detail")
 
     async with start(Breaking()) as served:
         received = await frames(served)

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from quorate.agents.endpoint import Endpoint, Retries, discover
+from quorate.agents.endpoint import Endpoint, RetryPolicy, discover
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
 from quorate.testing import Fault, Reply, ScriptedUpstream
@@ -76,7 +76,7 @@ async def test_tokens_stream_through(start: Start) -> None:
 async def test_a_429_stays_a_429(start: Start, name: str, stream: bool) -> None:
     """With its Retry-After, for a model and a vote, streamed or not."""
     async with ScriptedUpstream(Fault.status(429, retry_after=90)) as upstream:
-        model = Endpoint("org/model", base_url=upstream.url, retries=Retries(attempts=1))
+        model = Endpoint("org/model", base_url=upstream.url, retries=RetryPolicy(attempts=1))
         async with start(model) as served:
             with pytest.raises(openai.RateLimitError) as caught:
                 await served.openai.chat.completions.create(**body(name), stream=stream)
@@ -101,7 +101,7 @@ async def test_a_client_that_leaves_frees_the_upstream(start: Start, name: str, 
 async def test_an_upstream_that_is_down_is_a_502(start: Start) -> None:
     """One line that names it; health stays 200."""
     async with ScriptedUpstream() as upstream:
-        model = Endpoint("org/model", base_url=upstream.url, retries=Retries(attempts=1))
+        model = Endpoint("org/model", base_url=upstream.url, retries=RetryPolicy(attempts=1))
     async with start(model) as served:
         reply = await served.post(**body())
         assert (await served.http.get("/health")).status_code == 200

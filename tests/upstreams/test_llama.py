@@ -16,7 +16,7 @@ from quorate import Budget, Embedded, Endpoint, MajorityVote, Question, sample
 from quorate.agents.embedded import locate
 from quorate.config.catalog import Catalog
 from quorate.evals.tasks.stories.generate import generate
-from quorate.server import running
+from quorate.server import run_server
 
 from .servers import started
 
@@ -96,7 +96,7 @@ async def test_a_stream_under_a_deadline(url: str) -> None:
 async def test_behind_our_server(url: str) -> None:
     """A client of ours gets a vote over a model of theirs, streamed."""
     catalog = Catalog({"tiny": Endpoint(MODEL, base_url=url, name="tiny")})
-    async with running(catalog) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
+    async with run_server(catalog) as ours, AsyncOpenAI(base_url=f"{ours}/v1", api_key="any") as client:
         stream = await client.chat.completions.create(
             model="majority@3/tiny", messages=[{"role": "user", "content": ASK}], stream=True
         )

@@ -57,7 +57,7 @@ def serve(
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
     from quorate import server
-    from quorate.server.telemetry.logs import configure, for_humans
+    from quorate.server.telemetry.logs import configure, is_for_humans
 
     catalog = await catalogue_of(upstream, config, tolerant=True)
     settings = server.ServerSettings()
@@ -71,7 +71,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
     def ready(url: str) -> None:
         _spare_the_collector()
         told = f"quorate serves {len(catalog.models)} models at {url}/v1"
-        if not for_humans(settings, sys.stderr):
+        if not is_for_humans(settings, sys.stderr):
             log.info(told, extra={"url": url})
             return
         names = catalog.names()

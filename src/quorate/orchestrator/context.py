@@ -65,6 +65,13 @@ class Ledger:
         if self.parent is not None:
             self.parent.record(node, model, usage)
 
+    def booked_node(self, node: str) -> str:
+        """The node under which the outermost page has what is recorded here under this one."""
+        page: Ledger | None = self
+        while page is not None:
+            node, page = page._node or node, page.parent
+        return node
+
     @property
     def usage(self) -> Usage:
         return Usage.total(self._entries.values())
@@ -166,6 +173,10 @@ class RunContext:
     checkpoints: Saver | None = None
     thread: str = ""
     """Which nested pipeline or asked model, `""` for the outermost; checkpoints are kept under it."""
+    visit: int = 1
+    """Which run of its node this is, in loops."""
+    attempt: str = ""
+    """Under which checkpoints keep all parts of one run, however often it is taken up again."""
     until: float | None = None
     """When the node has to end, on the monotonic clock; the budget may end before."""
     switch: StopSwitch | None = None
@@ -211,7 +222,7 @@ class RunContext:
             until=None if left is None else time.monotonic() + left - min(NESTED_MOST, NESTED_EARLIER * left),
             seed=derive_seed(self.seed, "nested", purpose),
             ledger=Ledger(self.ledger),
-            thread=f"{self.thread}/{self.node}.{purpose}",
+            thread=self._thread_of(purpose),
             emit=_inside(self.emit, emit),
         )
 
@@ -224,10 +235,14 @@ class RunContext:
             self,
             seed=derive_seed(self.seed, self.node, purpose),
             ledger=Ledger(self.ledger, node=self.node),
-            thread=f"{self.thread}/{self.node}.{purpose}",
+            thread=self._thread_of(purpose),
             live=self.live if live is None else live,
             emit=_inside(self.emit, emit),
         )
+
+    def _thread_of(self, purpose: int | str) -> str:
+        again = "" if self.visit == 1 else f"{self.visit}~"
+        return f"{self.thread}/{self.node}.{again}{purpose}"
 
     def sample_seed(self, index: int) -> int | None:
         """Seed of one sample: the first has the caller's own, so a vote's first sample is the plain answer."""

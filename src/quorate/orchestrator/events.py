@@ -122,6 +122,8 @@ class UpstreamStarted(Frozen):
     """The same number in all events of one call, and no other's in this process."""
     thread: str
     node: str
+    booked_node: str = ""
+    """Under which the ledger of the whole request has its tokens: that of the aggregator which asked, for one."""
     agent: str
     """The endpoint's name in the configuration."""
     model: str

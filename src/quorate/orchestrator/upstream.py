@@ -39,6 +39,7 @@ class UpstreamCall:
                 call=next(_numbers),
                 thread=run.thread,
                 node=run.node,
+                booked_node=run.ledger.booked_node(run.node),
                 agent=agent,
                 model=model,
                 server=server,

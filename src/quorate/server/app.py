@@ -1,62 +1,78 @@
-"""The routes."""
+"""The routes, and what every request passes on its way to them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quorate import __version__
 from quorate.config.catalog import Catalog
+from quorate.config.server_settings import ServerSettings
 
-from . import errors
-from .access.browsers import Browsers, cross_origin
-from .api import Api, routes
-from .chat import Chat
-from .completions import Completions
-from .documented import document
-from .house import House
-from .listing import models
-from .observe.middleware import Observed
-from .observe.routes import metrics_routes
-from .ready import probes
-from .responses import Responses
-from .settings import ServerSettings
+from .api.chat import Chat
+from .api.completions import Completions
+from .api.responses import Responses
+from .api.routes import make_route
+from .context import ServerContext
+from .health import make_health_routes
+from .http.errors import ErrorMiddleware, send_reply
+from .http.origins import SECURITY_HEADERS, OriginMiddleware, cors_options
+from .http.routing import Route, Router, read_header
+from .models_api import make_models_routes
+from .openapi import make_openapi_route
+from .telemetry.middleware import TelemetryMiddleware
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "make_app"]
 
-APIS: tuple[Api[Any], ...] = (Chat(), Completions(), Responses())
-"""The ways to ask; each is a package of its own."""
+APIS = (Chat(), Completions(), Responses())
+"""The ways to ask."""
 
 
-def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> FastAPI:
-    """The server as an ASGI application; it closes the catalog's models when it shuts down."""
-    house = House(catalog, settings or ServerSettings())
+def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> ASGIApp:
+    """The server as an ASGI application; it closes the catalog's models when it shuts down.
+
+    Raises:
+        BadInput: settings that cannot be used.
+    """
+    return make_app(ServerContext(catalog, settings or ServerSettings()))
+
+
+def make_app(context: ServerContext) -> ASGIApp:
+    """The application of this context."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+    async def lifespan() -> AsyncGenerator[None, None]:
         try:
-            async with house.door.opened(), house.observer.open():
+            async with context.access.keep_accounts(), context.telemetry.open():
                 yield
         finally:
-            await catalog.aclose()
+            await context.names.catalog.aclose()
 
-    app = FastAPI(title="quorate", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.door = house.door
-    app.state.observer = house.observer
-    errors.install(app)
-    app.include_router(probes(house))
-    app.include_router(metrics_routes(house))
-    app.include_router(models(house), prefix="/v1")
-    for api in APIS:
-        app.include_router(routes(api, house), prefix="/v1")
-    document(app, APIS, house.settings)
-    origins = house.settings.origins
-    if origins:
-        app.add_middleware(CORSMiddleware, **cross_origin(origins))
-    app.add_middleware(Browsers, origins=origins)
-    app.add_middleware(Observed, observer=house.observer)
-    return app
+    routes = [
+        *(make_route(api, context) for api in APIS),
+        *make_models_routes(context),
+        *make_health_routes(context),
+        *_make_metrics_routes(context),
+    ]
+    routes.append(make_openapi_route(routes, {api.path: api.form for api in APIS}, context.settings))
+    app: ASGIApp = ErrorMiddleware(Router(routes, lifespan))
+    if origins := context.settings.origins:
+        app = CORSMiddleware(app, **cors_options(origins))
+    return TelemetryMiddleware(OriginMiddleware(app, origins), context.telemetry, SECURITY_HEADERS)
+
+
+def _make_metrics_routes(context: ServerContext) -> list[Route]:
+    """`GET /metrics`, where metrics are on and have no port of their own."""
+    metrics = context.telemetry.served_metrics
+    if metrics is None:
+        return []
+
+    async def scrape(scope: Scope, _: Receive, send: Send) -> None:
+        if context.settings.metrics_key:
+            context.identify(scope)
+        body, content_type = metrics.write_exposition(read_header(scope, b"accept"))
+        await send_reply(send, body, content_type.encode())
+
+    return [Route("/metrics", scrape, "metrics", "Prometheus metrics.")]

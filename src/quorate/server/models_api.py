@@ -12,87 +12,103 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
 
-from quorate.config.catalog import Catalog
 from quorate.aggregators.registry import PIPELINES
 from quorate.aggregators.specs import PipelineSpec
+from quorate.config.catalog import Catalog
+from quorate.orchestrator.graph import Graph
+from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Calling, Model
+from quorate.orchestrator.protocols import Model
 
-from .errors import json_response
-from .house import House
+from .context import ServerContext
+from .http.errors import send_json
+from .http.routing import Route
 
-__all__ = ["models"]
+__all__ = ["make_models_routes"]
 
 SHOWN = ("type", "default", "description", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum")
 """What is told of an option."""
 
 
-def models(house: House) -> APIRouter:
-    """The routes."""
-    router = APIRouter()
+def make_models_routes(context: ServerContext) -> list[Route]:
+    """The list, and one of it."""
     started = int(time.time())
+    catalog = context.names.catalog
 
-    def entry(name: str, kind: str, own: dict[str, Any]) -> dict[str, Any]:
+    def describe(name: str, kind: str, own: dict[str, Any]) -> dict[str, Any]:
         base = {"id": name, "object": "model", "created": started, "owned_by": "quorate", "kind": kind}
         return {**base, "quorate": own} if own else base
 
-    @router.get("/models")
-    async def list_models(http: Request) -> Response:
-        """Every model and configured pipeline, and the built-in pipelines over each model, with their parameters."""
-        visible = set(await house.visitor(http).all())
-        told = (entry(*each) for each in _listed(house.names.catalog) if each[0] in visible)
-        return json_response({"object": "list", "data": list(told)})
+    async def list_models(scope: Scope, _: Receive, send: Send) -> None:
+        visible = set(await context.identify(scope).list_names())
+        data = [describe(*each) for each in _list_entries(catalog) if each[0] in visible]
+        await send_json(send, {"object": "list", "data": data})
 
-    @router.get("/models/{name:path}")
-    async def retrieve_model(http: Request, name: str) -> Response:
-        """One of them, or any other name that can be asked for."""
-        model = await house.visitor(http).resolve(name)
-        kinds = {info.id: info.kind for info in house.names.catalog.listing()}
-        return json_response(entry(name, kinds.get(name, "pipeline"), _made_of(model, _recipe(name))))
+    async def retrieve_model(scope: Scope, _: Receive, send: Send) -> None:
+        name = scope["name"]
+        model = await context.identify(scope).resolve(name)
+        kinds = {entry.id: entry.kind for entry in catalog.listing()}
+        await send_json(send, describe(name, kinds.get(name, "pipeline"), _describe_parts(model, _find_spec(name))))
 
-    return router
+    return [
+        Route(
+            "/v1/models",
+            list_models,
+            "list_models",
+            "Every model and configured pipeline, and the built-in pipelines over each model, with their parameters.",
+        ),
+        Route(
+            "/v1/models/{name:path}",
+            retrieve_model,
+            "retrieve_model",
+            "One of them, or any other name that can be asked for.",
+        ),
+    ]
 
 
-def _listed(catalog: Catalog) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _list_entries(catalog: Catalog) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Name, kind and what is told of each listed name."""
     listing = catalog.listing()
-    for info in listing:
-        yield info.id, info.kind, _made_of(catalog.models.get(info.id) or catalog.pipelines[info.id], None)
-    for info in listing:
-        for name in info.pipelines:
-            if recipe := _recipe(name):
-                yield name, "pipeline", {**_described(recipe), "n": recipe.n, "models": [info.id]}
+    for entry in listing:
+        model = catalog.models.get(entry.id) or catalog.pipelines[entry.id]
+        yield entry.id, entry.kind, _describe_parts(model, None)
+    for entry in listing:
+        for name in entry.pipelines:
+            if spec := _find_spec(name):
+                yield name, "pipeline", {**_describe_spec(spec), "n": spec.n, "models": [entry.id]}
 
 
-def _recipe(name: str) -> PipelineSpec | None:
+def _find_spec(name: str) -> PipelineSpec | None:
     return PIPELINES.get(name.partition("/")[0].partition("@")[0])
 
 
-def _made_of(model: Model, recipe: PipelineSpec | None) -> dict[str, Any]:
+def _describe_parts(model: Model, spec: PipelineSpec | None) -> dict[str, Any]:
     """What a pipeline consists of; nothing of a single model."""
-    if not isinstance(model, Pipeline):
+    if not isinstance(model, Graph):
         return {}
-    sampler, aggregator = model.sampler, model.aggregator
-    own: dict[str, Any] = {
-        **(_described(recipe) if recipe else {"pipeline": aggregator.name}),
-        "n": sampler.n,
-        "models": [inner.name for inner in sampler.models],
-    }
-    if sampler.stop is not None:
-        own["stop"] = str(sampler.stop)
-    if isinstance(aggregator, Calling) and aggregator.models:
-        own["aggregators"] = [inner.name for inner in aggregator.models]
+    own = _describe_spec(spec) if spec else {}
+    if not isinstance(model, Pipeline):
+        return {**own, "nodes": list(model.nodes), "models": [part.name for part in model.parts]}
+    stage = model.stage
+    own = {"pipeline": model.aggregator.name, **own, "n": stage.n, "models": [inner.name for inner in stage.models]}
+    if stage.stop is not None:
+        own["stop"] = str(stage.stop)
+    helpers = [part.name for node in model.nodes.values() if isinstance(node, AggregateNode) for part in node.models]
+    if helpers:
+        own["aggregators"] = list(dict.fromkeys(helpers))
+    if len(model.nodes) > 2:
+        own["nodes"] = list(model.nodes)
     return own
 
 
 @cache
-def _described(recipe: PipelineSpec) -> dict[str, Any]:
-    options = recipe.options.model_json_schema().get("properties", {})
+def _describe_spec(spec: PipelineSpec) -> dict[str, Any]:
+    options = spec.options.model_json_schema().get("properties", {})
     return {
-        "pipeline": recipe.name,
-        "description": recipe.summary,
-        "source": recipe.source,
+        "pipeline": spec.name,
+        "description": spec.summary,
+        "source": spec.source,
         "options": {name: {part: about[part] for part in SHOWN if part in about} for name, about in options.items()},
     }

@@ -13,17 +13,17 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from quorate.config.catalog import Catalog
+from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import BadInput, QuorateError
 
-from .access.door import Door
-from .app import create_app
-from .settings import ServerSettings
+from .app import make_app
+from .context import ServerContext
 
-__all__ = ["running", "serve"]
+__all__ = ["run_server", "serve"]
 
 BACKLOG = 2048
-LAST_WORDS = 2.0
-"""Seconds that replies have to be sent in after what still ran was halted."""
+REPLY_SECONDS = 2.0
+"""Seconds that replies have to be sent in after what still ran was stopped."""
 
 
 async def serve(
@@ -41,7 +41,7 @@ async def serve(
         BadInput: the address cannot be listened on, such as a port in use, or would be open to strangers.
     """
     settings = settings or ServerSettings()
-    with _listening(settings) as listener:
+    with _listen(settings) as listener:
 
         def ready() -> None:
             if on_ready is not None:
@@ -51,7 +51,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(catalog: Catalog, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
+async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
     """The same inside a program or a test: yields the URL, stops at the end; a free port unless told otherwise.
 
     Raises:
@@ -59,7 +59,7 @@ async def running(catalog: Catalog, settings: ServerSettings | None = None) -> A
     """
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
-    with _listening(settings) as listener:
+    with _listen(settings) as listener:
         server = _Embedded(catalog, settings, ready.set)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         waiting = asyncio.create_task(ready.wait())
@@ -76,20 +76,21 @@ async def running(catalog: Catalog, settings: ServerSettings | None = None) -> A
 
 class _Server(uvicorn.Server):
     def __init__(self, catalog: Catalog, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
-        app = create_app(catalog, settings)
-        self._door: Door = app.state.door
+        context = ServerContext(catalog, settings)
+        self._access = context.access
         self._settings = settings
-        app.state.observer.bind()
+        context.telemetry.bind()
         super().__init__(
             uvicorn.Config(
-                app,
+                make_app(context),
                 log_config=None,
                 log_level="warning",
                 access_log=False,
+                proxy_headers=False,  # no route looks at the client's address
                 server_header=False,
                 lifespan="on",
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds + LAST_WORDS)),
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds + REPLY_SECONDS)),
                 backlog=BACKLOG,
             )
         )
@@ -101,13 +102,13 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._door.draining = True
+        self._access.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.drain_seconds
         while not self.force_exit and loop.time() < end:  # noqa: ASYNC110  a signal sets it
             await asyncio.sleep(0.05)
         end_of_all = loop.call_later(
-            self._settings.shutdown_seconds, self._door.halt.pull, "the server is shutting down"
+            self._settings.shutdown_seconds, self._access.switch.trigger, "the server is shutting down"
         )
         await super().shutdown(sockets)
         end_of_all.cancel()
@@ -131,11 +132,11 @@ class _Embedded(_Server):
 
 
 @contextmanager
-def _listening(settings: ServerSettings) -> Generator[socket.socket, None, None]:
+def _listen(settings: ServerSettings) -> Generator[socket.socket, None, None]:
     host, port = settings.host, settings.port
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        _refuse_strangers(settings, str(address[0]))
+        _require_keys(settings, str(address[0]))
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -147,7 +148,7 @@ def _listening(settings: ServerSettings) -> Generator[socket.socket, None, None]
         yield listener
 
 
-def _refuse_strangers(settings: ServerSettings, address: str) -> None:
+def _require_keys(settings: ServerSettings, address: str) -> None:
     if settings.keys or settings.open or ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         return
     raise BadInput(

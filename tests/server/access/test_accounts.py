@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quorate.orchestrator.context import Budget
 
+from quorate.config.server_settings import ApiKey, KeyBudget, hash_key
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Usage
 from quorate.server.access.accounts import Accounts
-from quorate.server.access.faults import BudgetSpent
-from quorate.config.server_settings import KeyBudget, ApiKey, hash_key
+from quorate.server.access.errors import KeyBudgetExceeded
 
 
 class Clock:
@@ -37,8 +37,8 @@ def test_a_request_gets_what_is_left() -> None:
     ann = key(tokens=100, money=1.0)
     accounts = Accounts([ann])
     accounts.spend(ann, used(70, 0.25))
-    assert accounts.within(ann, Budget(seconds=5)) == Budget(tokens=30, money=0.75, seconds=5)
-    assert accounts.within(ann, Budget(tokens=10)) == Budget(tokens=10, money=0.75)
+    assert accounts.limit_budget(ann, Budget(seconds=5)) == Budget(tokens=30, money=0.75, seconds=5)
+    assert accounts.limit_budget(ann, Budget(tokens=10)) == Budget(tokens=10, money=0.75)
 
 
 @pytest.mark.parametrize("spent", [used(100), used(1, 1.0)])
@@ -48,11 +48,11 @@ def test_a_spent_budget_comes_back_with_the_next_period(spent: Usage) -> None:
     accounts = Accounts([ann], clock=clock)
     accounts.spend(ann, spent)
     clock.now += 20
-    with pytest.raises(BudgetSpent, match="'ann'") as refused:
-        accounts.within(ann, Budget())
+    with pytest.raises(KeyBudgetExceeded, match="'ann'") as refused:
+        accounts.limit_budget(ann, Budget())
     assert (refused.value.status, refused.value.retry_after) == (429, 40)
     clock.now += 40
-    assert accounts.within(ann, Budget()).tokens == 100
+    assert accounts.limit_budget(ann, Budget()).tokens == 100
 
 
 def test_a_key_without_a_budget_is_not_counted() -> None:
@@ -60,7 +60,7 @@ def test_a_key_without_a_budget_is_not_counted() -> None:
     free = ApiKey(name="free", hash=hash_key("free"))
     accounts = Accounts([free])
     accounts.spend(free, used(10**9))
-    assert accounts.within(free, Budget(tokens=5)) == Budget(tokens=5)
+    assert accounts.limit_budget(free, Budget(tokens=5)) == Budget(tokens=5)
 
 
 def test_spending_survives_a_restart(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_spending_survives_a_restart(tmp_path: Path) -> None:
     first = Accounts([ann], file, clock=clock)
     first.spend(ann, used(60))
     first.save()
-    assert Accounts([ann], file, clock=clock).within(ann, Budget()).tokens == 40
-    assert Accounts([], file, clock=clock).within(ann, Budget()) == Budget()
+    assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 40
+    assert Accounts([], file, clock=clock).limit_budget(ann, Budget()) == Budget()
 
 
 def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,7 +85,7 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pyt
     assert "accounts.db cannot be written" in caplog.text
     away.rename(folder)
     accounts.save()
-    assert Accounts([ann], file, clock=clock).within(ann, Budget()).tokens == 40
+    assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 40
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_nothing_is_granted_twice(uses: list[int], limit: int) -> None:
     accounts, total = Accounts([ann], clock=lambda: 5.0), 0
     for wanted in uses:
         try:
-            granted = accounts.within(ann, Budget()).tokens
-        except BudgetSpent:
+            granted = accounts.limit_budget(ann, Budget()).tokens
+        except KeyBudgetExceeded:
             break
         assert granted is not None
         spent = min(wanted, granted)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from quorate.config.server_settings import ApiKey, RequestRate, hash_key, make_key
 from quorate.orchestrator.errors import BadInput
-from quorate.server.access.faults import TooFast
-from quorate.config.server_settings import ANYONE, ApiKey, Keys, RequestRate, hash_key, make_key
-from quorate.server.access.rates import Rates
+from quorate.server.access.errors import RateExceeded
+from quorate.server.access.keys import ANYONE, KeyRates, KeyRing
 
 
 def test_a_key_is_found_by_what_it_hashes_to() -> None:
     """Whatever the scheme's spelling; not by its hash, its name or a part of it."""
     secret = make_key()
     ann = ApiKey(name="ann", hash=hash_key(secret))
-    keys = Keys([ann, ApiKey(name="bob", hash=hash_key("bob's"))])
+    keys = KeyRing([ann, ApiKey(name="bob", hash=hash_key("bob's"))])
     assert keys.find(f"Bearer {secret}") == keys.find(f"bearer  {secret} ") == ann
     for wrong in ("", secret, f"Basic {secret}", f"Bearer {ann.hash}", "Bearer ann", f"Bearer {secret[:-1]}", "Bearer"):
         assert keys.find(wrong) is None
@@ -23,16 +23,16 @@ def test_a_key_is_found_by_what_it_hashes_to() -> None:
 
 def test_without_keys_anyone_may_ask() -> None:
     """As on a laptop."""
-    assert Keys([]).find("") is ANYONE
-    assert not Keys([])
+    assert KeyRing([]).find("") is ANYONE
+    assert not KeyRing([])
 
 
 def test_keys_do_not_collide() -> None:
     """Two of one name or one hash are a mistake of the configuration."""
     with pytest.raises(BadInput, match="'ann'"):
-        Keys([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="ann", hash=hash_key("2"))])
+        KeyRing([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="ann", hash=hash_key("2"))])
     with pytest.raises(BadInput, match="hash"):
-        Keys([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="bob", hash=hash_key("1"))])
+        KeyRing([ApiKey(name="ann", hash=hash_key("1")), ApiKey(name="bob", hash=hash_key("1"))])
 
 
 @pytest.mark.parametrize("value", ["secret", "sha256:abc", "", "md5:" + "0" * 64])
@@ -63,10 +63,10 @@ def test_a_rate_refuses_the_one_too_many() -> None:
     """With the time until the next; other keys are not concerned."""
     ann = ApiKey(name="ann", hash=hash_key("1"), rate=RequestRate(requests=3, seconds=60))
     bob = ApiKey(name="bob", hash=hash_key("2"))
-    rates = Rates([ann, bob])
+    rates = KeyRates([ann, bob])
     for _ in range(3):
         rates.count(ann)
-    with pytest.raises(TooFast, match="3 requests in 60 s") as refused:
+    with pytest.raises(RateExceeded, match="3 requests in 60 s") as refused:
         rates.count(ann)
     assert refused.value.status == 429
     assert 19 < (refused.value.retry_after or 0) <= 20

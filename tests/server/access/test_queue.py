@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.server.access.faults import Overloaded, TooBusy
 from quorate.config.server_settings import ApiKey, hash_key
+from quorate.server.access.errors import Overloaded, QueueFull
 from quorate.server.access.queue import FairQueue
 
 
@@ -115,7 +115,7 @@ async def test_a_full_queue_says_when_to_come_back() -> None:
     async with busy(queue) as done:
         tasks = [asyncio.create_task(held(queue, ANN, served, done)) for _ in range(2)]
         await settle()
-        with pytest.raises(TooBusy, match="2 requests wait") as refused:
+        with pytest.raises(QueueFull, match="2 requests wait") as refused:
             async with queue.place(ANN):
                 pass
         assert refused.value.status == 429
@@ -135,8 +135,8 @@ async def test_who_fills_the_queue_makes_room_for_others() -> None:
         bob = asyncio.create_task(held(queue, BOB, served, done))
         await settle()
         assert [task.done() for task in anns] == [False, False, True]
-        assert isinstance(anns[2].exception(), TooBusy)
-        with pytest.raises(TooBusy):
+        assert isinstance(anns[2].exception(), QueueFull)
+        with pytest.raises(QueueFull):
             async with queue.place(BOB):
                 pass
         done.set()
@@ -158,7 +158,7 @@ async def test_no_places_to_wait_means_refusal_at_once() -> None:
     """A queue of length zero serves what it can and refuses the rest."""
     queue = FairQueue(places=1, waiting=0, seconds=5)
     async with busy(queue):
-        with pytest.raises(TooBusy):
+        with pytest.raises(QueueFull):
             async with queue.place(ANN):
                 pass
     async with queue.place(ANN):
@@ -184,7 +184,7 @@ async def test_places_are_never_lost(requests: list[tuple[str, int, int]], place
                 most = max(most, queue.running)
                 for _ in range(steps):
                     await asyncio.sleep(0)
-        except TooBusy:
+        except QueueFull:
             pass
 
     tasks = [asyncio.create_task(one(*request)) for request in requests]

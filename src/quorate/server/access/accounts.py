@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from quorate.config.server_settings import ApiKey
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Usage
 
-from .faults import BudgetSpent
-from .keys import ApiKey
+from .errors import KeyBudgetExceeded
 
 __all__ = ["Accounts"]
 
@@ -26,12 +26,12 @@ T = TypeVar("T", int, float)
 log = logging.getLogger("quorate.server")
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, since REAL, tokens INTEGER, money REAL)"
-SAVED_EVERY = 1.0
+SAVE_INTERVAL = 1.0
 """Seconds between saves: so much spending a crash can forget."""
 
 
 @dataclass
-class _Page:
+class _Spending:
     """What one key has spent since its period began, on the wall clock."""
 
     since: float
@@ -57,43 +57,43 @@ class Accounts:
         self._keys = {key.name: key for key in keys if key.budget is not None}
         self._file = file
         self._clock = clock
-        self._pages = {} if file is None else {k: v for k, v in _read(file).items() if k in self._keys}
+        self._spent = {} if file is None else {k: v for k, v in _read_spending(file).items() if k in self._keys}
         self._unsaved: set[str] = set()
 
-    def within(self, key: ApiKey, asked: Budget) -> Budget:
+    def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
         """The budget of one request: what it asks for, and no more than the key has left.
 
         Requests of one key that run at the same time may together exceed it by what each of them uses.
 
         Raises:
-            BudgetSpent: the key has nothing left in this period.
+            KeyBudgetExceeded: the key has nothing left in this period.
         """
         if key.name not in self._keys or key.budget is None:
             return asked
-        page, most = self._page(key), key.budget
-        tokens = None if most.tokens is None else most.tokens - page.tokens
-        money = None if most.money is None else most.money - page.money
+        spending, most = self._spending(key), key.budget
+        tokens = None if most.tokens is None else most.tokens - spending.tokens
+        money = None if most.money is None else most.money - spending.money
         if (tokens is not None and tokens <= 0) or (money is not None and money <= 0):
-            wait = max(1.0, page.since + most.seconds - self._clock())
-            raise BudgetSpent(f"the key {key.name!r} has spent its budget for {most.seconds:g} s", wait)
+            wait = max(1.0, spending.since + most.seconds - self._clock())
+            raise KeyBudgetExceeded(f"the key {key.name!r} has spent its budget for {most.seconds:g} s", wait)
         return asked.model_copy(
-            update={"tokens": _least(asked.tokens, tokens), "money": _least(asked.money, money)},
+            update={"tokens": _minimum(asked.tokens, tokens), "money": _minimum(asked.money, money)},
         )
 
     def spend(self, key: ApiKey, usage: Usage) -> None:
         """Counts what a request used, whether or not it succeeded."""
         if key.name not in self._keys:
             return
-        page = self._page(key)
-        page.tokens += usage.total_tokens
-        page.money += usage.cost or 0.0
+        spending = self._spending(key)
+        spending.tokens += usage.total_tokens
+        spending.money += usage.cost or 0.0
         self._unsaved.add(key.name)
 
     async def keep_saved(self) -> None:
         """Saves now and then, until cancelled; saves a last time then."""
         try:
             while True:
-                await asyncio.sleep(SAVED_EVERY)
+                await asyncio.sleep(SAVE_INTERVAL)
                 await asyncio.to_thread(self.save)
         finally:
             self.save()
@@ -103,36 +103,36 @@ class Accounts:
         if self._file is None or not self._unsaved:
             return
         names, self._unsaved = self._unsaved, set()
-        rows = [(name, page.since, page.tokens, page.money) for name in names if (page := self._pages.get(name))]
+        rows = [(name, s.since, s.tokens, s.money) for name in names if (s := self._spent.get(name))]
         try:
-            with closing(_opened(self._file)) as database, database:
+            with closing(_open(self._file)) as database, database:
                 database.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             self._unsaved |= names
             log.error("%s cannot be written, so a restart would forget what keys have spent: %s", self._file, error)
 
-    def _page(self, key: ApiKey) -> _Page:
+    def _spending(self, key: ApiKey) -> _Spending:
         assert key.budget is not None
-        page = self._pages.get(key.name)
-        if page is None or self._clock() >= page.since + key.budget.seconds:
-            page = self._pages[key.name] = _Page(self._clock())
-        return page
+        spending = self._spent.get(key.name)
+        if spending is None or self._clock() >= spending.since + key.budget.seconds:
+            spending = self._spent[key.name] = _Spending(self._clock())
+        return spending
 
 
-def _least(asked: T | None, left: T | None) -> T | None:
+def _minimum(asked: T | None, left: T | None) -> T | None:
     return min((value for value in (asked, left) if value is not None), default=None)
 
 
-def _read(file: Path) -> dict[str, _Page]:
+def _read_spending(file: Path) -> dict[str, _Spending]:
     try:
-        with closing(_opened(file)) as database:
+        with closing(_open(file)) as database:
             rows = database.execute("SELECT key, since, tokens, money FROM spent").fetchall()
     except sqlite3.Error as error:
         raise DataError(f"cannot be used as the server's accounts: {error}", file=file) from None
-    return {key: _Page(since, tokens, money) for key, since, tokens, money in rows}
+    return {key: _Spending(since, tokens, money) for key, since, tokens, money in rows}
 
 
-def _opened(file: Path) -> sqlite3.Connection:
+def _open(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, timeout=10)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")

@@ -1,75 +1,32 @@
-"""API keys: what a configuration holds of them is their hash, so that a stolen file opens nothing.
+"""API keys: whose one is, and how often it may be used.
 
-A key is random (256 bits), so one round of SHA-256 keeps it; a slow hash guards passwords, which these are not.
+Rates are counted by the generic cell rate algorithm (GCRA), which spreads requests over the period and says to
+the millisecond when the next one may come.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
-import secrets
 from collections.abc import Iterable
-from functools import cache
+from datetime import timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from quorate.config.server_settings import ApiKey, RequestRate
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Frozen
 
-__all__ = ["Allowance", "ApiKey", "Keys", "RequestRate", "hashed", "new_key"]
+from .errors import RateExceeded
 
-PREFIX = "qk-"
+if TYPE_CHECKING:
+    from throttled import Throttled
 
-
-class RequestRate(Frozen):
-    """At most so many requests in any so many seconds; further ones are refused with a 429."""
-
-    requests: int = Field(ge=1)
-    seconds: float = Field(default=60.0, ge=1)
-
-
-class Allowance(Frozen):
-    """What a key may spend in a period, counted from its first request in it."""
-
-    tokens: int | None = Field(default=None, ge=1)
-    """Prompt and generated tokens of all upstreams together."""
-    money: float | None = Field(default=None, gt=0)
-    """In the currency of the configured prices."""
-    seconds: float = Field(default=86400.0, ge=1)
-
-
-class ApiKey(Frozen):
-    """One caller of the server and what it may do."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")
-    """How logs, metrics and traces call the caller."""
-    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    """As `quorate key NAME` prints it; the key itself stands nowhere."""
-    allow: tuple[str, ...] = Field(default=("**",), min_length=1)
-    """Names that it may ask for; `*` is any text up to a slash, `**` any at all: `team`, `majority@*/Qwen/Qwen3-8B`."""
-    rate: RequestRate | None = None
-    budget: Allowance | None = None
-    concurrency: int | None = Field(default=None, ge=1)
-    """Requests at once; further ones wait in the queue, also while others go ahead."""
-    weight: float = Field(default=1.0, gt=0)
-    """Share of a busy server in proportion to other keys'."""
-
-    def allows(self, name: str) -> bool:
-        return any(re.fullmatch(_expression(pattern), name, re.DOTALL) for pattern in self.allow)
-
-
-@cache
-def _expression(pattern: str) -> str:
-    wild = {"**": ".*", "*": "[^/]*"}
-    return "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", pattern))
-
+__all__ = ["ANYONE", "KeyRates", "KeyRing"]
 
 ANYONE = ApiKey(name="anyone", hash=f"sha256:{'0' * 64}")
 """Who asks a server without keys; no key has this hash that anybody could find."""
 
 
-class Keys:
+class KeyRing:
     """The keys of one server.
 
     Raises:
@@ -94,15 +51,33 @@ class Keys:
             return ANYONE
         scheme, _, token = authorization.partition(" ")
         given = sha256(token.strip().encode(errors="surrogateescape")).digest()
-        found = [key for known, key in self._keys if hmac.compare_digest(given, known)]
-        return found[0] if found and scheme.lower() == "bearer" else None
+        matching = [key for known, key in self._keys if hmac.compare_digest(given, known)]
+        return matching[0] if matching and scheme.lower() == "bearer" else None
 
 
-def new_key() -> str:
-    """A fresh random key."""
-    return PREFIX + secrets.token_urlsafe(32)
+class KeyRates:
+    """Counts requests by key, in this process."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._throttles = {key.name: _make_throttle(key, key.rate) for key in keys if key.rate is not None}
+
+    def count(self, key: ApiKey) -> None:
+        """One more request.
+
+        Raises:
+            RateExceeded: it is over the key's rate and has not been counted.
+        """
+        throttle = self._throttles.get(key.name)
+        if throttle is None or key.rate is None:
+            return
+        result = throttle.limit()
+        if result.limited:
+            rate = f"{key.rate.requests} requests in {key.rate.seconds:g} s"
+            raise RateExceeded(f"the key {key.name!r} may send {rate}", result.state.retry_after)
 
 
-def hashed(key: str) -> str:
-    """What a configuration holds of a key."""
-    return f"sha256:{sha256(key.encode()).hexdigest()}"
+def _make_throttle(key: ApiKey, rate: RequestRate) -> Throttled:
+    from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter  # a server without rates starts sooner
+
+    quota = rate_limiter.per_duration(timedelta(seconds=rate.seconds), rate.requests, burst=rate.requests)
+    return Throttled(key=key.name, using=RateLimiterType.GCRA.value, quota=quota, store=MemoryStore())

@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from .faults import Overloaded, TooBusy
-from .keys import ApiKey
+from quorate.config.server_settings import ApiKey
+
+from .errors import Overloaded, QueueFull
 
 __all__ = ["FairQueue"]
 
@@ -24,7 +25,7 @@ SMOOTHING = 0.1
 
 
 @dataclass(eq=False)
-class _Ticket:
+class _WaitingRequest:
     """One request that waits."""
 
     cost: float
@@ -32,11 +33,11 @@ class _Ticket:
 
 
 @dataclass(eq=False)
-class _Line:
+class _KeyQueue:
     """The requests of one key."""
 
     key: ApiKey
-    waiting: deque[_Ticket] = field(default_factory=deque)
+    waiting: deque[_WaitingRequest] = field(default_factory=deque)
     running: int = 0
     start: float = 0.0
     """Virtual time at which its next request may start."""
@@ -69,7 +70,7 @@ class FairQueue:
         self._places = places
         self._most_waiting = waiting
         self._seconds = seconds
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _KeyQueue] = {}
         self._now = 0.0
         self._mean: float | None = None
         self.running = 0
@@ -84,11 +85,11 @@ class FairQueue:
             cost: how much of the server's work it takes, such as its number of samples.
 
         Raises:
-            TooBusy: as many wait as may.
+            QueueFull: as many wait as may.
             Overloaded: no place came free in time.
         """
-        line = self._lines.setdefault(key.name, _Line(key))
-        await self._turn(line, cost)
+        line = self._lines.setdefault(key.name, _KeyQueue(key))
+        await self._await_turn(line, cost)
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
@@ -97,29 +98,31 @@ class FairQueue:
             self._learn(loop.time() - begun)
             self._leave(line)
 
-    async def _turn(self, line: _Line, cost: float) -> None:
+    async def _await_turn(self, line: _KeyQueue, cost: float) -> None:
         if not line.waiting:
             line.start = max(line.start, self._now)
-        ticket = _Ticket(cost / line.key.weight, asyncio.get_running_loop().create_future())
+        ticket = _WaitingRequest(cost / line.key.weight, asyncio.get_running_loop().create_future())
         if self.running >= self._places or not line.free:
             self._make_room(line)
         line.waiting.append(ticket)
         self.waiting += 1
         self._admit()
+        if ticket.turn.done():
+            return
         try:
             async with asyncio.timeout(self._seconds):
                 await ticket.turn
         except BaseException as error:
             self._withdraw(line, ticket)
             if isinstance(error, TimeoutError):
-                raise Overloaded(f"no place came free in {self._seconds:g} s", self._wait()) from None
+                raise Overloaded(f"no place came free in {self._seconds:g} s", self._expected_wait()) from None
             raise
 
-    def _make_room(self, line: _Line) -> None:
+    def _make_room(self, line: _KeyQueue) -> None:
         """Room for one more to wait."""
         if self.waiting < self._most_waiting:
             return
-        full = TooBusy(f"{self.waiting} requests wait already", self._wait())
+        full = QueueFull(f"{self.waiting} requests wait already", self._expected_wait())
         longest = max(self._lines.values(), key=lambda other: other.length)
         if line.length + 1 / line.key.weight >= longest.length:
             raise full
@@ -144,7 +147,7 @@ class FairQueue:
             line.start += ticket.cost
             ticket.turn.set_result(None)
 
-    def _withdraw(self, line: _Line, ticket: _Ticket) -> None:
+    def _withdraw(self, line: _KeyQueue, ticket: _WaitingRequest) -> None:
         if ticket in line.waiting:
             line.waiting.remove(ticket)
             self.waiting -= 1
@@ -152,7 +155,7 @@ class FairQueue:
         elif not ticket.turn.cancelled() and ticket.turn.exception() is None:
             self._leave(line)
 
-    def _leave(self, line: _Line) -> None:
+    def _leave(self, line: _KeyQueue) -> None:
         self.running -= 1
         line.running -= 1
         self._admit()
@@ -160,6 +163,6 @@ class FairQueue:
     def _learn(self, seconds: float) -> None:
         self._mean = seconds if self._mean is None else self._mean + SMOOTHING * (seconds - self._mean)
 
-    def _wait(self) -> float:
+    def _expected_wait(self) -> float:
         """Seconds until those who wait now are likely through; at least one."""
         return max(1.0, (self._mean or 1.0) * (self.waiting + 1) / self._places)

@@ -19,8 +19,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from quorate import __version__
-from quorate.config.catalog import Catalog
 from quorate.aggregators.registry import ENSEMBLES, PIPELINES
+from quorate.config.catalog import Catalog
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished, Event, StoppedEarly
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import NodeUsage

@@ -1,0 +1,102 @@
+"""The way in: who asks, whether now, and what it may spend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from quorate.config.server_settings import ApiKey, ServerSettings
+from quorate.orchestrator.context import Budget, Ledger, StopSwitch
+
+from ..telemetry.record import RequestRecord
+from .accounts import Accounts
+from .errors import Overloaded, Unauthorized
+from .keys import KeyRates, KeyRing
+from .queue import FairQueue
+
+__all__ = ["AccessControl"]
+
+AFTER_RESTART = 5.0
+"""Seconds after which another try makes sense when the server is about to end."""
+
+
+class AccessControl:
+    """Lets requests in: key and rate before the body is read, budget and a place once it is understood.
+
+    Raises:
+        BadInput: keys that collide, or a file of accounts that is none.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._keys = KeyRing(settings.keys)
+        self._rates = KeyRates(settings.keys)
+        self._accounts = Accounts(settings.keys, settings.accounts)
+        self.queue = FairQueue(
+            places=settings.max_concurrent, waiting=settings.max_queued, seconds=settings.queue_seconds
+        )
+        self.draining = False
+        """The server is about to end; load balancers should look elsewhere."""
+        self.switch = StopSwitch()
+        """Ends what still runs with the best answers so far."""
+
+    def identify(self, authorization: str) -> ApiKey:
+        """Whose key a header holds.
+
+        Raises:
+            Unauthorized: nobody's.
+        """
+        key = self._keys.find(authorization)
+        if key is None:
+            raise Unauthorized("send a valid key of this server in the header 'Authorization: Bearer KEY'")
+        return key
+
+    def count(self, key: ApiKey) -> None:
+        """One more request of this key.
+
+        Raises:
+            RateExceeded: it is over the key's rate.
+        """
+        self._rates.count(key)
+
+    def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
+        """What a request may spend: no more than it asks for and than its key has left.
+
+        Raises:
+            KeyBudgetExceeded: the key has nothing left.
+        """
+        return self._accounts.limit_budget(key, asked)
+
+    @asynccontextmanager
+    async def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> AsyncGenerator[None, None]:
+        """A place to be served in, when it is this request's turn; at the end its key pays for the ledger.
+
+        Args:
+            key: who asks.
+            cost: answers of models that it takes at most.
+            ledger: what it will have used.
+            record: is told how long it waited.
+
+        Raises:
+            QueueFull: as many wait as may.
+            Overloaded: no place came free in time.
+        """
+        came = record.seconds_so_far()
+        async with self.queue.place(key, cost):
+            if self.switch.reason is not None:
+                raise Overloaded(self.switch.reason, AFTER_RESTART)
+            record.queued = record.seconds_so_far() - came
+            try:
+                yield
+            finally:
+                self._accounts.spend(key, ledger.usage)
+
+    @asynccontextmanager
+    async def keep_accounts(self) -> AsyncGenerator[None, None]:
+        """Keeps the accounts saved while the server runs."""
+        saving = asyncio.create_task(self._accounts.keep_saved())
+        try:
+            yield
+        finally:
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)

@@ -1,0 +1,154 @@
+"""A body as a request of one API, or a clear word about what is wrong with it, and where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+from starlette.types import Receive
+
+from quorate.orchestrator.errors import BadInput
+
+from .disconnect import ClientGone
+from .errors import BadField
+
+__all__ = ["TooLarge", "TooSlow", "parse_body", "read_body"]
+
+M = TypeVar("M", bound=BaseModel)
+
+DRAINED = 4
+"""A body over the limit is read on up to this many times the limit, so that the client gets to read our 413."""
+MOST_ERRORS = 10
+"""Mistakes that one error tells of at most; a list's first wrong item stands for all of them."""
+_HUGE = re.compile(rb"\d[eE]\+?\d{3}|\d{300}")
+"""Where a number may be larger than a float, which JSON cannot say again."""
+
+
+class TooLarge(BadInput):
+    """The body is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class TooSlow(BadInput):
+    """The body takes too long to arrive."""
+
+    status = 408
+    code = "body_too_slow"
+
+
+async def read_body(receive: Receive, limit: int, seconds: float) -> bytes:
+    """The whole body.
+
+    Args:
+        receive: the request's.
+        limit: bytes.
+        seconds: in which it has to be there.
+
+    Raises:
+        TooLarge: it has more than `limit` bytes.
+        TooSlow: it was not there in time.
+        ClientGone: it ended before its end.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _join_parts(receive, limit)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
+    if body is None:
+        raise TooLarge(f"the body is larger than the {limit} bytes that this server allows")
+    return body
+
+
+async def _join_parts(receive: Receive, limit: int) -> bytes | None:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more and size <= DRAINED * limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts) if size <= limit else None
+
+
+def parse_body(body: bytes, form: type[M]) -> M:
+    """The request in a body.
+
+    Raises:
+        BadField: not JSON (with line and column), or a field that cannot be used (with its path).
+    """
+    try:
+        data = from_json(body, allow_inf_nan=False)
+        if _HUGE.search(body):
+            json.dumps(data, allow_nan=False)
+    except ValueError as error:
+        raise BadField(f"the body is not valid JSON: {error}", None) from None
+    if not isinstance(data, dict):
+        raise BadField(f"the body must be a JSON object, not {_kind(data)}", None)
+    try:
+        return form.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, data, form) from None
+
+
+def _explain(error: ValidationError, data: dict[str, Any], form: type[BaseModel]) -> BadField:
+    """The fields that are wrong, each once, in one line."""
+    wrong: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False)[:MOST_ERRORS]:
+        wrong.setdefault(_path(detail, data), []).append(_message(detail, form))
+    # Of a union that could be read in several ways, the way that got furthest was meant.
+    meant = [path for path in wrong if not any(other.startswith((f"{path}.", f"{path}[")) for other in wrong)]
+    messages = [" or ".join(dict.fromkeys(wrong[path])) for path in meant]
+    others = [f"{path}: {message}" for path, message in zip(meant, messages, strict=True)][1:]
+    return BadField("; ".join([messages[0], *others]), meant[0])
+
+
+def _path(detail: ErrorDetails, data: Any) -> str:
+    """Where in the body, as in `messages[0].content`; pydantic's names for branches of a union are left out."""
+    path = ""
+    for part in detail["loc"]:
+        if isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data, path = data[part], f"{path}[{part}]"
+        elif isinstance(data, dict) and part in data:
+            data, path = data[part], f"{path}.{part}"
+        elif isinstance(data, dict) and detail["type"] == "missing" and part == detail["loc"][-1]:
+            path = f"{path}.{part}"
+    return path.removeprefix(".")
+
+
+def _message(detail: ErrorDetails, form: type[BaseModel]) -> str:
+    """Pydantic's words, in those of JSON."""
+    if detail["type"] == "missing":
+        return "is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown field; there is: {', '.join(sorted(_fields(form, detail['loc'][:-1])))}"
+    message = detail["msg"].removeprefix("Value error, ")
+    for theirs, ours in (("dictionary", "object"), ("mapping", "object"), ("tuple", "array"), ("list", "array")):
+        message = message.replace(f"valid {theirs}", ours)
+    message = message.replace("valid string", "string")
+    return message[0].lower() + message[1:]
+
+
+def _fields(form: type[BaseModel], loc: Sequence[str | int]) -> set[str]:
+    """Fields of the object at this place."""
+    for part in loc:
+        if part in form.model_fields:
+            inner = form.model_fields[str(part)].annotation
+            branches = [inner, *get_args(inner)]
+            form = next((b for b in branches if isinstance(b, type) and issubclass(b, BaseModel)), form)
+    return set(form.model_fields)
+
+
+def _kind(value: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,99 @@
+"""Which path and method leads where: exact paths, and one that ends in a name with slashes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.types import Receive, Scope, Send
+
+from ..telemetry.record import RECORD, RequestRecord
+from .errors import MethodNotAllowed, UnknownRoute
+
+__all__ = ["Route", "Router", "read_header"]
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+NAME = "{name:path}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path with one method."""
+
+    path: str
+    """May end in `{name:path}`, which the scope then has as `name`."""
+    handler: Handler
+    name: str
+    """In the OpenAPI document."""
+    about: str
+    """What it is for, in a sentence."""
+    method: str = "GET"
+
+
+class Router:
+    """An ASGI application of routes.
+
+    Args:
+        routes: a path each.
+        lifespan: is open while the application runs.
+
+    Raises:
+        UnknownRoute: there is no such path.
+        MethodNotAllowed: it has another method.
+    """
+
+    def __init__(self, routes: Sequence[Route], lifespan: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        self.routes = routes
+        self._exact = {route.path: route for route in routes if not route.path.endswith(NAME)}
+        self._open = [(route.path.removesuffix(NAME), route) for route in routes if route.path.endswith(NAME)]
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            route = self._find(scope)
+            record: RequestRecord = scope[RECORD]
+            record.route = route.path
+            if scope["method"] != route.method:
+                raise MethodNotAllowed(_describe(scope, 405), route.method)
+            await route.handler(scope, receive, send)
+        else:
+            raise UnknownRoute("this server speaks HTTP only")
+
+    def _find(self, scope: Scope) -> Route:
+        path: str = scope["path"]
+        path = path.removeprefix(scope.get("root_path", ""))
+        route = self._exact.get(path) or self._exact.get(path.rstrip("/"))
+        if route is not None:
+            return route
+        for prefix, route in self._open:
+            if path.startswith(prefix):
+                scope["name"] = path.removeprefix(prefix)
+                return route
+        raise UnknownRoute(_describe(scope, 404))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        started = False
+        try:
+            async with self._lifespan():
+                started = True
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except BaseException as error:
+            kind = "shutdown" if started else "startup"
+            await send({"type": f"lifespan.{kind}.failed", "message": f"{type(error).__name__}: {error}"})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def read_header(scope: Scope, name: bytes) -> str:
+    """The value of a request's header, the first where there are several; empty where there is none."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _describe(scope: Scope, status: int) -> str:
+    return f"{scope['method']} {scope['path']}: {HTTPStatus(status).phrase.lower()}"
