@@ -169,6 +169,8 @@ class Threshold:
     keep: float
     window: int
     scores: dict[int, float] = field(default_factory=dict)
+    slots: list[PartialCandidate] = field(default_factory=list)
+    """Of the warm-up."""
 
     def note(self, candidate: Candidate) -> None:
         """A warm-up trace has ended."""
@@ -179,6 +181,10 @@ class Threshold:
     @property
     def value(self) -> float | None:
         """None where no confidence is known."""
+        for slot in self.slots:
+            if slot.result is not None:
+                self.note(slot.result)
+        self.slots.clear()
         return percentile(list(self.scores.values()), 1 - self.keep) if self.scores else None
 
 
@@ -194,13 +200,13 @@ class _Watched(Wrapper):
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`; later traces are requests of their own, so that each can be stopped."""
-        if slots[0].index >= self._threshold.warm_up and (threshold := self._threshold.value) is not None:
+        if slots[0].index < self._threshold.warm_up:
+            # They are looked at when the next wave begins: once they have ended, this call may be cancelled.
+            self._threshold.slots += slots
+        elif (threshold := self._threshold.value) is not None:
             await gather([self._guard(question, slot, run, threshold) for slot in slots])
             return
         await fill(self.model, question, slots, run)
-        for slot in slots:
-            if slot.result is not None and slot.index < self._threshold.warm_up:
-                self._threshold.note(slot.result)
 
     async def _guard(self, question: Question, slot: PartialCandidate, run: RunContext, threshold: float) -> None:
         task = asyncio.create_task(fill(self.model, question, [slot], run))
