@@ -83,9 +83,9 @@ async def _discovered(upstream: str, tolerant: bool, settings: dict[str, Any]) -
 
 
 def _embedded() -> Catalog:
-    from quorate.agents.embedded import Embedded, embedded_models
+    from quorate.agents.embedded import Embedded, list_embedded_models
 
-    return Catalog({name: Embedded(name) for name in embedded_models()})
+    return Catalog({name: Embedded(name) for name in list_embedded_models()})
 
 
 def print_json(value: Any) -> None:

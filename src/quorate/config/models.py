@@ -27,9 +27,9 @@ class PackageProviders:
     """What this package has for the entries of the registry; see `aggregators.specs.Providers`."""
 
     def shipped_model(self, name: str) -> Model | None:
-        from quorate.agents.embedded import Embedded, embedded_models
+        from quorate.agents.embedded import Embedded, list_embedded_models
 
-        return Embedded(name) if name in embedded_models() else None
+        return Embedded(name) if name in list_embedded_models() else None
 
     def verifier(self, config: VerifierConfig) -> Verifier:
         from quorate.agents.reward import RerankModel, RewardModel, ScoreModel, Scorer

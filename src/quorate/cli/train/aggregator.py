@@ -110,9 +110,9 @@ def _grade(tasks: list[str]) -> Grade:
 
 def _source(model: str) -> str | Path:
     """An embedded model's folder; anything else is transformers' to find."""
-    from quorate.agents.embedded import embedded_models, locate
+    from quorate.agents.embedded import list_embedded_models, locate
 
-    return locate(model) if model in embedded_models() else model
+    return locate(model) if model in list_embedded_models() else model
 
 
 def _changes(given: list[str]) -> dict[str, Any]:
