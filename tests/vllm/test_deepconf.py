@@ -34,7 +34,7 @@ async def draw_answer(model: Agent) -> Answer:
     settings = SamplingParams(max_tokens=160, temperature=1.2)
     pipeline = deepconf(model, n=24, warm_up=6, window=6, keep=0.3, consensus=1.0, sampling=settings)
     answer = await pipeline.answer(QUESTION, seed=3)
-    await pipeline.aggregator.aclose()  # type: ignore[attr-defined]
+    await pipeline.aggregator.aclose()
     return answer
 
 

@@ -35,9 +35,9 @@ async def test_a_vote(client: AsyncOpenAI) -> None:
     reply: Any = await client.chat.completions.create(model=VOTE, messages=ASK, seed=2, temperature=0.7)
     assert reply.choices[0].message.content
     assert 1 <= sum(cluster["votes"] for cluster in reply.quorate["tally"]) <= 5
-    [stage] = reply.quorate["usage"]["stages"]
-    assert (stage["requests"], stage["estimated"]) == (1, False)
-    assert reply.usage.completion_tokens == stage["completion_tokens"] > 50
+    [node] = reply.quorate["usage"]["nodes"]
+    assert (node["requests"], node["estimated"]) == (1, False)
+    assert reply.usage.completion_tokens == node["completion_tokens"] > 50
 
 
 async def test_a_streamed_vote(client: AsyncOpenAI) -> None:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from quorate.agents import Endpoint
-from quorate.config.recipes import RECIPES, Parts
+from quorate.aggregators.registry import build_pipeline
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.events import AnswerToken, Done
 
@@ -44,9 +44,9 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> None:
-    """Each answers, its tokens streamed and counted by the server, under stages of its own."""
+    """Each answers, its tokens streamed and counted by the server, under nodes of its own."""
     n, options, calls = CALLS[name]
-    pipeline = RECIPES[name].build(Parts((endpoint,), n, RECIPES[name].checked(options)))
+    pipeline = build_pipeline(name, (endpoint,), n=n, options=options)
     events = [event async for event in pipeline.events(ASKED, seed=1)]
     done = events[-1]
     assert isinstance(done, Done)
@@ -55,17 +55,16 @@ async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> 
     assert answer.text
     streamed = "".join(e.text for e in events if isinstance(e, AnswerToken) and not e.reasoning)
     assert streamed in ("", answer.text)
-    inner = [stage for stage in answer.nodes if stage.stage.startswith("aggregate")]
-    generated = sum(stage.usage.completion_tokens for stage in inner)
+    inner = [node for node in answer.nodes if node.node != "sample"]
+    generated = sum(node.usage.completion_tokens for node in inner)
     assert 8 * calls <= generated <= 24 * calls
     assert not answer.usage.estimated
-    assert answer.usage.total_tokens == sum(stage.usage.total_tokens for stage in answer.nodes)
+    assert answer.usage.total_tokens == sum(node.usage.total_tokens for node in answer.nodes)
 
 
 async def test_a_prompt_that_the_server_refuses(endpoint: Endpoint) -> None:
     """Candidates beyond the server's context are its error, and the vote answers instead."""
-    recipe = RECIPES["agglm"]
-    pipeline = recipe.build(Parts((endpoint,), 24, recipe.checked({})))
+    pipeline = build_pipeline("agglm", (endpoint,), n=24)
     answer = await pipeline.answer(TOM.with_params(max_tokens=200, temperature=1.5), seed=1)
     assert "aggregator_failed" in {note.code for note in answer.degraded}
     assert answer.text in {candidate.text for candidate in answer.candidates}
@@ -73,8 +72,7 @@ async def test_a_prompt_that_the_server_refuses(endpoint: Endpoint) -> None:
 
 async def test_the_gate_under_a_budget(endpoint: Endpoint) -> None:
     """Whichever way it goes it says so, and the budget bounds what is spent."""
-    recipe = RECIPES["gate"]
-    pipeline = recipe.build(Parts((endpoint,), 8, recipe.checked({"expensive": "agglm"})))
+    pipeline = build_pipeline("gate", (endpoint,), n=8, options={"expensive": "agglm"})
     answer = await pipeline.answer(TOM, seed=1, budget=Budget(tokens=1500))
     assert answer.route
     assert answer.usage.total_tokens < 2500

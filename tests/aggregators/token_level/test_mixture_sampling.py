@@ -14,6 +14,7 @@ from quorate.aggregators.token_level import SAFE, Mix
 from quorate.aggregators.token_level.decode_state import DecodeParams, DecodeState
 from quorate.aggregators.token_level.mixture_sampling import MixtureSamplingEngine
 from quorate.aggregators.token_level.token_bytes import END, ends_with_character, to_characters
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.types import Question
 from quorate.testing import FormulaTokens
@@ -210,7 +211,7 @@ async def test_names_make_them() -> None:
     assert first.text == second.text
     assert set(first.candidates[0].ensembling.counts) <= {"spoken", "boundary"}  # type: ignore[union-attr]
     assert {node.model for node in first.nodes} == set(models)
-    single = [await catalog.resolve(f"{way}/bytes-1").answer(question) for way in ("safe", "mix")]  # type: ignore[attr-defined]
+    single = [await catalog.resolve(f"{way}/bytes-1").answer(question, RunContext()) for way in ("safe", "mix")]
     assert single[0].text == single[1].text
     with pytest.raises(BadInput, match="at least 1 token"):
         Mix(most=0)
