@@ -23,7 +23,7 @@ from quorate.orchestrator.context import RunContext
 
 from quorate import Embedded
 from quorate.aggregators import AggLM, MajorityVote, SteppedAggLM
-from quorate.aggregators.learned.reward import same_answer
+from quorate.aggregators.learned.measuring import same_answer
 from quorate.evals.bank import Bank
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.orchestrator.model import answer_of
@@ -189,7 +189,7 @@ async def outcomes(
     """What the aggregator makes of each question's first m samples."""
     # Greedily, as a trained aggregator does by itself; one that was not trained is asked the same way.
     answering = Embedded(model, sampling=SamplingParams(temperature=0.0, max_tokens=LONGEST))
-    made = SteppedAggLM if (form or answering.aggregation_form) == "steps" else AggLM
+    made = SteppedAggLM if (form or answering.identity.aggregation_form) == "steps" else AggLM
     aggregator, gate = made(answering), asyncio.Semaphore(IN_FLIGHT)
 
     async def one(found: CandidateSet) -> Question:

@@ -90,7 +90,11 @@ class Embedded(Agent):
 
     @cached_property
     def identity(self) -> Identity:
-        """The model's; its fingerprint is a content hash of its files, which are read for it once."""
+        """The model's; its fingerprint is a content hash of its files, which are read for it once.
+
+        Raises:
+            BadInput: its folder has an `aggregator.json` that is not what training writes.
+        """
         return Identity(
             kind="embedded",
             model=self._model,
@@ -100,12 +104,8 @@ class Embedded(Agent):
             context=read_context(self._folder),
             sampling=self.sampling,
             capabilities=frozenset({"samples", "tokens"}),
+            aggregation_form=read_aggregation_form(self._folder),
         )
-
-    @cached_property
-    def aggregation_form(self) -> str | None:
-        """How candidates were shown in its training, for a model that was trained to aggregate."""
-        return read_aggregation_form(self._folder)
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`.
