@@ -62,12 +62,12 @@ def example(folder: Path) -> Path:
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.evals.report.example import filled
 
-    from quorate.evals.report.files import write
-    from quorate.evals.report.gather import gather
+    from quorate.evals.report.files import write_report
+    from quorate.evals.report.collect import collect
 
     async def written() -> Path:
         with await filled(None) as bank:
-            return write(await gather(bank), folder, pictures=False)[0]
+            return write_report(await collect(bank), folder, pictures=False)[0]
 
     # In a thread of its own: the browser's driver has an event loop in this one.
     with ThreadPoolExecutor(1) as thread:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from quorate.config.catalog import Catalog
 from quorate.evals.task import Item, Selection, Task
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
@@ -96,8 +97,6 @@ class Sums(Task):
 
 
 def catalog(*models: Model) -> Catalog:
-    from quorate.config.catalog import Catalog
-
     return Catalog({model.name: model for model in models})
 
 

@@ -14,8 +14,8 @@ import pytest
 from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
-from quorate.evals.throttle import IN_FLIGHT
 from quorate.evals.run import Answered, EvalSpec, Opened, Progress, run_eval
+from quorate.evals.throttle import IN_FLIGHT
 from quorate.orchestrator.context import RunContext, derive_seed
 from quorate.orchestrator.errors import (
     BadInput,
@@ -386,9 +386,7 @@ async def test_what_unbanked_models_generate_is_spent_in_full(tmp_path: Path) ->
             return Answer(text="Answer: 2", model="fixed")
 
     for _ in range(2):
-        result = by_name(
-            await evaluated(catalog(Guesser(), Fixed()), "m", "majority@2/m+fixed", "fixed", out=tmp_path)
-        )
+        result = by_name(await evaluated(catalog(Guesser(), Fixed()), "m", "majority@2/m+fixed", "fixed", out=tmp_path))
         assert result["fixed"]["spent"] == result["fixed"]["tokens"] == 11
         assert result["majority@2/m+fixed"]["spent"] == 11
         assert result["majority@2/m+fixed"]["tokens"] == pytest.approx(11 + result["m"]["tokens"], abs=1e-3)

@@ -103,9 +103,9 @@ def _told_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
 
 
 async def _read(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
-    from quorate.evals.bank import Bank
-    from quorate.evals.measures import recorded_systems, systems
     from quorate.evals.answer_files import read_bank
+    from quorate.evals.bank import Bank
+    from quorate.evals.measures import list_systems, recorded_systems
 
     if not _is_bank(folder):
         bank = await read_bank(folder)
@@ -123,7 +123,7 @@ async def _read(folder: Path, task: str | None, seed: int) -> dict[str, list[Sys
                 continue
             records = await opened.records(name)
             asked = [outcome for some in outcomes.get(name, {}).values() for outcome in some]
-            made[name] = systems(asked, records, seed=seed) if asked else recorded_systems(records, seed=seed)
+            made[name] = list_systems(asked, records, seed=seed) if asked else recorded_systems(records, seed=seed)
     return made
 
 

@@ -207,7 +207,7 @@ def _rankings(results: list[EvalResult], seed: int) -> list[Ranking]:
 
 
 def _print(console: Console, result: EvalResult) -> None:
-    from quorate.evals.report import TOGETHER, tables, written_together
+    from quorate.evals.report import TOGETHER, has_ensembles, tables
 
     tier = f", tier {result.tier}" if result.tier else ""
     cut = "" if result.complete else " (ended before the last question)"
@@ -221,7 +221,7 @@ def _print(console: Console, result: EvalResult) -> None:
             table.add_row(*map(escape, row))
         console.print(table)
     console.print("tokens: generated, mean per question, as if alone; spent: really drawn in this run", style="dim")
-    if written_together(result):
+    if has_ensembles(result):
         console.print(TOGETHER, markup=False, style="dim")
     at_odds = [c for c in result.comparisons if c.at_odds]
     for note in (

@@ -35,32 +35,28 @@ def report(
 ) -> None:
     """Write one HTML file that needs no network, and the same figures as Markdown, CSV and PNG."""
     from quorate.evals.bank import Bank, bank_file
-    from quorate.evals.report.files import write
-    from quorate.evals.report.gather import gather
+    from quorate.evals.report.collect import collect
+    from quorate.evals.report.files import write_report
     from quorate.evals.statistics import require
 
     require()
-    _checked(folder, bank_file(folder))
+    _check(folder, bank_file(folder))
     with Bank(folder, create=False) as bank:
-        data = asyncio.run(gather(bank, run=run, task=task))
+        data = asyncio.run(collect(bank, run=run, task=task))
     home = folder if folder.is_dir() else folder.parent
-    files = write(data, out or home / "report", pictures=pictures)
+    files = write_report(data, out or home / "report", pictures=pictures)
     if as_json:
         print_json(_summary(data, files))
     else:
         _print(data, files)
 
 
-def _checked(folder: Path, bank: Path) -> None:
+def _check(folder: Path, bank: Path) -> None:
     """Says what to do about folders that hold something else than a bank."""
     if bank.exists():
         return
     if not folder.exists():
         raise BadInput(f"{folder}: there is no such folder")
-    if (folder / "samples.jsonl").is_file():
-        raise BadInput(
-            f"{folder}: is of an earlier version; `quorate eval bank import {folder} --bank NEW` makes a bank of it"
-        )
     raise BadInput(
         f"{folder}: holds no bank.sqlite; `quorate eval run --out DIR` makes one, `quorate eval bank import` makes one "
         "of recorded answers"
@@ -79,12 +75,12 @@ def _summary(data: ReportData, files: list[Path]) -> dict[str, object]:
 
 
 def _print(data: ReportData, files: list[Path]) -> None:
-    from quorate.evals.report.words import finding
+    from quorate.evals.report.formatting import describe_finding
 
     console = wide_console()
     console.print(f"{data.title}: {len(data.rows):,} questions, {data.samples:,} samples", markup=False, style="bold")
-    if said := finding(data):
-        console.print(said, markup=False)
+    if finding := describe_finding(data):
+        console.print(finding, markup=False)
     if not data.complete:
         console.print("! the run ended before its last question", markup=False, style="yellow")
     for note in data.notes:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -198,9 +198,7 @@ class BankedSampler(Wrapper, Agent):
             raise unwritten[0]
         return failed
 
-    def _charge(
-        self, request: Request, indices: Sequence[int], failed: Mapping[int, Candidate]
-    ) -> list[Candidate]:
+    def _charge(self, request: Request, indices: Sequence[int], failed: dict[int, Candidate]) -> list[Candidate]:
         """The candidates of one call, the prompt counted once or for each, as the model does it."""
         banked = {index: sample.candidate for index, sample in self._bank.find(request, indices).items()}
         candidates = [(banked | failed)[index] for index in indices]

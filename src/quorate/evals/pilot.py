@@ -40,7 +40,7 @@ from quorate.orchestrator.types import Answer, Question, SamplingParams
 
 from .registry import find_task
 from .statistics import Estimate, PairedComparison, compare_paired, mean_interval, require, wilson
-from .statistics.base import Figure
+from .statistics.base import Result
 from .task import Task
 
 __all__ = ["PRIOR", "Agreement", "Member", "Pilot", "Trial", "pilot"]
@@ -50,7 +50,7 @@ PRIOR = 20
 AT_ONCE = 16
 
 
-class Member(Figure):
+class Member(Result):
     """One model alone."""
 
     name: str
@@ -66,7 +66,7 @@ class Member(Figure):
     """By its score, shrunk; those of all add up to 1."""
 
 
-class Agreement(Figure):
+class Agreement(Result):
     """Two models' answers on the same questions."""
 
     a: str
@@ -75,7 +75,7 @@ class Agreement(Figure):
     """Share of questions on which both answered, and equally."""
 
 
-class Trial(Figure):
+class Trial(Result):
     """One real ensemble on the pilot's questions."""
 
     weights: Mapping[str, float]
@@ -94,7 +94,7 @@ class Trial(Figure):
         return next(iter(self.weights))
 
 
-class Pilot(Figure):
+class Pilot(Result):
     """What a pilot found."""
 
     questions: int

@@ -23,7 +23,7 @@ from typing import Any
 from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 
-from .statistics import LEVEL, Figure
+from .statistics import LEVEL, Result
 
 __all__ = ["METHODS", "Ranked", "Ranking", "Scores", "rank"]
 
@@ -35,7 +35,7 @@ _ORDERS = 24
 """Orders that stand for a task with ties: a multiple of all permutations of up to four systems."""
 
 
-class Ranked(Figure):
+class Ranked(Result):
     """A system's place."""
 
     system: str
@@ -50,7 +50,7 @@ class Ranked(Figure):
     """Those that it has a score in."""
 
 
-class Ranking(Figure):
+class Ranking(Result):
     """All systems, the best first, then by name."""
 
     method: str

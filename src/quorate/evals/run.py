@@ -196,9 +196,7 @@ async def _open_engine(
         yield LocalEngine.over_bank(task, catalog, names, bank, seed=spec.seed, sampling=spec.sampling, places=places)
         return
     try:
-        yield await engine.open(
-            task, names, bank.path, seed=spec.seed, sampling=spec.sampling, places=places.capacity
-        )
+        yield await engine.open(task, names, bank.path, seed=spec.seed, sampling=spec.sampling, places=places.capacity)
     finally:
         await engine.aclose()
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from quorate.evals.answer_files import read_bank
 from quorate.evals.bank import Bank
 from quorate.evals.bank.importers import ImportReport, import_path
-from quorate.evals.answer_files import read_bank
 from quorate.evals.replay import replay
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import CandidateSet, SamplingParams

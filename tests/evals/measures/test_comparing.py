@@ -7,9 +7,9 @@ import pytest
 from quorate.evals.measures import (
     System,
     compare_systems,
+    list_systems,
     recorded_systems,
     resampled_scores,
-    systems,
     task_scores,
 )
 from quorate.evals.measures.systems import Played
@@ -42,7 +42,7 @@ def outcomes(pipeline: str, tokens: int, right: int = QUESTIONS) -> list[Outcome
 
 def test_the_costlier_system_is_brought_down_to_the_others_tokens() -> None:
     """Majority at four samples against something that took twenty tokens: two samples."""
-    found = compare_systems(systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40, right=8)], BANK))
+    found = compare_systems(list_systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40, right=8)], BANK))
     [pair] = found.pairs
     assert (pair.a, pair.b, pair.equal_tokens, pair.budget, pair.scaled) == (
         "usc@2/m",
@@ -60,19 +60,19 @@ def test_the_costlier_system_is_brought_down_to_the_others_tokens() -> None:
 
 def test_the_cheaper_one_is_brought_up_where_the_other_has_no_curve() -> None:
     """One sample of the model becomes three, which the bank has."""
-    [pair] = compare_systems(systems([*outcomes("m", 10), *outcomes("usc@2/m", 30)], BANK)).pairs
+    [pair] = compare_systems(list_systems([*outcomes("m", 10), *outcomes("usc@2/m", 30)], BANK)).pairs
     assert (pair.scaled, pair.samples, pair.budget) == ("m", 3.0, 30)
 
 
 def test_a_pair_that_cannot_meet_stands_as_it_ran_and_says_why() -> None:
     """Too few samples recorded; no samples of the model; one rule at two sizes; no tokens."""
-    [pair] = compare_systems(systems([*outcomes("m", 10), *outcomes("usc@2/m", 90)], BANK)).pairs
+    [pair] = compare_systems(list_systems([*outcomes("m", 10), *outcomes("usc@2/m", 90)], BANK)).pairs
     assert (pair.equal_tokens, pair.budget, pair.scaled) == (False, None, None)
     assert "'usc' cannot be replayed" in pair.note
     assert "all 4 recorded samples take 40 tokens; sample more" in pair.note
-    [pair] = compare_systems(systems([*outcomes("n", 10), *outcomes("majority@2/o+p", 90)], BANK)).pairs
+    [pair] = compare_systems(list_systems([*outcomes("n", 10), *outcomes("majority@2/o+p", 90)], BANK)).pairs
     assert "no samples of 'n' by itself" in pair.note
-    [pair] = compare_systems(systems([*outcomes("m", 10), *outcomes("majority@4/m", 40)], BANK)).pairs
+    [pair] = compare_systems(list_systems([*outcomes("m", 10), *outcomes("majority@4/m", 40)], BANK)).pairs
     assert "one rule over one model's samples at two sizes" in pair.note
     bare = [System(name, {"1": Played(1.0, None)}) for name in "ab"]
     assert "no tokens were recorded" in compare_systems(bare).pairs[0].note
@@ -80,21 +80,21 @@ def test_a_pair_that_cannot_meet_stands_as_it_ran_and_says_why() -> None:
 
 def test_equal_tokens_need_no_curve() -> None:
     """Within one per cent."""
-    [pair] = compare_systems(systems([*outcomes("x", 1000), *outcomes("y", 1005, right=3)])).pairs
+    [pair] = compare_systems(list_systems([*outcomes("x", 1000), *outcomes("y", 1005, right=3)])).pairs
     assert (pair.equal_tokens, pair.budget, pair.scaled, pair.note) == (True, 1005, None, "")
 
 
 def test_as_they_ran_if_asked() -> None:
     """No curve is looked at."""
     [pair] = compare_systems(
-        systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40)], BANK), equal_tokens=False
+        list_systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40)], BANK), equal_tokens=False
     ).pairs
     assert (pair.equal_tokens, pair.note, pair.paired.difference) == (False, "as they ran", 0.0)
 
 
 def test_p_is_corrected_for_all_pairs_and_a_baseline_has_fewer() -> None:
     """Three systems are three pairs, or two with a baseline, over which each is a gain."""
-    some = systems([*outcomes("x", 10), *outcomes("y", 10, right=2), *outcomes("z", 10, right=11)])
+    some = list_systems([*outcomes("x", 10), *outcomes("y", 10, right=2), *outcomes("z", 10, right=11)])
     everything = compare_systems(some).pairs
     assert [(p.a, p.b) for p in everything] == [("x", "y"), ("x", "z"), ("y", "z")]
     assert all(pair.p_holm >= pair.paired.p for pair in everything)
@@ -116,7 +116,9 @@ def test_systems_without_a_common_question_are_told() -> None:
 
 def test_the_front_and_the_json() -> None:
     """Who is beaten on both is off the front; everything is plain JSON."""
-    found = compare_systems(systems([*outcomes("x", 10, right=6), *outcomes("y", 20, right=5), *outcomes("z", 30)]))
+    found = compare_systems(
+        list_systems([*outcomes("x", 10, right=6), *outcomes("y", 20, right=5), *outcomes("z", 30)])
+    )
     assert [(s.name, s.front) for s in found.systems] == [("x", True), ("y", False), ("z", True)]
     assert found.as_json()["pairs"][0]["paired"]["test"] == "exchange"
 
@@ -124,14 +126,16 @@ def test_the_front_and_the_json() -> None:
 def test_the_same_seed_gives_the_same_comparison() -> None:
     """Subsets, exchanges and resamples."""
     some = [*outcomes("usc@2/m", 20), *outcomes("run-off@4/m", 40, right=8)]
-    assert compare_systems(systems(some, BANK, seed=2), seed=2) == compare_systems(systems(some, BANK, seed=2), seed=2)
+    assert compare_systems(list_systems(some, BANK, seed=2), seed=2) == compare_systems(
+        list_systems(some, BANK, seed=2), seed=2
+    )
 
 
 def test_a_question_that_failed_is_wrong_at_any_budget() -> None:
     """It has no samples and costs nothing, so the others have twelve elevenths of the budget."""
     bank = RecordedBank("bank", False, {"m": BANK.groups["m"][1:]}, QUESTIONS - 1, BANK.has)
     failed = [o.model_copy(update={"tokens": 0, "correct": False}) if o.item == "0" else o for o in outcomes("m", 10)]
-    [pair] = compare_systems(systems([*failed, *outcomes("usc@2/m", 20)], bank)).pairs
+    [pair] = compare_systems(list_systems([*failed, *outcomes("usc@2/m", 20)], bank)).pairs
     assert pair.scaled == "m"
     more = 20 * 12 / 11 / 10 - 2
     assert pair.samples == pytest.approx(2 + more)
@@ -154,7 +158,7 @@ def test_recorded_answers_are_systems_too() -> None:
 
 def test_scores_of_tasks_and_their_resamples() -> None:
     """Around the accuracy, the same for the same seed."""
-    tasks = {"t": systems(outcomes("x", 10, right=6)), "u": systems(outcomes("x", 10))}
+    tasks = {"t": list_systems(outcomes("x", 10, right=6)), "u": list_systems(outcomes("x", 10))}
     assert task_scores(tasks) == {"t": {"x": 0.5}, "u": {"x": 1.0}}
     again = resampled_scores(tasks, seed=1, resamples=50)
     assert again == resampled_scores(tasks, seed=1, resamples=50)

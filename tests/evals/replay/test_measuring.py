@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from quorate.evals.records import Recorded, RecordedBank
 from quorate.evals.replay import ReplayRule, RuleResult, count_classes, replay
 from quorate.evals.replay import rules as known
-from quorate.evals.replay.subsets import expected_plurality
 from quorate.evals.replay.rules import replay_rules
+from quorate.evals.replay.subsets import expected_plurality
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from .banks import recorded
@@ -33,7 +33,9 @@ def test_exact_plurality_is_the_mean_over_all_subsets(classes: list[int | None],
     record = Recorded("q", ("m",) * len(classes), tuple(map(str, classes)), tuple(classes), tuple(marks))
     k = data.draw(st.integers(1, len(classes)))
     drawn = [record.take(positions) for positions in combinations(range(len(classes)), k)]
-    assert expected_plurality(record, k) == pytest.approx(fmean(one.credit(count_classes(one.classes)) for one in drawn))
+    assert expected_plurality(record, k) == pytest.approx(
+        fmean(one.credit(count_classes(one.classes)) for one in drawn)
+    )
 
 
 def test_ties_share_the_credit() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from quorate.evals import registry
 from quorate.evals.answer_files import read_bank
-from quorate.evals.replay import replay
 from quorate.evals.records import PANEL, POOLED
+from quorate.evals.replay import replay
 from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.errors import BadInput, DataError
 from tests.evals.fakes import Guesser, Sums, catalog

@@ -15,11 +15,10 @@ from typer.testing import CliRunner
 
 from quorate.cli import app
 from quorate.evals.measures import Ensembled
+from quorate.evals.report.collect import collect
 from quorate.evals.report.data import ReportData
-from quorate.evals.report.files import write
-from quorate.evals.report.gather import gather
-from quorate.evals.report.page import page
-from quorate.evals.report.text import markdown_report
+from quorate.evals.report.files import markdown_report, write_report
+from quorate.evals.report.page import render_page
 from quorate.orchestrator.errors import BadInput
 from tests.evals.report.example import EVIL, filled
 
@@ -39,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data() -> ReportData:
     async def gathered() -> ReportData:
         with await filled(None) as bank:
-            return await gather(bank)
+            return await collect(bank)
 
     return asyncio.run(gathered())
 
@@ -79,16 +78,16 @@ def test_people_are_told_the_finding_and_where_the_page_is(folder: Path, tmp_pat
 
 def test_the_same_data_give_the_same_files(data: ReportData, tmp_path: Path) -> None:
     """Byte for byte, pictures included."""
-    first, second = write(data, tmp_path / "a"), write(data, tmp_path / "b")
+    first, second = write_report(data, tmp_path / "a"), write_report(data, tmp_path / "b")
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
     assert not re.search(rb"Software|Creation Time", (tmp_path / "a" / "cost.png").read_bytes())
 
 
 def test_csv_has_unrounded_numbers_and_no_formulas(data: ReportData, tmp_path: Path) -> None:
     """A spreadsheet runs nothing of what an answer says; negative numbers stay numbers."""
-    from quorate.evals.report.sheets import _cell
+    from quorate.evals.report.csv import _cell
 
-    write(data, tmp_path, pictures=False)
+    write_report(data, tmp_path, pictures=False)
     rows = table(tmp_path / "summary.csv")
     assert float(rows[0]["accuracy"]) == data.systems[0].accuracy.value
     assert [row["tokens"] for row in table(tmp_path / "pairs.csv")] == ["as run"] * 3
@@ -102,14 +101,14 @@ def test_models_that_write_together_have_columns_of_their_own(data: ReportData, 
     """In Markdown, CSV and on the page; where nobody does, only the CSV has them, and empty."""
     first, *others = data.systems
     told = Ensembled(share=0.0625, agreement={"v": 0.875})
-    pair = replace(data, systems=(replace(first, ensembling=told, tokens_per_second=12.5), *others))
+    pair = replace(data, systems=(first.model_copy(update={"ensembling": told, "tokens_per_second": 12.5}), *others))
     assert "| 12.5 | 0.062 | 0.875 |" in markdown_report(pair)
     for text in ("12.5", "0.062", "0.875", "Ensembled:"):
-        assert text in page(pair)
-    for plain in (markdown_report(data), page(data)):
+        assert text in render_page(pair)
+    for plain in (markdown_report(data), render_page(data)):
         assert "Ensembled:" not in plain
         assert "tokens/s" not in plain
-    write(pair, tmp_path, pictures=False)
+    write_report(pair, tmp_path, pictures=False)
     [row, *rest] = table(tmp_path / "summary.csv")
     assert (row["tokens_per_second"], row["ensembled"], row["agreement"]) == ("12.5", "0.0625", "v 0.875")
     assert {other["ensembled"] for other in rest} == {""}
@@ -152,7 +151,7 @@ def test_a_place_that_cannot_be_written_is_told(data: ReportData, tmp_path: Path
     """A file where the folder should be."""
     (tmp_path / "report").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        write(data, tmp_path / "report", pictures=False)
+        write_report(data, tmp_path / "report", pictures=False)
 
 
 def test_a_bank_is_not_changed_by_a_report(folder: Path, tmp_path: Path) -> None:

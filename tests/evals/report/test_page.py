@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from quorate.evals.report.blocks import BLOCK, Blocks
+from quorate.evals.report.collect import collect
+from quorate.evals.report.compressed import BLOCK, CompressedBlocks
 from quorate.evals.report.data import ReportData
-from quorate.evals.report.gather import gather
-from quorate.evals.report.page import page
+from quorate.evals.report.page import render_page
 from tests.evals.report.example import EVIL, PIPELINES, filled
 
 
@@ -25,14 +25,14 @@ from tests.evals.report.example import EVIL, PIPELINES, filled
 def data() -> ReportData:
     async def gathered() -> ReportData:
         with await filled(None) as bank:
-            return await gather(bank)
+            return await collect(bank)
 
     return asyncio.run(gathered())
 
 
 @pytest.fixture(scope="module")
 def html(data: ReportData) -> str:
-    return page(data)
+    return render_page(data)
 
 
 class Tags(HTMLParser):
@@ -125,11 +125,11 @@ def test_the_index_has_an_entry_a_question_in_every_column(html: str, data: Repo
 
 def test_the_same_data_give_the_same_bytes(html: str, data: ReportData) -> None:
     """No clock, no chance."""
-    assert page(data) == html
+    assert render_page(data) == html
 
     async def again() -> str:
         with await filled(None) as bank:
-            return page(await gather(bank))
+            return render_page(await collect(bank))
 
     without_times = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
     assert without_times.sub("", asyncio.run(again())) == without_times.sub("", html)
@@ -137,14 +137,14 @@ def test_the_same_data_give_the_same_bytes(html: str, data: ReportData) -> None:
 
 def test_a_run_cut_short_and_notes_are_told_before_the_figures(data: ReportData) -> None:
     """Both above the summary's table."""
-    html = page(replace(data, complete=False, notes=("beware <b>",)))
+    html = render_page(replace(data, complete=False, notes=("beware <b>",)))
     assert html.index("Cut short.") < html.index("<table")
     assert "beware &lt;b&gt;" in html
 
 
 def test_a_report_of_nothing_but_questions_is_a_page(data: ReportData) -> None:
     """No systems, no curves, no facts."""
-    html = page(replace(data, systems=(), pairs=(), curves=(), crowds=(), facts=()))
+    html = render_page(replace(data, systems=(), pairs=(), curves=(), pools=(), facts=()))
     assert "<h1>sums, small</h1>" in html
     assert 'id="scaling"' not in html
 
@@ -152,14 +152,14 @@ def test_a_report_of_nothing_but_questions_is_a_page(data: ReportData) -> None:
 def test_blocks_keep_order_and_close_in_time() -> None:
     """Each starts at the number that the page looks it up by."""
     objects = [{"n": n, "text": "x" * (BLOCK // 3)} for n in range(10)]
-    blocks = Blocks.of(objects)
+    blocks = CompressedBlocks.of(objects)
     assert blocks.starts == (0, 3, 6, 9)
     assert [o for text in blocks.texts for o in json.loads(zlib.decompress(b64decode(text)))] == objects
-    assert Blocks.of([]) == Blocks()
+    assert CompressedBlocks.of([]) == CompressedBlocks()
 
 
 def test_blocks_take_what_files_cannot_hold() -> None:
     """Half a surrogate pair becomes a question mark; a number that JSON lacks is refused."""
-    assert json.loads(zlib.decompress(b64decode(Blocks.of(["\ud800x"]).texts[0]))) == ["?x"]
+    assert json.loads(zlib.decompress(b64decode(CompressedBlocks.of(["\ud800x"]).texts[0]))) == ["?x"]
     with pytest.raises(ValueError, match="JSON"):
-        Blocks.of([float("nan")])
+        CompressedBlocks.of([float("nan")])

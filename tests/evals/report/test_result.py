@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from quorate.evals.measures import Comparison
 from quorate.evals.outcome import Together
 from quorate.evals.report import EvalResult, markdown, summarize, tables
-from quorate.evals.report.result import Comparison
 from quorate.evals.runner import Outcome
 from quorate.orchestrator.types import Failure
 

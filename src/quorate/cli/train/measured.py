@@ -9,7 +9,7 @@ from statistics import fmean
 from quorate.aggregators.learned.selector import Example, Pick
 from quorate.aggregators.votes import Ballot, LabelFree
 from quorate.aggregators.votes.arrays import Votes
-from quorate.evals.statistics import Figure, PairedComparison, compare_paired, mean_interval
+from quorate.evals.statistics import Result, PairedComparison, compare_paired, mean_interval
 from quorate.evals.statistics.base import Estimate
 
 __all__ = ["Measured", "Rival", "measured"]
@@ -17,7 +17,7 @@ __all__ = ["Measured", "Rival", "measured"]
 SELECTOR = "selector"
 
 
-class Rival(Figure):
+class Rival(Result):
     """Another way to choose, on the same questions."""
 
     name: str
@@ -26,7 +26,7 @@ class Rival(Figure):
     """Of the selector over it; None for the selector itself."""
 
 
-class Abstaining(Figure):
+class Abstaining(Result):
     """What a selector that may abstain did on questions it has not seen."""
 
     risk: float
@@ -37,7 +37,7 @@ class Abstaining(Figure):
     """Part of all questions that it answered wrongly."""
 
 
-class Measured(Figure):
+class Measured(Result):
     """Out-of-fold accuracy of everything."""
 
     questions: int

@@ -93,7 +93,11 @@ class Bank:
         added = 0
         with self._writing():
             for sample in samples:
-                row = {**columns_of(sample.candidate), "own_prompt": sample.candidate.prompt_counted, "added": time.time()}
+                row = {
+                    **columns_of(sample.candidate),
+                    "own_prompt": sample.candidate.prompt_counted,
+                    "added": time.time(),
+                }
                 number = self._made(sample.request)
                 added += self.store.execute(_ADD, {**row, "request": number, "idx": sample.index}).rowcount
                 self.store.execute("DELETE FROM claims WHERE request = ? AND idx = ?", (number, sample.index))
@@ -175,7 +179,9 @@ class Bank:
             prompt: name and content hash of the template that the questions were put into.
         """
         with self.store.transaction():
-            content, notes = provenance.note_items(self.store, task, items, revision=revision, split=split, prompt=prompt)
+            content, notes = provenance.note_items(
+                self.store, task, items, revision=revision, split=split, prompt=prompt
+            )
         self._notes += notes
         return content
 

@@ -97,7 +97,9 @@ def ingest(bank: Bank, incoming: Iterable[Incoming]) -> ImportReport:
             raise broken
         if ingestor.done.read == done:
             break
-    ingestor.done.notes += [note for task, changes in ingestor.changes.items() for note in provenance.describe_changes(task, changes)]
+    ingestor.done.notes += [
+        note for task, changes in ingestor.changes.items() for note in provenance.describe_changes(task, changes)
+    ]
     return ingestor.done
 
 
@@ -116,7 +118,12 @@ class _Ingestor:
         number, content = self._item(one.item, current=one.current) if one.item is not None else (None, None)
         request = self._request(one, content)
         row = columns_of(one.candidate)
-        row |= {"request": request, "idx": one.candidate.index, "own_prompt": one.candidate.prompt_counted, "added": time.time()}
+        row |= {
+            "request": request,
+            "idx": one.candidate.index,
+            "own_prompt": one.candidate.prompt_counted,
+            "added": time.time(),
+        }
         row["facts"] = json.dumps(dict(one.facts)) if one.facts else None
         added = self._store.execute(_ADD, row)
         self.done.read += 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_run",
+    "describe_changes",
     "dump_json",
     "note_agent",
     "note_item",
@@ -29,7 +30,6 @@ __all__ = [
     "note_request",
     "now",
     "runs",
-    "describe_changes",
     "unknown_key",
     "versions",
 ]

@@ -173,7 +173,9 @@ def _answers(group: SampleGroup, extractor: Extractor) -> list[str | None]:
     return [(c.answer if same or c.answer is not None else extractor.extract(c.text)) or None for c in candidates]
 
 
-def _row(group: SampleGroup, model: str, answers: list[str | None], numbers: dict[str, int], *, several: bool) -> AnswerRow:
+def _row(
+    group: SampleGroup, model: str, answers: list[str | None], numbers: dict[str, int], *, several: bool
+) -> AnswerRow:
     these = group.candidates
     gold = None if these.gold is None else numbers[these.gold]
     classes = [None if a is None else numbers[a] for a in answers]

@@ -16,9 +16,10 @@ questions is `record.facts["cluster"]`):
 On outcomes of pipelines (`evals.outcome.Outcome`):
 
 - `spending(outcomes)` -> `Spending`: tokens, cost and seconds with medians and tails.
-- `ensembled(outcomes)` -> `Ensembled`: what models that write together decided together and how often they agreed;
+- `measure_pipeline(name, outcomes)` -> `SystemResult`; `compare_pairs(...)` -> `Comparison`s as they ran.
+- `measure_ensembling(outcomes)` -> `Ensembled`: what models that write together decided together and how often they agreed;
   `tokens_per_second(outcomes)`: how fast one answer came.
-- `systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems)` -> `Comparisons`:
+- `list_systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems)` -> `Comparisons`:
   all pairs at equal tokens, paired and by family, Holm-corrected, with what the evaluation can detect.
 - `task_scores(systems)`, `resampled_scores(systems)`: what `evals.ranking.rank` takes.
 
@@ -32,20 +33,28 @@ from __future__ import annotations
 from ..statistics import pass_at_k
 from .agreement import Agreement, agreement
 from .calibration import Bin, Calibration, RiskPoint, calibration, tally_confidence
-from .comparing import Comparisons, SystemPair, SystemSummary, compare_systems
-from .curves import AtK, Curve, at_k, curve, maj_at_k, sizes
-from .ensembling import Ensembled, ensembled, tokens_per_second
-from .headroom import Headroom, headroom
-from .pareto import Point, pareto
+from .comparing import Comparisons, SystemPair, compare_systems
+from .curves import AtK, Curve, Headroom, at_k, curve, headroom, maj_at_k, sizes
+from .results import (
+    Comparison,
+    Ensembled,
+    Point,
+    SystemResult,
+    compare_pairs,
+    measure_ensembling,
+    measure_pipeline,
+    pareto,
+    tokens_per_second,
+)
 from .spending import Spending, Spread, spending, spread, token_spending
-from .systems import Played, Scaling, System, recorded_systems, systems
-from .tasks import resampled_scores, task_scores
+from .systems import Played, Scaling, System, list_systems, recorded_systems, resampled_scores, task_scores
 
 __all__ = [
     "Agreement",
     "AtK",
     "Bin",
     "Calibration",
+    "Comparison",
     "Comparisons",
     "Curve",
     "Ensembled",
@@ -58,15 +67,18 @@ __all__ = [
     "Spread",
     "System",
     "SystemPair",
-    "SystemSummary",
+    "SystemResult",
     "agreement",
     "at_k",
     "calibration",
+    "compare_pairs",
     "compare_systems",
     "curve",
-    "ensembled",
     "headroom",
+    "list_systems",
     "maj_at_k",
+    "measure_ensembling",
+    "measure_pipeline",
     "pareto",
     "pass_at_k",
     "recorded_systems",
@@ -74,7 +86,6 @@ __all__ = [
     "sizes",
     "spending",
     "spread",
-    "systems",
     "tally_confidence",
     "task_scores",
     "token_spending",

@@ -15,12 +15,12 @@ from statistics import fmean
 from quorate.orchestrator.errors import BadInput
 
 from ..records import Recorded
-from ..statistics import Figure, require
+from ..statistics import Result, require
 
 __all__ = ["Agreement", "agreement"]
 
 
-class Agreement(Figure):
+class Agreement(Result):
     """Means over questions; None where no question has what it takes."""
 
     plurality_share: float

@@ -16,14 +16,14 @@ from quorate.orchestrator.errors import BadInput
 
 from ..records import Recorded
 from ..replay.rules import count_classes
-from ..statistics import Figure
+from ..statistics import Result
 
 __all__ = ["BINS", "Bin", "Calibration", "RiskPoint", "calibration", "tally_confidence"]
 
 BINS = 10
 
 
-class Bin(Figure):
+class Bin(Result):
     """Questions of similar confidence."""
 
     low: float
@@ -33,7 +33,7 @@ class Bin(Figure):
     accuracy: float
 
 
-class RiskPoint(Figure):
+class RiskPoint(Result):
     """What is wrong among the surest questions."""
 
     coverage: float
@@ -44,7 +44,7 @@ class RiskPoint(Figure):
     """The lowest among them: the threshold that gives this coverage."""
 
 
-class Calibration(Figure):
+class Calibration(Result):
     """How well a confidence predicts being right."""
 
     questions: int

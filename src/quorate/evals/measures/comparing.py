@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
 from statistics import fmean
+from typing import Any
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from ..statistics import (
     Detectable,
-    Estimate,
-    Figure,
     PairedComparison,
+    Result,
     compare_paired,
     design_effect,
     detectable,
@@ -28,28 +28,16 @@ from ..statistics import (
     holm,
     mean_interval,
 )
-from .pareto import Point, pareto
+from .results import Comparison, Point, SystemResult, pareto
 from .systems import System
 
-__all__ = ["Comparisons", "SystemPair", "SystemSummary", "compare_systems"]
+__all__ = ["Comparisons", "SystemPair", "compare_systems"]
 
 NEAR = 0.01
 """Tokens that differ by less are equal."""
 
 
-class SystemSummary(Figure):
-    """One system as it ran."""
-
-    name: str
-    questions: int
-    accuracy: Estimate
-    tokens: float | None
-    """A question in the mean."""
-    front: bool
-    """On the accuracy-tokens front."""
-
-
-class SystemPair(Figure):
+class SystemPair(Result):
     """Two systems on the questions that both were asked."""
 
     a: str
@@ -74,16 +62,44 @@ class SystemPair(Figure):
     note: str
     """Why it is not at equal tokens, or what that means here."""
 
+    @property
+    def comparison(self) -> Comparison:
+        """The difference alone, with what was done to bring the two to equal tokens."""
+        note = self.note
+        if self.scaled and self.samples and self.budget:
+            note = f"{self.scaled} with {self.samples:.1f} samples, {self.budget:,.0f} tokens"
+        elif self.equal_tokens:
+            note = "equal as they ran"
+        found = self.paired
+        return Comparison(
+            a=self.a,
+            b=self.b,
+            difference=found.difference,
+            low=found.low,
+            high=found.high,
+            p=found.p,
+            adjusted=self.p_holm,
+            test=found.test,
+            note=note,
+        )
 
-class Comparisons(Figure):
+
+class Comparisons(Result):
     """Everything compared on one task."""
 
     questions: int
     """Asked of any system."""
-    systems: tuple[SystemSummary, ...]
+    systems: tuple[SystemResult, ...]
     pairs: tuple[SystemPair, ...]
     notes: tuple[str, ...]
     """Pairs that share no question, and systems that were not asked all of them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Of the systems what can be told of recorded ones too."""
+        known = {"name", "questions", "accuracy", "tokens", "front"}
+        return self.model_dump(mode="json") | {
+            "systems": [s.model_dump(mode="json", include=known) for s in self.systems]
+        }
 
 
 def compare_systems(
@@ -119,15 +135,15 @@ def compare_systems(
     corrected = holm([pair.paired.p for pair in compared])
     return Comparisons(
         questions=len(asked),
-        systems=tuple(_summary(system, front) for system in systems),
+        systems=tuple(_measure(system, front) for system in systems),
         pairs=tuple(p.model_copy(update={"p_holm": q}) for p, q in zip(compared, corrected, strict=True)),
         notes=tuple(notes),
     )
 
 
-def _summary(system: System, front: frozenset[str]) -> SystemSummary:
+def _measure(system: System, front: frozenset[str]) -> SystemResult:
     played = list(system.played.values())
-    return SystemSummary(
+    return SystemResult(
         name=system.name,
         questions=len(played),
         accuracy=mean_interval([p.credit for p in played], clusters=[p.cluster for p in played]),
@@ -143,7 +159,7 @@ def _front(systems: Sequence[System]) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class _Met:
+class _Meeting:
     """Two systems where they are compared."""
 
     a: Sequence[float]
@@ -155,8 +171,8 @@ class _Met:
 
 
 def _pair(a: System, b: System, items: Sequence[str], equal_tokens: bool, seed: int) -> SystemPair:
-    ran = _Met([a.played[i].credit for i in items], [b.played[i].credit for i in items], "as they ran")
-    met = _meeting(a, b, items, ran) if equal_tokens else ran
+    ran = _Meeting([a.played[i].credit for i in items], [b.played[i].credit for i in items], "as they ran")
+    met = _meet(a, b, items, ran) if equal_tokens else ran
     families = [a.played[item].cluster for item in items]
     gaps = [x - y for x, y in zip(met.a, met.b, strict=True)]
     apart = min(1.0, disagreement(met.a, met.b))
@@ -178,7 +194,7 @@ def _pair(a: System, b: System, items: Sequence[str], equal_tokens: bool, seed: 
     )
 
 
-def _meeting(a: System, b: System, items: Sequence[str], ran: _Met) -> _Met:
+def _meet(a: System, b: System, items: Sequence[str], ran: _Meeting) -> _Meeting:
     """The two at the same tokens: one of them scaled, or as they ran and why."""
     cost_a, cost_b = _cost(a, items), _cost(b, items)
     if cost_a is None or cost_b is None:
@@ -191,7 +207,7 @@ def _meeting(a: System, b: System, items: Sequence[str], ran: _Met) -> _Met:
     reasons = []
     for system, budget in ((dear[0], cheap[1]), (cheap[0], dear[1])):
         try:
-            marks, samples = _scaled(system, items, budget)
+            marks, samples = _scale(system, items, budget)
         except BadInput as error:
             reasons.append(f"{system.name} cannot be brought to {budget:,.0f} tokens: {error}")
             continue
@@ -200,7 +216,7 @@ def _meeting(a: System, b: System, items: Sequence[str], ran: _Met) -> _Met:
     return replace(ran, note="as they ran: " + "; ".join(reasons))
 
 
-def _scaled(system: System, items: Sequence[str], budget: float) -> tuple[list[float], float]:
+def _scale(system: System, items: Sequence[str], budget: float) -> tuple[list[float], float]:
     if system.scaling is None:
         raise BadInput(system.fixed)
     return system.scaling.at_tokens(items, budget)

@@ -13,18 +13,18 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, UnknownName
 
-from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
 from ..records import Recorded
 from ..replay.rules import Replayable, replay_rules
-from ..statistics import Estimate, Figure, mean_interval
+from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
+from ..statistics import Estimate, Result, mean_interval
 
-__all__ = ["AtK", "Curve", "at_k", "clusters_of", "curve", "maj_at_k", "sizes"]
+__all__ = ["AtK", "Curve", "Headroom", "at_k", "clusters_of", "curve", "headroom", "maj_at_k", "sizes"]
 
 
-class AtK(Figure):
-    """One aggregator with k answers a question; the tuples have one entry a question."""
+class AtK(Result):
+    """One aggregator with k answers a question; the tuples have one rule a question."""
 
     aggregator: str
     k: int
@@ -46,12 +46,14 @@ class AtK(Figure):
         return self.model_dump(mode="json", exclude={"credits", "costs"})
 
 
-class Curve(Figure):
+class Curve(Result):
     """An aggregator at growing k."""
 
     aggregator: str
     points: tuple[AtK, ...]
     """By growing k."""
+    group: str = ""
+    """Whose answers these are, where that is told."""
 
     def as_json(self) -> dict[str, Any]:
         """Without the entries of single questions."""
@@ -108,7 +110,7 @@ def at_k(
         UnknownName: there is no such aggregator.
         BadInput: no question has k answers.
     """
-    return _at(_group(records, seed, draws), _entry(aggregator), k)
+    return _at(_group(records, seed, draws), _find_rule(aggregator), k)
 
 
 def curve(
@@ -120,9 +122,9 @@ def curve(
     draws: int = DRAWS,
 ) -> Curve:
     """The scaling curve of an aggregator; at 1, 2, 4, ... and all answers if not told where."""
-    group, entry = _group(records, seed, draws), _entry(aggregator)
-    points = tuple(_at(group, entry, k) for k in sorted({*(sizes(group.most) if ks is None else ks)}))
-    return Curve(aggregator=entry.name, points=points)
+    group, rule = _group(records, seed, draws), _find_rule(aggregator)
+    points = tuple(_at(group, rule, k) for k in sorted({*(sizes(group.most) if ks is None else ks)}))
+    return Curve(aggregator=rule.name, points=points)
 
 
 def sizes(most: int) -> list[int]:
@@ -136,14 +138,14 @@ def clusters_of(records: Sequence[Recorded]) -> list[str] | None:
     return names if any(names) else None
 
 
-def _at(group: AnswerGroup, entry: Replayable, k: int) -> AtK:
+def _at(group: AnswerGroup, rule: Replayable, k: int) -> AtK:
     if not 1 <= k <= group.most:
-        raise BadInput(f"{entry.name}@{k}: the questions have from 1 to {group.most} answers")
-    outcomes = group.outcomes(entry, k)
+        raise BadInput(f"{rule.name}@{k}: the questions have from 1 to {group.most} answers")
+    outcomes = group.outcomes(rule, k)
     marks = [min(1.0, max(0.0, o.credit)) for o in outcomes]
     costs = [o.tokens for o in outcomes if o.tokens is not None]
     return AtK(
-        aggregator=entry.name,
+        aggregator=rule.name,
         k=k,
         accuracy=mean_interval(marks, clusters=_units(group.records)),
         monte_carlo=sqrt(sum(o.error**2 for o in outcomes)) / len(outcomes),
@@ -171,11 +173,54 @@ def _group(records: Sequence[Recorded], seed: int, draws: int) -> AnswerGroup:
     return AnswerGroup("", tuple(records), seed, draws)
 
 
-def _entry(aggregator: str | Replayable) -> Replayable:
+def _find_rule(aggregator: str | Replayable) -> Replayable:
     if not isinstance(aggregator, str):
         return aggregator
-    from quorate.orchestrator.errors import UnknownName
-
     if aggregator not in replay_rules():
         raise UnknownName("aggregator", aggregator, replay_rules())
     return replay_rules()[aggregator]
+
+
+class Headroom(Result):
+    """One answer, the chosen one, and the best possible choice of k."""
+
+    k: int
+    aggregator: str
+    single: Estimate
+    """pass@1."""
+    chosen: Estimate
+    oracle: Estimate
+    """pass@k: whoever chooses perfectly."""
+    headroom: float
+    """Oracle minus chosen, a share of questions."""
+    captured: float | None
+    """Share of the way from one answer to the oracle that the aggregator goes; below 0 where it does harm,
+    None where there is no way to go."""
+    unreachable: float
+    """Share of questions where no recorded answer is right: no choice helps, only a better proposer."""
+
+
+def headroom(
+    records: Sequence[Recorded],
+    aggregator: str | Replayable = "plurality",
+    k: int | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Headroom:
+    """The aggregator between one answer and the oracle, at k or all answers."""
+    k = max(map(len, records)) if k is None else k
+    single, oracle = at_k(records, "pass", 1), at_k(records, "pass", k)
+    chosen = at_k(records, aggregator, k, seed=seed, draws=draws)
+    way = oracle.accuracy.value - single.accuracy.value
+    gained = chosen.accuracy.value - single.accuracy.value
+    return Headroom(
+        k=k,
+        aggregator=chosen.aggregator,
+        single=mean_interval(single.credits, sum(map(len, records))),
+        chosen=chosen.accuracy,
+        oracle=oracle.accuracy,
+        headroom=oracle.accuracy.value - chosen.accuracy.value,
+        captured=gained / way if way > 1e-12 else None,
+        unreachable=fmean(not any(record.right) for record in records),
+    )

@@ -9,7 +9,7 @@ from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
 from ..records import Recorded
-from ..statistics import Figure
+from ..statistics import Result
 
 if TYPE_CHECKING:
     from ..outcome import Outcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Spending", "Spread", "spending", "spread", "token_spending"]
 
 
-class Spread(Figure):
+class Spread(Result):
     """How one quantity is distributed over questions."""
 
     total: float
@@ -27,7 +27,7 @@ class Spread(Figure):
     most: float
 
 
-class Spending(Figure):
+class Spending(Result):
     """What one pipeline took, as if it ran alone; a failed question counts with what it took."""
 
     questions: int

@@ -10,12 +10,14 @@ from statistics import fmean
 from quorate.orchestrator.errors import BadInput
 
 from ..outcome import Outcome
-from ..replay.subsets import DRAWS
-from ..records import Recorded, RecordedBank
+from ..ranking import RESAMPLES, Scores
+from ..records import PANEL, POOLED, Recorded, RecordedBank
 from ..replay.rules import Replayable, find_rule, replay_rules
+from ..replay.subsets import DRAWS
+from ..statistics import Bootstrap, families
 from .curves import AtK, at_k
 
-__all__ = ["Played", "Scaling", "System", "recorded_systems", "systems"]
+__all__ = ["Played", "Scaling", "System", "list_systems", "recorded_systems", "resampled_scores", "task_scores"]
 
 NAME = re.compile(r"(?P<rule>[^/@]+)(?:@\d+)?/(?P<model>.+)")
 RULES = {"majority": "plurality"}
@@ -107,7 +109,7 @@ class System:
         return fmean(known) if known and len(known) == len(self.played) else None
 
 
-def systems(
+def list_systems(
     outcomes: Iterable[Outcome],
     records: RecordedBank | None = None,
     *,
@@ -133,8 +135,6 @@ def systems(
 
 def recorded_systems(bank: RecordedBank, *, seed: int = 0) -> list[System]:
     """Of a bank without outcomes: each model's single answer and the plurality of all, or a panel's."""
-    from ..records import PANEL, POOLED
-
     if bank.panel:
         return _panel_systems(bank.groups[PANEL])
     made = []
@@ -145,7 +145,7 @@ def recorded_systems(bank: RecordedBank, *, seed: int = 0) -> list[System]:
         most = max(map(len, group))
         for name, k in ((model, 1), (f"majority@{most}/{model}", most)):
             if k == 1 or most > 1:
-                made.append(System(name, _played(at_k(group, "plurality", k), group), scaling))
+                made.append(System(name, _credit_by_item(at_k(group, "plurality", k), group), scaling))
     return made
 
 
@@ -156,13 +156,13 @@ def _panel_systems(group: Sequence[Recorded]) -> list[System]:
         for voter, right, spent in zip(record.voters, record.right, tokens, strict=True):
             cluster = str(record.facts.get("cluster", ""))
             played.setdefault(voter, {})[record.id] = Played(float(right), spent, cluster)
-    vote = _played(at_k(group, "plurality", max(map(len, group))), group)
+    vote = _credit_by_item(at_k(group, "plurality", max(map(len, group))), group)
     why = "it has one answer a question"
     named = [System(name, by_item, None, why) for name, by_item in sorted(played.items())]
     return [*named, System("plurality of all", vote, None, "a panel has one answer a model")]
 
 
-def _played(point: AtK, group: Sequence[Recorded]) -> dict[str, Played]:
+def _credit_by_item(point: AtK, group: Sequence[Recorded]) -> dict[str, Played]:
     costs: Sequence[float | None] = point.costs or (None,) * len(group)
     return {
         record.id: Played(credit, cost, str(record.facts.get("cluster", "")))
@@ -193,3 +193,28 @@ def _scaling(
         except BadInput as error:
             known[key] = str(error)
     return known[key]
+
+
+def task_scores(tasks: Mapping[str, Sequence[System]]) -> Scores:
+    """Of each task the accuracy of each system that was asked."""
+    return {task: {s.name: fmean(p.credit for p in s.played.values()) for s in some} for task, some in tasks.items()}
+
+
+def resampled_scores(
+    tasks: Mapping[str, Sequence[System]], *, seed: int = 0, resamples: int = RESAMPLES
+) -> list[Scores]:
+    """The same so many times, each with the questions of every task drawn anew, in families.
+
+    Systems of one task that were asked the same questions get the same ones.
+    """
+    drawn = {task: {s.name: _means(s, seed, resamples) for s in some} for task, some in tasks.items()}
+    return [
+        {task: {n: means[i] for n, means in some.items()} for task, some in drawn.items()} for i in range(resamples)
+    ]
+
+
+def _means(system: System, seed: int, resamples: int) -> list[float]:
+    items = sorted(system.played)
+    units = families([system.played[item].cluster for item in items], len(items))
+    means = Bootstrap(units, seed, resamples).means([system.played[item].credit for item in items])
+    return [float(mean) for mean in means]

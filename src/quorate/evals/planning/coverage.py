@@ -11,12 +11,12 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput
 
-from ..statistics import Figure, require
+from ..statistics import Result, require
 
 __all__ = ["Coverage", "fit_coverage"]
 
 
-class Coverage(Figure):
+class Coverage(Result):
     """F(N) = f_max (1 - (1 - p)^N)."""
 
     f_max: float

@@ -15,7 +15,7 @@ from quorate.orchestrator.errors import BadInput
 
 from ..measures.curves import at_k, clusters_of, sizes
 from ..records import Recorded
-from ..statistics import LEVEL, Estimate, Figure, families
+from ..statistics import LEVEL, Estimate, Result, families
 from .coverage import Coverage, fit_coverage
 from .voting import Profiles
 
@@ -30,7 +30,7 @@ ROUNDS = 40
 """Of a resample's fit, which starts from that of the pilot."""
 
 
-class PlannedVote(Figure):
+class PlannedVote(Result):
     """What a vote over so many samples would reach."""
 
     samples: int
@@ -43,7 +43,7 @@ class PlannedVote(Figure):
     """From the pilot itself; else carried beyond it."""
 
 
-class Stop(Figure):
+class Stop(Result):
     """How many samples to buy, with the interval over resampled pilots."""
 
     samples: int
@@ -51,7 +51,7 @@ class Stop(Figure):
     high: int
 
 
-class Plan(Figure):
+class Plan(Result):
     """What a pilot says about buying samples of a model."""
 
     model: str

@@ -128,7 +128,9 @@ class RayEngine:
 
         # No restart: what a second writer would not know, the first had not written.
         name = f"quorate-writer-{uuid4().hex}"
-        self._writer = ray.remote(BankWriter).options(name=name, num_cpus=0, scheduling_strategy=here).remote(bank, task)
+        self._writer = (
+            ray.remote(BankWriter).options(name=name, num_cpus=0, scheduling_strategy=here).remote(bank, task)
+        )
         placed = ray.remote(RayWorker).options(
             num_cpus=1,
             num_gpus=self._gpus,

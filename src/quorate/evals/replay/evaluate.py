@@ -12,14 +12,13 @@ from statistics import fmean
 from typing import Any
 
 from quorate.aggregators.votes.arrays import numpy
-from quorate.evals.statistics.bootstrap import Bootstrap
-from quorate.evals.statistics.families import families
+from quorate.evals.statistics import Bootstrap, families
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Frozen
 
-from .subsets import DRAWS, AnswerGroup
 from ..records import Recorded, RecordedBank
 from .rules import Replayable, find_rule
+from .subsets import DRAWS, AnswerGroup
 
 __all__ = ["DRAWS", "Gain", "ReplayResult", "replay"]
 

@@ -18,11 +18,23 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .blocks import packed
-from .data import Pair, ReportData, Row
-from .words import TOGETHER, agreement, finding, interval, money, number, p_value, signed, verdict
+from ..measures import Comparison
+from .compressed import pack
+from .data import QuestionRow, ReportData
+from .formatting import (
+    TOGETHER,
+    describe_finding,
+    format_agreement,
+    format_difference,
+    format_interval,
+    format_money,
+    format_number,
+    format_p,
+    verdict,
+)
+from .sample_pools import is_ceiling, name_curve
 
-__all__ = ["page"]
+__all__ = ["render_page"]
 
 SCRIPTS = ("base.js", "charts.js", "plots.js", "list.js", "question.js", "main.js")
 """In this order they are one script."""
@@ -32,13 +44,13 @@ SHOWN_TEXT = 4000
 """Characters of a question that can be searched in the list."""
 
 
-def page(data: ReportData) -> str:
+def render_page(data: ReportData) -> str:
     """The report as HTML; the same data give the same text."""
     style, script = _file("report.css"), "\n".join(_file(name) for name in SCRIPTS)
     html: str = _template().render(
         data=data,
         facts=[(group, list(facts)) for group, facts in groupby(data.facts, key=lambda fact: fact.group)],
-        finding=finding(data),
+        finding=describe_finding(data),
         scale=_scale(data),
         span=_span((*data.pairs, *data.equal)),
         uneven=len({s.questions for s in data.systems}) > 1,
@@ -46,8 +58,8 @@ def page(data: ReportData) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'",
-        index=packed(_index(data)),
-        charts=packed(_charts(data)),
+        index=pack(_index(data)),
+        charts=pack(_charts(data)),
     )
     return html
 
@@ -80,7 +92,7 @@ def _places(data: ReportData) -> list[int]:
     return [place.get(row.cluster, -1) for row in data.rows]
 
 
-def _credit(row: Row, system: int) -> float | None:
+def _credit(row: QuestionRow, system: int) -> float | None:
     value = row.credit[system]
     return None if value is None else round(value, 4)
 
@@ -102,8 +114,8 @@ def _charts(data: ReportData) -> dict[str, Any]:
         "curves": [
             {
                 "group": c.group,
-                "name": c.name,
-                "ceiling": c.ceiling,
+                "name": name_curve(c),
+                "ceiling": is_ceiling(c),
                 "points": [
                     {"k": p.k, "tokens": p.tokens, "accuracy": [p.accuracy.value, p.accuracy.low, p.accuracy.high]}
                     for p in c.points
@@ -122,7 +134,7 @@ def _scale(data: ReportData) -> tuple[float, float]:
     return int(min(lows) * 10) / 10, min(1.0, -int(-max(highs) * 10 // 1) / 10)
 
 
-def _span(pairs: tuple[Pair, ...]) -> float:
+def _span(pairs: tuple[Comparison, ...]) -> float:
     """Half the width of the bars of differences."""
     return max((max(abs(p.low), abs(p.high)) for p in pairs), default=0.0) or 1.0
 
@@ -140,12 +152,12 @@ def _file(name: str) -> str:
 def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "agreement": agreement,
-        "interval": interval,
-        "money": money,
-        "number": number,
-        "p": p_value,
-        "signed": signed,
+        "agreement": format_agreement,
+        "interval": format_interval,
+        "money": format_money,
+        "number": format_number,
+        "p": format_p,
+        "signed": format_difference,
         "percent": lambda value: f"{100 * value:.2f}",
         "verdict": verdict,
     }

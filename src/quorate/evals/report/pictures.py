@@ -8,9 +8,11 @@ from typing import Any
 
 from quorate.orchestrator.errors import MissingExtra
 
-from .data import Curve, ReportData, System
+from ..measures import Curve, SystemResult
+from .data import ReportData
+from .sample_pools import is_ceiling, name_curve
 
-__all__ = ["pictures"]
+__all__ = ["draw_pictures"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a5acd", "#e69f00", "#56b4e9", "#4d5560")
 """Those of the page: after Okabe and Ito, apart for every kind of colour vision."""
@@ -18,7 +20,7 @@ MARKERS = "osD^vP*X"
 DPI = 160
 
 
-def pictures(data: ReportData) -> dict[str, bytes]:
+def draw_pictures(data: ReportData) -> dict[str, bytes]:
     """PNG by file name: `accuracy.png`, `scaling.png`, `cost.png`, as far as there is something to draw.
 
     Raises:
@@ -35,7 +37,7 @@ def pictures(data: ReportData) -> dict[str, bytes]:
         return {name: content for name, content in drawn.items() if content is not None}
 
 
-def _accuracy(systems: Sequence[System]) -> bytes | None:
+def _accuracy(systems: Sequence[SystemResult]) -> bytes | None:
     if not systems:
         return None
     figure, axes = _figure(0.6 + 0.34 * len(systems))
@@ -57,8 +59,10 @@ def _scaling(curves: Sequence[Curve]) -> bytes | None:
             continue
         colour = COLOURS[groups.index(curve.group)]
         ks, marks = [p.k for p in curve.points], [p.accuracy for p in curve.points]
-        label = f"{_brief(curve.group)}: {curve.name}" if len(groups) > 1 else curve.name
-        style = {"linestyle": "--", "marker": "", "alpha": 0.7} if curve.ceiling else {"marker": "o", "markersize": 4}
+        label = f"{_brief(curve.group)}: {name_curve(curve)}" if len(groups) > 1 else name_curve(curve)
+        style = (
+            {"linestyle": "--", "marker": "", "alpha": 0.7} if is_ceiling(curve) else {"marker": "o", "markersize": 4}
+        )
         axes.plot(ks, [m.value for m in marks], color=colour, label=label, **style)
         axes.fill_between(ks, [m.low for m in marks], [m.high for m in marks], color=colour, alpha=0.12, linewidth=0)
     axes.set_xscale("log", base=2)
@@ -70,12 +74,12 @@ def _scaling(curves: Sequence[Curve]) -> bytes | None:
     return _png(figure)
 
 
-def _cost(systems: Sequence[System]) -> bytes | None:
+def _cost(systems: Sequence[SystemResult]) -> bytes | None:
     known = [s for s in systems if s.tokens]
     if not known:
         return None
     figure, axes = _figure(3.4)
-    front = sorted((s.tokens or 0.0, s.accuracy.value) for s in known if s.best)
+    front = sorted((s.tokens or 0.0, s.accuracy.value) for s in known if s.front)
     axes.plot(*zip(*front, strict=True), color="#8b95a1", linestyle=":", zorder=1) if len(front) > 1 else None
     for i, s in enumerate(known):
         error = [[s.accuracy.value - s.accuracy.low], [s.accuracy.high - s.accuracy.value]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from quorate.aggregators.equivalence import default_equivalence
@@ -16,28 +16,27 @@ from ..bank.queries import RECORDED, SampleGroup
 from ..bank.values import BankedItem
 from ..outcome import Outcome
 from ..records import Recorded
-from .data import Class, Row
-from .detail import Given, Sample, detail
+from .data import AnswerClass, QuestionRow
 
-__all__ = ["Asked", "read"]
+__all__ = ["QuestionReport", "ShownAnswer", "ShownSample", "make_detail", "report_question"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionReport:
     """All that is known of one question."""
 
-    row: Row
+    row: QuestionRow
     detail: dict[str, Any]
     records: Mapping[str, Recorded]
     """By group; graded ones only."""
 
 
-async def read(
+async def report_question(
     item: BankedItem,
     groups: Mapping[str, SampleGroup],
     outcomes: Sequence[Outcome | None],
     equivalence: Equivalence | None = None,
-) -> Asked:
+) -> QuestionReport:
     """Reads one question.
 
     Args:
@@ -62,12 +61,12 @@ async def read(
         for (name, _, candidate, answer), mark in zip(drawn, right, strict=True)
     ]
     texts = {c.text for _, _, c, _ in drawn}
-    answers = [None if o is None else _given(o, place.get(class_of.get(o.answer, -1)), texts) for o in outcomes]
+    answers = [None if o is None else _answer_of(o, place.get(class_of.get(o.answer, -1)), texts) for o in outcomes]
     messages = [(m.role, m.text) for m in item.question.messages]
-    return Asked(
-        row=Row(
+    return QuestionReport(
+        row=QuestionRow(
             id=item.item,
-            text=_asked(item),
+            text=_text_of(item),
             gold=item.gold,
             cluster=item.cluster,
             credit=tuple(None if o is None else float(o.correct) for o in outcomes),
@@ -76,12 +75,12 @@ async def read(
             right=None if None in right else sum(map(bool, right)),
             tokens=sum(s.tokens or 0 for s in samples),
         ),
-        detail=detail(messages, answers, samples),
+        detail=make_detail(messages, answers, samples),
         records=_records(item, samples),
     )
 
 
-def _asked(item: BankedItem) -> str:
+def _text_of(item: BankedItem) -> str:
     return (item.question.text if item.question.messages else "") or item.item
 
 
@@ -97,9 +96,11 @@ def _right(known: bool | None, number: int | None, gold: int | None) -> bool | N
     return number == gold
 
 
-def _sample(group: str, candidate: Candidate, number: int | None, right: bool | None, answer: str | None) -> Sample:
+def _sample(
+    group: str, candidate: Candidate, number: int | None, right: bool | None, answer: str | None
+) -> ShownSample:
     logprobs = candidate.logprobs
-    return Sample(
+    return ShownSample(
         group=group,
         index=candidate.index,
         number=number,
@@ -115,8 +116,8 @@ def _sample(group: str, candidate: Candidate, number: int | None, right: bool | 
     )
 
 
-def _given(outcome: Outcome, number: int | None, texts: set[str]) -> Given:
-    return Given(
+def _answer_of(outcome: Outcome, number: int | None, texts: set[str]) -> ShownAnswer:
+    return ShownAnswer(
         right=outcome.correct,
         answer=outcome.answer,
         number=number,
@@ -131,7 +132,7 @@ def _given(outcome: Outcome, number: int | None, texts: set[str]) -> Given:
     )
 
 
-def _classes(samples: Sequence[Sample], count: int) -> tuple[Class, ...]:
+def _classes(samples: Sequence[ShownSample], count: int) -> tuple[AnswerClass, ...]:
     spelled: list[Counter[str]] = [Counter() for _ in range(count)]
     right = [0] * count
     for sample in samples:
@@ -139,21 +140,21 @@ def _classes(samples: Sequence[Sample], count: int) -> tuple[Class, ...]:
             spelled[sample.number][sample.answer or ""] += 1
             right[sample.number] += sample.right is True
     return tuple(
-        Class(answer=words.most_common(1)[0][0], votes=words.total(), right=2 * marks > words.total())
+        AnswerClass(answer=words.most_common(1)[0][0], votes=words.total(), right=2 * marks > words.total())
         for words, marks in zip(spelled, right, strict=True)
     )
 
 
-def _records(item: BankedItem, samples: Sequence[Sample]) -> dict[str, Recorded]:
-    groups: dict[str, list[Sample]] = {}
+def _records(item: BankedItem, samples: Sequence[ShownSample]) -> dict[str, Recorded]:
+    groups: dict[str, list[ShownSample]] = {}
     for sample in samples:
         groups.setdefault(sample.group, []).append(sample)
     return {
-        name: _recorded(item, name, group) for name, group in groups.items() if all(s.right is not None for s in group)
+        name: _record(item, name, group) for name, group in groups.items() if all(s.right is not None for s in group)
     }
 
 
-def _recorded(item: BankedItem, name: str, samples: Sequence[Sample]) -> Recorded:
+def _record(item: BankedItem, name: str, samples: Sequence[ShownSample]) -> Recorded:
     tokens = tuple(s.tokens for s in samples)
     return Recorded(
         id=item.item,
@@ -164,3 +165,68 @@ def _recorded(item: BankedItem, name: str, samples: Sequence[Sample]) -> Recorde
         columns={"tokens": tokens} if None not in tokens else {},
         facts={"cluster": item.cluster} if item.cluster else {},
     )
+
+
+@dataclass(frozen=True)
+class ShownSample:
+    """One candidate."""
+
+    group: str
+    """The model that gave it."""
+    index: int
+    number: int | None
+    """Its class, as a position in the row's classes; None abstains."""
+    right: bool | None
+    text: str
+    answer: str | None = None
+    reasoning: str | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    finish: str | None = None
+    error: str | None = None
+    confidence: float | None = None
+    """Mean natural-log probability of its tokens."""
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """What one system answered."""
+
+    right: bool
+    answer: str | None = None
+    number: int | None = None
+    """The class that its answer belongs to, as a position in the row's classes; None for none of them."""
+    text: str = ""
+    """Empty where it is the text of one of the samples."""
+    samples: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    stopped: str = ""
+    degraded: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def make_detail(
+    messages: Sequence[tuple[str, str]], given: Sequence[ShownAnswer | None], samples: Sequence[ShownSample]
+) -> dict[str, Any]:
+    """The JSON object that the page's explorer reads; empty fields are left out.
+
+    Args:
+        messages: role and text.
+        given: one entry a system, None where it was not asked.
+        samples: in the order to show.
+    """
+    return {
+        "messages": list(map(list, messages)),
+        "given": [None if g is None else _lean(g) for g in given],
+        "samples": [_lean(s) for s in samples],
+    }
+
+
+def _lean(value: ShownSample | ShownAnswer) -> dict[str, Any]:
+    return {name: _short(v) for name, v in asdict(value).items() if v not in (None, "", ())}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value

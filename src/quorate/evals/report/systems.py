@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from ..measures import AtK, SystemPair, at_k, compare_systems, pareto, systems
-from ..measures import Point as Priced
+from ..measures import (
+    AtK,
+    Comparison,
+    Point,
+    SystemResult,
+    at_k,
+    compare_pairs,
+    compare_systems,
+    list_systems,
+    measure_pipeline,
+    pareto,
+)
 from ..outcome import Outcome
 from ..records import Recorded, RecordedBank
-from .crowds import PANEL
-from .data import Pair, Row, System
-from .result import PipelineResult, comparisons, summarize
+from .data import QuestionRow
+from .sample_pools import PANEL
 
-__all__ = ["asked", "compared", "compared_at_equal_tokens", "replayed"]
+__all__ = ["compare_all", "compare_at_equal_tokens", "pipeline_results", "recorded_results"]
 
 MOST_COMPARED = 8
 """Systems of which all pairs are compared; of more, each is compared with the best."""
@@ -29,53 +37,23 @@ TESTS = {
 }
 
 
-def asked(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> tuple[System, ...]:
+def pipeline_results(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> tuple[SystemResult, ...]:
     """A system a pipeline, over the questions that all of them were asked; over its own where there are none."""
-    shared = _shared(outcomes, pipelines)
-    if shared:
-        found = _summed([o for o in outcomes if o.item in shared], pipelines)
-    else:
-        found = [p for name in pipelines for p in _summed([o for o in outcomes if o.pipeline == name], [name])]
-    asked_of = Counter(o.pipeline for o in outcomes)
-    return _marked(_system(p, len(shared) or asked_of[p.name]) for p in found)
+    shared = _shared_items(outcomes, pipelines)
+    of = {name: [o for o in outcomes if o.pipeline == name and (not shared or o.item in shared)] for name in pipelines}
+    return _mark_front(measure_pipeline(name, of[name]) for name in pipelines)
 
 
-def _shared(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> set[str]:
+def _shared_items(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> set[str]:
     by_pipeline = [{o.item for o in outcomes if o.pipeline == name} for name in pipelines]
     return set.intersection(*by_pipeline)
 
 
-def _summed(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> list[PipelineResult]:
-    result = summarize(outcomes, pipelines, task="", tier=None, seed=0, expected=0, pairs=())
-    return list(result.pipelines)
-
-
-def _system(found: PipelineResult, questions: int) -> System:
-    return System(
-        name=found.name,
-        accuracy=found.accuracy,
-        questions=questions,
-        samples=found.samples,
-        tokens=found.tokens,
-        prompt_tokens=found.prompt_tokens,
-        cost=found.cost,
-        seconds=found.seconds,
-        pass_1=found.pass_1,
-        pass_k=found.pass_k,
-        k=found.k,
-        tokens_per_second=found.tokens_per_second,
-        ensembling=found.ensembling,
-        errors=found.errors,
-        degraded=found.degraded,
-        error=found.error,
-    )
-
-
-def replayed(
-    groups: Mapping[str, Sequence[Recorded]], rows: Sequence[Row]
-) -> tuple[tuple[System, ...], tuple[Row, ...]]:
+def recorded_results(
+    groups: Mapping[str, Sequence[Recorded]], rows: Sequence[QuestionRow]
+) -> tuple[tuple[SystemResult, ...], tuple[QuestionRow, ...]]:
     """One sample and plurality of each group as systems (a panel by accuracy), and the rows with their credit."""
-    found: list[tuple[System, dict[str, float]]] = []
+    found: list[tuple[SystemResult, dict[str, float]]] = []
     for group, records in groups.items():
         if len(found) >= MOST_REPLAYED:
             break
@@ -86,15 +64,15 @@ def replayed(
             ways.insert(0, (f"one sample of {group}", single, 1))
         for name, at, k in ways:
             credit = dict(zip((r.id for r in records), at.credits, strict=True))
-            found.append((_replayed(name, at, single, oracle, k), credit))
+            found.append((_recorded_result(name, at, single, oracle, k), credit))
     if PANEL in groups:
         found.sort(key=lambda one: -one[0].accuracy.value)
     credited = tuple(replace(row, credit=tuple(credit.get(row.id) for _, credit in found)) for row in rows)
-    return _marked(system for system, _ in found), credited
+    return _mark_front(system for system, _ in found), credited
 
 
-def _replayed(name: str, at: AtK, single: AtK, oracle: AtK, k: int) -> System:
-    return System(
+def _recorded_result(name: str, at: AtK, single: AtK, oracle: AtK, k: int) -> SystemResult:
+    return SystemResult(
         name=name,
         accuracy=at.accuracy,
         questions=len(at.credits),
@@ -107,20 +85,20 @@ def _replayed(name: str, at: AtK, single: AtK, oracle: AtK, k: int) -> System:
     )
 
 
-def _marked(systems: Iterable[System]) -> tuple[System, ...]:
+def _mark_front(systems: Iterable[SystemResult]) -> tuple[SystemResult, ...]:
     """The systems, with those that none beats for the same tokens (or samples) or less marked."""
     these = tuple(systems)
     by_tokens = all(s.tokens for s in these if s.accuracy.value > 0)
     points = [
-        Priced(name=s.name, cost=(s.tokens or 0.0) if by_tokens else s.samples, accuracy=s.accuracy.value)
+        Point(name=s.name, cost=((s.tokens if by_tokens else s.samples) or 0.0), accuracy=s.accuracy.value)
         for s in these
         if s.accuracy.value > 0
     ]
     front = {point.name for point in pareto(points)}
-    return tuple(replace(s, best=s.name in front) for s in these)
+    return tuple(s.model_copy(update={"front": s.name in front}) for s in these)
 
 
-def compared(systems: Sequence[System], rows: Sequence[Row]) -> tuple[tuple[Pair, ...], str]:
+def compare_all(systems: Sequence[SystemResult], rows: Sequence[QuestionRow]) -> tuple[tuple[Comparison, ...], str]:
     """The systems in pairs over the questions that all of them answered, and the words of the test."""
     whole = [row for row in rows if None not in row.credit]
     if len(systems) < 2 or not whole:
@@ -131,37 +109,25 @@ def compared(systems: Sequence[System], rows: Sequence[Row]) -> tuple[tuple[Pair
         best = max(systems, key=lambda s: s.accuracy.value).name
         pairs = [(best, name) for name in names if name != best]
     credit = {name: [row.credit[i] or 0.0 for row in whole] for i, name in enumerate(names)}
-    found = comparisons(credit, [row.cluster for row in whole], pairs)
-    return tuple(Pair(c.a, c.b, c.difference, c.low, c.high, c.p, c.adjusted) for c in found), "; ".join(
-        dict.fromkeys(TESTS[c.test] for c in found)
-    )
+    found = compare_pairs(credit, [row.cluster for row in whole], pairs)
+    return found, "; ".join(dict.fromkeys(TESTS[c.test] for c in found))
 
 
-def compared_at_equal_tokens(
+def compare_at_equal_tokens(
     outcomes: Sequence[Outcome], records: Mapping[str, Sequence[Recorded]], names: Sequence[str]
-) -> tuple[Pair, ...]:
+) -> tuple[Comparison, ...]:
     """The pipelines in pairs, the costlier one brought down to the other's tokens where its samples allow it.
 
     Nothing where that works for no pair, or where there are too many.
     """
-    if not 1 < len(names) <= MOST_COMPARED or not _shared(outcomes, names):
+    if not 1 < len(names) <= MOST_COMPARED or not _shared_items(outcomes, names):
         return ()
-    shared = _shared(outcomes, names)
+    shared = _shared_items(outcomes, names)
     groups = {name: tuple(found) for name, found in records.items()}
     has = set.intersection(*({*r.columns} for found in groups.values() for r in found)) if groups else set()
     bank = RecordedBank("", False, groups, len(shared), frozenset({"samples", *has})) if groups else None
     draws = min(200, max(20, DRAWS // len(shared)))
-    ran = systems((o for o in outcomes if o.item in shared and o.pipeline in names), bank, draws=draws)
+    ran = list_systems((o for o in outcomes if o.item in shared and o.pipeline in names), bank, draws=draws)
     order = {name: i for i, name in enumerate(names)}
     pairs = compare_systems(sorted(ran, key=lambda s: order[s.name])).pairs
-    return tuple(map(_at_equal_tokens, pairs)) if any(p.equal_tokens for p in pairs) else ()
-
-
-def _at_equal_tokens(pair: SystemPair) -> Pair:
-    note = pair.note
-    if pair.scaled and pair.samples and pair.budget:
-        note = f"{pair.scaled} with {pair.samples:.1f} samples, {pair.budget:,.0f} tokens"
-    elif pair.equal_tokens:
-        note = "equal as they ran"
-    found = pair.paired
-    return Pair(pair.a, pair.b, found.difference, found.low, found.high, found.p, pair.p_holm, note)
+    return tuple(pair.comparison for pair in pairs) if any(pair.equal_tokens for pair in pairs) else ()

@@ -17,14 +17,11 @@ formulas, sources and measured coverage.
 
 from __future__ import annotations
 
-from .base import LEVEL, Estimate, Figure, require
-from .bootstrap import RESAMPLES, Bootstrap, bootstrap_interval
-from .families import design_effect, families
+from .base import LEVEL, Estimate, Result, require
 from .means import mean_interval, pass_at_k, wilson
-from .paired import PairedDifference, mcnemar, paired_difference
+from .paired import PairedComparison, PairedDifference, compare_paired, holm, mcnemar, paired_difference
 from .power import Detectable, Needed, detectable, disagreement, sample_size
-from .several import holm
-from .systems import PairedComparison, compare_paired
+from .resampling import RESAMPLES, Bootstrap, bootstrap_interval, design_effect, families
 
 __all__ = [
     "LEVEL",
@@ -32,10 +29,10 @@ __all__ = [
     "Bootstrap",
     "Detectable",
     "Estimate",
-    "Figure",
     "Needed",
     "PairedComparison",
     "PairedDifference",
+    "Result",
     "bootstrap_interval",
     "compare_paired",
     "design_effect",

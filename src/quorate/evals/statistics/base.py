@@ -8,12 +8,12 @@ from typing import Any
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.types import Frozen
 
-__all__ = ["LEVEL", "Estimate", "Figure", "require"]
+__all__ = ["LEVEL", "Estimate", "Result", "require"]
 
 LEVEL = 0.95
 
 
-class Figure(Frozen):
+class Result(Frozen):
     """Base of everything measured: a value that knows its JSON."""
 
     def as_json(self) -> dict[str, Any]:
@@ -21,7 +21,7 @@ class Figure(Frozen):
         return self.model_dump(mode="json")
 
 
-class Estimate(Figure):
+class Estimate(Result):
     """A mean over questions with its two-sided interval."""
 
     value: float

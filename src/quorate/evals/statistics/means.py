@@ -17,7 +17,7 @@ from statistics import fmean
 from quorate.orchestrator.errors import BadInput
 
 from .base import LEVEL, Estimate, require
-from .families import clustered_fit, families
+from .resampling import clustered_fit, families
 
 __all__ = ["mean_interval", "pass_at_k", "wilson"]
 

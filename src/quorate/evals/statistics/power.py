@@ -17,14 +17,14 @@ from statistics import fmean
 
 from quorate.orchestrator.errors import BadInput
 
-from .base import LEVEL, Figure, require
+from .base import LEVEL, Result, require
 
 __all__ = ["POWER", "Detectable", "Needed", "detectable", "disagreement", "sample_size"]
 
 POWER = 0.8
 
 
-class Needed(Figure):
+class Needed(Result):
     """Questions that show a gain."""
 
     questions: int
@@ -34,7 +34,7 @@ class Needed(Figure):
     design_effect: float
 
 
-class Detectable(Figure):
+class Detectable(Result):
     """The smallest gain that so many questions show with the given power; None where none is small enough."""
 
     gain: float | None

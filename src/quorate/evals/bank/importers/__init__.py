@@ -21,6 +21,7 @@ from .served import served_samples
 
 __all__ = ["ImportReport", "Incoming", "import_path", "ingest"]
 
+
 def import_path(bank: Bank, path: Path, task: str | None = None) -> ImportReport:
     """Adds the samples of a folder or file, whatever its kind.
 

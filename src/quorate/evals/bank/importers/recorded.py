@@ -156,6 +156,9 @@ def _questions(file: Path) -> dict[str, tuple[Question | None, str | None]]:
     if not file.is_file():
         return {}
     return {
-        line.text("id"): (parse_question(line.data.get("question")), str(gold) if (gold := line.data.get("gold")) else None)
+        line.text("id"): (
+            parse_question(line.data.get("question")),
+            str(gold) if (gold := line.data.get("gold")) else None,
+        )
         for line in lines_of(file)
     }

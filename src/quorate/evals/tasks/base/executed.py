@@ -9,9 +9,8 @@ import os
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-from quorate.aggregators.execution import Limits, Sandbox
 from quorate.aggregators.equivalence import SameText
-from quorate.aggregators.execution.harness import passed
+from quorate.aggregators.execution import Limits, Sandbox, run_tests
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence
 
@@ -44,7 +43,7 @@ class Executed(Benchmark):
 
     async def prepare(self) -> None:
         """See `Task.prepare`."""
-        if not await passed("x = 1", ["assert x == 1"], self.sandbox, seconds=SECONDS):
+        if not await run_tests("x = 1", ["assert x == 1"], self.sandbox, seconds=SECONDS):
             raise BadInput(f"task {self.name!r} runs programs in a sandbox, and a trivial one did not pass here")
 
     async def passes(self, code: str, test: str) -> bool:
@@ -56,7 +55,7 @@ class Executed(Benchmark):
         key = hashlib.sha256(f"{len(code)} {code} {test}".encode(errors="replace")).digest()
         if key not in self._verdicts:
             async with self._room():
-                self._verdicts[key] = bool(await passed(code, [test], self.sandbox, seconds=SECONDS))
+                self._verdicts[key] = bool(await run_tests(code, [test], self.sandbox, seconds=SECONDS))
         return self._verdicts[key]
 
     def parsed(self, row: Row, field: str, code: str) -> None:

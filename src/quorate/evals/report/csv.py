@@ -7,10 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..measures import SystemResult
 from ..statistics import Estimate
-from .data import ReportData, Row, System
+from .data import QuestionRow, ReportData
+from .sample_pools import name_curve
 
-__all__ = ["sheets"]
+__all__ = ["csv_files"]
 
 ENDS = ("accuracy", "low", "high")
 SYSTEMS = (
@@ -20,7 +22,7 @@ SYSTEMS = (
 QUESTIONS = ("id", "family", "gold", "samples", "right", "abstained", "classes", "agreement", "tokens", "top_answer")
 
 
-def sheets(data: ReportData) -> dict[str, str]:
+def csv_files(data: ReportData) -> dict[str, str]:
     """CSV by file name."""
     asked = [f"right: {s.name}" for s in data.systems]
     return {
@@ -35,22 +37,22 @@ def sheets(data: ReportData) -> dict[str, str]:
         ),
         "curves.csv": _csv(
             ("group", "aggregator", "k", "tokens", *ENDS),
-            ((c.group, c.name, p.k, p.tokens, *_ends(p.accuracy)) for c in data.curves for p in c.points),
+            ((c.group, name_curve(c), p.k, p.tokens, *_ends(p.accuracy)) for c in data.curves for p in c.points),
         ),
         "questions.csv": _csv((*QUESTIONS, *asked), map(_question, data.rows)),
     }
 
 
-def _system(s: System) -> Sequence[Any]:
+def _system(s: SystemResult) -> Sequence[Any]:
     single, oracle = (None if e is None else e.value for e in (s.pass_1, s.pass_k))
     spent = (s.samples, s.tokens, s.prompt_tokens, s.cost, s.seconds)
     told = s.ensembling
     agreement = "; ".join(f"{model} {value}" for model, value in told.agreement.items()) if told else None
     together = (s.tokens_per_second, told.share if told else None, agreement)
-    return s.name, *_ends(s.accuracy), single, oracle, s.k, *spent, *together, s.errors, s.degraded, s.replayed, s.best
+    return s.name, *_ends(s.accuracy), single, oracle, s.k, *spent, *together, s.errors, s.degraded, s.replayed, s.front
 
 
-def _question(row: Row) -> Sequence[Any]:
+def _question(row: QuestionRow) -> Sequence[Any]:
     counts = (row.samples, row.right, row.abstained, len(row.classes), row.agreement, row.tokens)
     return row.id, row.cluster, row.gold, *counts, row.classes[0].answer if row.classes else None, *row.credit
 
@@ -69,12 +71,12 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     """The value; text that a spreadsheet would run as a formula is quoted as text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _number(value):
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(value):
         return "'" + value
     return value
 
 
-def _number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

@@ -13,20 +13,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["BLOCK", "Blocks", "Packer", "packed"]
+__all__ = ["BLOCK", "BlockPacker", "CompressedBlocks", "pack"]
 
 BLOCK = 192 * 1024
 """Bytes of JSON after which a block is closed: some twenty questions of sixteen samples, unpacked in milliseconds."""
 LEVEL = 6
 
 
-def packed(value: Any) -> str:
+def pack(value: Any) -> str:
     """Any JSON value as one compressed text; the same value gives the same text."""
-    return _closed(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return _compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 @dataclass(frozen=True)
-class Blocks:
+class CompressedBlocks:
     """Objects in order, by blocks."""
 
     texts: tuple[str, ...] = ()
@@ -38,13 +38,13 @@ class Blocks:
     @classmethod
     def of(cls, objects: Iterable[Any]) -> Self:
         """All of these."""
-        packer = Packer()
+        packer = BlockPacker()
         for value in objects:
             packer.add(value)
         return cls(*packer.parts())
 
 
-class Packer:
+class BlockPacker:
     """Takes objects as they come, of which only an open block is in memory as text."""
 
     def __init__(self) -> None:
@@ -65,9 +65,9 @@ class Packer:
         if self._size >= BLOCK:
             self._close()
 
-    def blocks(self) -> Blocks:
+    def blocks(self) -> CompressedBlocks:
         """What was added so far."""
-        return Blocks(*self.parts())
+        return CompressedBlocks(*self.parts())
 
     def parts(self) -> tuple[tuple[str, ...], tuple[int, ...], int]:
         if self._waiting:
@@ -75,11 +75,11 @@ class Packer:
         return tuple(self._texts), tuple(self._starts), self._count
 
     def _close(self) -> None:
-        self._texts.append(_closed(f"[{','.join(self._waiting)}]"))
+        self._texts.append(_compress(f"[{','.join(self._waiting)}]"))
         self._starts.append(self._count - len(self._waiting))
         self._waiting, self._size = [], 0
 
 
-def _closed(text: str) -> str:
+def _compress(text: str) -> str:
     # A lone surrogate, which JSON may carry, has no UTF-8; a question mark stands for it.
     return b64encode(zlib.compress(text.encode("utf-8", "replace"), LEVEL)).decode("ascii")

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
 from quorate.orchestrator.protocols import Equivalence
@@ -19,29 +20,28 @@ from quorate.orchestrator.protocols import Equivalence
 from ..bank import Bank, BankedAgent, BankedItem, RunRecord
 from ..bank.queries import SampleGroup, sample_groups
 from ..outcome import Outcome
-from ..registry import find_task
 from ..records import Recorded
-from .blocks import Packer
-from .crowds import PANEL, crowds, curves
-from .data import ReportData, Row
-from .facts import facts
-from .questions import read
-from .systems import asked, compared, compared_at_equal_tokens, replayed
+from ..registry import find_task
+from .compressed import BlockPacker
+from .data import Fact, QuestionRow, ReportData
+from .questions import report_question
+from .sample_pools import PANEL, sample_pools, scaling_curves
+from .systems import compare_all, compare_at_equal_tokens, pipeline_results, recorded_results
 
-__all__ = ["gather"]
+__all__ = ["collect"]
 
 
 @dataclass
-class _Found:
+class _Collected:
     """What the pass over the questions brings."""
 
-    rows: list[Row] = field(default_factory=list)
-    details: Packer = field(default_factory=Packer)
+    rows: list[QuestionRow] = field(default_factory=list)
+    details: BlockPacker = field(default_factory=BlockPacker)
     records: dict[str, list[Recorded]] = field(default_factory=lambda: defaultdict(list))
     first: BankedItem | None = None
 
 
-async def gather(bank: Bank, *, run: int | None = None, task: str | None = None) -> ReportData:
+async def collect(bank: Bank, *, run: int | None = None, task: str | None = None) -> ReportData:
     """The data of one report.
 
     Args:
@@ -57,30 +57,30 @@ async def gather(bank: Bank, *, run: int | None = None, task: str | None = None)
     outcomes = _outcomes(bank, record)
     pipelines = _pipelines(record, outcomes)
     names = _group_names(bank, name)
-    found = await _read(bank, name, names, outcomes, pipelines, _equivalence(name))
+    found = await _collect_questions(bank, name, names, outcomes, pipelines, _equivalence(name))
     if not found.rows:
         raise DataError(f"holds no samples and no answers of task {name!r}", file=bank.path)
     records = {group: tuple(records) for group, records in found.records.items() if records}
     panel = _panel(records)
     rows, flat = tuple(found.rows), [o for by in outcomes.values() for o in by.values()]
     if pipelines:
-        systems = asked(flat, pipelines)
+        systems = pipeline_results(flat, pipelines)
     else:
-        systems, rows = replayed({**panel, **records} if panel else records, rows)
-    pairs, test = compared(systems, rows)
+        systems, rows = recorded_results({**panel, **records} if panel else records, rows)
+    pairs, test = compare_all(systems, rows)
     everything = {**panel, **records}
     return ReportData(
         title=_title(name, record),
         systems=systems,
         pairs=pairs,
-        curves=curves(panel or records),
-        crowds=crowds(everything),
-        equal=compared_at_equal_tokens(flat, records, [s.name for s in systems if s.accuracy.value > 0])
+        curves=scaling_curves(panel or records),
+        pools=sample_pools(everything),
+        equal=compare_at_equal_tokens(flat, records, [s.name for s in systems if s.accuracy.value > 0])
         if pipelines
         else (),
         rows=rows,
         details=found.details.blocks(),
-        facts=facts(name, record, found.first, _held(bank, name, names), METHODS),
+        facts=_facts(name, record, found.first, _count_by_group(bank, name, names), METHODS),
         notes=_notes(bank, rows, record, pipelines),
         complete=record is None or not pipelines or _complete(record, rows),
         test=test,
@@ -143,21 +143,21 @@ def _equivalence(task: str) -> Equivalence | None:
         return None
 
 
-async def _read(
+async def _collect_questions(
     bank: Bank,
     task: str,
     names: Mapping[tuple[str, str], str],
     outcomes: Mapping[str, Mapping[str, Outcome]],
     pipelines: Sequence[str],
     equivalence: Equivalence | None,
-) -> _Found:
-    found = _Found()
-    for item, drawn in _joined(bank, task):
+) -> _Collected:
+    found = _Collected()
+    for item, drawn in _join_samples(bank, task):
         answers = outcomes.get(item.item, {})
         if not (answers or drawn) or (outcomes and not answers):
             continue
         named = {names[group.agent, group.sampling]: group for group in drawn}
-        one = await read(item, named, [answers.get(name) for name in pipelines], equivalence)
+        one = await report_question(item, named, [answers.get(name) for name in pipelines], equivalence)
         found.first = found.first or item
         found.rows.append(one.row)
         found.details.add(one.detail)
@@ -166,7 +166,7 @@ async def _read(
     return found
 
 
-def _joined(bank: Bank, task: str) -> Iterator[tuple[BankedItem, list[SampleGroup]]]:
+def _join_samples(bank: Bank, task: str) -> Iterator[tuple[BankedItem, list[SampleGroup]]]:
     """Every question with its samples; both come in the same order, and some questions have none."""
     sampled = groupby(sample_groups(bank.store, task, None), key=lambda group: group.candidates.item)
     ahead = next(sampled, None)
@@ -180,24 +180,24 @@ def _joined(bank: Bank, task: str) -> Iterator[tuple[BankedItem, list[SampleGrou
 
 def _group_names(bank: Bank, task: str) -> dict[tuple[str, str], str]:
     """What each agent with its settings is called: no longer than tells them apart."""
-    asked_as = list(_held_rows(bank, task))
+    asked_as = list(_count_samples(bank, task))
     agents = {agent.id: agent for agent in bank.agents()}
     names: dict[tuple[str, str], str] = {}
     for by, sampling, _ in asked_as:
         name = agents[by].name
         several = len({other for other, _, _ in asked_as if agents[other].name == name}) > 1
         settings = len({s for other, s, _ in asked_as if other == by}) > 1
-        names[by, sampling] = (by if several else name) + (_told(sampling) if settings else "")
+        names[by, sampling] = (by if several else name) + (_format_sampling(sampling) if settings else "")
     return names
 
 
-def _told(sampling: str) -> str:
+def _format_sampling(sampling: str) -> str:
     """Sampling settings in brackets; nothing for an agent's own."""
     settings = json.loads(sampling)
     return f" ({', '.join(f'{name} {value}' for name, value in settings.items())})" if settings else ""
 
 
-def _held_rows(bank: Bank, task: str) -> Iterator[tuple[str, str, int]]:
+def _count_samples(bank: Bank, task: str) -> Iterator[tuple[str, str, int]]:
     """Agent, settings and how many samples the bank has of them for the task."""
     for row in bank.store.rows(
         "SELECT r.agent, ifnull(r.sampling, '{}') AS sampling, count(*) AS held FROM requests r "
@@ -209,9 +209,11 @@ def _held_rows(bank: Bank, task: str) -> Iterator[tuple[str, str, int]]:
         yield row["agent"], row["sampling"], row["held"]
 
 
-def _held(bank: Bank, task: str, names: Mapping[tuple[str, str], str]) -> dict[str, tuple[BankedAgent, str, int]]:
+def _count_by_group(
+    bank: Bank, task: str, names: Mapping[tuple[str, str], str]
+) -> dict[str, tuple[BankedAgent, str, int]]:
     agents = {agent.id: agent for agent in bank.agents()}
-    return {names[by, s]: (agents[by], s, count) for by, s, count in _held_rows(bank, task)}
+    return {names[by, s]: (agents[by], s, count) for by, s, count in _count_samples(bank, task)}
 
 
 def _panel(records: Mapping[str, Sequence[Recorded]]) -> dict[str, tuple[Recorded, ...]]:
@@ -222,10 +224,10 @@ def _panel(records: Mapping[str, Sequence[Recorded]]) -> dict[str, tuple[Recorde
     for group in records.values():
         for record in group:
             by_question[record.id].append(record)
-    return {PANEL: tuple(_pooled(together) for together in by_question.values())}
+    return {PANEL: tuple(_pool(together) for together in by_question.values())}
 
 
-def _pooled(records: Sequence[Recorded]) -> Recorded:
+def _pool(records: Sequence[Recorded]) -> Recorded:
     shared = set.intersection(*(set(r.columns) for r in records))
     return Recorded(
         id=records[0].id,
@@ -243,12 +245,12 @@ def _title(task: str, run: RunRecord | None) -> str:
     return f"{task}, {tier}" if tier else task
 
 
-def _complete(run: RunRecord, rows: Sequence[Row]) -> bool:
+def _complete(run: RunRecord, rows: Sequence[QuestionRow]) -> bool:
     whole = all(credit is not None for row in rows for credit in row.credit)
     return run.finished is not None and whole and len(rows) >= run.questions
 
 
-def _notes(bank: Bank, rows: Sequence[Row], run: RunRecord | None, pipelines: Sequence[str]) -> tuple[str, ...]:
+def _notes(bank: Bank, rows: Sequence[QuestionRow], run: RunRecord | None, pipelines: Sequence[str]) -> tuple[str, ...]:
     notes = list(bank.notes)
     silent = [name for name in (run.pipelines if run else ()) if name not in pipelines]
     if silent:
@@ -257,3 +259,57 @@ def _notes(bank: Bank, rows: Sequence[Row], run: RunRecord | None, pipelines: Se
     if ungraded:
         notes.append(f"{ungraded:,} questions have samples that nobody graded and no right answer to grade them by.")
     return tuple(notes)
+
+
+def _facts(
+    task: str,
+    run: RunRecord | None,
+    item: BankedItem | None,
+    groups: Mapping[str, tuple[BankedAgent, str, int]],
+    methods: Sequence[tuple[str, str]],
+) -> tuple[Fact, ...]:
+    """All lines, by group.
+
+    Args:
+        item: any question of the report, for its split and revision.
+        groups: agent, sampling settings and number of samples, by the group's name.
+        methods: name and words of each statistic.
+    """
+    lines = [*_task_facts(task, run, item), *_run_facts(run), *_model_facts(groups)]
+    lines += [Fact("Statistics", name, words) for name, words in methods]
+    lines += [Fact("Versions", name, value) for name, value in (run.versions if run else {}).items()]
+    return tuple(line for line in lines if line.value)
+
+
+def _task_facts(task: str, run: RunRecord | None, item: BankedItem | None) -> Iterator[Fact]:
+    yield Fact("Task", "task", task)
+    yield Fact("Task", "split", item.split if item else "")
+    yield Fact("Task", "revision", (run.revision if run else "") or (item.revision if item else ""))
+    yield Fact("Task", "content hash", run.content if run else "")
+
+
+def _run_facts(run: RunRecord | None) -> Iterator[Fact]:
+    if run is None:
+        return
+    yield Fact("Run", "number in its bank", str(run.id))
+    yield Fact("Run", "started", run.started)
+    yield Fact("Run", "finished", run.finished or "no: it runs, or was cut short")
+    yield Fact("Run", "questions", f"{run.questions:,}" if run.questions else "")
+    for name, value in _flatten(run.settings):
+        yield Fact("Run", name, value)
+
+
+def _model_facts(groups: Mapping[str, tuple[BankedAgent, str, int]]) -> Iterator[Fact]:
+    for name, (agent, sampling, count) in groups.items():
+        about = [agent.kind, agent.model if agent.model != name else "", sampling if sampling != "{}" else ""]
+        about.append(f"weights {agent.fingerprint}" if agent.fingerprint else "")
+        yield Fact("Samples", name, ", ".join([f"{count:,} samples", *filter(None, about)]))
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings line by line; those that say nothing are left out."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif value is not None and value not in ("", [], ()):
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

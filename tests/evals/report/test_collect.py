@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request
+from quorate.evals.report.collect import collect
 from quorate.evals.report.data import ReportData
-from quorate.evals.report.gather import gather
+from quorate.evals.report.sample_pools import is_ceiling
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
 from quorate.orchestrator.types import Candidate, Question
 from tests.evals.report.example import EVIL, PIPELINES, filled
@@ -24,7 +25,7 @@ from tests.evals.report.example import EVIL, PIPELINES, filled
 def data() -> ReportData:
     async def gathered() -> ReportData:
         with await filled(None) as bank:
-            return await gather(bank)
+            return await collect(bank)
 
     return asyncio.run(gathered())
 
@@ -38,7 +39,7 @@ def test_the_latest_run_is_reported_with_its_pipelines_and_samples(data: ReportD
     assert [s.name for s in data.systems] == list(PIPELINES)
     assert (len(data.rows), data.samples, data.complete, data.title) == (13, 52, True, "sums, small")
     assert [round(s.accuracy.value, 3) for s in data.systems] == [round(8 / 13, 3), 1.0, 0.0]
-    assert [s.best for s in data.systems] == [True, True, False]
+    assert [s.front for s in data.systems] == [True, True, False]
     assert data.systems[2].errors == 13
     assert [(p.a, p.b) for p in data.pairs] == list(combinations(PIPELINES, 2))
     assert all(p.adjusted >= p.p for p in data.pairs)
@@ -48,7 +49,7 @@ async def test_pipelines_are_compared_at_equal_tokens_where_their_samples_allow_
     """The vote is brought down to what the fused answer took; two sizes of one vote have nothing to compare."""
     assert data.equal == ()
     with await filled(None, pipelines=("majority@4/m", "fused/m")) as bank:
-        (pair,) = (await gather(bank)).equal
+        (pair,) = (await collect(bank)).equal
     assert (pair.a, pair.b) == ("majority@4/m", "fused/m")
     assert pair.note.startswith("majority@4/m with 1.7 samples, 20 tokens")
     assert pair.difference == pytest.approx(47 / 52 - 12 / 13, abs=0.03)
@@ -82,9 +83,9 @@ def test_curves_go_from_one_sample_to_all_and_end_at_the_vote(data: ReportData) 
     assert [p.k for p in majority.points] == [1, 2, 4]
     assert majority.points[0].accuracy.value == pytest.approx(47 / 52)
     assert majority.points[-1].accuracy.value == 1.0
-    assert ceiling.ceiling
+    assert is_ceiling(ceiling)
     assert [p.tokens for p in majority.points] == [11.5, 23.0, 46.0]
-    crowd = data.crowds[0]
+    crowd = data.pools[0]
     assert (crowd.samples, crowd.k) == (52, 4)
     assert crowd.single.value == pytest.approx(47 / 52)
 
@@ -102,7 +103,7 @@ def test_facts_tell_how_to_get_the_figures_again(data: ReportData) -> None:
 async def test_a_run_that_was_cut_short_says_so_and_shows_what_is_there() -> None:
     """The questions that were answered, and no others."""
     with await filled(None, finished=False) as bank:
-        data = await gather(bank)
+        data = await collect(bank)
     assert (data.complete, len(data.rows)) == (False, 5)
     assert len(data.systems) == 3
 
@@ -110,7 +111,7 @@ async def test_a_run_that_was_cut_short_says_so_and_shows_what_is_there() -> Non
 async def test_a_bank_without_runs_is_replayed() -> None:
     """One sample and plurality become the systems, with shared ties as credit."""
     with await filled(None, pipelines=()) as bank:
-        data = await gather(bank)
+        data = await collect(bank)
     assert [(s.name, s.replayed) for s in data.systems] == [("one sample of m", True), ("majority@4 of m", True)]
     assert data.rows[0].credit == (0.75, 1.0)
     assert data.complete
@@ -127,8 +128,10 @@ async def test_one_answer_of_several_models_is_a_panel() -> None:
                 request = Request(model, item.question.key, None)
                 bank.note_request(request, item.question, BankedAgent(id=model, name=model, kind="recorded"))
                 answer = "1" if model != "a" or n else "2"
-                bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model=model, answer=answer)))
-        data = await gather(bank)
+                bank.add(
+                    BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model=model, answer=answer))
+                )
+        data = await collect(bank)
     assert [s.name for s in data.systems] == ["majority@3 of panel of all models", "b", "c", "a"]
     assert {c.group for c in data.curves} == {"panel of all models"}
     assert data.systems[0].accuracy.value == 1.0
@@ -143,8 +146,10 @@ async def test_samples_with_other_settings_are_told_apart_by_these() -> None:
             bank.note_items("t", [BankedItem(task="t", item="1", question=question, gold="1")])
             request = Request("a", question.key, None)
             bank.note_request(request, question, BankedAgent(id="a", name="a"))
-            bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 1")))
-        data = await gather(bank)
+            bank.add(
+                BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 1"))
+            )
+        data = await collect(bank)
     assert {s["group"] for s in details(data)[0]["samples"]} == {"a", "a (temperature 0.5)"}
 
 
@@ -156,7 +161,7 @@ async def test_samples_that_nobody_can_grade_are_shown_and_told_of() -> None:
         request = Request("a", question.key, None)
         bank.note_request(request, question, BankedAgent(id="a", name="a"))
         bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 5")))
-        data = await gather(bank)
+        data = await collect(bank)
     assert (data.curves, data.systems, data.rows[0].right) == ((), (), None)
     assert any("nobody graded" in note for note in data.notes)
 
@@ -164,20 +169,20 @@ async def test_samples_that_nobody_can_grade_are_shown_and_told_of() -> None:
 async def test_an_empty_bank_and_unknown_runs_and_tasks_are_told_apart() -> None:
     """Each with what can be done about it."""
     with Bank() as bank, pytest.raises(DataError, match="is empty"):
-        await gather(bank)
+        await collect(bank)
     with await filled(None) as bank:
         with pytest.raises(UnknownName, match="7"):
-            await gather(bank, run=7)
+            await collect(bank, run=7)
         bank.note_items("other", [BankedItem(task="other", item="1", question=Question.of("x"))])
-        assert (await gather(bank)).title == "sums, small"
+        assert (await collect(bank)).title == "sums, small"
         with pytest.raises(DataError, match="no samples"):
-            await gather(bank, task="other")
+            await collect(bank, task="other")
     with await filled(None, pipelines=()) as bank:
         bank.note_items("other", [BankedItem(task="other", item="1", question=Question.of("x"))])
         with pytest.raises(BadInput, match="several tasks"):
-            await gather(bank)
+            await collect(bank)
         with pytest.raises(UnknownName, match="nope"):
-            await gather(bank, task="nope")
+            await collect(bank, task="nope")
 
 
 async def test_a_broken_bank_is_one_clear_error(tmp_path: Path) -> None:
