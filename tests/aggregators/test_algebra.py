@@ -16,9 +16,7 @@ import pytest_asyncio
 
 from quorate.aggregators import MathEquivalence
 from quorate.aggregators.equivalence import algebra as algebra_module
-from quorate.aggregators.equivalence import pool as pool_module
-from quorate.aggregators.equivalence.algebra import Algebra, shared_algebra
-from quorate.aggregators.equivalence.pool import WorkerPool
+from quorate.aggregators.equivalence.algebra import Algebra, WorkerPool, shared_algebra
 
 BOMB = "9^{9^{9}}"
 
@@ -150,7 +148,7 @@ async def test_a_worker_that_dies_is_replaced() -> None:
 
 async def test_a_worker_that_cannot_start_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Everything is then different that keys cannot tell; nothing raises."""
-    monkeypatch.setattr(pool_module, "_SCRIPT", tmp_path / "missing.py")
+    monkeypatch.setattr(algebra_module, "_SCRIPT", tmp_path / "missing.py")
     pool = WorkerPool()
     assert [await pool.ask("x+1", "1+x") for _ in range(5)] == [None] * 5
     assert pool._workers[0]._failed_starts == 3
@@ -176,7 +174,7 @@ def test_several_event_loops_share_one_worker() -> None:
 
 
 def worker_process() -> subprocess.Popen[str]:
-    command = [sys.executable, "-P", str(pool_module._SCRIPT), str(1 << 30), "2"]
+    command = [sys.executable, "-P", str(algebra_module._SCRIPT), str(1 << 30), "2"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -196,7 +194,7 @@ def test_a_worker_ends_with_its_parent() -> None:
 def test_a_worker_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of the parent's environment are not handed to the process that reads hostile text."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    worker = pool_module.Worker()
+    worker = algebra_module.Worker()
     worker.ask(["x"])
     assert worker._process is not None
     environment = Path(f"/proc/{worker._process.pid}/environ").read_bytes()
@@ -209,19 +207,19 @@ def test_a_script_ends_without_a_word() -> None:
     """Workers started in `answer_sync` and in loops of one's own are gone at the end, and nothing is printed."""
     script = """
 import asyncio, os
-from quorate.aggregators import MajorityVote
+from quorate.aggregators import MajorityVote, default_equivalence
 from quorate.aggregators.equivalence.algebra import shared_algebra
 from quorate.orchestrator.model import _background
 
-vote = MajorityVote()
+vote, equivalence = MajorityVote(), default_equivalence()
 
 class Model:
     aclose = vote.aclose
 
 model = Model()
 _background.opened.add(model)
-print(_background.call(vote.equivalence.classes(["x+1", "1+x", "y"])))
-print(asyncio.run(vote.equivalence.classes(["x+2", "2+x", "y"])))
+print(_background.call(equivalence.classes(["x+1", "1+x", "y"])))
+print(asyncio.run(equivalence.classes(["x+2", "2+x", "y"])))
 print(shared_algebra().pool._workers[0]._process.pid)
 """
     command = [sys.executable, "-c", script]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.aggregators.equivalence.keys import key_of
-from quorate.aggregators.equivalence.rationals import agrees, rational
+from quorate.aggregators.equivalence.rationals import agrees, parse_rational
 
 from .helpers import Exact
 
@@ -159,7 +159,7 @@ def test_nested_answers_have_a_key(answer: str) -> None:
 @pytest.mark.parametrize("text", ["9" * 101, "1e101", "1e-999999", "1" + ",000" * 40, "1/0", "", "-", "--1", "1.2.3"])
 def test_what_is_no_number_for_us(text: str) -> None:
     """Numbers beyond reason, and what only looks like one."""
-    assert rational(text) is None
+    assert parse_rational(text) is None
 
 
 @pytest.mark.parametrize(

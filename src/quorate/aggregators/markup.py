@@ -54,14 +54,14 @@ def tidy(answer: str) -> str:
         stripped = answer.rstrip(".,;:")
         if not stripped.endswith(("\\", r"\right")):
             answer = stripped
-        answer = _peeled(answer.strip())
+        answer = _peel(answer.strip())
         if answer == before:
             break
     letter = _LETTER.fullmatch(answer)
     return letter[1] if letter else answer
 
 
-def _peeled(answer: str) -> str:
+def _peel(answer: str) -> str:
     """One layer of delimiters or wrapping commands less."""
     if not answer.startswith(("$", "\\", "{")):
         return answer

@@ -19,9 +19,8 @@ from typing import Literal
 
 from quorate.aggregators.markup import tidy
 
-from .latex import normal, without_spaces
-from .rationals import rational
-from .units import CURRENCY, SCALES, unit_of
+from .notation import CURRENCY, SCALES, normalize_tex, strip_spaces, unit_of
+from .rationals import parse_rational
 
 __all__ = ["MAX_LENGTH", "Key", "key_of"]
 
@@ -77,27 +76,27 @@ def key_of(answer: str) -> Key:
 
 @lru_cache(maxsize=8192)
 def _key(answer: str) -> Key:
-    text = normal(tidy(answer).strip("\"'"))
+    text = normalize_tex(tidy(answer).strip("\"'"))
     named = _NAMED.fullmatch(text)
     if named is None:
-        return _valued(text, latex=text)
+        return _parse_value(text, latex=text)
     name = "y" if named[1][1:2] == "(" else named[1]
-    key = _valued(named[2], latex=text)
+    key = _parse_value(named[2], latex=text)
     return Key(key.value, key.unit, name, key.kind, text)
 
 
-def _valued(text: str, latex: str = "") -> Key:
+def _parse_value(text: str, latex: str = "") -> Key:
     """The key of what is no assignment."""
     text = tidy(_HEDGE.sub("", text.strip()))
-    for read in (_quantity, _listed, _bracketed, _matrix):
+    for read in (_parse_quantity, _parse_list, _parse_brackets, _parse_matrix):
         if (key := read(text)) is not None:
             return Key(key.value, key.unit, key.name, key.kind, latex or text)
     if tail := _TAIL.fullmatch(text):
-        key = _valued(tail[1])
+        key = _parse_value(tail[1])
         return Key(key.value, unit_of(tail[2] + (tail[3] or "")), key.name, key.kind, key.latex)
     plain = _TEXT.sub(r" \1 ", text)
     if re.search(r"[0-9\\=+^_<>*/|{}]", plain) and not _is_prose(plain):
-        value = without_spaces(tidy(plain)).removeprefix("+").replace(r"+\infty", r"\infty")
+        value = strip_spaces(tidy(plain)).removeprefix("+").replace(r"+\infty", r"\infty")
         return Key(value, latex=latex or text)
     return Key("".join(plain.split()).casefold(), kind="words", latex=latex or text)
 
@@ -108,16 +107,16 @@ def _is_prose(text: str) -> bool:
     return len(words) > 1
 
 
-def _quantity(text: str) -> Key | None:
+def _parse_quantity(text: str) -> Key | None:
     """A number with whatever stands around it: currency, unit, per cent, base."""
     if base := _BASE.fullmatch(text):
         return Key(str(int(base[1])), f"base {base[2]}", kind="exact") if len(base[1]) < 100 else None
     sign, currency, rest = _currency(text)
     rest = _TEXT.sub(r" \1 ", rest).strip()
-    if (value := rational(rest)) is not None:
+    if (value := parse_rational(rest)) is not None:
         return Key(str(sign * value), currency, kind="exact")
     number = _LEADING_NUMBER.match(rest)
-    value = rational(number[0]) if number else None
+    value = parse_rational(number[0]) if number else None
     if number is None or value is None:
         return None
     scale, words = _scale(rest[number.end() :])
@@ -151,42 +150,42 @@ def _unit(words: str) -> str | None:
     return None if first[1].lower() in _NOT_UNITS else unit_of(words)
 
 
-def _listed(text: str) -> Key | None:
+def _parse_list(text: str) -> Key | None:
     r"""A list without brackets, or a set: `1, 2 and 3`, `\{1, 2\}`, `\pm 3`; its order means nothing."""
     if text.startswith(r"\{") and text.endswith(r"\}") and text.count(r"\{") == 1:
         parts = _elements(text[2:-2])
-        return _valued(parts[0]) if len(parts) == 1 and parts[0] else _collected(parts, "{", "}")
+        return _parse_value(parts[0]) if len(parts) == 1 and parts[0] else _collect(parts, "{", "}")
     if match := re.fullmatch(r"\\pm\s*(.+)", text):
-        text = f"{match[1]}, -{match[1]}" if rational(match[1]) is not None else text
+        text = f"{match[1]}, -{match[1]}" if parse_rational(match[1]) is not None else text
     parts = _elements(text)
-    return _collected(parts, "{", "}") if len(parts) > 1 and all(parts) else None
+    return _collect(parts, "{", "}") if len(parts) > 1 and all(parts) else None
 
 
-def _bracketed(text: str) -> Key | None:
+def _parse_brackets(text: str) -> Key | None:
     r"""A tuple, interval, vector or union of intervals, in its order."""
     parts = [part.strip() for part in text.split(r"\cup")]
     if len(parts) > 1 and all(parts):
-        keys = sorted(_valued(part) for part in parts)
-        return Key(r"\cup".join(key.value for key in keys), kind=_joint(keys))
+        keys = sorted(_parse_value(part) for part in parts)
+        return Key(r"\cup".join(key.value for key in keys), kind=_common_kind(keys))
     if len(text) < 3 or text[0] not in "([" or text[-1] not in ")]" or 0 in _depths(text):
         return None
     parts = _elements(text[1:-1])
     if len(parts) == 1:
-        return _valued(parts[0]) if text[0] == "(" and text[-1] == ")" else None
-    return _collected(parts, text[0], text[-1])
+        return _parse_value(parts[0]) if text[0] == "(" and text[-1] == ")" else None
+    return _collect(parts, text[0], text[-1])
 
 
-def _matrix(text: str) -> Key | None:
+def _parse_matrix(text: str) -> Key | None:
     r"""A matrix or column of numbers and expressions, row by row."""
     match = re.fullmatch(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", text, re.DOTALL)
     if match is None or r"\begin" in match[1]:
         return None
-    rows = [[_valued(cell) for cell in row.split("&")] for row in match[1].split(r"\\") if row.strip()]
+    rows = [[_parse_value(cell) for cell in row.split("&")] for row in match[1].split(r"\\") if row.strip()]
     value = ";".join("&".join(cell.value for cell in row) for row in rows)
-    return Key(f"matrix({value})", kind=_joint([cell for row in rows for cell in row]))
+    return Key(f"matrix({value})", kind=_common_kind([cell for row in rows for cell in row]))
 
 
-def _collected(parts: Sequence[str], opening: str, closing: str) -> Key | None:
+def _collect(parts: Sequence[str], opening: str, closing: str) -> Key | None:
     if any(re.match(r"-?0[0-9]", part) for part in parts):
         return None
     keys = [_key(part) for part in parts]
@@ -195,10 +194,10 @@ def _collected(parts: Sequence[str], opening: str, closing: str) -> Key | None:
     values = [f"{key.name}={key.value}" if key.name and not name else key.value for key in keys]
     if opening == "{":
         values = sorted(set(values))
-    return Key(f"{opening}{','.join(values)}{closing}", name=name, kind=_joint(keys))
+    return Key(f"{opening}{','.join(values)}{closing}", name=name, kind=_common_kind(keys))
 
 
-def _joint(keys: Sequence[Key]) -> Kind:
+def _common_kind(keys: Sequence[Key]) -> Kind:
     kinds: set[Kind] = {key.kind if key.value not in _INFINITE else "exact" for key in keys}
     return kinds.pop() if len(kinds) == 1 else "maths"
 
@@ -209,20 +208,20 @@ _INFINITE = {r"\infty", r"-\infty"}
 def _elements(text: str) -> list[str]:
     """The elements of a list: split at `and`, `or`, `;`, and at commas outside brackets."""
     text = _SEPARATOR.sub(", ", _TEXT.sub(lambda m: f" {m[1]} " if m[1].strip() in ("and", "or") else m[0], text))
-    spaced = _splits(text, ", ")
+    spaced = _split(text, ", ")
     if len(spaced) == 1 or any(
-        "," in part and rational(part.strip(" $")) is None for part in map(_unbracketed, spaced)
+        "," in part and parse_rational(part.strip(" $")) is None for part in map(_outside_brackets, spaced)
     ):
-        spaced = _splits(text, ",")
+        spaced = _split(text, ",")
     return [part.strip() for part in spaced]
 
 
-def _unbracketed(text: str) -> str:
+def _outside_brackets(text: str) -> str:
     """The text without what stands in brackets."""
     return "".join(c for c, depth in zip(text, _depths(text), strict=True) if not depth)
 
 
-def _splits(text: str, separator: str) -> list[str]:
+def _split(text: str, separator: str) -> list[str]:
     """The parts between separators outside brackets."""
     parts, start = [], 0
     for position, depth in enumerate(_depths(text)):

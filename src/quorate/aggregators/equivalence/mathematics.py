@@ -21,7 +21,6 @@ from itertools import combinations, product
 
 from .algebra import Algebra, shared_algebra
 from .keys import MAX_LENGTH, Key, key_of
-from .partition import Partition
 from .rationals import agrees
 
 __all__ = ["MathEquivalence"]
@@ -76,7 +75,7 @@ class MathEquivalence:
         for a, b in _rounded_pairs(values.values()):
             partition.join(a.value, b.value)
         await self._join_expressions(values.values(), partition)
-        return _with_percentages(_told_apart(keys, partition))
+        return _with_percentages(_split_by_unit(keys, partition))
 
     async def _join_expressions(self, keys: Iterable[Key], partition: Partition) -> None:
         """Joins what algebra finds equivalent: expressions with each other and with exact values."""
@@ -85,15 +84,35 @@ class MathEquivalence:
         exact = [key for key in short if key.kind == "exact"]
         if not maths or len(maths) + len(exact) < 2:
             return
-        enquiry = _Enquiry(self.algebra)
-        maths = [key for key in maths if await enquiry.comparable(key)]
+        queries = _AlgebraQueries(self.algebra)
+        maths = [key for key in maths if await queries.comparable(key)]
         pairs = [*combinations(maths, 2), *product(maths, exact)]
         for a, b in pairs[:MAX_PAIRS]:
-            if not partition.joined(a.value, b.value) and await enquiry.same(a, b):
+            if not partition.joined(a.value, b.value) and await queries.same(a, b):
                 partition.join(a.value, b.value)
 
 
-class _Enquiry:
+class Partition:
+    """A union-find whose representative is the smallest member: the classes do not depend on the order of joins."""
+
+    def __init__(self, members: Iterable[str]) -> None:
+        self._parent = {member: member for member in members}
+
+    def root(self, member: str) -> str:
+        while self._parent[member] != member:
+            self._parent[member] = self._parent[self._parent[member]]
+            member = self._parent[member]
+        return member
+
+    def join(self, a: str, b: str) -> None:
+        low, high = sorted((self.root(a), self.root(b)))
+        self._parent[high] = low
+
+    def joined(self, a: str, b: str) -> bool:
+        return self.root(a) == self.root(b)
+
+
+class _AlgebraQueries:
     """Questions to algebra for one partition; none are asked after too many were cut off."""
 
     def __init__(self, algebra: Algebra) -> None:
@@ -101,15 +120,15 @@ class _Enquiry:
         self._cut_off = 0
 
     async def comparable(self, key: Key) -> bool:
-        return self._open() and self._noted(await self._algebra.comparable(key.latex))
+        return self._open() and self._count(await self._algebra.comparable(key.latex))
 
     async def same(self, a: Key, b: Key) -> bool:
-        return self._open() and self._noted(await self._algebra.same(a.latex, b.latex))
+        return self._open() and self._count(await self._algebra.same(a.latex, b.latex))
 
     def _open(self) -> bool:
         return self._cut_off < MAX_CUT_OFF
 
-    def _noted(self, reply: bool | None) -> bool:
+    def _count(self, reply: bool | None) -> bool:
         self._cut_off += reply is None
         return bool(reply)
 
@@ -120,7 +139,7 @@ def _rounded_pairs(keys: Iterable[Key]) -> Iterator[tuple[Key, Key]]:
     return ((a, b) for a, exact in endless for b, rounded in numbers if agrees(exact, rounded))
 
 
-def _told_apart(keys: Sequence[Key], partition: Partition) -> dict[Key, Group]:
+def _split_by_unit(keys: Sequence[Key], partition: Partition) -> dict[Key, Group]:
     """Equal values, split where they name different units or different variables."""
     units: dict[str, set[str]] = defaultdict(set)
     names: dict[str, set[str]] = defaultdict(set)

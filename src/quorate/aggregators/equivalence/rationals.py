@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-__all__ = ["MAX_DIGITS", "agrees", "rational"]
+__all__ = ["MAX_DIGITS", "agrees", "parse_rational"]
 
 MAX_DIGITS = 100
 """A longer number, or a larger power of ten, is compared as text: exact arithmetic would be a trap."""
@@ -20,7 +20,7 @@ _TEX_FRACTION = re.compile(rf"\\frac\s*\{{\s*([-+]?)\s*({_DECIMAL})\s*\}}\s*\{{\
 _MIXED = re.compile(r"([0-9]+)(?:\s+([0-9]+)\s*/\s*([0-9]+)|\s*\\frac\s*\{\s*([0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\})")
 
 
-def rational(text: str) -> Fraction | None:
+def parse_rational(text: str) -> Fraction | None:
     r"""The value of a number: 1,000  1.8e1  -\frac{3}{4}  1 1/2  3.2\times 10^5; None for anything else."""
     if len(text) > MAX_DIGITS:
         return None
@@ -29,7 +29,7 @@ def rational(text: str) -> Fraction | None:
     text = text.lstrip("+-").strip() if text[:1] in ("+", "-") and text[1:2] not in ("+", "-") else text
     if text.startswith("(") and text.endswith(")") and "," not in text:
         text = text[1:-1].strip()
-    value = _unsigned(text)
+    value = _parse_unsigned(text)
     return None if value is None else sign * value
 
 
@@ -42,7 +42,7 @@ def agrees(exact: Fraction, rounded: Fraction) -> bool:
     return digits >= _APPROXIMATE_DIGITS and abs(exact - rounded) < Fraction(1, 10**places)
 
 
-def _unsigned(text: str) -> Fraction | None:
+def _parse_unsigned(text: str) -> Fraction | None:
     if match := _MIXED.fullmatch(text):
         whole, top, bottom, tex_top, tex_bottom = match.groups()
         part = _ratio(top or tex_top, bottom or tex_bottom)
@@ -53,13 +53,13 @@ def _unsigned(text: str) -> Fraction | None:
         value = _ratio(match[2], match[3])
         return -value if value is not None and match[1] == "-" else value
     if match := _POWER_OF_TEN.fullmatch(text):
-        return _scaled("1", match[1] or match[2])
+        return _times_power("1", match[1] or match[2])
     if match := _SCIENTIFIC.fullmatch(text):
-        return _scaled(match[1], match[2] or match[3] or "0")
+        return _times_power(match[1], match[2] or match[3] or "0")
     return None
 
 
-def _scaled(digits: str, exponent: str) -> Fraction | None:
+def _times_power(digits: str, exponent: str) -> Fraction | None:
     power = int(exponent)
     return _decimal(digits) * Fraction(10) ** power if abs(power) <= MAX_DIGITS else None
 

@@ -17,10 +17,7 @@ All skip what a model thinks aloud (up to the last `</think>`), and all take tim
 
 from __future__ import annotations
 
-from .base import Finder, FirstOf
-from .choices import Choices, LoneLetter
-from .marked import Boxed, Hashes, Phrase
-from .numbers import LastNumber
+from .finders import Boxed, Choices, Finder, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
 
 __all__ = ["AnswerExtractor", "Boxed", "Choices", "Finder", "FirstOf", "Hashes", "LastNumber", "LoneLetter", "Phrase"]
 
