@@ -111,8 +111,8 @@ if TYPE_CHECKING:
     from .votes import MajorityOfTheBests as MajorityOfTheBests
     from .votes import MajorityVote as MajorityVote
     from .votes import RuleVote as RuleVote
-    from .votes import ScoreSum as ScoreSum
     from .votes import ScoredVote as ScoredVote
+    from .votes import ScoreSum as ScoreSum
     from .votes import plurality_is_optimal as plurality_is_optimal
 
 _HOME = {

@@ -92,12 +92,12 @@ def find_task(name: str | None, data: Path | None = None) -> Task:
 
 def reader_of(name: str) -> tuple[Extractor, Equivalence]:
     """How a task's answers are found and told apart, for samples that were recorded; the general way if unknown."""
-    from quorate.aggregators.reading import usual_equivalence, usual_extractor
+    from quorate.aggregators.votes.majority import default_reader
 
     try:
         task = find_task(name)
     except BadInput:
-        return usual_extractor(), usual_equivalence()
+        return default_reader().extractor, default_reader().equivalence
     return task.extractor, task.equivalence
 
 

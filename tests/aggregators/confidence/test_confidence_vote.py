@@ -158,7 +158,7 @@ def test_an_impossible_power_is_refused(power: float) -> None:
 
 def test_a_rule_of_ones_own_keeps_what_it_keeps() -> None:
     """A share beside it would be ignored."""
-    with pytest.raises(BadInput, match="keep=0.5"):
+    with pytest.raises(BadInput, match=r"keep=0\.5"):
         ConfidenceVote(TokenConfidence(), Borda(), keep=0.5)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import Budget
 
 from quorate.agents import Embedded, Endpoint
 from quorate.aggregators import DeepConfVote, deepconf
+from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.partial import PartialCandidate

@@ -29,6 +29,7 @@ __all__ = [
     "choose_reader",
     "close_all",
     "count_votes",
+    "default_reader",
     "draw_tie",
     "group_votes",
     "representative",
@@ -164,15 +165,16 @@ async def count_votes(counter: VoteCounter, sampled: Sampled) -> Sampled:
 
 
 @cache
-def _general_extractor() -> AnswerExtractor:
-    return AnswerExtractor()
+def default_reader() -> AnswerReader:
+    """What counts as an answer where neither a vote nor its run says."""
+    return AnswerReader(AnswerExtractor(), default_equivalence())
 
 
 def choose_reader(
     run: RunContext, extractor: Extractor | None = None, equivalence: Equivalence | None = None
 ) -> AnswerReader:
     """What counts as an answer in a run: what is given, else what the run says, else the general one."""
-    usual = run.answer_reader or AnswerReader(_general_extractor(), default_equivalence())
+    usual = run.answer_reader or default_reader()
     return AnswerReader(extractor or usual.extractor, equivalence or usual.equivalence)
 
 
