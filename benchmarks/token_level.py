@@ -41,7 +41,7 @@ from quorate.aggregators.token_level import (
 )
 from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.evals.tasks.stories import generate
-from quorate.evals.tasks.stories.problem import Problem
+from quorate.evals.tasks.stories import Problem
 from quorate.orchestrator.types import Answer
 
 PRODUCT, SUM, BASE = (Embedded(f"quorate-tiny-{name}") for name in ("product", "sum", "base"))

@@ -5,8 +5,7 @@ for problem in generate("hard", seed=0, count=3):
     print(problem.question, problem.solution, sep="\\n")
 """
 
-from .generate import SPLITS, TEMPLATES, generate, split_of, stream
-from .problem import Problem
+from .generate import SPLITS, TEMPLATES, Problem, generate, split_of, stream
 from .tiers import TIERS
 
 __all__ = ["SPLITS", "TEMPLATES", "TIERS", "Problem", "generate", "split_of", "stream"]

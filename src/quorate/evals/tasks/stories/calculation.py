@@ -2,9 +2,8 @@
 
 from random import Random
 
-from .plan import Move, Plan, Story, pick
+from .plan import Move, Plan, Story, Working, pick
 from .tiers import Tier
-from .working import Working
 
 _FRAMES = ("What is {}?", "Compute {}.", "Calculate {}.", "How much is {}?", "{} = ?", "{}")
 _WORDS = {

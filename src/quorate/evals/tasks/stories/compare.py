@@ -2,11 +2,9 @@
 
 from random import Random
 
-from .names import NAMES
-from .plan import Move, Plan, Story, divisors, pick, smaller
-from .theme import Theme
+from .plan import Move, Plan, Story, Working, divisors, pick, smaller
+from .themes import NAMES, Theme
 from .tiers import Tier
-from .working import Working
 
 _OPERATION = {"more": "+", "fewer": "-", "times": "*", "part": "/"}
 _PARTS = {

@@ -1,17 +1,15 @@
 """Problems in seeded tiers, split into training and test by a hash of the canonical problem."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
 from .calculation import KINDS, draw_calculation, tell_calculation
-from .chain import Chain
+from .chain import Chain, Groups
 from .compare import Compare
-from .groups import Groups
 from .money import Money
 from .plan import Plan, Story, Structure, canonical_key, pick
-from .problem import Problem
-from .theme import Theme
-from .themes import THEMES
+from .themes import THEMES, Theme
 from .tiers import Tier, tier_named
 
 SPLITS = ("train", "test")
@@ -21,6 +19,26 @@ _CALCULATIONS = {f"calculation.{kind}": kind for kind in KINDS}
 TEMPLATES = (*_STORIES, *_CALCULATIONS)
 _TEST_ONE_IN = 10
 _PATIENCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question, the working that solves it, and what it was made from."""
+
+    id: str
+    """Unique within one call of `generate`, and readable: tier, split, seed and position."""
+    question: str
+    """What the model is asked."""
+    solution: str
+    """One step a line (`hint: a op b = c`), then `Answer: n`."""
+    answer: str
+    """A non-negative integer in decimal digits."""
+    tier: str
+    """`easy`, `medium` or `hard`."""
+    template: str
+    """The family, `theme.structure`: errors cluster by it."""
+    key: str
+    """Hash of template, structure and numbers: equal for two wordings of one problem."""
 
 
 def split_of(key: str) -> str:

@@ -1,4 +1,4 @@
-"""A plan is a problem without words: what happens, with which numbers.
+"""A plan is a problem without words: what happens, with which numbers; and the working that solves it.
 
 Structures make plans and tell them; the canonical text of a plan is what the split hashes.
 """
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
-from .theme import Theme
+from .themes import Theme
 from .tiers import Tier
-from .working import Working
 
 
 class Move(NamedTuple):
@@ -23,6 +22,45 @@ class Move(NamedTuple):
 
 T = TypeVar("T")
 Plan = tuple[Move, ...]
+
+
+OPERATIONS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a // b,
+}
+
+
+class Working:
+    """Collects the steps of one solution and does their arithmetic."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def step(self, hint: str, a: int, operation: str, b: int) -> int:
+        """Write `hint: a op b = c` and return c."""
+        result: int = OPERATIONS[operation](a, b)
+        self.lines.append(f"{hint}: {a} {operation} {b} = {result}")
+        return result
+
+    def total(self, amounts: list[int], hint: str = "total") -> int:
+        """Add the amounts from left to right, one step each after the first."""
+        result = amounts[0]
+        for amount in amounts[1:]:
+            result = self.step(hint, result, "+", amount)
+        return result
+
+    def product(self, a: int, b: int) -> int:
+        """Multiply through partial products when both sides have several digits."""
+        tens, ones = b - b % 10, b % 10
+        if min(a, b) < 10 or not ones:
+            return self.step("product", a, "*", b)
+        return self.step("total", self.step("tens", a, "*", tens), "+", self.step("ones", a, "*", ones))
+
+    def text(self, answer: int) -> str:
+        """The whole solution, ending in the answer."""
+        return "\n".join([*self.lines, f"Answer: {answer}"])
 
 
 @dataclass(frozen=True, slots=True)
