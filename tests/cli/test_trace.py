@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
     )
     call = TracedCall(
         thread="",
-        stage="sample",
+        node="sample",
         agent="box",
         model="m",
         server="http://box/v1",
@@ -50,13 +50,13 @@ def file(tmp_path: Path) -> Path:
         usage=candidates[0].usage,
     )
     moments = (
-        Moment(at=0.01, what="stage", text="sample"),
+        Moment(at=0.01, what="node", text="sample"),
         *(Moment(at=0.01, what="candidate_started", index=i, text="m") for i in range(3)),
         Moment(at=0.1, what="candidate_finished", index=0),
         Moment(at=0.12, what="candidate_failed", index=1),
         Moment(at=0.15, what="candidate_finished", index=2),
         Moment(at=0.15, what="tally", text="[4] x2"),
-        Moment(at=0.151, what="stage", text="aggregate"),
+        Moment(at=0.151, what="node", text="aggregate"),
         Moment(at=0.16, what="done"),
     )
     whole = Trace(

@@ -62,7 +62,7 @@ async def test_a_vote_tells_how_it_came_about(start: Start) -> None:
     assert told["tally"][0] == {"answer": "42", "votes": 2, "weight": 2.0, "voters": [0, 2]}
     assert told["stopped"] == "complete"
     assert told["degraded"] == []
-    assert told["usage"]["nodes"][0]["stage"] == "sample"
+    assert told["usage"]["nodes"][0]["node"] == "sample"
     assert told["usage"]["nodes"][0]["completion_tokens"] == 4
     assert "candidates" not in told
     assert [c["text"] for c in traced.json()["quorate"]["candidates"]] == ANSWERS

@@ -16,8 +16,8 @@ from quorate.orchestrator.types import Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from .conftest import Serving, Start
-from .telemetry.scraping import scraped
 from .scripted import Echo, Merged, Plurality
+from .telemetry.scraping import scraped
 
 
 async def posted(served: Serving, **body: Any) -> dict[str, Any]:
@@ -79,7 +79,9 @@ async def test_passed_usage_is_the_servers_with_its_cost(start: Start) -> None:
     """In `usage` and, with what it cost, in `quorate`; requests that were tried in vain count."""
     script = [Fault.status(503), Reply("fine", usage=(10, 5))]
     async with ScriptedUpstream(script) as up:
-        model = Endpoint("m", base_url=up.url, price=Price(prompt=1.0, completion=2.0), retries=RetryPolicy(backoff=0.001))
+        model = Endpoint(
+            "m", base_url=up.url, price=Price(prompt=1.0, completion=2.0), retries=RetryPolicy(backoff=0.001)
+        )
         async with start(model) as served:
             reply = await posted(served)
     assert reply["usage"]["total_tokens"] == 15

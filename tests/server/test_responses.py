@@ -52,7 +52,7 @@ async def test_text_in_text_out(start: Start) -> None:
     assert reply.usage is not None
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.total_tokens) == (3, 2, 5)
     assert (reply.instructions, reply.max_output_tokens, reply.temperature) == ("be nice", 9, 0.5)
-    assert (reply.model_extra or {})["quorate"]["usage"]["nodes"][0]["stage"] == "answer"
+    assert (reply.model_extra or {})["quorate"]["usage"]["nodes"][0]["node"] == "answer"
     assert (reply.model_extra or {})["store"] is False
 
 

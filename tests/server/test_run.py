@@ -43,7 +43,10 @@ async def test_an_impossible_address_is_one_clear_error() -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 async def test_the_url_leads_to_the_server(host: str, shown: str) -> None:
     """Also where it listens on every address."""
-    async with run_server(Catalog(), ServerSettings(host=host, port=0, open=True)) as url, httpx.AsyncClient() as client:
+    async with (
+        run_server(Catalog(), ServerSettings(host=host, port=0, open=True)) as url,
+        httpx.AsyncClient() as client,
+    ):
         assert url.startswith(f"http://{shown}:")
         assert (await client.get(f"{url}/health")).status_code == 200
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, NodeUsage, Question, Usage
-from quorate.storage.candidate_columns import LATER
 from quorate.storage.traces import Moment, Trace, TracedChoice, TraceStore, is_store
 
 ANY = st.text(st.characters(codec=None), max_size=20)
@@ -37,30 +36,12 @@ def test_what_goes_in_comes_out(text: str) -> None:
         status=200,
         question=Question.of([{"role": "user", "content": f"?{text}"}]),
         usage=Usage(prompt_tokens=3, cost=0.5),
-        stages=(NodeUsage(stage="sample", model="m", usage=Usage(prompt_tokens=3, cost=0.5)),),
+        nodes=(NodeUsage(node="sample", model="m", usage=Usage(prompt_tokens=3, cost=0.5)),),
         choices=(choice, TracedChoice(error=Failure(code="no_answer", message=text))),
     )
     store = TraceStore()
     store.add([trace])
     assert store.find("r") == [trace]
-    store.close()
-
-
-def test_a_file_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
-    """It gets the columns that came later, and what is in it stays."""
-    file = tmp_path / "t.sqlite"
-    kept = TracedChoice(candidates=(Candidate(index=0, model="m", text="4"),))
-    trace = Trace(id="r", began=1.0, seconds=1.0, status=200, choices=(kept,))
-    store = TraceStore(file)
-    store.add([trace])
-    for column in LATER:
-        store.execute(f"ALTER TABLE samples DROP COLUMN {column}")
-    store.execute("PRAGMA user_version=101")
-    store.close()
-    assert is_store(file)
-    store = TraceStore(file)
-    store.add([trace])
-    assert store.find("r") == [trace, trace]
     store.close()
 
 

@@ -24,7 +24,7 @@ ENDS = ("candidate_finished", "candidate_failed", "candidate_cancelled")
 
 
 class Row(NamedTuple):
-    """One line: a stage, a candidate, a call or a remark."""
+    """One line: a node, a candidate, a call or a remark."""
 
     depth: int
     label: str
@@ -86,40 +86,40 @@ class _Line:
 
     def __post_init__(self) -> None:
         for call in self.choice.calls:
-            self.calls.setdefault((call.thread, call.stage), []).append(call)
+            self.calls.setdefault((call.thread, call.node), []).append(call)
 
     def rows(self) -> Iterator[Row]:
         yield from self._thread("", 0)
 
     def _thread(self, thread: str, depth: int) -> Iterator[Row]:
-        """The stages of one pipeline, one after another, with what lies inside them."""
-        stages = [m for m in self.choice.moments if m.what == "stage" and m.thread == thread]
-        for place, stage in enumerate(stages):
-            following = next((later.at for later in stages[place + 1 :] if "/" not in later.text), None)
-            end = self._end(thread, stage, following)
-            level = depth + stage.text.count("/")
-            yield Row(level, stage.text, stage.at, end, style="bold")
-            yield from self._inside(thread, stage, end, level + 1)
+        """The nodes of one pipeline, one after another, with what lies inside them."""
+        nodes = [m for m in self.choice.moments if m.what == "node" and m.thread == thread]
+        for place, node in enumerate(nodes):
+            following = next((later.at for later in nodes[place + 1 :] if "/" not in later.text), None)
+            end = self._end(thread, node, following)
+            level = depth + node.text.count("/")
+            yield Row(level, node.text, node.at, end, style="bold")
+            yield from self._inside(thread, node, end, level + 1)
 
-    def _inside(self, thread: str, stage: Moment, end: float, depth: int) -> Iterator[Row]:
-        calls = list(self.calls.get((thread, stage.text), ()))
-        if not thread and stage.text in ("sample", "answer"):
+    def _inside(self, thread: str, node: Moment, end: float, depth: int) -> Iterator[Row]:
+        calls = list(self.calls.get((thread, node.text), ()))
+        if not thread and node.text in ("sample", "answer"):
             for candidate in self.choice.candidates:
                 own = [call for call in calls if call.indices == (candidate.index,)]
                 calls = [call for call in calls if call not in own]
                 yield self._candidate(candidate, end, depth)
                 yield from (_call(call, depth + 1) for call in own if len(own) > 1 or call.failures)
-                yield from self._thread(f"/{stage.text}.{candidate.index}", depth + 1)
+                yield from self._thread(f"/{node.text}.{candidate.index}", depth + 1)
             yield from self._remarks(depth)
         yield from (_call(call, depth) for call in calls)
-        for asked in self._asked(f"{thread}/{stage.text}."):
-            if thread or stage.text not in ("sample", "answer"):
+        for asked in self._asked(f"{thread}/{node.text}."):
+            if thread or node.text not in ("sample", "answer"):
                 yield Row(depth, asked.rpartition(".")[2], *self._span(asked))
                 yield from self._thread(asked, depth + 1)
 
     def _asked(self, prefix: str) -> list[str]:
-        """Threads that begin in a stage, in order."""
-        threads = [m.thread for m in self.choice.moments if m.what == "stage" and m.thread.startswith(prefix)]
+        """Threads that begin in a node, in order."""
+        threads = [m.thread for m in self.choice.moments if m.what == "node" and m.thread.startswith(prefix)]
         return [each for each in dict.fromkeys(threads) if "/" not in each[len(prefix) :]]
 
     def _span(self, thread: str) -> tuple[float, float]:
@@ -127,14 +127,17 @@ class _Line:
         ends = [c.ended for c in self.choice.calls if c.thread == thread or c.thread.startswith(f"{thread}/")]
         return min(begins), max([*ends, *begins])
 
-    def _end(self, thread: str, stage: Moment, following: float | None) -> float:
-        """When a stage ended: when the next began, else with the last that we saw of it."""
-        if following is not None:
-            return following
-        inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{thread}/{stage.text}.")]
-        inside += [c.ended for c in self.calls.get((thread, stage.text), ())]
-        done = [m.at for m in self.choice.moments if m.what in ("done", *ENDS) and not thread and "/" not in stage.text]
-        return max([stage.at, *inside, *done])
+    def _end(self, thread: str, node: Moment, following: float | None) -> float:
+        """When a node ended, else when the next began, else with the last that we saw of it."""
+        ended = [
+            m.at for m in self.choice.moments if m.what == "node_ended" and (m.thread, m.text) == (thread, node.text)
+        ]
+        if ended or following is not None:
+            return ended[-1] if following is None else min([following, *ended])
+        inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{thread}/{node.text}.")]
+        inside += [c.ended for c in self.calls.get((thread, node.text), ())]
+        done = [m.at for m in self.choice.moments if m.what in ("done", *ENDS) and not thread and "/" not in node.text]
+        return max([node.at, *inside, *done])
 
     def _candidate(self, candidate: Candidate, end: float, depth: int) -> Row:
         own = [m for m in self.choice.moments if m.index == candidate.index]

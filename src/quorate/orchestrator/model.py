@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
 from .errors import NoAnswer
-from .events import AnswerToken, Done, Event
+from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .partial import PartialCandidate
 from .protocols import Model
 from .types import Answer, Candidate, Failure, Identity, Message, Question, TokenLogprob
@@ -166,6 +166,8 @@ class Agent(ModelBase):
         if (left := run.tokens_left()) is not None:
             question = question.with_params(max_tokens=min(left, question.sampling.max_tokens or left))
         slot, late = _AnswerCandidate(0, run), False
+        if run.observed:
+            run.emit(NodeStarted(thread=run.thread, node=run.node))
         try:
             async with run.time_limit():
                 await self.sample(question, [slot], run)
@@ -174,6 +176,8 @@ class Agent(ModelBase):
             late = True
         finally:
             slot.cancel()
+            if run.observed:
+                run.emit(NodeEnded(thread=run.thread, node=run.node, seconds=slot.seconds, outcome=slot.text[:80]))
         candidate = slot.result
         assert candidate is not None
         if candidate.error is not None:

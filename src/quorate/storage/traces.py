@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from quorate.orchestrator.types import Answer, Candidate, Failure, Frozen, NodeUsage, Question, Usage
 
-from .candidate_columns import CANDIDATE, LATER, candidate_of, columns_of
+from .candidate_columns import CANDIDATE, candidate_of, columns_of
 from .sqlite import Database
 
 __all__ = ["Moment", "Trace", "TraceLine", "TraceStore", "TracedCall", "TracedChoice", "is_store"]
@@ -30,7 +30,7 @@ CREATE TABLE traces (
     queued REAL, route TEXT NOT NULL, model TEXT NOT NULL, pipeline TEXT NOT NULL, key TEXT NOT NULL,
     status INTEGER NOT NULL, streamed INTEGER NOT NULL, error TEXT, question_key TEXT, question TEXT,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
-    requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, stages TEXT NOT NULL
+    requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, nodes TEXT NOT NULL
 );
 CREATE INDEX traces_by_id ON traces (id);
 CREATE INDEX traces_by_time ON traces (began);
@@ -41,8 +41,6 @@ CREATE TABLE samples (
     trace INTEGER, choice INTEGER, idx INTEGER, error TEXT, {", ".join(CANDIDATE)}, PRIMARY KEY (trace, choice, idx)
 ) WITHOUT ROWID;
 """
-UPGRADES = {101: [f"ALTER TABLE samples ADD COLUMN {name}" for name in LATER]}
-"""What makes a file of an older format one of the next."""
 USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", "cost", "estimated")
 PLAIN = (
     *("id", "began", "seconds", "first_byte", "queued", "route", "model", "pipeline", "key", "status", "streamed"),
@@ -57,21 +55,21 @@ class Moment(Frozen):
 
     at: float
     what: str
-    """`stage`, `candidate_started`, `first_token`, `candidate_finished`, `candidate_failed`, `candidate_cancelled`,
+    """`node`, `node_ended`, `candidate_started`, `first_token`, `candidate_finished`, `candidate_failed`, `candidate_cancelled`,
     `tally`, `stopped`, `writing` (the first token of the answer itself) or `done`."""
     thread: str = ""
-    """Of a stage: which nested pipeline or asked model."""
+    """Of a node: which nested pipeline or asked model."""
     index: int | None = None
     """Of the candidate."""
     text: str = ""
-    """The stage's name, the votes, or why sampling stopped."""
+    """The node's name, the votes, or why sampling stopped."""
 
 
 class TracedCall(Frozen):
     """One call to an upstream; times are seconds since the request came."""
 
     thread: str
-    stage: str
+    node: str
     agent: str
     model: str
     server: str
@@ -129,7 +127,7 @@ class Trace(Frozen):
     question: Question | None = None
     """None where the server was not to keep texts."""
     usage: Usage = Usage()
-    stages: tuple[NodeUsage, ...] = ()
+    nodes: tuple[NodeUsage, ...] = ()
     choices: tuple[TracedChoice, ...] = ()
 
 
@@ -152,9 +150,8 @@ class TraceStore(Database):
     """The file. Written by one thread at a time; read by whoever likes, meanwhile too."""
 
     kind = "file of traces"
-    format = 102
+    format = 103
     schema = SCHEMA
-    upgrades = UPGRADES
     made_by = "`quorate serve --traces FILE` makes one"
     rescue = "move it away and a new one is made (`sqlite3 {file} .recover` saves what can still be read)"
 
@@ -236,7 +233,7 @@ class TraceStore(Database):
     def _add(self, trace: Trace) -> None:
         row = {name: getattr(trace, name) for name in PLAIN}
         row |= {name: getattr(trace.usage, name) for name in USAGE}
-        row["stages"] = f"[{','.join(map(_dumped, trace.stages))}]"
+        row["nodes"] = f"[{','.join(map(_dumped, trace.nodes))}]"
         row["error"], row["question"] = _json(trace.error), _json(trace.question)
         number = self.execute(_insert("traces", *row), row).lastrowid
         for place, choice in enumerate(trace.choices):
@@ -266,7 +263,7 @@ class TraceStore(Database):
             error=_parsed(Failure, row["error"]),
             question=_parsed(Question, row["question"]),
             usage=Usage(**{name: row[name] for name in USAGE}),
-            stages=json.loads(row["stages"]),
+            nodes=json.loads(row["nodes"]),
             choices=tuple(self._choice(number, each) for each in choices),
         )
 
@@ -293,7 +290,7 @@ def is_store(path: Path) -> bool:
         return False
     with closing(sqlite3.connect(path)) as db:
         try:
-            return db.execute("PRAGMA user_version").fetchone()[0] in (*TraceStore.upgrades, TraceStore.format)
+            return db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format
         except sqlite3.Error:
             return False
 

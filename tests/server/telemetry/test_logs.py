@@ -16,7 +16,6 @@ from quorate import Endpoint
 from quorate.agents import RetryPolicy
 from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.events import Event
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.types import Question
 from quorate.server import ServerSettings

@@ -90,7 +90,9 @@ async def test_request_stages_and_calls_are_a_tree(start: Start, exported: Expor
     assert exported.parent(sampling) is request
     assert exported.parent(aggregating) is request
     assert request.start_time is not None
-    assert sampling.end_time == aggregating.start_time
+    assert sampling.end_time is not None
+    assert aggregating.start_time is not None
+    assert sampling.end_time <= aggregating.start_time
     calls = exported.named("chat m")
     assert [exported.parent(call) for call in calls] == [sampling, sampling]
     assert all(call.kind is SpanKind.CLIENT for call in calls)

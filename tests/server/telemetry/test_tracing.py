@@ -63,7 +63,7 @@ async def test_a_trace_holds_what_led_to_the_answer(start: Start, tmp_path: Path
     assert trace.question is not None
     assert trace.question.text == "hello there"
     assert trace.usage.total_tokens == told["usage"]["total_tokens"]
-    assert [stage.stage for stage in trace.stages] == ["sample"]
+    assert [entry.node for entry in trace.nodes] == ["sample"]
     [choice] = trace.choices
     assert choice.answer is not None
     assert choice.answer.text == "it is 4"
@@ -74,7 +74,7 @@ async def test_a_trace_holds_what_led_to_the_answer(start: Start, tmp_path: Path
     assert len(retried.sent) == 2
     assert retried.failures[0][1:] == ("upstream_bad_reply", 503)
     whats = [moment.what for moment in choice.moments]
-    assert whats[:2] == ["stage", "candidate_started"]
+    assert whats[:2] == ["node", "candidate_started"]
     assert whats[-1] == "done"
     assert whats.count("candidate_finished") == 3
     assert 1 <= whats.count("tally") <= 3, "those that came together are counted together"
@@ -145,7 +145,7 @@ async def test_failed_and_left_requests_are_kept_too(start: Start, tmp_path: Pat
         assert (await served.post(model="nobody")).status_code == 404
     [left] = traces(file)
     assert left.status == 499
-    assert [c.model for c in left.choices[0].candidates] == ["echo"]
+    assert [(c.model, c.ok) for c in left.choices[0].candidates] == [("echo", True), ("stuck", False)]
 
 
 async def test_no_key_reaches_the_file(start: Start, tmp_path: Path) -> None:

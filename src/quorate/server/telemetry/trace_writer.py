@@ -22,6 +22,7 @@ from quorate.orchestrator.events import (
     CandidateFinished,
     CandidateStarted,
     Event,
+    NodeEnded,
     NodeStarted,
     StoppedEarly,
     TallyChanged,
@@ -134,7 +135,7 @@ def make_trace(record: RequestRecord, *, texts: bool) -> Trace:
         question_key=None if record.question is None else record.question.key,
         question=record.question if texts else None,
         usage=record.usage,
-        stages=record.ledger.nodes,
+        nodes=record.ledger.nodes,
         choices=tuple(_trace_choice(choice, texts=texts) for _, choice in sorted(record.choices.items())),
     )
 
@@ -168,7 +169,9 @@ def _moments(choice: ChoiceRecord, hidden: _TextRemover | None) -> list[Moment]:
 def _moment(at: float, event: Event, hidden: _TextRemover | None) -> Moment | None:
     match event:
         case NodeStarted(thread=thread, node=node):
-            return Moment(at=at, what="stage", thread=thread, text=node)
+            return Moment(at=at, what="node", thread=thread, text=node)
+        case NodeEnded(thread=thread, node=node):
+            return Moment(at=at, what="node_ended", thread=thread, text=node)
         case CandidateStarted(index=index, model=model):
             return Moment(at=at, what=event.type, index=index, text=model)
         case CandidateFinished() | CandidateFailed() | CandidateCancelled():
@@ -187,7 +190,7 @@ def _trace_call(record: CallRecord) -> TracedCall:
     sent = record.sent or ([started + record.end.waited] if record.end is not None and record.end.tries else [])
     return TracedCall(
         thread=call.thread,
-        stage=call.node,
+        node=call.node,
         agent=call.agent,
         model=call.model,
         server=call.server,
