@@ -125,14 +125,6 @@ class SAFE(Agent):
             members=members,
         )
 
-    def with_name(self, name: str) -> SAFE:
-        """The same ensemble under another name."""
-        return self._with(name=name)
-
-    def with_trace(self) -> SAFE:
-        """The same ensemble, keeping each token's story."""
-        return self._with(traced=True)
-
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`.
 
@@ -184,18 +176,6 @@ class SAFE(Agent):
                 stack.push_async_callback(model.aclose)
                 await model.open()
             yield [InThread(model) if model.in_process else model for model in models]
-
-    def _with(self, **changes: Any) -> SAFE:
-        weights = {_name_of(model): share for model, share in zip(self.models, self.weights, strict=True)}
-        kept: dict[str, Any] = {
-            "rule": self.rule,
-            "weights": weights,
-            "name": self.name,
-            "sampling": self.sampling,
-            "traced": self.traced,
-            "max_batch": self._max_batch,
-        }
-        return SAFE(self.models, **{**kept, **changes})
 
     async def _open(self) -> _OpenedEnsemble:
         loop = asyncio.get_running_loop()
