@@ -5,7 +5,10 @@
 | `MajorityVote` | plurality over equivalence classes (self-consistency, arXiv 2203.11171) |
 | `RuleVote` | a vote weighted by a rule on ballots: priors, log-odds, run-off, one of yours; see `votes` |
 | `LabelFreeVote` | votes weighted by what agreement has taught about each model, with no labels |
-| `BordaVote`, `MajorityOfTheBestsVote` | votes ranked by a verifier (arXiv 2502.18581, 2511.18630) |
+| `ScoredVote` | votes weighed by a verifier's scores and a rule: see the next two lines |
+| `ScoreSum`, `ByConfidence` | rules: the scores, or their exponentials (arXiv 2206.02336) |
+| `Borda`, `MajorityOfTheBests` | rules: by rank (arXiv 2502.18581, 2511.18630) |
+| `BestOfN` | the candidate with the highest score (arXiv 2110.14168) |
 | `plurality_is_optimal` | when counting votes is provably as good as weighing them |
 | `SelfMoA` | a model writes a new answer from all candidates (arXiv 2502.00674) |
 | `AggLM` | the same with AggLM's prompt, for a model trained so or any other (arXiv 2509.06870) |
@@ -18,13 +21,11 @@
 | `UniversalSelfConsistency`, `GenSelect` | a model reads all and names one (arXiv 2311.17311, 2507.17797) |
 | `Knockout`, `Swiss` | pairwise tournaments, judged in both orders (arXiv 2603.04304) |
 | `JudgeRunOff` | a model judges the two most frequent answers (arXiv 2302.02300) |
-| `RewardBest`, `RewardVote`, `RewardSoftmaxVote` | by a verifier's scores (arXiv 2110.14168, 2206.02336) |
 | `ExecutionAgreement`, `TestWriter` | programs that agree on tests, run in a jail (CodeT, arXiv 2207.10397) |
 | `Sandbox`, `Unisolated`, `Limits` | where programs run |
-| `Gate`, `Agreement` | an expensive aggregator only where a vote is not settled |
 | `AdaptiveConsistency` | stops sampling when the lead is safe (arXiv 2305.11860) |
-| `ESC`, `BestOfInfinity`, `LookAhead`, `FixedVotes`, `TokenLimit`, `Consensus` | other stopping rules: see `stopping` |
-| `ConfidenceVote`, `ConfidenceBorda` | votes weighted by the confidence of traces (arXiv 2508.15260, 2502.18581) |
+| `ESC`, `BestOfInfinity`, `LookAhead`, `FixedVotes`, `TokenLimit`, `Consensus`, `Agreement` | others: see `stopping` |
+| `ConfidenceVote` | votes weighted by the confidence of traces (arXiv 2508.15260, 2502.18581) |
 | `deepconf`, `DeepConfSample`, `DeepConfVote` | stops unsure traces while they stream (DeepConf online) |
 | `MeanLogprob`, `SelfCertainty`, `TokenConfidence`, `LowestGroup`, `BottomGroups`, `Tail` | measures of confidence |
 | `StructuredVote` | whichever fits of the votes over tool calls, JSON and texts |

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.aggregators import ExecutionAgreement, RewardBest, RewardSoftmaxVote, RewardVote, Swiss, TestWriter
+from quorate.aggregators import BestOfN, ExecutionAgreement, ScoredVote, Swiss, TestWriter
 from quorate.aggregators.judges import borda
 from quorate.config.catalog import Catalog
 from quorate.config.file import load_config
@@ -15,7 +15,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.testing import Reply, ScriptedModel, ScriptedUpstream
 
 NAMES = ("usc", "genselect", "knockout", "swiss", "judge-run-off")
-REWARDS = {"reward-best": RewardBest, "reward-vote": RewardVote, "reward-softmax-vote": RewardSoftmaxVote}
+REWARDS = {"reward-best": BestOfN, "reward-vote": ScoredVote, "reward-softmax-vote": ScoredVote}
 
 
 def configured(folder: Path, pipeline: str, base_url: str = "http://127.0.0.1:9/v1") -> Path:
@@ -51,7 +51,7 @@ def test_a_reward_needs_a_verifier(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), REWARDS.items())
-async def test_a_configured_reward_model(name: str, kind: type[RewardBest], tmp_path: Path) -> None:
+async def test_a_configured_reward_model(name: str, kind: type[ScoredVote], tmp_path: Path) -> None:
     """Address, model and kind of endpoint; the pipeline asks it."""
 
     async with ScriptedUpstream(lambda request: Reply("\\boxed{1}" if "chat" in request.path else "0.5")) as up:

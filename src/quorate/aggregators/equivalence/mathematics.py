@@ -88,7 +88,7 @@ class MathEquivalence:
         maths = [key for key in maths if await queries.comparable(key)]
         pairs = [*combinations(maths, 2), *product(maths, exact)]
         for a, b in pairs[:MAX_PAIRS]:
-            if not partition.joined(a.value, b.value) and await queries.same(a, b):
+            if not partition.are_joined(a.value, b.value) and await queries.same(a, b):
                 partition.join(a.value, b.value)
 
 
@@ -108,7 +108,7 @@ class Partition:
         low, high = sorted((self.root(a), self.root(b)))
         self._parent[high] = low
 
-    def joined(self, a: str, b: str) -> bool:
+    def are_joined(self, a: str, b: str) -> bool:
         return self.root(a) == self.root(b)
 
 

@@ -81,9 +81,9 @@ class Boxed(Finder):
                 start = open_boxes.pop()
                 if start is not None and start > found and text[start : token.start()].strip():
                     found, content = start, text[start : token.start()]
-        return content if content is not None else self._unbraced(text)
+        return content if content is not None else self._find_bare(text)
 
-    def _unbraced(self, text: str) -> str | None:
+    def _find_bare(self, text: str) -> str | None:
         return next((match[1] for match in reversed(list(self._bare.finditer(text)))), None)
 
 

@@ -53,7 +53,7 @@ class ToolCallVote(MajorityVote):
 
     def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - nothing is drawn
         """See `protocols.Aggregator`; calls that the question does not offer abstain."""
-        return AnswerCounter(_Offer.of(question).read, SameText())
+        return AnswerCounter(_Offer.of(question).vote_of, SameText())
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`; `text` answers where no call wins.
@@ -109,7 +109,7 @@ class _Offer:
         choice = question.tool_choice
         return cls(frozenset(names - {""}) or None, isinstance(choice, Mapping) or choice == "required")
 
-    def read(self, candidate: Candidate) -> str | None:
+    def vote_of(self, candidate: Candidate) -> str | None:
         if candidate.tool_calls:
             unknown = self.names is not None and any(_name(call) not in self.names for call in candidate.tool_calls)
             return None if unknown else canonical_calls(candidate.tool_calls)

@@ -89,7 +89,7 @@ class Centroid(Aggregator):
         chosen = run.rng("tie").choice([t for t, mean in zip(distinct, means, strict=True) if mean == top])
         winner = representative([c for c in voters if texts[c.index] == chosen])
         answer = winner.answer or self.extractor.extract(winner.text)
-        cut = self._cut(voters, texts, run)
+        cut = self._note_cuts(voters, texts, run)
         return Answer.of(winner, answer=answer, tally=_tally(distinct, means, texts, chosen), degraded=cut)
 
     def counter(self, question: Question, run: RunContext) -> None:
@@ -112,7 +112,7 @@ class Centroid(Aggregator):
             raise ValueError(f"{self.similarity!r} gave numbers that are not finite")
         return [mean / others for mean in means]
 
-    def _cut(self, voters: Sequence[Candidate], texts: dict[int, str], run: RunContext) -> tuple[Degradation, ...]:
+    def _note_cuts(self, voters: Sequence[Candidate], texts: dict[int, str], run: RunContext) -> tuple[Degradation, ...]:
         return tuple(
             Degradation(
                 code="candidate_cut",
@@ -137,12 +137,12 @@ def _tally(distinct: Sequence[str], means: Sequence[float], texts: dict[int, str
         voters[text].append(index)
     ranked = sorted(zip(means, distinct, strict=True), key=lambda pair: (-pair[0], pair[1] != chosen, pair[1]))
     return tuple(
-        Cluster(answer=_beginning(text), votes=len(voters[text]), weight=mean, voters=tuple(voters[text]))
+        Cluster(answer=_shorten(text), votes=len(voters[text]), weight=mean, voters=tuple(voters[text]))
         for mean, text in ranked
     )
 
 
-def _beginning(text: str) -> str:
+def _shorten(text: str) -> str:
     """The beginning of a text in one line."""
     line = " ".join(text.split())
     return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"

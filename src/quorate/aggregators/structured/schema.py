@@ -62,7 +62,7 @@ class Schema:
     def accepts(self, value: Json) -> bool:
         """Whether a document, its numbers decimals, fits."""
         try:
-            return _Check(self.root, self._enums).fits(self.root, value)
+            return _SchemaCheck(self.root, self._enums).fits(self.root, value)
         except (_UndecidedError, RecursionError):
             return True
 
@@ -71,7 +71,7 @@ class _UndecidedError(Exception):
     """The check would take too long, or leads out of the schema."""
 
 
-class _Check:
+class _SchemaCheck:
     """One document against one schema."""
 
     def __init__(self, root: Json, enums: dict[int, frozenset[str]]) -> None:
@@ -150,7 +150,7 @@ _TYPES: Mapping[str, Callable[[Json], bool]] = {
 }
 
 
-def _type(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+def _type(_: _SchemaCheck, schema: Mapping[str, Json], value: Json) -> bool:
     names = schema["type"]
     named = names if isinstance(names, list) else [names]
     return any(isinstance(n, str) and (n not in _TYPES or _TYPES[n](value)) for n in named)
@@ -163,7 +163,7 @@ def _canonical(value: Json) -> str:
         raise _UndecidedError from None
 
 
-def _has_required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+def _has_required(_: _SchemaCheck, schema: Mapping[str, Json], value: Json) -> bool:
     names = schema["required"]
     return not (isinstance(value, Mapping) and isinstance(names, list)) or all(name in value for name in names)
 
@@ -171,7 +171,7 @@ def _has_required(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
 def _limit(word: str, kind: type | tuple[type, ...], good: Callable[[Decimal, Decimal], bool]) -> _Rule:
     """A bound on a number, or on the length of something."""
 
-    def rule(_: _Check, schema: Mapping[str, Json], value: Json) -> bool:
+    def rule(_: _SchemaCheck, schema: Mapping[str, Json], value: Json) -> bool:
         bound = schema[word]
         if not isinstance(bound, Decimal) or not isinstance(value, kind):
             return True
@@ -180,21 +180,21 @@ def _limit(word: str, kind: type | tuple[type, ...], good: Callable[[Decimal, De
     return rule
 
 
-_Rule = Callable[[_Check, Mapping[str, Json], Json], bool]
+_Rule = Callable[[_SchemaCheck, Mapping[str, Json], Json], bool]
 
 _RULES: Mapping[str, _Rule] = {
-    "$ref": _Check.reference,
+    "$ref": _SchemaCheck.reference,
     "type": _type,
-    "enum": _Check.enum,
+    "enum": _SchemaCheck.enum,
     "const": lambda _, schema, value: _canonical(value) == _canonical(schema["const"]),
     "allOf": lambda check, schema, value: all(check.each(schema["allOf"], value)),
     "anyOf": lambda check, schema, value: any(check.each(schema["anyOf"], value)),
     "oneOf": lambda check, schema, value: sum(check.each(schema["oneOf"], value)) == 1,
     "not": lambda check, schema, value: not check.fits(schema["not"], value),
     "required": _has_required,
-    "properties": _Check.properties,
+    "properties": _SchemaCheck.properties,
     "additionalProperties": lambda check, schema, value: "properties" in schema or check.properties(schema, value),
-    "items": _Check.items,
+    "items": _SchemaCheck.items,
     "prefixItems": lambda check, schema, value: "items" in schema or check.items(schema, value),
     "minimum": _limit("minimum", Decimal, lambda value, bound: value >= bound),
     "maximum": _limit("maximum", Decimal, lambda value, bound: value <= bound),
