@@ -206,6 +206,7 @@ async def test_names_make_them() -> None:
     catalog = Catalog(models)  # type: ignore[arg-type]
     mix = catalog.resolve("mix/bytes-1+spaces-2")
     assert isinstance(mix, SAFE)
+    assert mix.name == "mix/bytes-1+spaces-2"
     question = Question.of("The answer is 365 apples.").with_params(max_tokens=24)
     first, second = [await mix.answer(question, seed=3) for _ in range(2)]
     assert first.text == second.text

@@ -83,7 +83,14 @@ def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
     from quorate.aggregators.token_level import SAFE
 
     options = context.options
-    return SAFE(context.models, rule=rule, weights=options.weights, sampling=context.sampling, traced=options.trace)
+    return SAFE(
+        context.models,
+        rule=rule,
+        weights=options.weights,
+        name=context.name,
+        sampling=context.sampling,
+        traced=options.trace,
+    )
 
 
 def _sharpen(options: TogetherOptions) -> Sharpening | None:
