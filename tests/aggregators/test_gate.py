@@ -217,7 +217,9 @@ async def test_a_pipeline_that_branches_after_its_samples_can_be_the_expensive_o
 async def test_on_the_wire() -> None:
     """`gate@8/model` is a pipeline like any other."""
     catalog = Catalog({"m": ScriptedModel(["\\boxed{4}"], name="m")})
-    answer = await catalog.resolve("gate@8/m").answer("?", seed=1)  # type: ignore[attr-defined]
+    pipeline = catalog.resolve("gate@8/m")
+    assert isinstance(pipeline, Pipeline)
+    answer = await pipeline.answer("?", seed=1)
     assert (answer.model, answer.answer, len(answer.candidates)) == ("gate@8/m", "4", 4)
 
 

@@ -26,24 +26,24 @@ from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happ
 Kind = Callable[..., ScoredVote]
 
 
-def best_of_n(verifier: Verifier, **settings: int) -> ScoredVote:
-    return BestOfN(verifier, name="best-of-n", equivalence=Exact(), **settings)
+def best_of_n(verifier: Verifier, concurrency: int = 16) -> ScoredVote:
+    return BestOfN(verifier, name="best-of-n", equivalence=Exact(), concurrency=concurrency)
 
 
-def score_sum(verifier: Verifier, **settings: int) -> ScoredVote:
-    return ScoredVote(verifier, ScoreSum(), equivalence=Exact(), **settings)
+def score_sum(verifier: Verifier, concurrency: int = 16) -> ScoredVote:
+    return ScoredVote(verifier, ScoreSum(), equivalence=Exact(), concurrency=concurrency)
 
 
-def softmax(verifier: Verifier, temperature: float = 1.0, **settings: int) -> ScoredVote:
-    return ScoredVote(verifier, ByConfidence(temperature), equivalence=Exact(), **settings)
+def softmax(verifier: Verifier, temperature: float = 1.0, concurrency: int = 16) -> ScoredVote:
+    return ScoredVote(verifier, ByConfidence(temperature), equivalence=Exact(), concurrency=concurrency)
 
 
-def borda(verifier: Verifier, power: float = 0.5, **settings: int) -> ScoredVote:
-    return ScoredVote(verifier, Borda(power), equivalence=Exact(), **settings)
+def borda(verifier: Verifier, power: float = 0.5, concurrency: int = 16) -> ScoredVote:
+    return ScoredVote(verifier, Borda(power), equivalence=Exact(), concurrency=concurrency)
 
 
-def majority_of_bests(verifier: Verifier, m: int | None = None, **settings: int) -> ScoredVote:
-    return ScoredVote(verifier, MajorityOfTheBests(m), equivalence=Exact(), **settings)
+def majority_of_bests(verifier: Verifier, m: int | None = None, concurrency: int = 16) -> ScoredVote:
+    return ScoredVote(verifier, MajorityOfTheBests(m), equivalence=Exact(), concurrency=concurrency)
 
 
 KINDS: tuple[Kind, ...] = (best_of_n, score_sum, softmax, borda, majority_of_bests)
@@ -69,8 +69,8 @@ class Table:
         return score
 
 
-def built(kind: Kind, *scores: float | Exception, **settings: int) -> ScoredVote:
-    return kind(Table(dict(enumerate(scores))), **settings)
+def built(kind: Kind, *scores: float | Exception, concurrency: int = 16) -> ScoredVote:
+    return kind(Table(dict(enumerate(scores))), concurrency=concurrency)
 
 
 async def test_the_highest_score_wins() -> None:
