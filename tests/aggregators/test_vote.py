@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quorate.orchestrator.context import RunContext
 
 from quorate import Pipeline, sample
 from quorate.aggregators import Choices, MajorityVote
