@@ -9,7 +9,16 @@ from quorate.aggregators.equivalence.algebra import Algebra
 from quorate.aggregators.equivalence.mathematics import MathEquivalence
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.events import AnswerToken, Done, Event
+from quorate.orchestrator.events import (
+    AnswerToken,
+    Done,
+    Event,
+    NodeEnded,
+    NodeStarted,
+    UpstreamEnded,
+    UpstreamRetried,
+    UpstreamStarted,
+)
 from quorate.orchestrator.graph import State, Visit
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.nodes import AggregateNode
@@ -118,11 +127,12 @@ async def happened(
     run: RunContext | None = None,
     question: Question | None = None,
 ) -> list[Event]:
-    """All that is told of an aggregation, and its answer at the end."""
+    """All that is told of an aggregation but the nodes and calls of models inside it, and its answer at the end."""
     events: list[Event] = []
     run = replace(run or RunContext(seed=1, node="aggregate"), emit=events.append)
     answer = await aggregate_at_node(aggregator, candidates, run, question)
-    return [*events, Done(answer=answer)]
+    inside = (NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded)
+    return [*(event for event in events if not isinstance(event, inside)), Done(answer=answer)]
 
 
 async def aggregated(aggregator: Aggregator, candidates: Sequence[Candidate], seed: int | None = 1) -> Answer:
