@@ -20,8 +20,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from quorate.aggregators import default_equivalence
-from quorate.aggregators.learned.selector import Example, Pick, Spelled, example_of, fit, out_of_fold
-from quorate.cli.train.recorded import recorded_sets
+from quorate.aggregators.learned.selector import Example, Pick, Spelled, build_example, fit, predict_out_of_fold
+from quorate.cli.train.material import recorded_sets
 from quorate.evals.statistics import compare_paired, mean_interval
 
 SEED = 0
@@ -32,7 +32,7 @@ async def read(path: Path, model: str | None, without: Sequence[str], *, equival
     """The recorded sets as a selector reads them."""
     classes = default_equivalence() if equivalence else Spelled()
     found = await recorded_sets(path, model=model, without=without)
-    return [await example_of(one.candidates, classes, one.scores) for one in found]
+    return [await build_example(one.candidates, classes, one.scores) for one in found]
 
 
 def boosted(picks: Sequence[Pick], names: Sequence[str]) -> list[float]:
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--equivalence", action="store_true")
     given = parser.parse_args()
     examples = asyncio.run(read(given.path, given.model, given.without, equivalence=given.equivalence))
-    picks = out_of_fold(examples)
+    picks = predict_out_of_fold(examples)
     ours = [float(pick.right) for pick in picks]
     votes = [p.example.chosen({n: len(c) for n, c in p.example.view.members.items()}, SEED) for p in picks]
     rivals = {

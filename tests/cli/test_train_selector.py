@@ -125,19 +125,19 @@ async def made(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_a_bank_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidates of several agents stand together, questions of one cluster too."""
-    from quorate.cli.train.material import banked
+    from quorate.cli.train.material import bank_examples
 
     bank = await made(tmp_path / "bank", monkeypatch)
-    examples = await banked(bank, task=None, agent=None, size=None, seed=0)
+    examples = await bank_examples(bank, task=None, agent=None, size=None, seed=0)
     assert len(examples) == 24
     assert {len(example.view.candidates) for example in examples} == {8}
     assert {example.group for example in examples} == {"sums/mod 0", "sums/mod 1", "sums/mod 2"}
     assert {source for example in examples for source in example.view.sources} == {"m", "n"}
-    alone = await banked(bank, task="sums", agent="m", size=2, seed=0)
+    alone = await bank_examples(bank, task="sums", agent="m", size=2, seed=0)
     assert {len(example.view.candidates) for example in alone} == {2}
     for wanted, says in (({"task": "stories", "agent": None}, "stories"), ({"task": None, "agent": "x"}, "'x'")):
         with pytest.raises(BadInput, match=f"holds no samples of .*{says}.*its tasks: sums"):
-            await banked(bank, size=None, seed=0, **wanted)
+            await bank_examples(bank, size=None, seed=0, **wanted)
 
 
 async def test_a_bank_trains_a_selector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

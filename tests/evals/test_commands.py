@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quorate.cli import app
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, SampleRequest
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.types import Candidate, Question, Usage
@@ -36,7 +36,7 @@ def banked(folder: Path, task: str = "sums", right: int = 6, questions: int = 8)
         bank.note_items(task, items)
         run = bank.start_run(task, pipelines=("usc@2/m", "majority@4/m"))
         for item in items:
-            request = Request("m~1", item.question.key, int(item.item))
+            request = SampleRequest("m~1", item.question.key, int(item.item))
             bank.note_request(request, item.question, BankedAgent.of("m~1"))
             for index in range(4):
                 said = item.gold if index < 3 else "99"

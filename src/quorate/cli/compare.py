@@ -49,8 +49,8 @@ def compare(
     for folder in folders:
         if not folder.exists():
             raise BadInput(f"{folder}: there is no such folder; `quorate eval run --out DIR` makes one")
-    found = asyncio.run(_gathered(folders, task, seed))
-    chosen = {name: kept for name, some in found.items() if (kept := _chosen(some, systems))}
+    found = asyncio.run(_collect_systems(folders, task, seed))
+    chosen = {name: kept for name, some in found.items() if (kept := _choose(some, systems))}
     if not chosen:
         raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
     compared = {
@@ -76,13 +76,13 @@ def compare(
         _print_rankings(console, rankings)
 
 
-async def _gathered(folders: Sequence[Path], task: str | None, seed: int) -> dict[str, list[System]]:
+async def _collect_systems(folders: Sequence[Path], task: str | None, seed: int) -> dict[str, list[System]]:
     """The systems of every task; those of one name in several folders are told apart by the folder.
 
     Raises:
         BadInput: no folder has the task.
     """
-    per_folder = {folder: await _read(folder, task, seed) for folder in dict.fromkeys(folders)}
+    per_folder = {folder: await _read_systems(folder, task, seed) for folder in dict.fromkeys(folders)}
     names = [folder.name for folder in per_folder]
     found: dict[str, list[tuple[str, System]]] = {}
     for folder, tasks in per_folder.items():
@@ -92,17 +92,17 @@ async def _gathered(folders: Sequence[Path], task: str | None, seed: int) -> dic
     if not found:
         what = f"task {task!r}" if task else "answers or samples"
         raise BadInput(f"{', '.join(map(str, folders))}: no {what} to compare")
-    return {name: _told_apart(pairs) for name, pairs in found.items()}
+    return {name: _tell_apart(pairs) for name, pairs in found.items()}
 
 
-def _told_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
+def _tell_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
     from dataclasses import replace
 
     names = [system.name for _, system in pairs]
     return [replace(s, name=f"{s.name} [{label}]") if names.count(s.name) > 1 else s for label, s in pairs]
 
 
-async def _read(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
+async def _read_systems(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
     from quorate.evals.answer_files import read_bank
     from quorate.evals.bank import Bank
     from quorate.evals.measures import list_systems, recorded_systems
@@ -137,7 +137,7 @@ def _names(tasks: dict[str, list[System]]) -> list[str]:
     return list(dict.fromkeys(system.name for some in tasks.values() for system in some))
 
 
-def _chosen(some: Sequence[System], wanted: Sequence[str] | None) -> list[System]:
+def _choose(some: Sequence[System], wanted: Sequence[str] | None) -> list[System]:
     return [system for system in some if not wanted or system.name in wanted]
 
 

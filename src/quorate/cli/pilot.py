@@ -61,7 +61,7 @@ def pilot(
     gold = None if unlabelled or not any(item.gold for item in items) else [item.gold for item in items]
     families = [item.cluster for item in items]
 
-    async def found() -> Pilot:
+    async def run_pilot() -> Pilot:
         async with AsyncExitStack() as stack:
             catalog = await catalogue_of(upstream, config)
             stack.push_async_callback(catalog.aclose)
@@ -77,7 +77,7 @@ def pilot(
                 at_once=at_once,
             )
 
-    told = asyncio.run(found())
+    told = asyncio.run(run_pilot())
     if as_json:
         print_json({**told.as_json(), "name": told.name, "yaml": told.yaml})
     else:

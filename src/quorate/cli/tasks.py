@@ -22,7 +22,7 @@ def tasks(
     """List the tasks: where their questions come from, splits, tiers, and what they need."""
     from quorate.evals.registry import find_task, task_names
 
-    found = [_described(find_task(name)) for name in (names or sorted(task_names()))]
+    found = [_describe(find_task(name)) for name in (names or sorted(task_names()))]
     if as_json:
         print_json({"tasks": found})
         return
@@ -40,7 +40,7 @@ def tasks(
     )
 
 
-def _described(task: Any) -> dict[str, Any]:
+def _describe(task: Any) -> dict[str, Any]:
     hub = getattr(task, "hub", None)
     needs = list(task.needs)
     if hub is not None:

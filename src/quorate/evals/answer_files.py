@@ -31,14 +31,14 @@ from quorate.orchestrator.errors import BadInput, DataError
 
 from .records import AnswerRow, RecordedBank, assemble
 
-__all__ = ["Line", "answer_files", "lines_of", "read_bank", "rows_of"]
+__all__ = ["JsonLine", "answer_files", "lines_of", "read_bank", "rows_of"]
 
 RENAMED = {"rm_score": "scores", "score": "scores", "confidence": "scores"}
 OWN = frozenset({"id", "model", "answers", "answer", "correct", "gold", "question", "variant", "samples", "level"})
 
 
 @dataclass(frozen=True)
-class Line:
+class JsonLine:
     """One line and where it stands, for errors."""
 
     file: Path
@@ -73,7 +73,7 @@ class Line:
         return value
 
 
-def lines_of(file: Path) -> Iterator[Line]:
+def lines_of(file: Path) -> Iterator[JsonLine]:
     """Every line that is not empty.
 
     Raises:
@@ -83,7 +83,7 @@ def lines_of(file: Path) -> Iterator[Line]:
         with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as content:
             for number, text in enumerate(content, start=1):
                 if text.strip():
-                    yield Line(file, number, _object(file, number, text))
+                    yield JsonLine(file, number, _object(file, number, text))
     except (OSError, EOFError) as error:
         raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=file) from error
 
@@ -146,7 +146,7 @@ def answer_files(path: Path) -> list[Path]:
     return found
 
 
-def rows_of(file: Path) -> Iterator[tuple[Line, AnswerRow]]:
+def rows_of(file: Path) -> Iterator[tuple[JsonLine, AnswerRow]]:
     """Every line with what it says, as they are needed.
 
     Raises:
@@ -178,13 +178,13 @@ def _truth(file: Path) -> dict[str, str]:
     return {line.text("item"): line.text("label") for line in lines_of(truth)}
 
 
-def _label(line: Line, truth: Mapping[str, str]) -> AnswerRow:
+def _label(line: JsonLine, truth: Mapping[str, str]) -> AnswerRow:
     item, label = line.text("item"), line.text("label")
     name = line.file.name.split(".")[0]
     return AnswerRow(f"{name}/{item}", line.text("worker"), [label], [truth.get(item) == label])
 
 
-def _answers(line: Line, golds: Mapping[str, str]) -> AnswerRow:
+def _answers(line: JsonLine, golds: Mapping[str, str]) -> AnswerRow:
     question, model = line.text("id"), line.text("model")
     single = "answers" not in line.data
     if single and "answer" not in line.data:
@@ -203,7 +203,7 @@ def _answers(line: Line, golds: Mapping[str, str]) -> AnswerRow:
     return AnswerRow(question, model, answers, right, columns, facts)
 
 
-def _answer(line: Line, name: str, value: Any) -> str | None:
+def _answer(line: JsonLine, name: str, value: Any) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -211,13 +211,13 @@ def _answer(line: Line, name: str, value: Any) -> str | None:
     return str(value)
 
 
-def _mark(line: Line, value: Any) -> bool:
+def _mark(line: JsonLine, value: Any) -> bool:
     if not isinstance(value, bool | int) or value not in (0, 1):
         raise line.fault("must be true or false for every answer", "correct")
     return bool(value)
 
 
-def _further(line: Line, count: int, single: bool) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _further(line: JsonLine, count: int, single: bool) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     columns: dict[str, list[Any]] = {}
     facts: dict[str, Any] = {}
     for name, value in line.data.items():
@@ -238,7 +238,7 @@ def _further(line: Line, count: int, single: bool) -> tuple[dict[str, list[Any]]
     return columns, facts
 
 
-def _programs(line: Line) -> AnswerRow:
+def _programs(line: JsonLine) -> AnswerRow:
     """Programs that pass the same tests are one class; they may differ in being right."""
     codes = line.entries("unique_codes")
     passes, right = line.entries("test_pass", len(codes)), line.entries("correct", len(codes))

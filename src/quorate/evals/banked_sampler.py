@@ -18,7 +18,7 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.types import Candidate, Failure, Identity, Price, Question
 
-from .bank import BankedAgent, BankedSample, Request
+from .bank import BankedAgent, BankedSample, SampleRequest
 
 __all__ = ["IDENTITY_FIELDS", "BankedSampler", "DualLedger", "SampleBank", "sample_identity"]
 
@@ -56,23 +56,23 @@ class SampleBank(Protocol):
     spent: Ledger
     """Everything that was really generated."""
 
-    def lock(self, request: Request) -> AbstractAsyncContextManager[Any]:
+    def lock(self, request: SampleRequest) -> AbstractAsyncContextManager[Any]:
         """Held while a request's missing samples are drawn, so that two pipelines never draw the same."""
         ...
 
-    def note_request(self, request: Request, question: Question, agent: BankedAgent) -> None:
+    def note_request(self, request: SampleRequest, question: Question, agent: BankedAgent) -> None:
         """Takes note of what stands behind a request's hashes: to be called before its samples are drawn."""
         ...
 
-    def find(self, request: Request, indices: Sequence[int]) -> dict[int, BankedSample]:
+    def find(self, request: SampleRequest, indices: Sequence[int]) -> dict[int, BankedSample]:
         """Those of the samples that are there."""
         ...
 
-    def claim(self, request: Request, indices: Sequence[int]) -> list[int]:
+    def claim(self, request: SampleRequest, indices: Sequence[int]) -> list[int]:
         """Those of the samples that are now the caller's to draw."""
         ...
 
-    def release(self, request: Request) -> None:
+    def release(self, request: SampleRequest) -> None:
         """Gives up what was claimed of a request and not drawn."""
         ...
 
@@ -84,11 +84,11 @@ class SampleBank(Protocol):
         """
         ...
 
-    def prompt_tokens(self, request: Request) -> int:
+    def prompt_tokens(self, request: SampleRequest) -> int:
         """Tokens of the request's prompt, 0 while no reply has told."""
         ...
 
-    def note_prompt(self, request: Request, tokens: int) -> None:
+    def note_prompt(self, request: SampleRequest, tokens: int) -> None:
         """Takes note of what a reply, failed ones included, counted for the prompt."""
         ...
 
@@ -121,7 +121,7 @@ class BankedSampler(Wrapper, Agent):
         identity = self.identity
         complete = question.model_copy(update={"sampling": question.sampling.over(identity.sampling)})
         agent = _banked_agent(self.name, identity)
-        request = Request(agent.id, complete.key, run.seed)
+        request = SampleRequest(agent.id, complete.key, run.seed)
         for slot in slots:
             slot.start(self.name, self.name)
         by_index = {slot.index: slot for slot in sorted(slots, key=lambda slot: slot.index)}
@@ -140,11 +140,11 @@ class BankedSampler(Wrapper, Agent):
             by_index[candidate.index].adopt(candidate)
 
     async def _draw_missing(
-        self, question: Question, request: Request, indices: Sequence[int], run: RunContext
+        self, question: Question, request: SampleRequest, indices: Sequence[int], run: RunContext
     ) -> dict[int, Candidate]:
         """Gets what is missing into the bank, where other processes may be at it too; the failed ones, by index."""
         failed: dict[int, Candidate] = {}
-        missing = self._missing(request, indices)
+        missing = self._list_missing(request, indices)
         while missing:
             mine = self._bank.claim(request, missing)
             try:
@@ -154,15 +154,15 @@ class BankedSampler(Wrapper, Agent):
                     await asyncio.sleep(WAIT)
             finally:
                 self._bank.release(request)
-            missing = self._missing(request, [index for index in missing if index not in mine])
+            missing = self._list_missing(request, [index for index in missing if index not in mine])
         return failed
 
-    def _missing(self, request: Request, indices: Sequence[int]) -> list[int]:
+    def _list_missing(self, request: SampleRequest, indices: Sequence[int]) -> list[int]:
         there = self._bank.find(request, indices) if indices else {}
         return [index for index in indices if index not in there]
 
     async def _draw(
-        self, question: Question, request: Request, missing: Sequence[int], run: RunContext
+        self, question: Question, request: SampleRequest, missing: Sequence[int], run: RunContext
     ) -> dict[int, Candidate]:
         """Draws these samples into the bank, each as it ends; returns the candidates that failed, by index.
 
@@ -198,7 +198,7 @@ class BankedSampler(Wrapper, Agent):
             raise unwritten[0]
         return failed
 
-    def _charge(self, request: Request, indices: Sequence[int], failed: dict[int, Candidate]) -> list[Candidate]:
+    def _charge(self, request: SampleRequest, indices: Sequence[int], failed: dict[int, Candidate]) -> list[Candidate]:
         """The candidates of one call, the prompt counted once or for each, as the model does it."""
         banked = {index: sample.candidate for index, sample in self._bank.find(request, indices).items()}
         candidates = [(banked | failed)[index] for index in indices]
@@ -208,11 +208,13 @@ class BankedSampler(Wrapper, Agent):
         prompt, price = self._bank.prompt_tokens(request), self.identity.price
         # One that was drawn by itself may not know how the model counts, and says nothing against the others.
         if alone and 2 * alone >= len(banked) - 1:
-            return [c if c.prompt_counted or c.error is not None else _charged(c, prompt, price) for c in candidates]
-        return [_charged(c, prompt if place == 0 else None, price) for place, c in enumerate(candidates)]
+            return [
+                c if c.prompt_counted or c.error is not None else _charge_prompt(c, prompt, price) for c in candidates
+            ]
+        return [_charge_prompt(c, prompt if place == 0 else None, price) for place, c in enumerate(candidates)]
 
 
-def _charged(candidate: Candidate, prompt_tokens: int | None, price: Price | None) -> Candidate:
+def _charge_prompt(candidate: Candidate, prompt_tokens: int | None, price: Price | None) -> Candidate:
     """The candidate as the first of its request, which counts the prompt, or (None) as one of the others."""
     prompt = prompt_tokens or 0
     share: dict[str, Any] = {"prompt_tokens": prompt, "requests": int(prompt_tokens is not None)}

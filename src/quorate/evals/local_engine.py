@@ -126,11 +126,11 @@ class LocalEngine:
                 raise
             except Exception as error:
                 took = time.monotonic() - begun
-                return _charged(outcome.model_copy(update={"error": failure_of(error)}), ledger, queue, took)
+                return _add_costs(outcome.model_copy(update={"error": failure_of(error)}), ledger, queue, took)
         took = time.monotonic() - begun
         graded = await self._grade(outcome, item, answer, samples.of(answer))
         needed = await streaming_cost(model, question, answer, samples.of(answer), run)
-        return _charged(graded.model_copy(update={"needed": needed}), ledger, queue, took)
+        return _add_costs(graded.model_copy(update={"needed": needed}), ledger, queue, took)
 
     def _question(self, item: Item) -> Question:
         question = item.question
@@ -154,7 +154,7 @@ class LocalEngine:
                 "samples": tuple(right[text] for text in found),
                 "stopped": answer.stopped,
                 "degraded": tuple(sorted({d.code for d in answer.degraded})),
-                **_writing([c for c in samples if c.ok]),
+                **_measure_writing([c for c in samples if c.ok]),
             }
         )
 
@@ -187,7 +187,7 @@ def bank_models(
     return {name: over.resolve(name) for name in names}
 
 
-def _writing(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _measure_writing(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """How fast candidates came, and what those decided who wrote them together."""
     timed = [c for c in candidates if c.latency]
     lengths = [c.ensembling.tokens if c.ensembling else c.usage.completion_tokens for c in timed]
@@ -195,7 +195,7 @@ def _writing(candidates: Sequence[Candidate]) -> dict[str, Any]:
     return {"written": sum(lengths), "writing": seconds, "together": Together.of(candidates)}
 
 
-def _charged(outcome: Outcome, ledger: DualLedger, queue: QueueTime, took: float) -> Outcome:
+def _add_costs(outcome: Outcome, ledger: DualLedger, queue: QueueTime, took: float) -> Outcome:
     alone, spent = ledger.usage, ledger.spent.usage
     return outcome.model_copy(
         update={

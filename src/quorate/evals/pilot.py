@@ -189,7 +189,7 @@ async def pilot(
     sampling = SamplingParams(temperature=0.0, max_tokens=max_tokens)
     alone = [SAFE([model], sampling=sampling) for model in models]
     names = [one.name.removeprefix("safe/") for one in alone]
-    _checked(names, questions, gold, clusters, trials=trials, at_once=at_once)
+    _check(names, questions, gold, clusters, trials=trials, at_once=at_once)
     told = None if gold is None else [str(right) for right in gold]
     asked = _Asked([Question.of(q) for q in questions], told, clusters, task or find_task("jsonl"), seed, at_once)
     await asked.task.prepare()
@@ -205,7 +205,7 @@ async def pilot(
         candidates = _candidates(members)
         runs = [(shares, await _write(_team(by_name, shares, sampling), asked)) for shares in candidates]
         made = [_trial(shares, run, best, asked) for shares, run in runs]
-        weights, made = _chosen(made, {id(trial): run.right for trial, (_, run) in zip(made, runs, strict=True)}, asked)
+        weights, made = _choose(made, {id(trial): run.right for trial, (_, run) in zip(made, runs, strict=True)}, asked)
     return Pilot(
         questions=len(questions),
         labelled=gold is not None,
@@ -218,7 +218,7 @@ async def pilot(
     )
 
 
-def _checked(
+def _check(
     names: Sequence[str],
     questions: Sequence[object],
     gold: Sequence[str | None] | None,
@@ -396,7 +396,7 @@ def _trial(weights: Mapping[str, float], run: _Written, best: Sequence[float], a
     )
 
 
-def _chosen(
+def _choose(
     trials: Sequence[Trial], right: Mapping[int, Sequence[float]], asked: _Asked
 ) -> tuple[Mapping[str, float], list[Trial]]:
     """The weights of one of the trials that are not resolved to be worse than the best, and all trials by accuracy.

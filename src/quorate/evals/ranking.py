@@ -85,13 +85,13 @@ def rank(
         raise BadInput("nothing to rank: give at least one task with at least one score")
     found = METHODS[method](list(scores.values()), names)
     ranks = _ranks(found, names)
-    again = _resampled(scores, seed, resamples) if replicates is None else [list(one.values()) for one in replicates]
+    again = _resample(scores, seed, resamples) if replicates is None else [list(one.values()) for one in replicates]
     drawn = [_ranks(METHODS[method](tasks, names), names) for tasks in again]
-    rows = [_ranked(name, scores, found[name], ranks[name], [d[name] for d in drawn]) for name in names]
+    rows = [_place_system(name, scores, found[name], ranks[name], [d[name] for d in drawn]) for name in names]
     return Ranking(method=method, tasks=len(scores), systems=tuple(sorted(rows, key=lambda r: (r.rank, r.system))))
 
 
-def _ranked(name: str, scores: Scores, score: float, place: float, drawn: Sequence[float]) -> Ranked:
+def _place_system(name: str, scores: Scores, score: float, place: float, drawn: Sequence[float]) -> Ranked:
     tail = (1 - LEVEL) / 2
     low, high = numpy().quantile([*drawn], [tail, 1 - tail]) if drawn else (place, place)
     held = sum(name in task for task in scores.values())
@@ -100,7 +100,7 @@ def _ranked(name: str, scores: Scores, score: float, place: float, drawn: Sequen
     )
 
 
-def _resampled(scores: Scores, seed: int, resamples: int) -> list[list[Mapping[str, float]]]:
+def _resample(scores: Scores, seed: int, resamples: int) -> list[list[Mapping[str, float]]]:
     rows = list(scores.values())
     drawn = numpy().random.default_rng(seed).integers(len(rows), size=(resamples, len(rows)))
     return [[rows[i] for i in places] for places in drawn]

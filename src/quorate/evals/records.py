@@ -9,7 +9,7 @@ from typing import Any
 
 from quorate.aggregators.votes import leaders
 
-__all__ = ["PANEL", "POOLED", "AnswerRow", "Recorded", "RecordedBank", "assemble"]
+__all__ = ["PANEL", "POOLED", "AnswerRecord", "AnswerRow", "RecordedBank", "assemble"]
 
 PANEL = "panel"
 """Name of a panel's one group."""
@@ -20,7 +20,7 @@ MOST_LABELS = 26
 
 
 @dataclass(frozen=True)
-class Recorded:
+class AnswerRecord:
     """The recorded answers to one question; every tuple has one entry an answer, in the same order.
 
     A drawn subset is one of these as well: `take` makes it.
@@ -43,19 +43,19 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def take(self, positions: Sequence[int]) -> Recorded:
+    def take(self, positions: Sequence[int]) -> AnswerRecord:
         """The answers at these positions, in this order."""
 
-        def taken(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+        def pick(entries: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(entries[p] for p in positions)
 
-        columns = {name: taken(column) for name, column in self.columns.items()}
-        return Recorded(
+        columns = {name: pick(column) for name, column in self.columns.items()}
+        return AnswerRecord(
             self.id,
-            taken(self.voters),
-            taken(self.answers),
-            taken(self.classes),
-            taken(self.right),
+            pick(self.voters),
+            pick(self.answers),
+            pick(self.classes),
+            pick(self.right),
             columns,
             self.facts,
         )
@@ -72,7 +72,7 @@ class Recorded:
                 rights[number].append(right)
         return sum(sum(group) / len(group) for group in rights.values()) / len(rights) if rights else 0.0
 
-    def spent(self, samples: int) -> float | None:
+    def count_tokens(self, samples: int) -> float | None:
         """Tokens of the first so many answers; None where none were recorded."""
         tokens = self.columns.get("tokens")
         return None if tokens is None else float(sum(tokens[:samples]))
@@ -88,7 +88,7 @@ class RecordedBank:
 
     Else several answers a model: repeated samples, a group a model.
     """
-    groups: Mapping[str, tuple[Recorded, ...]]
+    groups: Mapping[str, tuple[AnswerRecord, ...]]
     questions: int
     has: frozenset[str]
     """What an aggregator may need and this bank has: `panel` or `samples`, `labels` (the classes mean
@@ -132,15 +132,15 @@ def assemble(name: str, rows: Iterable[AnswerRow]) -> RecordedBank:
     return RecordedBank(name, panel, groups, len({row.question for row in joined.values()}), has)
 
 
-def _by_model(rows: Iterable[AnswerRow]) -> dict[str, tuple[Recorded, ...]]:
-    groups: dict[str, list[Recorded]] = defaultdict(list)
+def _by_model(rows: Iterable[AnswerRow]) -> dict[str, tuple[AnswerRecord, ...]]:
+    groups: dict[str, list[AnswerRecord]] = defaultdict(list)
     for row in rows:
         groups[row.model].append(_record(row.question, [row], {}))
     found = {model: tuple(records) for model, records in sorted(groups.items())}
     return {**found, POOLED: tuple(r for g in found.values() for r in g)} if len(found) > 1 else found
 
 
-def _panel(rows: Iterable[AnswerRow]) -> dict[str, tuple[Recorded, ...]]:
+def _panel(rows: Iterable[AnswerRow]) -> dict[str, tuple[AnswerRecord, ...]]:
     questions: dict[str, list[AnswerRow]] = defaultdict(list)
     for row in rows:
         questions[row.question].append(row)
@@ -149,7 +149,7 @@ def _panel(rows: Iterable[AnswerRow]) -> dict[str, tuple[Recorded, ...]]:
     return {PANEL: tuple(_record(q, sorted(g, key=lambda row: row.model), shared) for q, g in questions.items())}
 
 
-def _numbered_alike(records: Sequence[Recorded]) -> bool:
+def _numbered_alike(records: Sequence[AnswerRecord]) -> bool:
     numbers: dict[str, set[int | None]] = defaultdict(set)
     for record in records:
         for answer, number in zip(record.answers, record.classes, strict=True):
@@ -158,13 +158,13 @@ def _numbered_alike(records: Sequence[Recorded]) -> bool:
     return len(numbers) <= MOST_LABELS < len(records) and all(len(found) == 1 for found in numbers.values())
 
 
-def _record(question: str, rows: Sequence[AnswerRow], numbers: Mapping[str, int]) -> Recorded:
+def _record(question: str, rows: Sequence[AnswerRow], numbers: Mapping[str, int]) -> AnswerRecord:
     answers = [a for row in rows for a in row.answers]
     found = dict(numbers)
     classes = [None if a is None else found.setdefault(a, len(found)) for a in answers]
     own = [c for row in rows if row.classes is not None for c in row.classes]
     names = set.intersection(*(set(row.columns) for row in rows))
-    return Recorded(
+    return AnswerRecord(
         id=question,
         voters=tuple(row.model for row in rows for _ in row.answers),
         answers=tuple(answers),

@@ -65,7 +65,7 @@ def register(task: Task) -> Task:
 
 def task_names() -> tuple[str, ...]:
     """Every name that `find_task` takes, beside those of files."""
-    return tuple(dict.fromkeys((*_BUILT_IN, *_TASKS, *_installed())))
+    return tuple(dict.fromkeys((*_BUILT_IN, *_TASKS, *_list_installed())))
 
 
 def find_task(name: str | None, data: Path | None = None) -> Task:
@@ -86,7 +86,7 @@ def find_task(name: str | None, data: Path | None = None) -> Task:
     if file.endswith(".py"):
         return _from_file(Path(file), attribute)
     if name not in _TASKS:
-        _TASKS[name] = _found(name)
+        _TASKS[name] = _find_installed(name)
     return _TASKS[name]
 
 
@@ -101,14 +101,14 @@ def reader_of(name: str) -> tuple[Extractor, Equivalence]:
     return task.extractor, task.equivalence
 
 
-def _found(name: str) -> Task:
+def _find_installed(name: str) -> Task:
     if place := _BUILT_IN.get(name):
         module, _, attribute = place.partition(":")
-        return _made(getattr(import_module(f".tasks.{module}", __package__), attribute), name)
-    if (point := _installed().get(name)) is None:
+        return _instantiate(getattr(import_module(f".tasks.{module}", __package__), attribute), name)
+    if (point := _list_installed().get(name)) is None:
         raise UnknownName("task", name, task_names())
     try:
-        return _made(point.load(), f"{point.value} (entry point {name!r})")
+        return _instantiate(point.load(), f"{point.value} (entry point {name!r})")
     except (ImportError, AttributeError) as error:
         raise BadInput(f"task {name!r} of {point.value} cannot be loaded: {error}") from error
 
@@ -118,16 +118,16 @@ def _from_file(path: Path, attribute: str) -> Task:
     if not path.is_file():
         raise BadInput(f"--task {path}:{attribute}: there is no such file")
     try:
-        module = _imported(path)
+        module = _import_file(path)
     except (Exception, SystemExit) as error:
         raise BadInput(f"--task {path}: cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
         tasks = [key for key, value in vars(module).items() if _is_task(value) and value.__module__ == module.__name__]
         raise BadInput(f"--task {path}: has no {attribute!r}; its tasks: {', '.join(tasks) or 'none'}")
-    return _made(getattr(module, attribute), f"{path}:{attribute}")
+    return _instantiate(getattr(module, attribute), f"{path}:{attribute}")
 
 
-def _imported(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     """The file as a module, once for each content."""
     name = f"quorate_task_{sha256(path.read_bytes() + bytes(path.resolve())).hexdigest()[:16]}"
     if name not in sys.modules:
@@ -148,7 +148,7 @@ def _is_task(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Task)
 
 
-def _made(value: Any, place: str) -> Task:
+def _instantiate(value: Any, place: str) -> Task:
     """The task itself, of a class or an instance."""
     if _is_task(value):
         try:
@@ -162,6 +162,6 @@ def _made(value: Any, place: str) -> Task:
     return value
 
 
-def _installed() -> dict[str, EntryPoint]:
+def _list_installed() -> dict[str, EntryPoint]:
     """Entry points of installed packages; a built-in name is never taken over."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in _BUILT_IN}

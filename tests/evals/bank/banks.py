@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from quorate.evals.bank import Bank, BankedAgent, BankedSample, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedSample, SampleRequest
 from quorate.evals.task import Item
 from quorate.orchestrator.types import (
     Candidate,
@@ -59,7 +59,7 @@ def filled(path: Path | None, count: int = 4, questions: int = 3, task: str = "s
     items = [Item(f"sum-{n}", Question.of(f"What is {n} + {n}?"), str(2 * n), "sums") for n in range(questions)]
     bank.note_items(task, items, split="test", revision="r1", prompt="p@1")
     for item in items:
-        request = Request("m~1", item.question.key, 1)
+        request = SampleRequest("m~1", item.question.key, 1)
         bank.note_request(request, item.question, BankedAgent(id="m~1", name="m", kind="fake", model="m"))
         for index in range(count):
             drawn = sample(index, f"Answer: {int(item.gold) + index % 2}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request, grade
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, SampleRequest, grade
 from quorate.evals.bank.recover import is_sound
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
@@ -66,12 +66,12 @@ async def test_sets_are_labelled_and_join_the_seeds_of_an_agent() -> None:
     with Bank() as bank:
         bank.note_items("sums", [item])
         for seed in (1, 2):
-            bank.note_request(Request("m~1", ASKED.key, seed), ASKED, AGENT)
+            bank.note_request(SampleRequest("m~1", ASKED.key, seed), ASKED, AGENT)
             bank.add_all([sample(0, "Answer: 6", seed), sample(1, "Answer: 7", seed)])
         warm = ASKED.with_params(temperature=0.5)
-        bank.note_request(Request("m~1", warm.key, 1), warm, AGENT)
+        bank.note_request(SampleRequest("m~1", warm.key, 1), warm, AGENT)
         bank.add(sample(0).model_copy(update={"question": warm.key}))
-        bank.note_request(Request("m~1", "other", 1), Question.of("Summarize: ..."), AGENT)
+        bank.note_request(SampleRequest("m~1", "other", 1), Question.of("Summarize: ..."), AGENT)
         bank.add(sample(0).model_copy(update={"question": "other"}))
         [plain, warmer] = bank.sets("sums", "m")
         assert plain.correct == (None,) * 4
@@ -94,7 +94,7 @@ async def test_records_are_what_metrics_work_on() -> None:
     [first, *_] = records.groups["m"]
     assert first.classes in ((0, 1, 0, 1), (1, 0, 1, 0))
     assert first.right == (True, False, True, False)
-    assert first.spent(2) == 10
+    assert first.count_tokens(2) == 10
 
 
 def test_a_changed_prompt_under_the_same_name_is_told_and_kept_apart() -> None:
@@ -126,7 +126,7 @@ def test_other_weights_under_the_same_name_are_told() -> None:
     """And have a key of their own."""
     with filled(None) as bank:
         other = BankedAgent(id="m~2", name="m", kind="fake", model="m", fingerprint="2")
-        bank.note_request(Request("m~2", ASKED.key, 1), ASKED, other)
+        bank.note_request(SampleRequest("m~2", ASKED.key, 1), ASKED, other)
         assert "m has other weights than when the bank's 12 samples" in bank.notes[0]
 
 
@@ -188,7 +188,7 @@ def test_sampling_settings_are_kept_without_the_seed() -> None:
     asked = ASKED.model_copy(update={"sampling": SamplingParams(temperature=0.7, seed=5)})
     with Bank() as bank:
         bank.note_items("sums", [Item("a", ASKED, "6")])
-        bank.note_request(Request("m~1", asked.key, 1), asked, AGENT)
+        bank.note_request(SampleRequest("m~1", asked.key, 1), asked, AGENT)
         bank.add(BankedSample(agent="m~1", question=asked.key, seed=1, index=0, candidate=sample().candidate))
         [only] = bank.sets()
     assert only.question.sampling == SamplingParams(temperature=0.7)

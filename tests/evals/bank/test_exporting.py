@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quorate.cli.bank import app
-from quorate.evals.bank import Bank, BankedAgent, Request, export
+from quorate.evals.bank import Bank, BankedAgent, SampleRequest, export
 from quorate.evals.bank.export import Format, export_bank
 from quorate.evals.bank.importers import import_path
 from quorate.evals.bank.recover import is_sound, recover
@@ -26,7 +26,7 @@ def rich(path: Path | None) -> Bank:
     """A bank with all that there can be: an earlier wording, a sample of no task's question, a run."""
     bank = filled(path)
     layer = Question.of("Summarize: ...")
-    bank.note_request(Request("m~1", layer.key, 1), layer, BankedAgent(id="m~1", name="m"))
+    bank.note_request(SampleRequest("m~1", layer.key, 1), layer, BankedAgent(id="m~1", name="m"))
     bank.add(sample().model_copy(update={"question": layer.key}))
     bank.note_items("sums", [Item("sum-1", Question.of("Add 1 to itself."), "2", "sums")])
     run = bank.start_run("sums", pipelines=["p"], questions=1, settings={"seed": 1})
@@ -92,7 +92,7 @@ async def test_shards_of_several_workers_are_one_bank(tmp_path: Path) -> None:
         with Bank() as bank:
             bank.note_items("sums", [Item("sum-3", Question.of("What is 3 + 3?"), "6")])
             asked = Question.of("What is 3 + 3?")
-            bank.note_request(Request("m~1", asked.key, 1), asked, BankedAgent(id="m~1", name="m"))
+            bank.note_request(SampleRequest("m~1", asked.key, 1), asked, BankedAgent(id="m~1", name="m"))
             bank.add(sample(worker))
             export_bank(bank, tmp_path, prefix=f"worker{worker}")
     with Bank() as bank:

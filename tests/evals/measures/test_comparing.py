@@ -14,18 +14,20 @@ from quorate.evals.measures import (
 )
 from quorate.evals.measures.systems import Played
 from quorate.evals.outcome import Outcome
-from quorate.evals.records import Recorded, RecordedBank
+from quorate.evals.records import AnswerRecord, RecordedBank
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 QUESTIONS = 12
 
 
-def record(number: int) -> Recorded:
+def record(number: int) -> AnswerRecord:
     """Three of four samples right, ten tokens each; on every third question one of four."""
     classes = (0, 0, 1, 0) if number % 3 else (1, 0, 1, 1)
     family = {"cluster": f"f{number // 2}"}
     right = tuple(c == 0 for c in classes)
-    return Recorded(str(number), ("m",) * 4, tuple(map(str, classes)), classes, right, {"tokens": (10,) * 4}, family)
+    return AnswerRecord(
+        str(number), ("m",) * 4, tuple(map(str, classes)), classes, right, {"tokens": (10,) * 4}, family
+    )
 
 
 BANK = RecordedBank(
@@ -147,7 +149,7 @@ def test_recorded_answers_are_systems_too() -> None:
     found = recorded_systems(BANK)
     assert [s.name for s in found] == ["m", "majority@4/m"]
     assert found[1].played["1"] == Played(1.0, 40.0, "f0")
-    voters = [Recorded(str(i), ("u", "v"), ("0", str(i)), (0, i), (True, i == 0)) for i in range(2)]
+    voters = [AnswerRecord(str(i), ("u", "v"), ("0", str(i)), (0, i), (True, i == 0)) for i in range(2)]
     panel = RecordedBank("panel", True, {"panel": tuple(voters)}, 2, frozenset({"panel"}))
     assert {s.name: [p.credit for p in s.played.values()] for s in recorded_systems(panel)} == {
         "u": [1.0, 1.0],

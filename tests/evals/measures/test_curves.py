@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.evals.measures import at_k, curve, maj_at_k, pass_at_k, sizes
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 from quorate.evals.replay import count_classes
 from quorate.orchestrator.errors import BadInput, UnknownName
 
@@ -24,11 +24,11 @@ QUESTION = st.integers(1, 7).flatmap(
 )
 
 
-def question(drawn: tuple[list[int | None], list[bool]], name: str = "q", **columns: list[int]) -> Recorded:
+def question(drawn: tuple[list[int | None], list[bool]], name: str = "q", **columns: list[int]) -> AnswerRecord:
     classes, right = drawn
     marks = tuple(r and c is not None for c, r in zip(classes, right, strict=True))
     answers = tuple(None if c is None else str(c) for c in classes)
-    return Recorded(
+    return AnswerRecord(
         name, ("m",) * len(classes), answers, tuple(classes), marks, {n: tuple(c) for n, c in columns.items()}
     )
 
@@ -117,9 +117,9 @@ def test_a_budget_outside_the_record_is_refused(budget: float) -> None:
 
 def test_families_widen_the_interval() -> None:
     """Questions of one template that are right or wrong together count less."""
-    apart = [Recorded(f"{i}", ("m",), ("0",), (0,), (i // 10 % 2 == 0,)) for i in range(100)]
+    apart = [AnswerRecord(f"{i}", ("m",), ("0",), (0,), (i // 10 % 2 == 0,)) for i in range(100)]
     alike = [
-        Recorded(r.id, r.voters, r.answers, r.classes, r.right, {}, {"cluster": f"{i // 10}"})
+        AnswerRecord(r.id, r.voters, r.answers, r.classes, r.right, {}, {"cluster": f"{i // 10}"})
         for i, r in enumerate(apart)
     ]
     free, bound = at_k(apart, "pass", 1).accuracy, at_k(alike, "pass", 1).accuracy

@@ -13,14 +13,14 @@ from quorate.evals.measures import (
     agreement,
     calibration,
     headroom,
+    measure_spending,
     pareto,
-    spending,
     spread,
     tally_confidence,
     token_spending,
 )
 from quorate.evals.outcome import Outcome
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 from quorate.orchestrator.errors import BadInput
 
 from ..replay.banks import recorded
@@ -131,12 +131,12 @@ def test_the_tally_is_sure_of_what_most_samples_say() -> None:
 def test_spending_has_medians_and_tails() -> None:
     """Money only where every question has a price."""
     outcomes = [Outcome(pipeline="p", item=str(i), gold="1", tokens=i, seconds=i / 10, cost=1.0) for i in range(101)]
-    found = spending(outcomes)
+    found = measure_spending(outcomes)
     assert (found.tokens.mean, found.tokens.median, found.tokens.p95, found.tokens.most) == (50.0, 50.0, 95.0, 100.0)
     assert found.seconds.p95 == pytest.approx(9.5)
     assert found.cost is not None
     assert found.cost.total == 101.0
-    assert spending([*outcomes, Outcome(pipeline="p", item="x", gold="1")]).cost is None
+    assert measure_spending([*outcomes, Outcome(pipeline="p", item="x", gold="1")]).cost is None
     with pytest.raises(BadInput, match="at least one question"):
         spread([])
 
@@ -171,6 +171,6 @@ def test_the_front_holds_exactly_what_nothing_dominates(drawn: list[tuple[int, i
 
 def test_labels_that_mean_different_things_have_no_kappa() -> None:
     """Free answers are numbered anew in every question."""
-    first = Recorded("a", ("m",) * 2, ("x", "y"), (0, 1), (True, False))
-    second = Recorded("b", ("m",) * 2, ("z", "y"), (0, 1), (True, False))
+    first = AnswerRecord("a", ("m",) * 2, ("x", "y"), (0, 1), (True, False))
+    second = AnswerRecord("b", ("m",) * 2, ("z", "y"), (0, 1), (True, False))
     assert agreement([first, second]).kappa is None

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from quorate.evals.measures import maj_at_k
 from quorate.evals.planning import Coverage, Profiles, fit_coverage, plan, vote_curve
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 from quorate.orchestrator.errors import BadInput
 
 from ..replay.banks import recorded
 
 
-def drawn(chances: list[list[float]], samples: int, seed: int = 1, **columns: list[int]) -> list[Recorded]:
+def drawn(chances: list[list[float]], samples: int, seed: int = 1, **columns: list[int]) -> list[AnswerRecord]:
     """Questions whose first class is right, answered with these chances."""
     rng = random.Random(seed)
     return [
-        Recorded(
+        AnswerRecord(
             str(i),
             ("m",) * samples,
             tuple(map(str, classes := rng.choices(range(len(chance)), chance, k=samples))),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 
 __all__ = ["recorded", "written"]
 
@@ -18,9 +18,9 @@ def written(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def recorded(classes: Sequence[int | None], right: int = 0, **columns: Sequence[Any]) -> Recorded:
+def recorded(classes: Sequence[int | None], right: int = 0, **columns: Sequence[Any]) -> AnswerRecord:
     """One model's answers to a question of which one class is right."""
-    return Recorded(
+    return AnswerRecord(
         id="q",
         voters=("m",) * len(classes),
         answers=tuple(None if c is None else str(c) for c in classes),

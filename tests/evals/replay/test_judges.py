@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 from quorate.evals.replay.rules import ReplayRule, replay_rules
 
 
-def chosen(name: str, recorded: Recorded) -> dict[int, float]:
+def chosen(name: str, recorded: AnswerRecord) -> dict[int, float]:
     entry = replay_rules()[name]
     assert isinstance(entry, ReplayRule)
     return dict(entry.choose(recorded).weights)
 
 
-def scored(classes: tuple[int | None, ...], scores: tuple[float | None, ...]) -> Recorded:
+def scored(classes: tuple[int | None, ...], scores: tuple[float | None, ...]) -> AnswerRecord:
     n = len(classes)
-    return Recorded("q", ("m",) * n, tuple(map(str, classes)), classes, (False,) * n, {"scores": scores})
+    return AnswerRecord("q", ("m",) * n, tuple(map(str, classes)), classes, (False,) * n, {"scores": scores})
 
 
 def test_rewards() -> None:
@@ -34,7 +34,7 @@ def test_rewards() -> None:
 def test_execution_agreement() -> None:
     """sqrt(different programs) x tests passed; repetitions of a program count once."""
     columns = {"tests": ("110", "110", "110", "111", "000"), "codes": (0, 0, 1, 2, 3)}
-    recorded = Recorded("q", ("m",) * 5, ("a", "a", "b", "c", "d"), (0, 0, 0, 1, 2), (True,) * 5, columns)
+    recorded = AnswerRecord("q", ("m",) * 5, ("a", "a", "b", "c", "d"), (0, 0, 0, 1, 2), (True,) * 5, columns)
     assert chosen("execution", recorded) == {0: pytest.approx(2 * 2**0.5), 1: 3.0, 2: 0.0}
 
 

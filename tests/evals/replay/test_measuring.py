@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.evals.records import Recorded, RecordedBank
+from quorate.evals.records import AnswerRecord, RecordedBank
 from quorate.evals.replay import ReplayRule, RuleResult, count_classes, replay
 from quorate.evals.replay import rules as known
 from quorate.evals.replay.rules import replay_rules
@@ -22,7 +22,7 @@ from .banks import recorded
 VOTES = st.lists(st.none() | st.integers(0, 3), min_size=1, max_size=8)
 
 
-def bank_of(*records: Recorded, panel: bool = False, has: frozenset[str] = frozenset({"samples"})) -> RecordedBank:
+def bank_of(*records: AnswerRecord, panel: bool = False, has: frozenset[str] = frozenset({"samples"})) -> RecordedBank:
     return RecordedBank("bank", panel, {"m": records}, len(records), has)
 
 
@@ -30,7 +30,7 @@ def bank_of(*records: Recorded, panel: bool = False, has: frozenset[str] = froze
 def test_exact_plurality_is_the_mean_over_all_subsets(classes: list[int | None], data: st.DataObject) -> None:
     """Ties share the credit, abstentions vote for nothing, and right answers may be wrong programs."""
     marks = data.draw(st.lists(st.booleans(), min_size=len(classes), max_size=len(classes)))
-    record = Recorded("q", ("m",) * len(classes), tuple(map(str, classes)), tuple(classes), tuple(marks))
+    record = AnswerRecord("q", ("m",) * len(classes), tuple(map(str, classes)), tuple(classes), tuple(marks))
     k = data.draw(st.integers(1, len(classes)))
     drawn = [record.take(positions) for positions in combinations(range(len(classes)), k)]
     assert expected_plurality(record, k) == pytest.approx(
@@ -65,7 +65,7 @@ def test_all_answers_are_taken_if_no_k_is_given() -> None:
 def test_intervals_hold_the_value_and_shrink_with_questions() -> None:
     """A bootstrap over questions."""
     few = replay(bank_of(*[recorded([i % 2]) for i in range(8)]), ["plurality"])[0]
-    records = [Recorded(f"{i}", ("m",), ("0",), (0,), (bool(i % 2),)) for i in range(400)]
+    records = [AnswerRecord(f"{i}", ("m",), ("0",), (0,), (bool(i % 2),)) for i in range(400)]
     many = replay(bank_of(*records), ["plurality"])[0]
     assert many.low < 0.5 < many.high
     assert many.high - many.low < 0.12
@@ -86,7 +86,7 @@ def test_the_same_seed_draws_the_same_subsets() -> None:
 
 @pytest.fixture
 def _first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(drawn: Recorded) -> RuleResult:
+    def choose(drawn: AnswerRecord) -> RuleResult:
         return RuleResult(count_classes(drawn.classes[:1]), samples=1)
 
     entry = ReplayRule("first", "the first answer", "test", choose, ordered=True)
@@ -130,7 +130,7 @@ def test_nothing_to_replay_is_refused() -> None:
 
 def test_questions_of_one_family_are_resampled_together() -> None:
     """Ten families of ten equal questions tell as much as ten questions, not as a hundred."""
-    alone = [Recorded(f"{i}", ("m",), ("0",), (0,), (i % 20 < 10,)) for i in range(100)]
+    alone = [AnswerRecord(f"{i}", ("m",), ("0",), (0,), (i % 20 < 10,)) for i in range(100)]
     kin = [replace(record, facts={"cluster": f"f{n // 10}"}) for n, record in enumerate(alone)]
     [independent], [together] = (replay(bank_of(*records), ["plurality"]) for records in (alone, kin))
     assert independent.accuracy == together.accuracy == 0.5
@@ -144,7 +144,7 @@ def panel_of(questions: int, voters: int = 5) -> RecordedBank:
         classes = [0, *([1 if i % 3 == 0 else 0] * (voters - 1))]
         names = tuple(f"v{n}" for n in range(voters))
         records.append(
-            Recorded(str(i), names, tuple(map(str, classes)), tuple(classes), tuple(c == 0 for c in classes))
+            AnswerRecord(str(i), names, tuple(map(str, classes)), tuple(classes), tuple(c == 0 for c in classes))
         )
     return bank_of(*records, panel=True, has=frozenset({"panel", "labels"}))
 

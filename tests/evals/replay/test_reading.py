@@ -30,7 +30,7 @@ async def test_repeated_samples(tmp_path: Path) -> None:
     [record] = bank.groups["m"]
     assert record.classes == (0, None, 1, None, 1)
     assert record.right == (True, False, False, False, False)
-    assert record.spent(2) == 11
+    assert record.count_tokens(2) == 11
 
 
 async def test_several_models_have_a_group_each_and_one_together(tmp_path: Path) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.evals.records import Recorded, RecordedBank
+from quorate.evals.records import AnswerRecord, RecordedBank
 from quorate.evals.replay.rules import find_rule, replay_rules
 from quorate.evals.replay.traces import trace_rules
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Candidate, TokenLogprob
 
 
-def recorded(*classes: int | None, confidences: list[list[float]] | None = None) -> Recorded:
+def recorded(*classes: int | None, confidences: list[list[float]] | None = None) -> AnswerRecord:
     """Answers of these classes at ten tokens each, class 0 right."""
     n = len(classes)
     columns: dict[str, tuple[object, ...]] = {"tokens": (10,) * n}
     if confidences is not None:
         columns["candidates"] = tuple(traced(i, values) for i, values in enumerate(confidences))
     answers = tuple(None if c is None else str(c) for c in classes)
-    return Recorded("q", ("m",) * n, answers, classes, tuple(c == 0 for c in classes), columns)
+    return AnswerRecord("q", ("m",) * n, answers, classes, tuple(c == 0 for c in classes), columns)
 
 
 def traced(index: int, confidence: list[float]) -> Candidate:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quorate.evals.bank import Bank, BankedAgent, BankedSample, Request, grade
+from quorate.evals.bank import Bank, BankedAgent, BankedSample, SampleRequest, grade
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.types import Candidate, Failure, Question, Usage
@@ -40,7 +40,7 @@ async def filled(path: Path | None, *, pipelines: tuple[str, ...] = PIPELINES, f
     items = task.items(None)
     content = bank.note_items("sums", items, revision="1", split="test")
     for number, item in enumerate(items):
-        request = Request("m~abc", item.question.key, number)
+        request = SampleRequest("m~abc", item.question.key, number)
         bank.note_request(request, item.question, BankedAgent(id="m~abc", name="m", kind="fake", model="m"))
         bank.add_all(_drawn(request, item, number))
         await grade(bank, task, item)
@@ -62,7 +62,7 @@ async def filled(path: Path | None, *, pipelines: tuple[str, ...] = PIPELINES, f
     return bank
 
 
-def _drawn(request: Request, item: Item, number: int) -> Iterator[BankedSample]:
+def _drawn(request: SampleRequest, item: Item, number: int) -> Iterator[BankedSample]:
     for index in range(SAMPLES):
         wrong = index == 0 and number % 3 == 0
         text = f"{EVIL} Answer: {int(item.gold) + wrong}"

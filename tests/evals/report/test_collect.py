@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, Request
+from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, SampleRequest
 from quorate.evals.report.collect import collect
 from quorate.evals.report.data import ReportData
 from quorate.evals.report.sample_pools import is_ceiling
@@ -125,7 +125,7 @@ async def test_one_answer_of_several_models_is_a_panel() -> None:
             item = BankedItem(task="t", item=str(n), question=Question.of(f"{n}?"), gold="1")
             bank.note_items("t", [item])
             for model in ("a", "b", "c"):
-                request = Request(model, item.question.key, None)
+                request = SampleRequest(model, item.question.key, None)
                 bank.note_request(request, item.question, BankedAgent(id=model, name=model, kind="recorded"))
                 answer = "1" if model != "a" or n else "2"
                 bank.add(
@@ -144,7 +144,7 @@ async def test_samples_with_other_settings_are_told_apart_by_these() -> None:
         for settings in ({}, {"temperature": 0.5}):
             question = Question.of("1?").with_params(**settings)
             bank.note_items("t", [BankedItem(task="t", item="1", question=question, gold="1")])
-            request = Request("a", question.key, None)
+            request = SampleRequest("a", question.key, None)
             bank.note_request(request, question, BankedAgent(id="a", name="a"))
             bank.add(
                 BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 1"))
@@ -158,7 +158,7 @@ async def test_samples_that_nobody_can_grade_are_shown_and_told_of() -> None:
     with Bank() as bank:
         question = Question.of("Why?")
         bank.note_items("t", [BankedItem(task="t", item="1", question=question)])
-        request = Request("a", question.key, None)
+        request = SampleRequest("a", question.key, None)
         bank.note_request(request, question, BankedAgent(id="a", name="a"))
         bank.add(BankedSample(**request._asdict(), index=0, candidate=Candidate(index=0, model="a", text="Answer: 5")))
         data = await collect(bank)

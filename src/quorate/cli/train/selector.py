@@ -17,9 +17,9 @@ from ..options import Json, print_json
 from ..show import wide_console
 
 if TYPE_CHECKING:
-    from quorate.aggregators.learned.selector import Example, TrainedSelector, SelectorSettings
+    from quorate.aggregators.learned.selector import Example, TrainedSelector
 
-    from .measured import Measured, Rival
+    from .measures import Rival, SelectorMeasures
 
 __all__ = ["selector"]
 
@@ -64,9 +64,9 @@ def selector(
 
     Prints how right it is on questions it was not trained on, beside the vote and weights without labels.
     """
-    from quorate.aggregators.learned.selector import SelectorSettings, predict_out_of_fold
+    from quorate.aggregators.learned.selector import SelectorSettings, fit, predict_out_of_fold
 
-    from .measured import measured
+    from .measures import measure_selector
 
     if names:
         _list(as_json=as_json)
@@ -74,20 +74,14 @@ def selector(
     families = tuple(name.strip() for name in features.split(",") if name.strip()) if features else None
     settings = SelectorSettings(families=families, folds=folds, seed=seed, risk=risk)
     examples = asyncio.run(_examples(bank, recorded, task, model, without or (), candidates, seed))
-    found = measured(predict_out_of_fold(examples, settings), seed=seed, risk=risk)
-    learned = _trained(examples, settings)
+    found = measure_selector(predict_out_of_fold(examples, settings), seed=seed, risk=risk)
+    learned = fit(examples, settings)
     if out is not None:
         learned.save(out)
     if as_json:
         print_json({"source": str(bank or recorded), "seed": seed, **found.as_json(), "file": out and str(out)})
     else:
         _print(bank or recorded, found, learned, out)
-
-
-def _trained(examples: Sequence[Example], settings: SelectorSettings) -> TrainedSelector:
-    from quorate.aggregators.learned.selector import fit
-
-    return fit(examples, settings)
 
 
 async def _examples(
@@ -99,18 +93,18 @@ async def _examples(
     candidates: int | None,
     seed: int,
 ) -> list[Example]:
-    from .material import banked, replayed
+    from .material import bank_examples, replay_examples
 
     if (bank is None) == (recorded is None):
         raise BadInput("choose what to learn from: --bank DIR or --recorded FILE (one of them)")
     if bank is not None:
         if without:
             raise BadInput("--without goes with --recorded; of a bank choose one agent with --model")
-        return await banked(bank, task=task, agent=model, size=candidates, seed=seed)
+        return await bank_examples(bank, task=task, agent=model, size=candidates, seed=seed)
     assert recorded is not None
     if task is not None:
         raise BadInput("--task goes with --bank; recorded answers are one task")
-    return await replayed(recorded, model=model, without=without, size=candidates, seed=seed)
+    return await replay_examples(recorded, model=model, without=without, size=candidates, seed=seed)
 
 
 def _list(*, as_json: bool) -> None:
@@ -133,7 +127,7 @@ def _list(*, as_json: bool) -> None:
     wide_console().print("families in brackets must be asked for with --features", style="dim")
 
 
-def _print(source: Path | None, found: Measured, learned: TrainedSelector, out: Path | None) -> None:
+def _print(source: Path | None, found: SelectorMeasures, learned: TrainedSelector, out: Path | None) -> None:
     console = wide_console()
     clusters = f" in {found.clusters} clusters" if found.clusters < found.questions else ""
     console.print(
@@ -162,7 +156,7 @@ def _row(rival: Rival) -> tuple[str, ...]:
     return rival.name, *own, f"{gain.difference:+.4f}", interval, f"{gain.p:.2g}", f"{gain.better}, {gain.worse}"
 
 
-def _lines(found: Measured, learned: TrainedSelector) -> list[str]:
+def _lines(found: SelectorMeasures, learned: TrainedSelector) -> list[str]:
     terms = sorted(learned.terms.items(), key=lambda item: -abs(item[1].weight))[:STRONGEST]
     lines = [
         f"some answer is right: {found.oracle:.3f}; probabilities: Brier score {found.brier:.4f}, "

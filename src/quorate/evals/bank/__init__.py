@@ -11,15 +11,15 @@ exactly those that are missing, and whoever learns or measures afterwards reads 
 from .bank import Bank
 from .ingest import grade
 from .store import bank_file
-from .values import BankedAgent, BankedItem, BankedSample, Request, RunRecord, content_key
+from .values import BankedAgent, BankedItem, BankedSample, RunRecord, SampleRequest, content_key
 
 __all__ = [
     "Bank",
     "BankedAgent",
     "BankedItem",
     "BankedSample",
-    "Request",
     "RunRecord",
+    "SampleRequest",
     "bank_file",
     "content_key",
     "grade",

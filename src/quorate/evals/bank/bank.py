@@ -18,7 +18,7 @@ from ..outcome import Outcome
 from . import provenance, queries
 from .claims import Holder
 from .store import Store
-from .values import BankedAgent, BankedItem, BankedSample, Request, RunRecord
+from .values import BankedAgent, BankedItem, BankedSample, RunRecord, SampleRequest
 
 if TYPE_CHECKING:
     from ..records import RecordedBank
@@ -56,8 +56,8 @@ class Bank:
         """Everything that was really generated since the bank was opened, failed requests included."""
         self._notes: list[str] = []
         self._holder = Holder(self.path) if self.path is not None else None
-        self._locks: WeakValueDictionary[Request, asyncio.Lock] = WeakValueDictionary()
-        self._ids: dict[Request, int] = {}
+        self._locks: WeakValueDictionary[SampleRequest, asyncio.Lock] = WeakValueDictionary()
+        self._ids: dict[SampleRequest, int] = {}
         self._prompts: dict[tuple[str, str], int] = {}
 
     @property
@@ -67,10 +67,10 @@ class Bank:
 
     # Samples
 
-    def get(self, request: Request, index: int) -> BankedSample | None:
+    def get(self, request: SampleRequest, index: int) -> BankedSample | None:
         return self.find(request, [index]).get(index)
 
-    def find(self, request: Request, indices: Sequence[int]) -> dict[int, BankedSample]:
+    def find(self, request: SampleRequest, indices: Sequence[int]) -> dict[int, BankedSample]:
         """Those of the samples that are there."""
         number = self._number(request)
         if number is None:
@@ -91,29 +91,29 @@ class Bank:
     def add_all(self, samples: Iterable[BankedSample]) -> int:
         """Keeps samples in one transaction; how many of them are new."""
         added = 0
-        with self._writing():
+        with self._transaction():
             for sample in samples:
                 row = {
                     **columns_of(sample.candidate),
                     "own_prompt": sample.candidate.prompt_counted,
                     "added": time.time(),
                 }
-                number = self._made(sample.request)
+                number = self._number_or_make(sample.request)
                 added += self.store.execute(_ADD, {**row, "request": number, "idx": sample.index}).rowcount
                 self.store.execute("DELETE FROM claims WHERE request = ? AND idx = ?", (number, sample.index))
         return added
 
-    def note_request(self, request: Request, question: Question, agent: BankedAgent) -> None:
+    def note_request(self, request: SampleRequest, question: Question, agent: BankedAgent) -> None:
         """Takes note of what stands behind a request's hashes: to be called before its samples are drawn."""
         number = self._number(request)
         if number is not None and self.store.value("SELECT question FROM requests WHERE id = ?", (number,)):
             return
-        with self._writing():
+        with self._transaction():
             self._notes += provenance.note_agent(self.store, agent)
             key = provenance.note_question(self.store, question)
             self._ids[request] = provenance.note_request(self.store, request, key, question.sampling)
 
-    def claim(self, request: Request, indices: Sequence[int]) -> list[int]:
+    def claim(self, request: SampleRequest, indices: Sequence[int]) -> list[int]:
         """Those of the samples that are now this bank's user's to draw.
 
         The others are in the bank, or another process is drawing them: it adds them, or gives them up
@@ -123,8 +123,8 @@ class Bank:
             there = self.find(request, indices)
             return [index for index in indices if index not in there]
         self._holder.hold()
-        with self._writing():
-            number = self._made(request)
+        with self._transaction():
+            number = self._number_or_make(request)
             there = self.find(request, indices)
             claims = dict(self.store.execute("SELECT idx, holder FROM claims WHERE request = ?", (number,)).fetchall())
             gone = {name for name in set(claims.values()) if not self._holder.alive(name)}
@@ -136,25 +136,25 @@ class Bank:
             )
         return free
 
-    def release(self, request: Request) -> None:
+    def release(self, request: SampleRequest) -> None:
         """Gives up what was claimed of a request and not drawn."""
         if self._holder is not None and (number := self._number(request)) is not None:
             own = (number, self._holder.name)
             if self.store.value("SELECT 1 FROM claims WHERE request = ? AND holder = ?", own):
                 self.store.execute("DELETE FROM claims WHERE request = ? AND holder = ?", own)
 
-    def prompt_tokens(self, request: Request) -> int:
+    def prompt_tokens(self, request: SampleRequest) -> int:
         """Tokens of the request's prompt, 0 while no reply has told."""
         key = (request.agent, request.question)
         if key not in self._prompts:
             self._prompts[key] = self.store.value(_PROMPT, key) or 0
         return self._prompts[key]
 
-    def note_prompt(self, request: Request, tokens: int) -> None:
+    def note_prompt(self, request: SampleRequest, tokens: int) -> None:
         """Takes note of what a reply, failed ones included, counted for the prompt."""
         self._prompts[request.agent, request.question] = max(tokens, self.prompt_tokens(request))
 
-    def lock(self, request: Request) -> asyncio.Lock:
+    def lock(self, request: SampleRequest) -> asyncio.Lock:
         """Held while a request's missing samples are drawn, so that two pipelines never draw the same."""
         return self._locks.setdefault(request, asyncio.Lock())
 
@@ -285,7 +285,7 @@ class Bank:
             "SELECT s.*, r.agent AS by, r.key AS key, r.seed AS asked "
             "FROM samples s JOIN requests r ON s.request = r.id ORDER BY s.id"
         )
-        return (_sample_of(Request(row["by"], row["key"], row["asked"]), row) for row in rows)
+        return (_sample_of(SampleRequest(row["by"], row["key"], row["asked"]), row) for row in rows)
 
     def __enter__(self) -> Self:
         return self
@@ -294,7 +294,7 @@ class Bank:
         self.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         try:
             with self.store.transaction():
                 yield
@@ -302,7 +302,7 @@ class Bank:
             self._ids.clear()  # some may be of requests that were not kept
             raise
 
-    def _number(self, request: Request) -> int | None:
+    def _number(self, request: SampleRequest) -> int | None:
         if request not in self._ids:
             number = self.store.value(_OF_REQUEST, request)
             if number is None:
@@ -310,7 +310,7 @@ class Bank:
             self._ids[request] = number
         return self._ids[request]
 
-    def _made(self, request: Request) -> int:
+    def _number_or_make(self, request: SampleRequest) -> int:
         """The request's number; made inside a transaction if there is none."""
         number = self._number(request)
         if number is None:
@@ -320,7 +320,7 @@ class Bank:
         return number
 
 
-def _sample_of(request: Request, row: Any) -> BankedSample:
+def _sample_of(request: SampleRequest, row: Any) -> BankedSample:
     candidate = candidate_of(row, row["idx"])
     # Written together, every answer reads its prompts by itself.
     alone = bool(row["own_prompt"]) or candidate.ensembling is not None

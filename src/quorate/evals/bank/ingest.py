@@ -15,7 +15,7 @@ from quorate.storage.candidate_columns import CANDIDATE, columns_of
 
 from . import provenance
 from .bank import Bank
-from .values import BankedAgent, BankedItem, Request, content_key
+from .values import BankedAgent, BankedItem, SampleRequest, content_key
 
 if TYPE_CHECKING:
     from ..task import Item, Task
@@ -131,7 +131,7 @@ class _Ingestor:
         self.done.unmatched += number is None
         self.done.ungraded += number is not None and not one.graded
         if number is not None and one.graded:
-            sample = added.lastrowid if added.rowcount else self._known(request, one.candidate.index)
+            sample = added.lastrowid if added.rowcount else self._find_sample(request, one.candidate.index)
             grade = (sample, number, one.extracted, one.correct)
             self._store.execute("INSERT OR IGNORE INTO grades VALUES (?, ?, ?, ?)", grade)
 
@@ -148,10 +148,10 @@ class _Ingestor:
     def _request(self, one: Incoming, content: str | None) -> int:
         known = (one.agent.id, one.seed, content, one.key or repr(one.sampling))
         if known not in self._requests:
-            self._requests[known] = self._noted(one, content)
+            self._requests[known] = self._note_request(one, content)
         return self._requests[known]
 
-    def _noted(self, one: Incoming, content: str | None) -> int:
+    def _note_request(self, one: Incoming, content: str | None) -> int:
         if one.agent.id not in self._agents:
             self.done.notes += provenance.note_agent(self._store, one.agent)
             self._agents.add(one.agent.id)
@@ -162,9 +162,9 @@ class _Ingestor:
         key = one.key or question.model_copy(update={"sampling": sampling}).key
         if one.key is None and not question.messages:
             key = f"{content}-{key[:8]}"
-        return provenance.note_request(self._store, Request(one.agent.id, key, one.seed), content, sampling)
+        return provenance.note_request(self._store, SampleRequest(one.agent.id, key, one.seed), content, sampling)
 
-    def _known(self, request: int, index: int) -> int:
+    def _find_sample(self, request: int, index: int) -> int:
         found = self._store.value("SELECT id FROM samples WHERE request = ? AND idx = ?", (request, index))
         assert isinstance(found, int), "it was there a moment ago"
         return found

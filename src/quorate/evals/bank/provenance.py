@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .store import Store
-from .values import BankedAgent, BankedItem, Request, RunRecord, content_key
+from .values import BankedAgent, BankedItem, RunRecord, SampleRequest, content_key
 
 if TYPE_CHECKING:
     from ..task import Item
@@ -50,7 +50,7 @@ def unknown_key(task: str, item: str) -> str:
     return f"unknown-{hashlib.sha256(json.dumps([task, item]).encode()).hexdigest()[:24]}"
 
 
-def note_request(store: Store, request: Request, content: str | None, sampling: SamplingParams) -> int:
+def note_request(store: Store, request: SampleRequest, content: str | None, sampling: SamplingParams) -> int:
     """Keeps a request with the key of its question's content; its number."""
     found = store.execute(
         "SELECT id, question FROM requests WHERE agent = ? AND key = ? AND ifnull(seed, 'none') = ifnull(?, 'none')",
@@ -92,7 +92,7 @@ def note_items(store: Store, task: str, items: Iterable[Item | BankedItem], **fa
     """Keeps a task's questions; a hash of all of them, and what changed."""
     digest, changes = [], Counter[str]()
     for given in items:
-        item = given if isinstance(given, BankedItem) else _banked(task, given, facts)
+        item = given if isinstance(given, BankedItem) else _to_banked(task, given, facts)
         _, key, change = note_item(store, item)
         digest.append(f"{item.item}\n{key}\n{item.gold}\n")
         changes[change] += 1
@@ -125,7 +125,7 @@ def note_item(store: Store, item: BankedItem, *, current: bool = True) -> tuple[
     return number, key, change
 
 
-def _banked(task: str, item: Item, facts: Mapping[str, str]) -> BankedItem:
+def _to_banked(task: str, item: Item, facts: Mapping[str, str]) -> BankedItem:
     return BankedItem(task=task, item=item.id, question=item.question, gold=item.gold, cluster=item.cluster, **facts)
 
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from quorate.orchestrator.types import Candidate, Frozen, Question, SamplingParams
 
-__all__ = ["BankedAgent", "BankedItem", "BankedSample", "Request", "RunRecord", "content_key"]
+__all__ = ["BankedAgent", "BankedItem", "BankedSample", "RunRecord", "SampleRequest", "content_key"]
 
 
-class Request(NamedTuple):
+class SampleRequest(NamedTuple):
     """What samples of one question have in common."""
 
     agent: str
@@ -31,8 +31,8 @@ class BankedSample(Frozen):
     candidate: Candidate
 
     @property
-    def request(self) -> Request:
-        return Request(self.agent, self.question, self.seed)
+    def request(self) -> SampleRequest:
+        return SampleRequest(self.agent, self.question, self.seed)
 
 
 class BankedAgent(Frozen):

@@ -1,6 +1,6 @@
 """What recorded samples and outcomes are worth, as small frozen values with `as_json()`; nothing here reads a file.
 
-On recorded answers (`records: Sequence[Recorded]`, such as a group of a `RecordedBank`; a family of
+On recorded answers (`records: Sequence[AnswerRecord]`, such as a group of a `RecordedBank`; a family of
 questions is `record.facts["cluster"]`):
 
 - `at_k(records, aggregator, k)` -> `AtK`: any aggregator of the replay at k, unbiased, with its Monte Carlo error;
@@ -15,10 +15,10 @@ questions is `record.facts["cluster"]`):
 
 On outcomes of pipelines (`evals.outcome.Outcome`):
 
-- `spending(outcomes)` -> `Spending`: tokens, cost and seconds with medians and tails.
+- `measure_spending(outcomes)` -> `Spending`: tokens, cost and seconds with medians and tails.
 - `measure_pipeline(name, outcomes)` -> `SystemResult`; `compare_pairs(...)` -> `Comparison`s as they ran.
-- `measure_ensembling(outcomes)` -> `Ensembled`: what models that write together decided together and how often they agreed;
-  `tokens_per_second(outcomes)`: how fast one answer came.
+- `measure_ensembling(outcomes)` -> `Ensembled`: what models that write together decided together, and how often
+  they agreed; `tokens_per_second(outcomes)`: how fast one answer came.
 - `list_systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems)` -> `Comparisons`:
   all pairs at equal tokens, paired and by family, Holm-corrected, with what the evaluation can detect.
 - `task_scores(systems)`, `resampled_scores(systems)`: what `evals.ranking.rank` takes.
@@ -46,7 +46,7 @@ from .results import (
     pareto,
     tokens_per_second,
 )
-from .spending import Spending, Spread, spending, spread, token_spending
+from .spending import Spending, Spread, measure_spending, spread, token_spending
 from .systems import Played, Scaling, System, list_systems, recorded_systems, resampled_scores, task_scores
 
 __all__ = [
@@ -79,12 +79,12 @@ __all__ = [
     "maj_at_k",
     "measure_ensembling",
     "measure_pipeline",
+    "measure_spending",
     "pareto",
     "pass_at_k",
     "recorded_systems",
     "resampled_scores",
     "sizes",
-    "spending",
     "spread",
     "tally_confidence",
     "task_scores",

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from quorate.orchestrator.errors import BadInput
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..statistics import Result, require
 
 __all__ = ["Agreement", "agreement"]
@@ -46,7 +46,7 @@ class Agreement(Result):
     give; 1 means that questions do not differ in difficulty."""
 
 
-def agreement(records: Sequence[Recorded]) -> Agreement:
+def agreement(records: Sequence[AnswerRecord]) -> Agreement:
     """Agreement and diversity of the answers.
 
     Raises:
@@ -88,7 +88,7 @@ def _equal_pairs(votes: Counter[int]) -> float | None:
     return sum(v * (v - 1) for v in votes.values()) / (total * (total - 1)) if total > 1 else None
 
 
-def _joint_error(records: Sequence[Recorded]) -> float | None:
+def _joint_error(records: Sequence[AnswerRecord]) -> float | None:
     several = [record for record in records if len(record) > 1]
     if not several:
         return None
@@ -97,7 +97,7 @@ def _joint_error(records: Sequence[Recorded]) -> float | None:
     return both / fmean(shares) ** 2 if any(shares) else None
 
 
-def _kappa(records: Sequence[Recorded]) -> float | None:
+def _kappa(records: Sequence[AnswerRecord]) -> float | None:
     """statsmodels' `fleiss_kappa` over labels, where they mean the same in every question."""
     meaning: dict[int, set[str | None]] = {}
     for record in records:

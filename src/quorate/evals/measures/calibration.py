@@ -14,7 +14,7 @@ from statistics import fmean
 
 from quorate.orchestrator.errors import BadInput
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..replay.rules import count_classes
 from ..statistics import Result
 
@@ -63,7 +63,7 @@ class Calibration(Result):
     """One for every threshold that tells questions apart, the surest first."""
 
 
-def tally_confidence(records: Sequence[Recorded]) -> tuple[list[float], list[float]]:
+def tally_confidence(records: Sequence[AnswerRecord]) -> tuple[list[float], list[float]]:
     """The share of all samples that the plurality has, and the chance that it is right, for each question."""
     top = [max(Counter(c for c in r.classes if c is not None).values(), default=0) / len(r) for r in records]
     return top, [record.credit(count_classes(record.classes)) for record in records]

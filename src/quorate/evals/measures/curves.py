@@ -15,7 +15,7 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..replay.rules import Replayable, replay_rules
 from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
 from ..statistics import Estimate, Result, mean_interval
@@ -90,7 +90,7 @@ class Curve(Result):
         return tuple((1 - part) * a + part * b for a, b in zip(lower.credits, upper.credits, strict=True))
 
 
-def maj_at_k(record: Recorded, k: int) -> float:
+def maj_at_k(record: AnswerRecord, k: int) -> float:
     """Expected credit of the plurality of k answers over all subsets: ties share it, no answer abstains.
 
     Raises:
@@ -102,7 +102,7 @@ def maj_at_k(record: Recorded, k: int) -> float:
 
 
 def at_k(
-    records: Sequence[Recorded], aggregator: str | Replayable, k: int, *, seed: int = 0, draws: int = DRAWS
+    records: Sequence[AnswerRecord], aggregator: str | Replayable, k: int, *, seed: int = 0, draws: int = DRAWS
 ) -> AtK:
     """Any aggregator with k answers; a question that has fewer gives all.
 
@@ -114,7 +114,7 @@ def at_k(
 
 
 def curve(
-    records: Sequence[Recorded],
+    records: Sequence[AnswerRecord],
     aggregator: str | Replayable = "plurality",
     ks: Sequence[int] | None = None,
     *,
@@ -132,7 +132,7 @@ def sizes(most: int) -> list[int]:
     return sorted({*(2**i for i in range(most.bit_length())), most})
 
 
-def clusters_of(records: Sequence[Recorded]) -> list[str] | None:
+def clusters_of(records: Sequence[AnswerRecord]) -> list[str] | None:
     """The family of each question; None where none is known."""
     names = [str(record.facts.get("cluster", "")) for record in records]
     return names if any(names) else None
@@ -156,7 +156,7 @@ def _at(group: AnswerGroup, rule: Replayable, k: int) -> AtK:
     )
 
 
-def _units(records: Sequence[Recorded]) -> list[str] | None:
+def _units(records: Sequence[AnswerRecord]) -> list[str] | None:
     """Families, or where none are known the questions, if several models answered the same."""
     known = clusters_of(records)
     ids = [record.id for record in records]
@@ -165,7 +165,7 @@ def _units(records: Sequence[Recorded]) -> list[str] | None:
     return [name or f"question {one}" for name, one in zip(known, ids, strict=True)]
 
 
-def _group(records: Sequence[Recorded], seed: int, draws: int) -> AnswerGroup:
+def _group(records: Sequence[AnswerRecord], seed: int, draws: int) -> AnswerGroup:
     if not records or not all(map(len, records)):
         raise BadInput("nothing to measure: give at least one question, each with at least one answer")
     if draws < 1:
@@ -201,7 +201,7 @@ class Headroom(Result):
 
 
 def headroom(
-    records: Sequence[Recorded],
+    records: Sequence[AnswerRecord],
     aggregator: str | Replayable = "plurality",
     k: int | None = None,
     *,

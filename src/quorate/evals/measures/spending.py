@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..statistics import Result
 
 if TYPE_CHECKING:
     from ..outcome import Outcome
 
-__all__ = ["Spending", "Spread", "spending", "spread", "token_spending"]
+__all__ = ["Spending", "Spread", "measure_spending", "spread", "token_spending"]
 
 
 class Spread(Result):
@@ -50,7 +50,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(total=total, mean=total / len(values), median=float(median), p95=float(p95), most=float(max(values)))
 
 
-def spending(outcomes: Sequence[Outcome]) -> Spending:
+def measure_spending(outcomes: Sequence[Outcome]) -> Spending:
     """Of one pipeline's outcomes.
 
     Raises:
@@ -66,7 +66,7 @@ def spending(outcomes: Sequence[Outcome]) -> Spending:
     )
 
 
-def token_spending(records: Sequence[Recorded]) -> Spread | None:
+def token_spending(records: Sequence[AnswerRecord]) -> Spread | None:
     """Tokens of all recorded answers to a question; None where they were not recorded."""
-    spent = [s for record in records if (s := record.spent(len(record))) is not None]
+    spent = [s for record in records if (s := record.count_tokens(len(record))) is not None]
     return spread(spent) if spent and len(spent) == len(records) else None

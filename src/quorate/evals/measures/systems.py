@@ -11,7 +11,7 @@ from quorate.orchestrator.errors import BadInput
 
 from ..outcome import Outcome
 from ..ranking import RESAMPLES, Scores
-from ..records import PANEL, POOLED, Recorded, RecordedBank
+from ..records import PANEL, POOLED, AnswerRecord, RecordedBank
 from ..replay.rules import Replayable, find_rule, replay_rules
 from ..replay.subsets import DRAWS
 from ..statistics import Bootstrap, families
@@ -41,7 +41,7 @@ class Scaling:
     """A rule over recorded samples of one model, at any number of them."""
 
     rule: Replayable
-    records: Mapping[str, Recorded]
+    records: Mapping[str, AnswerRecord]
     """By question."""
     seed: int = 0
     draws: int = DRAWS
@@ -127,7 +127,7 @@ def list_systems(
     found_scalings: dict[str, Scaling | str] = {}
     made = []
     for name, played in by_name.items():
-        scaling = _scaling(name, records, seed, draws, found_scalings)
+        scaling = _find_scaling(name, records, seed, draws, found_scalings)
         kept = None if isinstance(scaling, str) else scaling
         made.append(System(name, played, kept, scaling if isinstance(scaling, str) else ""))
     return made
@@ -149,7 +149,7 @@ def recorded_systems(bank: RecordedBank, *, seed: int = 0) -> list[System]:
     return made
 
 
-def _panel_systems(group: Sequence[Recorded]) -> list[System]:
+def _panel_systems(group: Sequence[AnswerRecord]) -> list[System]:
     played: dict[str, dict[str, Played]] = {}
     for record in group:
         tokens = record.columns.get("tokens", (None,) * len(record))
@@ -162,7 +162,7 @@ def _panel_systems(group: Sequence[Recorded]) -> list[System]:
     return [*named, System("plurality of all", vote, None, "a panel has one answer a model")]
 
 
-def _credit_by_item(point: AtK, group: Sequence[Recorded]) -> dict[str, Played]:
+def _credit_by_item(point: AtK, group: Sequence[AnswerRecord]) -> dict[str, Played]:
     costs: Sequence[float | None] = point.costs or (None,) * len(group)
     return {
         record.id: Played(credit, cost, str(record.facts.get("cluster", "")))
@@ -170,7 +170,7 @@ def _credit_by_item(point: AtK, group: Sequence[Recorded]) -> dict[str, Played]:
     }
 
 
-def _scaling(
+def _find_scaling(
     name: str, bank: RecordedBank | None, seed: int, draws: int, known: dict[str, Scaling | str]
 ) -> Scaling | str:
     """What scales the pipeline of this name, shared by those of one rule and model; or why nothing does."""

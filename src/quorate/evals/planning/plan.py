@@ -14,7 +14,7 @@ from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
 from ..measures.curves import at_k, clusters_of, sizes
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..statistics import LEVEL, Estimate, Result, families
 from .coverage import Coverage, fit_coverage
 from .voting import Profiles
@@ -81,7 +81,7 @@ class Plan(Result):
 
 
 def plan(
-    records: Sequence[Recorded],
+    records: Sequence[AnswerRecord],
     *,
     model: str = "",
     epsilon: float = EPSILON,
@@ -111,7 +111,7 @@ def plan(
     ns = _grid(most)
     coverages, both = _Coverages(records), _Curves(records, ns)
     units = families(clusters_of(records) or [record.id for record in records], len(records))
-    weights = _resampled(units, seed, resamples)
+    weights = _resample(units, seed, resamples)
     fitted, fits = coverages.fit(None), [coverages.fit(weight) for weight in weights]
     (curve, solved), again = both.at(None), np.array([both.at(weight) for weight in weights])
     curves, coverage = again[:, 0], again[:, 1]
@@ -149,7 +149,7 @@ def plan(
 class _Coverages:
     """Coverage of the pilot under any weights of its questions."""
 
-    def __init__(self, records: Sequence[Recorded]) -> None:
+    def __init__(self, records: Sequence[AnswerRecord]) -> None:
         self._ks = sizes(max(map(len, records)))
         self._passes = numpy().array([at_k(records, "pass", k).credits for k in self._ks])
 
@@ -161,20 +161,20 @@ class _Coverages:
 class _Curves:
     """Vote and coverage under any weights of the questions: measured up to the pilot, carried on beyond."""
 
-    def __init__(self, records: Sequence[Recorded], ns: Sequence[int]) -> None:
+    def __init__(self, records: Sequence[AnswerRecord], ns: Sequence[int]) -> None:
         self._profiles = Profiles(records)
-        self._vote = _carried(records, "plurality", ns, self._profiles.accuracies)
-        self._coverage = _carried(records, "pass", ns, self._profiles.coverages)
+        self._vote = _carry_on(records, "plurality", ns, self._profiles.accuracies)
+        self._coverage = _carry_on(records, "pass", ns, self._profiles.coverages)
 
     def at(self, weights: Any) -> tuple[Any, Any]:
         """The two curves; of the pilot as it is without weights."""
-        shares = self._profiles.shares if weights is None else self._profiles.fitted(weights, ROUNDS)
+        shares = self._profiles.shares if weights is None else self._profiles.fit_shares(weights, ROUNDS)
         coverage = self._coverage(weights, shares)
         return numpy().minimum(self._vote(weights, shares), coverage), coverage
 
 
-def _carried(
-    records: Sequence[Recorded], aggregator: str, ns: Sequence[int], modelled: Callable[[int], Any]
+def _carry_on(
+    records: Sequence[AnswerRecord], aggregator: str, ns: Sequence[int], modelled: Callable[[int], Any]
 ) -> Callable[[Any, Any], Any]:
     """A curve of weights and of the profiles' shares; only gains beyond the pilot are modelled."""
     np = numpy()
@@ -190,9 +190,9 @@ def _carried(
     return curve
 
 
-def _tokens(records: Sequence[Recorded]) -> float | None:
+def _tokens(records: Sequence[AnswerRecord]) -> float | None:
     """Of one sample of each question, mean over questions."""
-    spent = [s for record in records if (s := record.spent(len(record))) is not None]
+    spent = [s for record in records if (s := record.count_tokens(len(record))) is not None]
     return fmean(s / len(r) for s, r in zip(spent, records, strict=True)) if len(spent) == len(records) else None
 
 
@@ -205,7 +205,7 @@ def _grid(most: int) -> list[int]:
     return sorted({*ns, most})
 
 
-def _resampled(units: Sequence[int], seed: int, resamples: int) -> Any:
+def _resample(units: Sequence[int], seed: int, resamples: int) -> Any:
     """How often each question counts in each resample of families."""
     np = numpy()
     count = len(set(units))

@@ -20,7 +20,7 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput
 
 from ..measures.curves import maj_at_k
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..statistics import require
 
 __all__ = ["Profiles", "vote_curve"]
@@ -44,7 +44,7 @@ class Profiles:
         MissingExtra: scipy is not installed.
     """
 
-    def __init__(self, records: Sequence[Recorded]) -> None:
+    def __init__(self, records: Sequence[AnswerRecord]) -> None:
         require()
         import numpy as np
 
@@ -60,9 +60,9 @@ class Profiles:
         self._kind = np.array([place[shape] for shape in shapes])
         logs = np.stack([self._log_likelihood(shape) for shape in self._kinds])
         self._likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
-        self.shares = self.fitted()
+        self.shares = self.fit_shares()
 
-    def fitted(self, weights: Any = None, rounds: int = ROUNDS) -> Any:
+    def fit_shares(self, weights: Any = None, rounds: int = ROUNDS) -> Any:
         """Share of questions at each point of the grid, for questions that count so often each.
 
         Later fits start from the first, so they take fewer rounds.
@@ -112,7 +112,7 @@ class Profiles:
         return np.maximum(xlogy(right, self.right) + logsumexp(options, axis=0), -1e6)
 
 
-def vote_curve(records: Sequence[Recorded], ns: Sequence[int]) -> list[float]:
+def vote_curve(records: Sequence[AnswerRecord], ns: Sequence[int]) -> list[float]:
     """Expected accuracy of a vote over each number of samples.
 
     Raises:
@@ -132,7 +132,7 @@ def vote_curve(records: Sequence[Recorded], ns: Sequence[int]) -> list[float]:
     ]
 
 
-def _shape(record: Recorded) -> Shape:
+def _shape(record: AnswerRecord) -> Shape:
     """Right votes, those of each wrong answer, and samples: abstentions are of the rest."""
     wrong = Counter(c for c, right in zip(record.classes, record.right, strict=True) if c is not None and not right)
     return sum(record.right), tuple(sorted(wrong.values(), reverse=True)), len(record)

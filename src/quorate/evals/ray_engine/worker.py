@@ -15,7 +15,7 @@ from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.errors import DataError, QuorateError
 from quorate.orchestrator.types import Question
 
-from ..bank import Bank, BankedAgent, BankedSample, Request, grade
+from ..bank import Bank, BankedAgent, BankedSample, SampleRequest, grade
 from ..local_engine import LocalEngine, bank_models
 from ..outcome import Outcome
 from ..throttle import PrioritySemaphore
@@ -45,10 +45,10 @@ class BankWriter:
     def __init__(self, path: Path | None, task: Task) -> None:
         self._bank, self._task = Bank(path), task
 
-    async def fetch(self, request: Request) -> tuple[list[BankedSample], int]:
+    async def fetch(self, request: SampleRequest) -> tuple[list[BankedSample], int]:
         """The samples of a request, and the tokens of its prompt."""
-        found = self._bank.find(Request(*request), range(MAX_SAMPLES))
-        return list(found.values()), self._bank.prompt_tokens(Request(*request))
+        found = self._bank.find(SampleRequest(*request), range(MAX_SAMPLES))
+        return list(found.values()), self._bank.prompt_tokens(SampleRequest(*request))
 
     async def keep(self, sample: BankedSample, source: RequestSource) -> str | None:
         """Adds a sample; says what is wrong if it cannot be written."""
@@ -79,14 +79,14 @@ class RemoteBank:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
         self.spent = Ledger()
-        self._samples: OrderedDict[Request, dict[int, BankedSample]] = OrderedDict()
+        self._samples: OrderedDict[SampleRequest, dict[int, BankedSample]] = OrderedDict()
         self._prompts: dict[tuple[str, str], int] = {}
-        self._sources: dict[Request, RequestSource] = {}
-        self._sent: dict[Request, list[Any]] = {}
-        self._locks: WeakValueDictionary[Request, asyncio.Lock] = WeakValueDictionary()
+        self._sources: dict[SampleRequest, RequestSource] = {}
+        self._sent: dict[SampleRequest, list[Any]] = {}
+        self._locks: WeakValueDictionary[SampleRequest, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def lock(self, request: Request) -> AsyncGenerator[None, None]:
+    async def lock(self, request: SampleRequest) -> AsyncGenerator[None, None]:
         async with self._locks.setdefault(request, asyncio.Lock()):
             samples, prompt = await self._writer.fetch.remote(tuple(request))
             self._samples[request] = {sample.index: sample for sample in samples}
@@ -101,17 +101,17 @@ class RemoteBank:
             if wrong:
                 raise DataError(wrong[0])
 
-    def note_request(self, request: Request, question: Question, agent: BankedAgent) -> None:
+    def note_request(self, request: SampleRequest, question: Question, agent: BankedAgent) -> None:
         self._sources[request] = RequestSource(question, agent)
 
-    def claim(self, request: Request, indices: Sequence[int]) -> list[int]:
+    def claim(self, request: SampleRequest, indices: Sequence[int]) -> list[int]:
         """All that is missing: the turns of one question go to one worker, so no other draws them."""
         return [index for index in indices if index not in self._samples[request]]
 
-    def release(self, request: Request) -> None:
+    def release(self, request: SampleRequest) -> None:
         """Nothing is held."""
 
-    def find(self, request: Request, indices: Sequence[int]) -> dict[int, BankedSample]:
+    def find(self, request: SampleRequest, indices: Sequence[int]) -> dict[int, BankedSample]:
         known = self._samples.get(request, {})
         return {index: known[index] for index in indices if index in known}
 
@@ -121,10 +121,10 @@ class RemoteBank:
         self._samples[request][sample.index] = sample
         self._sent.setdefault(request, []).append(self._writer.keep.remote(sample, self._sources[request]))
 
-    def prompt_tokens(self, request: Request) -> int:
+    def prompt_tokens(self, request: SampleRequest) -> int:
         return self._prompts.get((request.agent, request.question), 0)
 
-    def note_prompt(self, request: Request, tokens: int) -> None:
+    def note_prompt(self, request: SampleRequest, tokens: int) -> None:
         self._prompts[request.agent, request.question] = max(tokens, self.prompt_tokens(request))
 
 

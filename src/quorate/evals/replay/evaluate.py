@@ -16,7 +16,7 @@ from quorate.evals.statistics import Bootstrap, families
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Frozen
 
-from ..records import Recorded, RecordedBank
+from ..records import AnswerRecord, RecordedBank
 from .rules import Replayable, find_rule
 from .subsets import DRAWS, AnswerGroup
 
@@ -127,7 +127,7 @@ def _affordable(group: AnswerGroup, result: ReplayResult) -> float:
     spent = result.samples if result.tokens is None else result.tokens
 
     def cost(votes: float) -> float:
-        each = [1.0 if counted else (r.spent(len(r)) or 0.0) / len(r) for r in group.records]
+        each = [1.0 if counted else (r.count_tokens(len(r)) or 0.0) / len(r) for r in group.records]
         return fmean(price * min(votes, len(r)) for price, r in zip(each, group.records, strict=True))
 
     if spent >= cost(result.k) * (1 - 1e-9):
@@ -139,7 +139,7 @@ def _affordable(group: AnswerGroup, result: ReplayResult) -> float:
     return round(high, 6)
 
 
-def _between(group: AnswerGroup, record: Recorded, votes: float) -> float:
+def _between(group: AnswerGroup, record: AnswerRecord, votes: float) -> float:
     few, part = int(votes), votes - int(votes)
     value = group.plurality(record, few)
     return value if part < 1e-9 else (1 - part) * value + part * group.plurality(record, few + 1)

@@ -1,6 +1,6 @@
 """Rules that `quorate eval replay` knows by name: what they make of recorded answers, without asking anybody.
 
-A rule of yours takes a line in `_rules`: a function from the answers that were drawn (integers, see `Recorded`) to
+A rule of yours takes a line in `_rules`: a function from the answers that were drawn (integers, see `AnswerRecord`) to
 weights of their classes. What it is and where it comes from stands in the registry of pipelines, unless it is no
 pipeline:
 
@@ -24,7 +24,7 @@ from quorate.aggregators.votes import Ballot, CrowdLab, LabelFree, Rule, ScoreRu
 from quorate.aggregators.votes.arrays import Votes
 from quorate.orchestrator.errors import BadInput, UnknownName
 
-from ..records import Recorded, RecordedBank
+from ..records import AnswerRecord, RecordedBank
 from ..statistics import pass_at_k
 
 __all__ = [
@@ -86,7 +86,7 @@ class Replayable(Protocol):
         """The order of the samples matters, so several orders are drawn even of all samples."""
         ...
 
-    def outcomes(self, drawn: Sequence[Recorded]) -> list[SubsetOutcome]:
+    def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
         """One for every drawn subset; there is one subset a question."""
         ...
 
@@ -95,7 +95,7 @@ class Replayable(Protocol):
 class Exact(Protocol):
     """A rule whose expected credit over all subsets needs no drawing."""
 
-    def expected(self, recorded: Recorded, k: int) -> float:
+    def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
         """Mean credit over all subsets of k answers."""
         ...
 
@@ -107,12 +107,12 @@ class ReplayRule:
     name: str
     summary: str
     source: str
-    choose: Callable[[Recorded], RuleResult]
+    choose: Callable[[AnswerRecord], RuleResult]
     _: KW_ONLY
     needs: frozenset[str] = frozenset()
     ordered: bool = False
 
-    def outcomes(self, drawn: Sequence[Recorded]) -> list[SubsetOutcome]:
+    def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
         """See `Replayable`."""
         return [_outcome(one, self.choose(one)) for one in drawn]
 
@@ -124,19 +124,19 @@ class BatchReplayRule:
     name: str
     summary: str
     source: str
-    choose: Callable[[Sequence[Recorded]], Sequence[RuleResult]]
+    choose: Callable[[Sequence[AnswerRecord]], Sequence[RuleResult]]
     _: KW_ONLY
     needs: frozenset[str] = frozenset()
     ordered: bool = False
 
-    def outcomes(self, drawn: Sequence[Recorded]) -> list[SubsetOutcome]:
+    def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
         """See `Replayable`."""
         return [_outcome(one, chosen) for one, chosen in zip(drawn, self.choose(drawn), strict=True)]
 
 
-def _outcome(drawn: Recorded, chosen: RuleResult) -> SubsetOutcome:
+def _outcome(drawn: AnswerRecord, chosen: RuleResult) -> SubsetOutcome:
     samples = len(drawn) if chosen.samples is None else chosen.samples
-    tokens = drawn.spent(samples) if chosen.tokens is None else chosen.tokens
+    tokens = drawn.count_tokens(samples) if chosen.tokens is None else chosen.tokens
     return SubsetOutcome(drawn.credit(chosen.weights), samples, tokens)
 
 
@@ -251,7 +251,7 @@ def _batch_rules() -> Iterator[Replayable]:
 
 
 def _pipeline_rule(
-    name: str, choose: Callable[[Recorded], RuleResult], needs: frozenset[str] = frozenset()
+    name: str, choose: Callable[[AnswerRecord], RuleResult], needs: frozenset[str] = frozenset()
 ) -> ReplayRule:
     return ReplayRule(name, *describe_rule(name), choose, needs=needs)
 
@@ -265,11 +265,11 @@ class PassAtK:
     needs: frozenset[str] = frozenset()
     ordered = False
 
-    def outcomes(self, drawn: Sequence[Recorded]) -> list[SubsetOutcome]:
+    def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
         """See `Replayable`."""
-        return [SubsetOutcome(float(any(one.right)), len(one), one.spent(len(one))) for one in drawn]
+        return [SubsetOutcome(float(any(one.right)), len(one), one.count_tokens(len(one))) for one in drawn]
 
-    def expected(self, recorded: Recorded, k: int) -> float:
+    def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
         """See `Exact`."""
         return pass_at_k(len(recorded), sum(recorded.right), k)
 
@@ -282,41 +282,43 @@ class PluralityAtK:
     needs: frozenset[str] = frozenset()
     ordered = False
 
-    def outcomes(self, drawn: Sequence[Recorded]) -> list[SubsetOutcome]:
+    def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
         """See `Replayable`."""
-        return [SubsetOutcome(one.credit(count_classes(one.classes)), len(one), one.spent(len(one))) for one in drawn]
+        return [
+            SubsetOutcome(one.credit(count_classes(one.classes)), len(one), one.count_tokens(len(one))) for one in drawn
+        ]
 
-    def expected(self, recorded: Recorded, k: int) -> float:
+    def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
         """See `Exact`."""
         from .subsets import expected_plurality
 
         return expected_plurality(recorded, k)
 
 
-def _ballot(drawn: Recorded) -> Ballot:
+def _ballot(drawn: AnswerRecord) -> Ballot:
     """The drawn answers as votes, with scores where the bank has them."""
     return Ballot(drawn.classes, drawn.voters, drawn.columns.get("scores", ()))
 
 
-def _by_ballot(rule: Rule) -> Callable[[Recorded], RuleResult]:
+def _by_ballot(rule: Rule) -> Callable[[AnswerRecord], RuleResult]:
     return lambda drawn: RuleResult(rule.weights(_ballot(drawn)))
 
 
-def _one_coin(drawn: Sequence[Recorded]) -> list[RuleResult]:
+def _one_coin(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     votes = Votes.of([_ballot(one) for one in drawn])
     return [RuleResult(weights) for weights in votes.list_weights(votes.one_coin())]
 
 
-def _dawid_skene(drawn: Sequence[Recorded]) -> list[RuleResult]:
+def _dawid_skene(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     votes = Votes.of([_ballot(one) for one in drawn])
     return [RuleResult(weights) for weights in votes.list_weights(votes.dawid_skene())]
 
 
-def _label_free(drawn: Sequence[Recorded]) -> list[RuleResult]:
+def _label_free(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     return [RuleResult(weights) for weights in LabelFree().fit_weights([_ballot(one) for one in drawn])]
 
 
-def _crowdlab(drawn: Sequence[Recorded]) -> list[RuleResult]:
+def _crowdlab(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     number = {
         answer: found
         for one in drawn
@@ -333,7 +335,7 @@ def _crowdlab(drawn: Sequence[Recorded]) -> list[RuleResult]:
     return [RuleResult(weights) for weights in rule.fit_weights([_ballot(one) for one in drawn])]
 
 
-def _best_single(drawn: Sequence[Recorded]) -> list[RuleResult]:
+def _best_single(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     """Looks at the labels, once: a bar for those that may not."""
     marks: dict[str, list[bool]] = defaultdict(list)
     for one in drawn:
@@ -344,30 +346,30 @@ def _best_single(drawn: Sequence[Recorded]) -> list[RuleResult]:
     return [RuleResult({classes[best]: 1.0} if best in classes else {}) for classes in said]
 
 
-def _best_score(drawn: Recorded) -> RuleResult:
+def _best_score(drawn: AnswerRecord) -> RuleResult:
     """Each answer weighs as much as the best of its samples."""
     best: dict[int, float] = {}
-    for number, score in _scored(drawn):
+    for number, score in _list_scores(drawn):
         best[number] = max(score, best.get(number, score))
     return RuleResult(best)
 
 
-def _by_scores(rule: ScoreRule) -> Callable[[Recorded], RuleResult]:
-    def choose(drawn: Recorded) -> RuleResult:
-        scored = _scored(drawn)
+def _by_scores(rule: ScoreRule) -> Callable[[AnswerRecord], RuleResult]:
+    def choose(drawn: AnswerRecord) -> RuleResult:
+        scored = _list_scores(drawn)
         values = rule.values([score for _, score in scored])
         return RuleResult(sum_by_class((n, w or 0.0) for (n, _), w in zip(scored, values, strict=True)))
 
     return choose
 
 
-def _scored(drawn: Recorded) -> list[tuple[int, float]]:
+def _list_scores(drawn: AnswerRecord) -> list[tuple[int, float]]:
     """Class and score of the answers that have both."""
     pairs = zip(drawn.classes, drawn.columns["scores"], strict=True)
     return [(n, float(s)) for n, s in pairs if n is not None and s is not None and math.isfinite(s)]
 
 
-def _by_behaviour(drawn: Recorded) -> RuleResult:
+def _by_behaviour(drawn: AnswerRecord) -> RuleResult:
     """Classes are behaviours: the programs that pass the same tests."""
     from quorate.aggregators.execution import consensus_sets
 
@@ -377,8 +379,8 @@ def _by_behaviour(drawn: Recorded) -> RuleResult:
     return RuleResult({n: s.score for s in sets if (n := classes[s.members[0]]) is not None})
 
 
-def _until(rule: SequenceRule, wave: int = 1) -> Callable[[Recorded], RuleResult]:
-    def choose(drawn: Recorded) -> RuleResult:
+def _until(rule: SequenceRule, wave: int = 1) -> Callable[[AnswerRecord], RuleResult]:
+    def choose(drawn: AnswerRecord) -> RuleResult:
         used = find_stopping_point(rule, drawn.classes, limit=len(drawn), wave=wave)
         return RuleResult(count_classes(drawn.classes[:used]), samples=used)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from quorate.aggregators.votes.arrays import numpy
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from .rules import BatchReplayRule, Exact, Replayable, SubsetOutcome, count_classes
 
 __all__ = ["BATCH_DRAWS", "DRAWS", "AnswerGroup", "expected_plurality"]
@@ -39,7 +39,7 @@ class AnswerGroup:
     """The recorded answers of one model, or a panel's."""
 
     model: str
-    records: tuple[Recorded, ...]
+    records: tuple[AnswerRecord, ...]
     seed: int
     draws: int
     pluralities: dict[tuple[str, int], float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class AnswerGroup:
     def most(self) -> int:
         return max(map(len, self.records))
 
-    def plurality(self, record: Recorded, k: int) -> float:
+    def plurality(self, record: AnswerRecord, k: int) -> float:
         key = (f"{record.id}\n{record.voters[0]}", min(k, len(record)))
         if key not in self.pluralities:
             self.pluralities[key] = expected_plurality(record, key[1])
@@ -60,15 +60,15 @@ class AnswerGroup:
             return self._batch(rule, k)
         return [self._outcome(rule, record, min(k, len(record))) for record in self.records]
 
-    def _outcome(self, rule: Replayable, record: Recorded, k: int) -> SubsetOutcome:
+    def _outcome(self, rule: Replayable, record: AnswerRecord, k: int) -> SubsetOutcome:
         if isinstance(rule, Exact):
-            whole = record.spent(len(record))
-            return SubsetOutcome(rule.expected(record, k), k, None if whole is None else whole * k / len(record))
+            whole = record.count_tokens(len(record))
+            return SubsetOutcome(rule.expected_credit(record, k), k, None if whole is None else whole * k / len(record))
         listed = not rule.ordered and comb(len(record), k) <= self.draws
         subsets = combinations(range(len(record)), k) if listed else self._draw(record, k)
         return _mean(rule.outcomes([record.take(p) for p in subsets]), drawn=not listed)
 
-    def _draw(self, record: Recorded, k: int) -> list[Sequence[int]]:
+    def _draw(self, record: AnswerRecord, k: int) -> list[Sequence[int]]:
         rng = random.Random(repr((self.seed, record.id, record.voters[0], k)))
         return [rng.sample(range(len(record)), k) for _ in range(self.draws)]
 
@@ -103,7 +103,7 @@ def _mean(outcomes: Sequence[SubsetOutcome], *, drawn: bool) -> SubsetOutcome:
     )
 
 
-def expected_plurality(recorded: Recorded, k: int) -> float:
+def expected_plurality(recorded: AnswerRecord, k: int) -> float:
     """Mean credit of the plurality of k of these answers, over all subsets.
 
     Exact but for rounding; up to about a thousand answers, beyond which binomials overflow.
@@ -131,11 +131,11 @@ def _expected_plurality(shape: tuple[tuple[int, float], ...], abstentions: int, 
             continue
         others = [count for other, (count, _) in enumerate(shape) if other != place]
         for m in range(1, min(votes, k) + 1):
-            ways += credit * comb(votes, m) * _shared(others, abstentions, m, k - m)
+            ways += credit * comb(votes, m) * _count_shared(others, abstentions, m, k - m)
     return ways / comb(total + abstentions, k)
 
 
-def _shared(others: list[int], abstentions: int, m: int, rest: int) -> float:
+def _count_shared(others: list[int], abstentions: int, m: int, rest: int) -> float:
     """Ways to draw the rest with no other class above m, those with a tie of t counted 1 / (t + 1)."""
     np = numpy()
     ties = rest // m

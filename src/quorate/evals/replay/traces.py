@@ -21,7 +21,7 @@ from quorate.aggregators.confidence import (
 from quorate.aggregators.votes import Borda
 from quorate.orchestrator.types import Candidate
 
-from ..records import Recorded
+from ..records import AnswerRecord
 from .rules import Replayable, ReplayRule, RuleResult, describe_rule
 
 __all__ = ["trace_rules"]
@@ -61,7 +61,7 @@ class _MeasuredTraces:
         self.measure = measure
         self._known: dict[int, tuple[Candidate, float | None]] = {}
 
-    def of(self, drawn: Recorded) -> dict[int, float | None]:
+    def of(self, drawn: AnswerRecord) -> dict[int, float | None]:
         """By position."""
         return {i: self._measure(candidate) for i, candidate in enumerate(drawn.columns["candidates"])}
 
@@ -78,7 +78,7 @@ class _TraceVote:
         self.vote = vote
         self.scores = _MeasuredTraces(vote.measure)
 
-    def __call__(self, drawn: Recorded) -> RuleResult:
+    def __call__(self, drawn: AnswerRecord) -> RuleResult:
         return RuleResult(_tally(drawn, self.vote.weigh_confidence(self.scores.of(drawn))))
 
 
@@ -90,12 +90,12 @@ class _OnlineVote:
         self.vote = DeepConfVote(warm_up=WARM_UP, keep=KEEP, window=window)
         self.scores = _MeasuredTraces(self.vote.measure)
 
-    def __call__(self, drawn: Recorded) -> RuleResult:
+    def __call__(self, drawn: AnswerRecord) -> RuleResult:
         first = min(WARM_UP, len(drawn))
         scores = self.scores.of(drawn)
         known = {i: score for i in range(first) if (score := scores[i]) is not None}
         threshold = self.vote.rule.threshold(list(known.values())) if known else None
-        kept, tokens = dict.fromkeys(range(first)), drawn.spent(first) or 0.0
+        kept, tokens = dict.fromkeys(range(first)), drawn.count_tokens(first) or 0.0
         used = first
         for i in range(first, len(drawn)):
             if self._is_settled(drawn, scores, kept):
@@ -111,15 +111,17 @@ class _OnlineVote:
     def _cost_if_stopped(self, candidate: Candidate, threshold: float | None) -> int | None:
         return None if threshold is None else stopped_at(candidate.logprobs or (), threshold, self.window)
 
-    def _tally(self, drawn: Recorded, scores: Mapping[int, float | None], kept: Mapping[int, None]) -> dict[int, float]:
+    def _tally(
+        self, drawn: AnswerRecord, scores: Mapping[int, float | None], kept: Mapping[int, None]
+    ) -> dict[int, float]:
         return _tally(drawn, self.vote.weigh_confidence({i: scores[i] for i in kept}))
 
-    def _is_settled(self, drawn: Recorded, scores: Mapping[int, float | None], kept: Mapping[int, None]) -> bool:
+    def _is_settled(self, drawn: AnswerRecord, scores: Mapping[int, float | None], kept: Mapping[int, None]) -> bool:
         weights = self._tally(drawn, scores, kept).values()
         return bool(weights) and max(weights) >= CONSENSUS * sum(weights)
 
 
-def _tally(drawn: Recorded, weights: Mapping[int, float]) -> dict[int, float]:
+def _tally(drawn: AnswerRecord, weights: Mapping[int, float]) -> dict[int, float]:
     """Weights of the classes; all answers count alike where none of those kept says anything."""
     found: dict[int, float] = defaultdict(float)
     for i, weight in weights.items():

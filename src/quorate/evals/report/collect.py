@@ -20,7 +20,7 @@ from quorate.orchestrator.protocols import Equivalence
 from ..bank import Bank, BankedAgent, BankedItem, RunRecord
 from ..bank.queries import SampleGroup, sample_groups
 from ..outcome import Outcome
-from ..records import Recorded
+from ..records import AnswerRecord
 from ..registry import find_task
 from .compressed import BlockPacker
 from .data import Fact, QuestionRow, ReportData
@@ -37,7 +37,7 @@ class _Collected:
 
     rows: list[QuestionRow] = field(default_factory=list)
     details: BlockPacker = field(default_factory=BlockPacker)
-    records: dict[str, list[Recorded]] = field(default_factory=lambda: defaultdict(list))
+    records: dict[str, list[AnswerRecord]] = field(default_factory=lambda: defaultdict(list))
     first: BankedItem | None = None
 
 
@@ -216,20 +216,20 @@ def _count_by_group(
     return {names[by, s]: (agents[by], s, count) for by, s, count in _count_samples(bank, task)}
 
 
-def _panel(records: Mapping[str, Sequence[Recorded]]) -> dict[str, tuple[Recorded, ...]]:
+def _panel(records: Mapping[str, Sequence[AnswerRecord]]) -> dict[str, tuple[AnswerRecord, ...]]:
     """The models' answers as one group, where each of several models gave one answer a question."""
     if len(records) < 2 or any(len(r) > 1 for group in records.values() for r in group):
         return {}
-    by_question: dict[str, list[Recorded]] = defaultdict(list)
+    by_question: dict[str, list[AnswerRecord]] = defaultdict(list)
     for group in records.values():
         for record in group:
             by_question[record.id].append(record)
     return {PANEL: tuple(_pool(together) for together in by_question.values())}
 
 
-def _pool(records: Sequence[Recorded]) -> Recorded:
+def _pool(records: Sequence[AnswerRecord]) -> AnswerRecord:
     shared = set.intersection(*(set(r.columns) for r in records))
-    return Recorded(
+    return AnswerRecord(
         id=records[0].id,
         voters=tuple(v for r in records for v in r.voters),
         answers=tuple(a for r in records for a in r.answers),

@@ -32,12 +32,12 @@ def draw_pictures(data: ReportData) -> dict[str, bytes]:
         raise MissingExtra("eval", "the pictures of a report (--no-pictures leaves them out)") from error
     look = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True}
     with rc_context({**look, "grid.color": "#dde2e8", "axes.axisbelow": True, "text.parse_math": False}):
-        drawn = {"accuracy.png": _accuracy(data.systems), "scaling.png": _scaling(data.curves)}
-        drawn["cost.png"] = _cost(data.systems)
+        drawn = {"accuracy.png": _draw_accuracy(data.systems), "scaling.png": _draw_scaling(data.curves)}
+        drawn["cost.png"] = _draw_cost(data.systems)
         return {name: content for name, content in drawn.items() if content is not None}
 
 
-def _accuracy(systems: Sequence[SystemResult]) -> bytes | None:
+def _draw_accuracy(systems: Sequence[SystemResult]) -> bytes | None:
     if not systems:
         return None
     figure, axes = _figure(0.6 + 0.34 * len(systems))
@@ -49,7 +49,7 @@ def _accuracy(systems: Sequence[SystemResult]) -> bytes | None:
     return _png(figure)
 
 
-def _scaling(curves: Sequence[Curve]) -> bytes | None:
+def _draw_scaling(curves: Sequence[Curve]) -> bytes | None:
     groups = list(dict.fromkeys(curve.group for curve in curves))[: len(COLOURS)]
     if not groups:
         return None
@@ -74,7 +74,7 @@ def _scaling(curves: Sequence[Curve]) -> bytes | None:
     return _png(figure)
 
 
-def _cost(systems: Sequence[SystemResult]) -> bytes | None:
+def _draw_cost(systems: Sequence[SystemResult]) -> bytes | None:
     known = [s for s in systems if s.tokens]
     if not known:
         return None

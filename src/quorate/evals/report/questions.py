@@ -15,7 +15,7 @@ from quorate.orchestrator.types import Candidate
 from ..bank.queries import RECORDED, SampleGroup
 from ..bank.values import BankedItem
 from ..outcome import Outcome
-from ..records import Recorded
+from ..records import AnswerRecord
 from .data import AnswerClass, QuestionRow
 
 __all__ = ["QuestionReport", "ShownAnswer", "ShownSample", "make_detail", "report_question"]
@@ -27,7 +27,7 @@ class QuestionReport:
 
     row: QuestionRow
     detail: dict[str, Any]
-    records: Mapping[str, Recorded]
+    records: Mapping[str, AnswerRecord]
     """By group; graded ones only."""
 
 
@@ -145,7 +145,7 @@ def _classes(samples: Sequence[ShownSample], count: int) -> tuple[AnswerClass, .
     )
 
 
-def _records(item: BankedItem, samples: Sequence[ShownSample]) -> dict[str, Recorded]:
+def _records(item: BankedItem, samples: Sequence[ShownSample]) -> dict[str, AnswerRecord]:
     groups: dict[str, list[ShownSample]] = {}
     for sample in samples:
         groups.setdefault(sample.group, []).append(sample)
@@ -154,9 +154,9 @@ def _records(item: BankedItem, samples: Sequence[ShownSample]) -> dict[str, Reco
     }
 
 
-def _record(item: BankedItem, name: str, samples: Sequence[ShownSample]) -> Recorded:
+def _record(item: BankedItem, name: str, samples: Sequence[ShownSample]) -> AnswerRecord:
     tokens = tuple(s.tokens for s in samples)
-    return Recorded(
+    return AnswerRecord(
         id=item.item,
         voters=(name,) * len(samples),
         answers=tuple(s.answer for s in samples),

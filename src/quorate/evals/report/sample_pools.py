@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..measures import Curve, agreement, calibration, curve, headroom, sizes, tally_confidence
-from ..records import Recorded
+from ..records import AnswerRecord
 from .data import SamplePool
 
 __all__ = ["PANEL", "is_ceiling", "name_curve", "sample_pools", "scaling_curves"]
@@ -19,14 +19,14 @@ PLENTY = 2
 """Samples a question from which a curve has two ends."""
 
 
-def scaling_curves(groups: Mapping[str, Sequence[Recorded]]) -> tuple[Curve, ...]:
+def scaling_curves(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[Curve, ...]:
     """Of every group with several samples a question; ties of groups in their own order."""
     several = {name: records for name, records in groups.items() if max(map(len, records)) >= PLENTY}
     chosen = sorted(several, key=lambda name: -sum(map(len, several[name])))[:MOST_GROUPS]
     return tuple(_curve(name, several[name], rule) for name in chosen for rule in _NAMES)
 
 
-def _curve(group: str, records: Sequence[Recorded], rule: str) -> Curve:
+def _curve(group: str, records: Sequence[AnswerRecord], rule: str) -> Curve:
     found = curve(records, rule, sizes(max(map(len, records))))
     # What is known of single questions would be most of a report.
     points = tuple(point.model_copy(update={"credits": (), "costs": None}) for point in found.points)
@@ -43,12 +43,12 @@ def is_ceiling(found: Curve) -> bool:
     return found.aggregator == "pass"
 
 
-def sample_pools(groups: Mapping[str, Sequence[Recorded]]) -> tuple[SamplePool, ...]:
+def sample_pools(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[SamplePool, ...]:
     """Every group by its figures."""
     return tuple(_sample_pool(name, records) for name, records in groups.items())
 
 
-def _sample_pool(name: str, records: Sequence[Recorded]) -> SamplePool:
+def _sample_pool(name: str, records: Sequence[AnswerRecord]) -> SamplePool:
     room, agreed = headroom(records), agreement(records)
     several = room.k >= PLENTY
     sure = calibration(*tally_confidence(records)) if several else None

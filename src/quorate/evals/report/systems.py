@@ -19,7 +19,7 @@ from ..measures import (
     pareto,
 )
 from ..outcome import Outcome
-from ..records import Recorded, RecordedBank
+from ..records import AnswerRecord, RecordedBank
 from .data import QuestionRow
 from .sample_pools import PANEL
 
@@ -50,7 +50,7 @@ def _shared_items(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> set[
 
 
 def recorded_results(
-    groups: Mapping[str, Sequence[Recorded]], rows: Sequence[QuestionRow]
+    groups: Mapping[str, Sequence[AnswerRecord]], rows: Sequence[QuestionRow]
 ) -> tuple[tuple[SystemResult, ...], tuple[QuestionRow, ...]]:
     """One sample and plurality of each group as systems (a panel by accuracy), and the rows with their credit."""
     found: list[tuple[SystemResult, dict[str, float]]] = []
@@ -114,7 +114,7 @@ def compare_all(systems: Sequence[SystemResult], rows: Sequence[QuestionRow]) ->
 
 
 def compare_at_equal_tokens(
-    outcomes: Sequence[Outcome], records: Mapping[str, Sequence[Recorded]], names: Sequence[str]
+    outcomes: Sequence[Outcome], records: Mapping[str, Sequence[AnswerRecord]], names: Sequence[str]
 ) -> tuple[Comparison, ...]:
     """The pipelines in pairs, the costlier one brought down to the other's tokens where its samples allow it.
 

@@ -105,10 +105,10 @@ def detectable(
     most = disagreement if most is None else min(most, sqrt(disagreement))
     if disagreement > 0 and _questions(most, disagreement, power, level) * design_effect <= questions:
 
-        def missing(effect: float) -> float:
+        def shortfall(effect: float) -> float:
             return _questions(effect, disagreement, power, level) * design_effect - questions
 
-        gain = float(brentq(missing, 1e-9, most))
+        gain = float(brentq(shortfall, 1e-9, most))
     return Detectable(
         gain=gain, questions=questions, disagreement=disagreement, power=power, design_effect=design_effect
     )

@@ -40,8 +40,8 @@ class BBH(Benchmark):
         """Whether it is of the subtask; a file of one subtask need not name it."""
         return tier in ("all", row.part) or not row.has("task") or row.text("task") == tier
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`; questions cluster by subtask, since most were made from templates."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`; questions cluster by subtask, since most were made from templates."""
         del seed
         subtask = row.part or (row.text("task") if row.has("task") else "")
         identity = row.text("id") if row.has("id") else f"{subtask or self.name}-{row.line - 1}"

@@ -24,8 +24,8 @@ class CRUXEvalOutput(Benchmark):
     template = "task-output"
     hub = _HUB
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`."""
         del seed
         name, _ = row.find("gold", "output")
         gold = row.raw(name).strip()
@@ -57,12 +57,12 @@ class CRUXEvalInput(Executed):
     template = "task-input"
     hub = _HUB
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`; gold holds the function and the value, since many calls are right."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`; gold holds the function and the value, since many calls are right."""
         del seed
         code, output = row.raw("code"), row.raw("output").strip()
-        self.parsed(row, "code", code)
-        self.parsed(row, "output", output)
+        self.check_python(row, "code", code)
+        self.check_python(row, "output", output)
         return Problem(json.dumps({"code": code, "output": output}), {"code": code, "output": output}, row.text("id"))
 
     @cached_property

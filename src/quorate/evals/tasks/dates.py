@@ -36,7 +36,7 @@ class Dates(Family):
         start, days = _START + timedelta(rng.randrange(_DAYS)), rng.randint(*_SPAN[tier])
         end = start + timedelta(days)
         kind = rng.choice(("after", "before", "weekday", "between"))
-        question, answer = _told(kind, start, end, days)
+        question, answer = _word(kind, start, end, days)
         # Every kind asks for one of the same three facts, so they share a split.
         return Draft(question, answer, kind, (start.isoformat(), days))
 
@@ -51,7 +51,7 @@ class Dates(Family):
         return SameWords()
 
 
-def _told(kind: str, start: date, end: date, days: int) -> tuple[str, str]:
+def _word(kind: str, start: date, end: date, days: int) -> tuple[str, str]:
     """Question and answer."""
     match kind:
         case "after":

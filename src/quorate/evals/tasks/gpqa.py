@@ -20,9 +20,9 @@ class GPQADiamond(Choice):
         """The record's id."""
         return row.text("id", "Record ID") if row.has("id") or row.has("Record ID") else ""
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`."""
         if row.has("options"):
-            return super().read(row, seed)
+            return super().read_row(row, seed)
         wrong = [row.text(f"Incorrect Answer {n}") for n in (1, 2, 3)]
-        return self.asked(row, row.text("Question"), [row.text("Correct Answer"), *wrong], 0, seed)
+        return self.make_problem(row, row.text("Question"), [row.text("Correct Answer"), *wrong], 0, seed)

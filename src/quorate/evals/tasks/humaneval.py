@@ -22,12 +22,12 @@ class HumanEval(Executed):
     template = "task-code"
     hub = Hub("openai/openai_humaneval")
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`; gold is what it takes to judge: prompt, tests and the function's name."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`; gold is what it takes to judge: prompt, tests and the function's name."""
         del seed
         prompt, entry, test = row.raw("prompt"), row.text("entry_point"), row.raw("test")
         for field, code in (("prompt", f"{prompt}\n    pass\n"), ("test", test)):
-            self.parsed(row, field, code)
+            self.check_python(row, field, code)
         if f"def {entry}" not in prompt:
             raise row.fault("entry_point", f"the prompt defines no function {entry!r}")
         gold = json.dumps({"entry_point": entry, "prompt": prompt, "test": test})

@@ -15,8 +15,8 @@ class JsonLines(Benchmark):
     home = "a local file"
     file_hint = " with id, question and gold on each line"
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`; further fields are left alone."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`; further fields are left alone."""
         del seed
         cluster = row.text("cluster") if row.has("cluster") and row.values["cluster"] != "" else ""
         return Problem(self.gold(row), {"question": row.text("question")}, row.text("id"), cluster)

@@ -18,7 +18,7 @@ class Modular(Family):
 
     def draw(self, tier: str, rng: Random) -> Draft:
         """See `Family.draw`."""
-        kinds = {"easy": (_sum, _product), "medium": (_product, _mixed, _power), "hard": (_mixed, _power, _solve)}
+        kinds = {"easy": (_sum, _product), "medium": (_product, _mix, _power), "hard": (_mix, _power, _solve)}
         return rng.choice(kinds[tier])(_SIZE[tier], rng)
 
 
@@ -34,7 +34,7 @@ def _product(size: tuple[int, int], rng: Random) -> Draft:
     return Draft(question, str(a * b % m), "product", (*sorted((a, b)), m))
 
 
-def _mixed(size: tuple[int, int], rng: Random) -> Draft:
+def _mix(size: tuple[int, int], rng: Random) -> Draft:
     a, b, c, m = rng.randint(*size), rng.randint(*size), rng.randint(*size), rng.randint(11, 97)
     question = f"What is the remainder when {a} * {b} + {c} is divided by {m}?"
     return Draft(question, str((a * b + c) % m), "mixed", (*sorted((a, b)), c, m))

@@ -24,7 +24,7 @@ class Relations(Family):
 
     def draw(self, tier: str, rng: Random) -> Draft:
         """See `Family.draw`."""
-        kinds = {"easy": (_siblings, _friends), "medium": (_nieces, _meeting), "hard": (_cousins,)}
+        kinds = {"easy": (_siblings, _friends), "medium": (_nieces, _reunion), "hard": (_cousins,)}
         return rng.choice(kinds[tier])(rng)
 
 
@@ -75,7 +75,7 @@ def _nieces(rng: Random) -> Draft:
     return Draft(question, str(count), "nieces", ("nieces", brothers, sisters, daughters, sons, kind))
 
 
-def _meeting(rng: Random) -> Draft:
+def _reunion(rng: Random) -> Draft:
     """Several families of one shape meet, and one child is asked about girls that are not her sisters."""
     families, girls, boys = rng.randint(2, 12), rng.randint(2, 9), rng.randint(1, 9)
     name = rng.choice(_WOMEN)

@@ -26,4 +26,4 @@ class SVAMP(Numeric):
 
     def gold(self, row: Row) -> str:
         """See `Numeric.gold`."""
-        return super().gold(row.renamed({"Answer": "answer"}))
+        return super().gold(row.rename_fields({"Answer": "answer"}))

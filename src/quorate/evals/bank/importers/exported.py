@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quorate.evals.answer_files import Line, lines_of
+from quorate.evals.answer_files import JsonLine, lines_of
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, DataError, MissingExtra
 from quorate.orchestrator.types import Question, SamplingParams
@@ -77,7 +77,7 @@ def import_runs(bank: Bank, folder: Path) -> None:
             _keep(bank, run, outcomes)
 
 
-def _take(line: Line, runs: dict[int, tuple[RunRecord, list[Outcome]]]) -> None:
+def _take(line: JsonLine, runs: dict[int, tuple[RunRecord, list[Outcome]]]) -> None:
     if "run" in line.data:
         run = RunRecord.model_validate(line.data["run"])
         runs[run.id] = (run, [])

@@ -53,11 +53,11 @@ def inspect_samples(path: Path) -> Iterator[Incoming]:
         DataError: it is broken or no log; names the file and the sample.
         MissingExtra: pyarrow is needed and not installed.
     """
-    header, samples = _zipped(path) if path.suffix == ".eval" else _plain(path)
+    header, samples = _open_zip(path) if path.suffix == ".eval" else _open_json(path)
     log = _Log(path, header)
     for name, sample in samples:
         try:
-            incoming = log.incoming(sample)
+            incoming = log.parse_sample(sample)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"is no sample of an Inspect log: {error!r}", file=path, field=name) from error
         if incoming is not None:
@@ -74,13 +74,13 @@ class _Log:
         except (KeyError, TypeError) as error:
             raise DataError("is no Inspect log: it names no task and model", file=path) from error
         config = {**(spec.get("model_generate_config") or {}), **((header.get("plan") or {}).get("config") or {})}
-        self._sampling = _sampling(config)
+        self._sampling = _parse_sampling(config)
         self._revision = str(spec.get("task_version", ""))
         self._agent = BankedAgent(id=f"{model}~inspect", name=model, kind="inspect", model=model)
         self._seed = derive_seed(0, "inspect", str(spec.get("eval_id") or spec.get("run_id") or path.name))
         self._items: dict[str, BankedItem] = {}
 
-    def incoming(self, sample: Mapping[str, Any]) -> Incoming | None:
+    def parse_sample(self, sample: Mapping[str, Any]) -> Incoming | None:
         """None for a sample without an answer of the model."""
         output, name = sample.get("output") or {}, str(sample["id"])
         if sample.get("error") or not output.get("choices"):
@@ -90,7 +90,7 @@ class _Log:
         score = next(iter((sample.get("scores") or {}).values()), None) or {}
         right, told = _right(score.get("value")), score.get("answer")
         candidate = self._candidate(sample, output, attached)
-        answer = _detached(told, attached) if isinstance(told, str) else None
+        answer = _resolve_attachment(told, attached) if isinstance(told, str) else None
         return Incoming(
             agent=self._agent,
             candidate=candidate,
@@ -107,7 +107,7 @@ class _Log:
         self, sample: Mapping[str, Any], output: Mapping[str, Any], attached: Mapping[str, str]
     ) -> Candidate:
         choice = output["choices"][0]
-        text, reasoning = _said(choice["message"].get("content"), attached)
+        text, reasoning = _split_content(choice["message"].get("content"), attached)
         used = output.get("usage") or {}
         usage = Usage(
             prompt_tokens=used.get("input_tokens") or 0,
@@ -132,14 +132,14 @@ class _Log:
         return BankedItem(
             task=self._task,
             item=name,
-            question=Question.of(_asked(sample, attached)),
+            question=Question.of(_prompt_messages(sample, attached)),
             gold="\n".join(map(str, target)) if isinstance(target, list) else None if target is None else str(target),
             cluster=str(cluster or ""),
             revision=self._revision,
         )
 
 
-def _asked(sample: Mapping[str, Any], attached: Mapping[str, str]) -> list[Message]:
+def _prompt_messages(sample: Mapping[str, Any], attached: Mapping[str, str]) -> list[Message]:
     """The messages up to the model's first; those of the input where the log has no others."""
     messages = list(sample.get("messages") or ())
     until = next(
@@ -148,20 +148,22 @@ def _asked(sample: Mapping[str, Any], attached: Mapping[str, str]) -> list[Messa
     if until is None:
         given = sample["input"]
         messages = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
-    return [Message(role=m["role"], content=_said(m.get("content"), attached)[0]) for m in messages[:until]]
+    return [Message(role=m["role"], content=_split_content(m.get("content"), attached)[0]) for m in messages[:until]]
 
 
-def _said(content: Any, attached: Mapping[str, str]) -> tuple[str, str | None]:
+def _split_content(content: Any, attached: Mapping[str, str]) -> tuple[str, str | None]:
     """Text and reasoning of a message."""
     if isinstance(content, str):
-        return _detached(content, attached), None
+        return _resolve_attachment(content, attached), None
     parts: Sequence[Any] = content or ()
-    texts = [_detached(str(p.get("text") or ""), attached) for p in parts if p.get("type") == "text"]
-    thoughts = [_detached(str(p.get("reasoning") or ""), attached) for p in parts if p.get("type") == "reasoning"]
+    texts = [_resolve_attachment(str(p.get("text") or ""), attached) for p in parts if p.get("type") == "text"]
+    thoughts = [
+        _resolve_attachment(str(p.get("reasoning") or ""), attached) for p in parts if p.get("type") == "reasoning"
+    ]
     return "".join(texts), "\n".join(thoughts) or None
 
 
-def _detached(text: str, attached: Mapping[str, str]) -> str:
+def _resolve_attachment(text: str, attached: Mapping[str, str]) -> str:
     return attached.get(text.removeprefix(_ATTACHED), text) if text.startswith(_ATTACHED) else text
 
 
@@ -171,13 +173,13 @@ def _right(value: Any) -> bool | None:
     return value == 1 if isinstance(value, bool | int | float) else None
 
 
-def _sampling(config: Mapping[str, Any]) -> SamplingParams:
+def _parse_sampling(config: Mapping[str, Any]) -> SamplingParams:
     names = ("temperature", "top_p", "top_k", "max_tokens")
     given = {name: config[name] for name in names if config.get(name) is not None}
     return SamplingParams(**given, stop=tuple(config.get("stop_seqs") or ()))
 
 
-def _plain(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:
+def _open_json(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:
     try:
         log = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -187,7 +189,7 @@ def _plain(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:
     return log, ((f"samples.{i}", sample) for i, sample in enumerate(log.get("samples") or ()))
 
 
-def _zipped(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:
+def _open_zip(path: Path) -> tuple[Mapping[str, Any], Iterator[tuple[str, Any]]]:
     try:
         with zipfile.ZipFile(path) as log:
             members = {member.filename: member for member in log.infolist()}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.aggregators.extraction import AnswerExtractor
-from quorate.evals.answer_files import Line, lines_of
+from quorate.evals.answer_files import JsonLine, lines_of
 from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
@@ -88,14 +88,14 @@ def _model(path: Path) -> str:
     return path.parent.name.replace("__", "/") or "lm-eval"
 
 
-def _texts(line: Line) -> list[str]:
+def _texts(line: JsonLine) -> list[str]:
     responses = line.entries("resps")
     if len(responses) == 1 and isinstance(responses[0], list):
         responses = responses[0]
     return [text for text in responses if isinstance(text, str)]
 
 
-def _arguments(line: Line) -> tuple[Question, SamplingParams]:
+def _arguments(line: JsonLine) -> tuple[Question, SamplingParams]:
     given = line.data.get("arguments")
     first: Any = None
     if isinstance(given, list) and given:
@@ -107,7 +107,7 @@ def _arguments(line: Line) -> tuple[Question, SamplingParams]:
     prompt = prompt[0] if isinstance(prompt, list) and prompt else prompt
     if not isinstance(prompt, str) or not prompt.strip():
         raise line.fault("holds no prompt", "arguments")
-    return _question(prompt), _sampling(settings if isinstance(settings, Mapping) else {})
+    return _question(prompt), _parse_sampling(settings if isinstance(settings, Mapping) else {})
 
 
 def _question(prompt: str) -> Question:
@@ -120,7 +120,7 @@ def _question(prompt: str) -> Question:
     return Question.of(prompt)
 
 
-def _sampling(settings: Mapping[str, Any]) -> SamplingParams:
+def _parse_sampling(settings: Mapping[str, Any]) -> SamplingParams:
     stop = settings.get("until") or ()
     drawn = settings.get("do_sample", True)
     temperature = settings.get("temperature")
@@ -133,14 +133,14 @@ def _sampling(settings: Mapping[str, Any]) -> SamplingParams:
     )
 
 
-def _gold(line: Line) -> str:
+def _gold(line: JsonLine) -> str:
     target = line.text("target")
     if len(target) < _LONG and "\n" not in target and "####" not in target:
         return target
     return AnswerExtractor().extract(target) or target
 
 
-def _hit(line: Line) -> bool | None:
+def _hit(line: JsonLine) -> bool | None:
     names = [*(name for name in line.data.get("metrics") or () if isinstance(name, str)), *_HITS]
     for name in names:
         value = line.data.get(name)
@@ -149,7 +149,7 @@ def _hit(line: Line) -> bool | None:
     return None
 
 
-def _answers(line: Line, count: int) -> list[str | None]:
+def _answers(line: JsonLine, count: int) -> list[str | None]:
     """What the filter left of each text, where it left one of each."""
     given = line.data.get("filtered_resps")
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):

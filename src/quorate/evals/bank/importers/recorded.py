@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quorate.evals.answer_files import Line, answer_files, lines_of, rows_of
+from quorate.evals.answer_files import JsonLine, answer_files, lines_of, rows_of
 from quorate.evals.records import AnswerRow
 from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.types import Candidate, Question, Usage
@@ -42,7 +42,7 @@ def recorded_answers(path: Path, task: str | None = None) -> Iterator[Incoming]:
     for file in answer_files(path):
         reader = _Reader(file, name)
         for line, row in rows_of(file):
-            yield from reader.incoming(line, row)
+            yield from reader.parse_row(line, row)
 
 
 def recorded_agent(model: str) -> BankedAgent:
@@ -67,7 +67,7 @@ class _Reader:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._agents: dict[str, BankedAgent] = {}
 
-    def incoming(self, line: Line, row: AnswerRow) -> Iterator[Incoming]:
+    def parse_row(self, line: JsonLine, row: AnswerRow) -> Iterator[Incoming]:
         item = self._items.setdefault(row.question, self._item(line, row))
         agent = self._agents.setdefault(row.model, recorded_agent(row.model))
         texts = self._texts.of(line, len(row.answers))
@@ -101,7 +101,7 @@ class _Reader:
                 facts=facts,
             )
 
-    def _item(self, line: Line, row: AnswerRow) -> BankedItem:
+    def _item(self, line: JsonLine, row: AnswerRow) -> BankedItem:
         worded = next((q for name in _WORDINGS if (q := parse_question(line.data.get(name)))), None)
         question, gold = self._questions.get(row.question, (None, None))
         own = line.data.get("gold")
@@ -126,9 +126,9 @@ class _Texts:
                 with self._store.transaction():
                     self._store.many("INSERT OR IGNORE INTO texts VALUES (?, ?)", map(_texts, lines_of(file)))
 
-    def of(self, line: Line, count: int) -> list[str]:
+    def of(self, line: JsonLine, count: int) -> list[str]:
         """A text an answer; empty ones where they are not known."""
-        own = _given(line)
+        own = _texts_in(line)
         if own is None:
             found = self._store.value("SELECT texts FROM texts WHERE key = ?", (_key(line, line.data.get("model")),))
             found = found or self._store.value("SELECT texts FROM texts WHERE key = ?", (_key(line, None),))
@@ -136,11 +136,11 @@ class _Texts:
         return own if len(own) == count else [""] * count
 
 
-def _texts(line: Line) -> tuple[str, str]:
-    return _key(line, line.data.get("model")), json.dumps(_given(line) or [])
+def _texts(line: JsonLine) -> tuple[str, str]:
+    return _key(line, line.data.get("model")), json.dumps(_texts_in(line) or [])
 
 
-def _given(line: Line) -> list[str] | None:
+def _texts_in(line: JsonLine) -> list[str] | None:
     for name in ("samples", "text", "response"):
         value = line.data.get(name)
         if value is not None:
@@ -148,7 +148,7 @@ def _given(line: Line) -> list[str] | None:
     return None
 
 
-def _key(line: Line, model: Any) -> str:
+def _key(line: JsonLine, model: Any) -> str:
     return json.dumps([line.data.get("id"), model, line.data.get("variant")])
 
 

@@ -35,13 +35,13 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedSplit:
     items: list[Item]
     source: Source
 
 
 class Benchmark(Task):
-    """Give it a name, a `hub` and `read`; `template` if the questions need words around them.
+    """Give it a name, a `hub` and `read_row`; `template` if the questions need words around them.
 
     Questions are chosen by the seed among those of the split, if not all are wanted. The same row
     gives the same item from the hub and from a local file that keeps ids, so results stay comparable.
@@ -55,7 +55,7 @@ class Benchmark(Task):
     """The seed changes the questions themselves, such as the order of options, and not only which there are."""
 
     @abstractmethod
-    def read(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: Row, seed: int) -> Problem:
         """What a row of the hub's data set or of a local file says.
 
         Args:
@@ -77,19 +77,19 @@ class Benchmark(Task):
 
     def items(self, selection: Selection) -> list[Item]:
         """See `Task.items`."""
-        items = self._loaded(selection).items
+        items = self._load_once(selection).items
         chosen = sorted(items, key=lambda item: (derive_seed(selection.seed, item.id), item.id))
         return chosen[: selection.limit]
 
     def source(self, selection: Selection) -> Source:
         """See `Task.source`; the hash is of the whole split, as the prompt puts it."""
-        return self._loaded(selection).source
+        return self._load_once(selection).source
 
     @cached_property
-    def _latest(self) -> dict[Any, _Loaded]:
+    def _latest(self) -> dict[Any, _LoadedSplit]:
         return {}
 
-    def _loaded(self, selection: Selection) -> _Loaded:
+    def _load_once(self, selection: Selection) -> _LoadedSplit:
         """The whole split; read once for the items and the source of one selection."""
         prompt, seed = self.prompt(selection), selection.seed if self.random else 0
         key = (
@@ -101,7 +101,7 @@ class Benchmark(Task):
             self._latest[key] = self._load(selection)
         return self._latest[key]
 
-    def _load(self, selection: Selection) -> _Loaded:
+    def _load(self, selection: Selection) -> _LoadedSplit:
         rows, name, revision = self._rows(selection)
         tier, split, prompt = self.tier(selection.tier), self.split(selection.split), self.prompt(selection)
         places: dict[str, int] = {}
@@ -109,7 +109,7 @@ class Benchmark(Task):
         for number, row in enumerate(rows):
             if not self.belongs(row, tier):
                 continue
-            problem = self.read(row, selection.seed)
+            problem = self.read_row(row, selection.seed)
             item = self._item(problem, problem.id or f"{self.name}-{split}-{number}", row, prompt)
             if item.id in places:
                 raise row.fault("id", f"{item.id!r} stands in line {places[item.id]} too: ids must be distinct")
@@ -117,7 +117,7 @@ class Benchmark(Task):
             items.append(item)
         if not items:
             raise DataError(f"holds no questions of tier {tier!r}", file=name)
-        return _Loaded(items, Source(name, revision, content_hash(items)))
+        return _LoadedSplit(items, Source(name, revision, content_hash(items)))
 
     def _rows(self, selection: Selection) -> tuple[list[Row], str, str]:
         """Rows, where they are from, and the revision."""

@@ -20,7 +20,7 @@ _LETTERED = re.compile(r"\s*\(?([A-Z])[).:]\s*")
 
 
 class Choice(Benchmark):
-    """Reads a question, options and which of them is right; override `read` where a row says it otherwise."""
+    """Reads a question, options and which of them is right; override `read_row` where a row says it otherwise."""
 
     template = "task-choice"
     letters = "ABCD"
@@ -31,20 +31,20 @@ class Choice(Benchmark):
         """The letter that a text settles on."""
         return Choices(self.letters)
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`."""
         labels, options = self._options(row)
         _, gold = row.find("gold", "answer", "correct", "answerKey")
         right = gold if isinstance(gold, int) and not isinstance(gold, bool) else self._position(gold, labels)
         if right is None or not 0 <= right < len(options):
             raise row.fault(row.find("gold", "answer", "correct", "answerKey")[0], _none_of(gold, labels))
-        return self.asked(row, row.text("question"), options, right, seed)
+        return self.make_problem(row, row.text("question"), options, right, seed)
 
     def identity(self, row: Row) -> str:
         """The row's own id, if it has one."""
         return row.text("id") if row.has("id") else ""
 
-    def asked(self, row: Row, question: str, options: Sequence[str], right: int, seed: int) -> Problem:
+    def make_problem(self, row: Row, question: str, options: Sequence[str], right: int, seed: int) -> Problem:
         """The problem with its options lettered, shuffled by seed and row if the benchmark is `random`."""
         if not 2 <= len(options) <= len(self.letters):
             raise row.fault("options", f"{len(options)} options: there must be 2 to {len(self.letters)}")

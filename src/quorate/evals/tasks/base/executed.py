@@ -58,7 +58,7 @@ class Executed(Benchmark):
                 self._verdicts[key] = bool(await run_tests(code, [test], self.sandbox, seconds=SECONDS))
         return self._verdicts[key]
 
-    def parsed(self, row: Row, field: str, code: str) -> None:
+    def check_python(self, row: Row, field: str, code: str) -> None:
         """Checks that a field is Python.
 
         Raises:

@@ -62,9 +62,9 @@ def stamp(path: Path) -> float:
 def _file(path: Path) -> list[Row]:
     match path.suffix:
         case ".parquet":
-            return _numbered(_parquet(path), path)
+            return _number_rows(_parquet(path), path)
         case ".json":
-            return _numbered(_json(path), path)
+            return _number_rows(_json(path), path)
         case ".jsonl" | ".ndjson":
             return list(_lines(path))
     raise DataError(f"has no known ending: give {', '.join(SUFFIXES)} or a folder", file=path)
@@ -72,11 +72,11 @@ def _file(path: Path) -> list[Row]:
 
 def _folder(path: Path, splits: Sequence[str], parts: tuple[str | None, ...]) -> list[Row]:
     if any((path / name).exists() for name in ("dataset_dict.json", "state.json")):
-        return _numbered(_saved(path, splits), path)
+        return _number_rows(_load_saved(path, splits), path)
     for name in (f"{split}{suffix}" for split in splits for suffix in SUFFIXES):
         if (path / name).is_file():
             return _file(path / name)
-    return [row for part in parts for row in _found(path, splits, part)]
+    return [row for part in parts for row in _load_folder(path, splits, part)]
 
 
 def _lines(path: Path) -> Iterator[Row]:
@@ -125,7 +125,7 @@ def _parquet(path: Path) -> list[Any]:
     return rows
 
 
-def _saved(path: Path, splits: Sequence[str]) -> Iterable[Any]:
+def _load_saved(path: Path, splits: Sequence[str]) -> Iterable[Any]:
     """What `save_to_disk` wrote: one split, or several by name."""
     try:
         from datasets import DatasetDict, load_from_disk
@@ -143,7 +143,7 @@ def _saved(path: Path, splits: Sequence[str]) -> Iterable[Any]:
     return list(found[split])
 
 
-def _found(path: Path, splits: Sequence[str], part: str | None) -> list[Row]:
+def _load_folder(path: Path, splits: Sequence[str], part: str | None) -> list[Row]:
     """What `load_dataset` makes of a folder, such as a copy of the hub's."""
     try:
         from datasets import load_dataset
@@ -156,10 +156,10 @@ def _found(path: Path, splits: Sequence[str], part: str | None) -> list[Row]:
         raise DataError(
             f"no {wanted} there, nor a data set that `datasets` reads ({_first_line(error)})", file=path
         ) from error
-    return _numbered(rows, path, part or "")
+    return _number_rows(rows, path, part or "")
 
 
-def _numbered(rows: Iterable[Any], path: Path, part: str = "") -> list[Row]:
+def _number_rows(rows: Iterable[Any], path: Path, part: str = "") -> list[Row]:
     numbered = []
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):

@@ -44,16 +44,16 @@ def hub_rows(hub: Hub, configs: tuple[str | None, ...], split: str, revision: st
     rows: list[Row] = []
     for config in configs:
         try:
-            found, revision = _loaded(hub.name, config, hub.splits[split], revision)
+            found, revision = _load_split(hub.name, config, hub.splits[split], revision)
         except Exception as error:
-            raise _refused(hub, error) from error
+            raise _explain(hub, error) from error
         rows += [Row(values, hub.name, n, config or "") for n, values in enumerate(found, start=1)]
     if not rows:
         raise DataError(f"split {hub.splits[split]!r} holds no questions", file=hub.name)
     return rows, revision or ""
 
 
-def _loaded(name: str, config: str | None, split: str, revision: str | None) -> tuple[list[Any], str]:
+def _load_split(name: str, config: str | None, split: str, revision: str | None) -> tuple[list[Any], str]:
     """Rows and the commit, which `datasets` calls the builder's hash."""
     from datasets import load_dataset_builder
 
@@ -62,7 +62,7 @@ def _loaded(name: str, config: str | None, split: str, revision: str | None) -> 
     return list(builder.as_dataset(split=split)), str(builder.hash or revision or "")
 
 
-def _refused(hub: Hub, error: Exception) -> DataError:
+def _explain(hub: Hub, error: Exception) -> DataError:
     cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     login = f"accept its terms at huggingface.co/datasets/{hub.name} and log in (`hf auth login`), or " * hub.gated
     return DataError(

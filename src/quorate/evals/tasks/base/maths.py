@@ -17,8 +17,8 @@ class Maths(Benchmark):
 
     template = "task-maths"
 
-    def read(self, row: Row, seed: int) -> Problem:
-        """See `Benchmark.read`."""
+    def read_row(self, row: Row, seed: int) -> Problem:
+        """See `Benchmark.read_row`."""
         del seed
         return Problem(self.gold(row), {"question": self.question(row)}, self.identity(row))
 

@@ -78,7 +78,7 @@ class Row:
     def has(self, name: str) -> bool:
         return self.values.get(name) is not None
 
-    def renamed(self, names: Mapping[str, str]) -> Row:
+    def rename_fields(self, names: Mapping[str, str]) -> Row:
         """The row with some fields under other names."""
         return replace(self, values={names.get(name, name): value for name, value in self.values.items()})
 

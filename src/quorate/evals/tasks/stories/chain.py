@@ -3,7 +3,7 @@
 from random import Random
 
 from .plan import Move, Plan, Story, Working, divisors, pick, smaller
-from .themes import NAMES, Phrase, Theme
+from .themes import NAMES, HintedPhrase, Theme
 from .tiers import Tier
 
 _KINDS = ("gain", "lose", "packs", "packs", "unpacks", "times", "share", "share")
@@ -62,7 +62,7 @@ class Chain:
         total = plan[0].numbers[0]
         sentences = [pick(theme.start, rng).format(who=who, n=total, items=items)]
         for move in plan[1:]:
-            line: Phrase = pick(getattr(theme, move.kind), rng)
+            line: HintedPhrase = pick(getattr(theme, move.kind), rng)
             n, m = move.numbers[0], move.numbers[-1]
             words = {"who": who, "n": n, "m": m, "items": items, "boxes": pick(theme.boxes, rng)}
             sentences.append(line.sentence.format(**words))
@@ -120,7 +120,7 @@ class Groups:
             products.append(working.step(boxes, n, "*", m))
         total = working.total(products)
         for move in plan[len(groups) :]:
-            event: Phrase = pick(getattr(theme, move.kind), rng)
+            event: HintedPhrase = pick(getattr(theme, move.kind), rng)
             sentences.append(event.sentence.format(who=who, n=move.numbers[0], items=items))
             total = follow(move, total, event.hint, working)
         return Story([*sentences, pick(_GROUPS_ASK, rng).format(who=who, items=items)], working, total)

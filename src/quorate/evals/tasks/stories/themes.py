@@ -14,19 +14,19 @@ _HINT = re.compile(r"\[(.+?)\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Phrase:
+class HintedPhrase:
     """A sentence to be filled, and the hint that its step carries."""
 
     sentence: str
     hint: str
 
 
-def parse_phrase(marked: str) -> Phrase:
+def parse_phrase(marked: str) -> HintedPhrase:
     """Parse `{who} [picks] {n} {items}.`; a hint may itself be a field, like `[{boxes}]`."""
     found = _HINT.search(marked)
     if found is None:
         raise ValueError(f"no [hint] in {marked!r}")
-    return Phrase(_HINT.sub(r"\1", marked), found.group(1))
+    return HintedPhrase(_HINT.sub(r"\1", marked), found.group(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +42,23 @@ class Theme:
     """Plural nouns of what is paid for."""
     start: tuple[str, ...]
     """`{who}` has `{n}` `{items}`."""
-    gain: tuple[Phrase, ...]
+    gain: tuple[HintedPhrase, ...]
     """`{n}` more."""
-    lose: tuple[Phrase, ...]
+    lose: tuple[HintedPhrase, ...]
     """`{n}` fewer."""
-    packs: tuple[Phrase, ...]
+    packs: tuple[HintedPhrase, ...]
     """`{n}` `{boxes}` of `{m}` come in."""
-    unpacks: tuple[Phrase, ...]
+    unpacks: tuple[HintedPhrase, ...]
     """`{n}` `{boxes}` of `{m}` go out."""
-    times: tuple[Phrase, ...]
+    times: tuple[HintedPhrase, ...]
     """The amount grows to `{n}` times what it was."""
-    share: tuple[Phrase, ...]
+    share: tuple[HintedPhrase, ...]
     """Split equally into `{n}` parts; one part stays."""
     did: str
     """The verb of a comparison, in the past."""
     do: str
     """The same verb after `did`."""
-    trade: tuple[Phrase, ...]
+    trade: tuple[HintedPhrase, ...]
     """`{n}` `{goods}` at `{m}` dollars each."""
     distractors: tuple[str, ...]
     """A true sentence with a number `{n}` that nothing depends on."""
@@ -74,7 +74,7 @@ def _load_themes() -> tuple[Theme, ...]:
 
 
 def _parse_theme(fields: dict[str, Any]) -> Theme:
-    parsed = {
+    parsed: dict[str, Any] = {
         name: tuple(map(parse_phrase, value)) if name in PHRASES else tuple(value) if isinstance(value, list) else value
         for name, value in fields.items()
     }

@@ -9,10 +9,10 @@ from statistics import fmean
 from quorate.aggregators.learned.selector import Example, Pick
 from quorate.aggregators.votes import Ballot, LabelFree
 from quorate.aggregators.votes.arrays import Votes
-from quorate.evals.statistics import Result, PairedComparison, compare_paired, mean_interval
+from quorate.evals.statistics import PairedComparison, Result, compare_paired, mean_interval
 from quorate.evals.statistics.base import Estimate
 
-__all__ = ["Measured", "Rival", "measured"]
+__all__ = ["Rival", "SelectorMeasures", "measure_selector"]
 
 SELECTOR = "selector"
 
@@ -26,7 +26,7 @@ class Rival(Result):
     """Of the selector over it; None for the selector itself."""
 
 
-class Abstaining(Result):
+class Abstention(Result):
     """What a selector that may abstain did on questions it has not seen."""
 
     risk: float
@@ -37,7 +37,7 @@ class Abstaining(Result):
     """Part of all questions that it answered wrongly."""
 
 
-class Measured(Result):
+class SelectorMeasures(Result):
     """Out-of-fold accuracy of everything."""
 
     questions: int
@@ -51,14 +51,14 @@ class Measured(Result):
     """Mean distance of the winner's probability from the part that is right, over ten bins."""
     oracle: float
     """Part of the sets in which any answer is right."""
-    abstaining: Abstaining | None = None
+    abstaining: Abstention | None = None
 
 
 Chosen = list[int | None]
 """The class chosen in every example."""
 
 
-def measured(picks: Sequence[Pick], *, seed: int = 0, risk: float | None = None) -> Measured:
+def measure_selector(picks: Sequence[Pick], *, seed: int = 0, risk: float | None = None) -> SelectorMeasures:
     """Everything on the examples of these picks; ties are drawn by the seed.
 
     Raises:
@@ -78,7 +78,7 @@ def measured(picks: Sequence[Pick], *, seed: int = 0, risk: float | None = None)
         for right in [_right(examples, chosen)]
     ]
     own = Rival(name=SELECTOR, accuracy=mean_interval(ours, clusters=groups if several else None))
-    return Measured(
+    return SelectorMeasures(
         questions=len({example.id for example in examples}),
         clusters=len(set(groups)),
         sets=len(examples),
@@ -86,7 +86,7 @@ def measured(picks: Sequence[Pick], *, seed: int = 0, risk: float | None = None)
         brier=fmean((pick.probability - pick.right) ** 2 for pick in picks),
         calibration_error=_calibration_error(picks),
         oracle=fmean(any(example.labels.values()) for example in examples),
-        abstaining=_abstaining(picks, risk),
+        abstaining=_measure_abstaining(picks, risk),
     )
 
 
@@ -98,7 +98,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
     """What the others choose, where the examples have what they need."""
     examples = [pick.example for pick in picks]
 
-    def by(weigh: Callable[[Example], Mapping[int, float]]) -> RuleResult:
+    def by(weigh: Callable[[Example], Mapping[int, float]]) -> Chosen:
         return [example.chosen(weigh(example), seed) for example in examples]
 
     found = {"plurality": by(lambda e: {number: float(len(places)) for number, places in e.view.members.items()})}
@@ -110,11 +110,11 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
             found[name] = [e.chosen(w, seed) for e, w in zip(examples, weights, strict=True)]
         found["best single, of the training folds"] = _best_single(picks)
     if all(any(s is not None for s in e.view.scores) for e in examples):
-        found["highest reward"] = by(_rewarded)
+        found["highest reward"] = by(_best_rewards)
     return found
 
 
-def _best_single(picks: Sequence[Pick]) -> RuleResult:
+def _best_single(picks: Sequence[Pick]) -> Chosen:
     """For each fold the answers of the model that is right most often on the other folds."""
     marks: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for pick in picks:
@@ -130,7 +130,7 @@ def _best_single(picks: Sequence[Pick]) -> RuleResult:
     return [classes.get(best[pick.fold]) for pick, classes in zip(picks, said, strict=True)]
 
 
-def _rewarded(example: Example) -> dict[int, float]:
+def _best_rewards(example: Example) -> dict[int, float]:
     """The highest score of each class, from 1 up so that all are weights."""
     scores = example.view.scores
     known = [score for score in scores if score is not None]
@@ -148,11 +148,11 @@ def _calibration_error(picks: Sequence[Pick]) -> float:
     return sum(gaps) / len(picks)
 
 
-def _abstaining(picks: Sequence[Pick], risk: float | None) -> Abstaining | None:
+def _measure_abstaining(picks: Sequence[Pick], risk: float | None) -> Abstention | None:
     if risk is None:
         return None
     wrong = [float(pick.answered and not pick.right) for pick in picks]
-    return Abstaining(
+    return Abstention(
         risk=risk,
         answered=fmean(pick.answered for pick in picks),
         wrong=mean_interval(wrong, clusters=[pick.example.group for pick in picks]),
