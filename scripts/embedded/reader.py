@@ -26,8 +26,8 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from quorate.agents.embedded import locate
-from quorate.aggregators import SteppedAggLM
-from quorate.aggregators.learned.dataset import reader
+from quorate.aggregators.learned.dataset import form_prompt
+from quorate.aggregators.synthesis.prompt import SynthesisPrompt
 from quorate.orchestrator.types import Message, Question
 
 from .attempts import MANNERS, attempts
@@ -76,7 +76,7 @@ def given_shares(text: str) -> dict[str, float]:
 
 
 def composed(
-    aggregator: SteppedAggLM, question: str, solution: str, rng: Random, shares: dict[str, float], manner: str = "wide"
+    shown: SynthesisPrompt, question: str, solution: str, rng: Random, shares: dict[str, float], manner: str = "wide"
 ) -> tuple[str, str]:
     """What is asked, and what is wanted."""
     way = rng.choices(list(shares), list(shares.values()))[0]
@@ -89,7 +89,7 @@ def composed(
     if way in ("lone", "blind"):
         asked = asked.with_messages(Message(role="user", content=""))
     # Chat templates strip what is around a message.
-    prompt = aggregator.placed(aggregator.prompt, asked, texts).text.strip()
+    prompt = shown.ask(asked, texts).text.strip()
     if way == "veiled":
         solution = _OPERANDS.sub(rf"{GAP} \1 {GAP} =", solution)
     return prompt, texts[0] if way == "lone" else solution
@@ -105,14 +105,13 @@ def batches(
 ) -> Iterator[Batch]:
     """Token ids and grading weights, both (problems, length); begun at a later step, other problems."""
     rng, problems = Random(f"reader/{seed}/{begun}"), training_problems(seed + 7919 * begun)
-    aggregator = reader("steps")
-    assert isinstance(aggregator, SteppedAggLM)
+    shown = form_prompt("steps")
     pad = tokenizer.token_to_id(PAD)
     for step in count(begun, _POOL):
         rows, shares = [], mix or shares_at(step)
         for _ in range(size * _POOL):
             problem = next(problems)
-            prompt, wanted = composed(aggregator, problem.question, problem.solution, rng, shares, manner)
+            prompt, wanted = composed(shown, problem.question, problem.solution, rng, shares, manner)
             asked = tokenizer.encode(f"{USER}{prompt}{ASSISTANT}").ids
             answer = tokenizer.encode(f"{wanted}{END}")
             # A gap is no answer: nothing is learned from it.

@@ -46,15 +46,21 @@ class ScriptedModel(Agent):
         for slot in slots:
             self.asked.append(question)
             slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
-        for slot, line in zip(slots, lines, strict=True):
-            if isinstance(line, Exception):
-                raise line
-            if isinstance(line, Failure):
-                slot.fail(line)
-            elif line is not None:
-                await self._write(question, slot, line, run)
-        if None in lines:
-            await asyncio.Event().wait()
+        try:
+            for slot, line in zip(slots, lines, strict=True):
+                if isinstance(line, Exception):
+                    raise line
+                if isinstance(line, Failure):
+                    slot.fail(line)
+                elif line is not None:
+                    await self._write(question, slot, line, run)
+            if None in lines:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            for slot in slots:
+                if slot.pieces:
+                    slot.leave(self._usage(question, slot.pieces))
+            raise
 
     def _line(self, question: Question, index: int) -> Line:
         if callable(self._lines):
@@ -63,10 +69,12 @@ class ScriptedModel(Agent):
 
     async def _write(self, question: Question, slot: PartialCandidate, text: str, run: RunContext) -> None:
         pieces = pieces_of(text)
-        prompt = sum(len(pieces_of(message.text)) for message in question.messages)
-        usage = Usage(prompt_tokens=prompt, completion_tokens=len(pieces), requests=1)
         for piece in pieces if run.live else ():
             slot.write(piece)
             await asyncio.sleep(0)
-        slot.finish("stop", usage, text=text)
+        slot.finish("stop", self._usage(question, len(pieces)), text=text)
         await asyncio.sleep(0)
+
+    def _usage(self, question: Question, written: int) -> Usage:
+        prompt = sum(len(pieces_of(message.text)) for message in question.messages)
+        return Usage(prompt_tokens=prompt, completion_tokens=written, requests=1)

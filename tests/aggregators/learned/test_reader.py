@@ -21,8 +21,7 @@ from scripts.embedded.vocabulary import ASSISTANT, PAD
 from tokenizers import Tokenizer
 
 from quorate.agents.embedded import locate
-from quorate.aggregators.learned.dataset import reader
-from quorate.aggregators.synthesis.agglm import SteppedAggLM
+from quorate.aggregators.learned.dataset import form_prompt
 from quorate.evals.tasks.stories import Problem, generate
 
 PROBLEMS = generate("hard", seed=3, count=20, split="train")
@@ -58,10 +57,9 @@ def test_attempts_are_often_right_and_often_wrong_together(manner: str) -> None:
 
 def test_what_is_asked_is_worded_as_the_pipeline_words_it() -> None:
     """With the question at the end, alone, or one attempt without it, which is then what is wanted."""
-    aggregator, rng = reader("steps"), Random(2)
-    assert isinstance(aggregator, SteppedAggLM)
+    shown, rng = form_prompt("steps"), Random(2)
     problem = PROBLEMS[0]
-    asked = {composed(aggregator, problem.question, problem.solution, rng, SHARES) for _ in range(60)}
+    asked = {composed(shown, problem.question, problem.solution, rng, SHARES) for _ in range(60)}
     wanted = {(prompt == problem.question, problem.question in prompt, text) for prompt, text in asked}
     assert (True, True, problem.solution) in wanted
     assert (False, True, problem.solution) in wanted
@@ -72,12 +70,11 @@ def test_what_is_asked_is_worded_as_the_pipeline_words_it() -> None:
 
 def test_gaps_are_where_they_are_said_to_be() -> None:
     """In the question, or in what results come from; never in an attempt or in a result."""
-    aggregator = reader("steps")
-    assert isinstance(aggregator, SteppedAggLM)
+    shown = form_prompt("steps")
     hidden = 0
     for number, problem in enumerate(PROBLEMS):
         asked = {
-            way: composed(aggregator, problem.question, problem.solution, Random(number), {way: 1.0})
+            way: composed(shown, problem.question, problem.solution, Random(number), {way: 1.0})
             for way in ("set", "blind", "holes", "veiled")
         }
         prompt, solution = asked["set"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Endpoint
 from quorate.agents.embedded import Embedded
@@ -17,8 +16,9 @@ from quorate.aggregators import AggLM, SteppedAggLM
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
-from quorate.evals.banked import Banked
+from quorate.evals.banked_sampler import BankedSampler
 from quorate.evals.tasks.stories import generate
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import answer_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -53,7 +53,7 @@ def test_shipped_proposers_are_aggregated_by_it(banked: bool, together: bool, tm
     with Bank(tmp_path) as bank:
         members = [Embedded(f"quorate-tiny-{name}") for name in ("sum", "product")]
         proposer = SAFE(members, name="mine") if together else Embedded(name="mine")
-        models: dict[str, Model] = {"mine": Banked(proposer, bank) if banked else proposer}
+        models: dict[str, Model] = {"mine": BankedSampler(proposer, bank) if banked else proposer}
         pipeline = Catalog(models).resolve("agglm@8/mine")
     assert isinstance(pipeline, Pipeline)
     aggregator = pipeline.aggregator

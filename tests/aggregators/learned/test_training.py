@@ -14,12 +14,12 @@ from transformers import AutoTokenizer
 from quorate import Embedded, sample
 from quorate.agents.embedded import locate
 from quorate.aggregators import SteppedAggLM
-from quorate.aggregators.learned import reinforce, training
+from quorate.aggregators.learned import trainers, training
 from quorate.aggregators.learned.cutting import Cut
-from quorate.aggregators.learned.dataset import DataSet, build
-from quorate.aggregators.learned.reward import Reward, same_answer
-from quorate.aggregators.learned.settings import Reinforcement, Settings, WarmUp
-from quorate.aggregators.learned.warmup import encoded
+from quorate.aggregators.learned.dataset import DataSet, build_dataset
+from quorate.aggregators.learned.measuring import Reward, same_answer
+from quorate.aggregators.learned.settings import Reinforcement, TrainingSettings, WarmUp
+from quorate.aggregators.learned.trainers import encode_rows
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import SamplingParams
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 BASE = locate("quorate-tiny-base")
-SHORT = Settings(
+SHORT = TrainingSettings(
     form="steps",
     cut=Cut(m=4),
     validation=0.1,
@@ -47,7 +47,7 @@ SHORT = Settings(
 @pytest.fixture
 def data() -> DataSet:
     """Made-up sums."""
-    return asyncio.run(build(many(), SHORT))
+    return asyncio.run(build_dataset(many(), SHORT))
 
 
 def test_both_stages_give_a_model_that_serves(data: DataSet, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_both_stages_give_a_model_that_serves(data: DataSet, tmp_path: Path) -> 
     assert [stage["stage"] for stage in record["stages"]] == ["warm-up", "reinforcement"]
     assert (folder / "model.safetensors").read_bytes() != (BASE / "model.safetensors").read_bytes()
     assert list((tmp_path / "warm-up").rglob("events.out.tfevents*"))
-    assert Embedded(folder).aggregation_form == "steps"
+    assert Embedded(folder).identity.aggregation_form == "steps"
     short = SamplingParams(max_tokens=30)
     pipeline = sample(Embedded(sampling=short), n=2) | SteppedAggLM(Embedded(folder, sampling=short))
     answer = pipeline.answer_sync("What is 3 + 4?")
@@ -79,7 +79,7 @@ def test_a_crash_costs_what_came_after_the_last_checkpoint(
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as broken:
-        broken.setattr(reinforce, "reinforce", crash)
+        broken.setattr(trainers, "reinforce", crash)
         with pytest.raises(RuntimeError, match="power cut"):
             training.train(data, SHORT, BASE, tmp_path, tell=lambda _: None)
     shutil.rmtree(tmp_path / "warm-up" / "model")
@@ -121,7 +121,7 @@ def test_a_warm_up_without_a_right_sample_is_refused(tmp_path: Path) -> None:
     """There is nothing to imitate; reinforcement alone would do."""
     sets = [sampled(f"{n}+{n}", [1, 1, 2, 3], 2 * n + 50) for n in range(4)]
     with pytest.raises(DataError, match="no sample of the bank is right"):
-        training.train(asyncio.run(build(sets, SHORT)), SHORT, BASE, tmp_path, tell=lambda _: None)
+        training.train(asyncio.run(build_dataset(sets, SHORT)), SHORT, BASE, tmp_path, tell=lambda _: None)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
@@ -129,7 +129,8 @@ def test_a_share_of_the_sets_is_shown_without_attempts_or_as_one_attempt_to_copy
     """Whole sets and questions alone before the target; one attempt alone before itself."""
     how, tokenizer = WarmUp(bare=share, lone=share), AutoTokenizer.from_pretrained(BASE)
     rows = [row for row in data.train if row.target] * 8
-    asked = [tokenizer.decode(e["input_ids"]).partition("<|assistant|>") for e in encoded(rows, tokenizer, SHORT, how)]
+    encoded = encode_rows(rows, tokenizer, SHORT, how)
+    asked = [tokenizer.decode(e["input_ids"]).partition("<|assistant|>") for e in encoded]
     shown = []
     for row, (words, _, answer) in zip(rows, asked, strict=True):
         way = next(n for n in ("prompt", "bare", "lone") if words == f"<|user|>{getattr(row, n)[0]['content'].strip()}")

@@ -1,34 +1,40 @@
-"""Every synthesizer, small, over scripted models."""
+"""Every synthesizer, small, over scripted models and given candidates."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from quorate.orchestrator.context import RunContext
-
+from quorate import sample
 from quorate.aggregators import (
     AggLM,
-    Debate,
-    Gate,
-    Layer,
+    Agreement,
     MajorityVote,
-    MixtureOfAgents,
-    ProposeAndAggregate,
-    RecursiveSelfAggregation,
     SelfMoA,
-    SelfMoASeq,
+    debate,
+    mixture_of_agents,
+    propose_and_aggregate,
+    recursive_self_aggregation,
+    self_moa_seq,
 )
-from quorate.orchestrator.events import Done, Event
-from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Question
+from quorate.aggregators.votes.majority import count_votes
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.graph import State
+from quorate.orchestrator.model import ModelBase
+from quorate.orchestrator.nodes import SampleNode
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.pipeline import Pipeline, gate
+from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 from quorate.testing import ScriptedModel
 
 from ..helpers import Exact, candidate
 
-__all__ = ["MAKERS", "Make", "Seeded", "aggregation", "boxed", "vote"]
+__all__ = ["GRAPHS", "MAKERS", "Make", "Seeded", "answer_from", "boxed", "proposals", "vote"]
 
-Make = Callable[..., Aggregator]
+Make = Callable[..., Pipeline]
+"""From the number of candidates and the model that synthesizes."""
 
 
 def vote() -> MajorityVote:
@@ -36,36 +42,43 @@ def vote() -> MajorityVote:
     return MajorityVote(equivalence=Exact())
 
 
-def _self_moa(model: ScriptedModel, **options: Any) -> Aggregator:
-    return SelfMoA(model, fallback=vote(), **options)
+def proposals(n: int, *models: ModelBase) -> SamplingStage:
+    """A stage of n candidates."""
+    return sample(models or ScriptedModel(name="proposer"), n=n)
 
 
-def _seq(model: ScriptedModel, **options: Any) -> Aggregator:
-    return SelfMoASeq(model, window=2, fallback=vote(), **options)
+def _self_moa(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return sample(ScriptedModel(name="proposer"), n=n) | SelfMoA(model, fallback=vote(), **options)
 
 
-def _agglm(model: ScriptedModel, **options: Any) -> Aggregator:
-    return AggLM(model, fallback=vote(), **options)
+def _agglm(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return sample(ScriptedModel(name="proposer"), n=n) | AggLM(model, fallback=vote(), **options)
 
 
-def _moa(model: ScriptedModel, **options: Any) -> Aggregator:
-    return MixtureOfAgents(model, layers=[Layer((model,), 2), Layer((model, model), 3)], fallback=vote(), **options)
+def _seq(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return self_moa_seq(proposals(n), model, window=2, fallback=vote(), **options)
 
 
-def _aft(model: ScriptedModel, **options: Any) -> Aggregator:
-    return ProposeAndAggregate(model, rounds=2, n=3, fallback=vote(), **options)
+def _moa(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    inner = [proposals(2, model), proposals(3, model, model)]
+    return mixture_of_agents(proposals(n), model, inner=inner, fallback=vote(), **options)
 
 
-def _rsa(model: ScriptedModel, **options: Any) -> Aggregator:
-    return RecursiveSelfAggregation(model, subset=2, loops=2, fallback=vote(), **options)
+def _aft(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return propose_and_aggregate(proposals(n), model, rounds=2, n=3, fallback=vote(), **options)
 
 
-def _debate(model: ScriptedModel, **options: Any) -> Aggregator:
-    return Debate([model], rounds=2, fallback=vote(), **options)
+def _rsa(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return recursive_self_aggregation(proposals(n), model, subset=min(2, n), loops=2, final=vote(), **options)
 
 
-def _gate(model: ScriptedModel, **options: Any) -> Aggregator:
-    return Gate(_self_moa(model, **options), cheap=vote())
+def _debate(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    return debate(proposals(n, model), rounds=2, final=vote(), **options)
+
+
+def _gate(n: int, model: ModelBase, **options: Any) -> Pipeline:
+    expensive = SelfMoA(model, fallback=vote(), **options)
+    return gate(proposals(n), vote(), expensive=expensive, rule=Agreement(1.0, min_votes=100))
 
 
 MAKERS: dict[str, Make] = {
@@ -78,6 +91,8 @@ MAKERS: dict[str, Make] = {
     "debate": _debate,
     "gate": _gate,
 }
+GRAPHS = ("moa", "aft", "rsa", "debate")
+"""Those that decide between new candidates."""
 
 
 class Seeded(ScriptedModel):
@@ -85,25 +100,34 @@ class Seeded(ScriptedModel):
 
     seeds: list[int | None]
 
-    async def sample(self, question: Question, indices: Sequence[int], run: RunContext) -> AsyncGenerator[Event, None]:
-        self.seeds = [*getattr(self, "seeds", []), *(run.sample_seed(i) for i in indices)]
-        async for event in super().sample(question, indices, run):
-            yield event
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        self.seeds = [*getattr(self, "seeds", []), *(run.sample_seed(slot.index) for slot in slots)]
+        await super().sample(question, slots, run)
 
 
 def boxed(*answers: object) -> list[Candidate]:
     return [candidate(i, f"<think>secret</think>I say \\boxed{{{a}}}") for i, a in enumerate(answers)]
 
 
-async def aggregation(
-    aggregator: Aggregator, candidates: Sequence[Candidate], run: RunContext | None = None, question: Question | None = None
+@dataclass(frozen=True)
+class GivenCandidates(SampleNode):
+    """In place of sampling: these candidates, counted."""
+
+    candidates: tuple[Candidate, ...] = ()
+
+    async def run(self, state: State, run: RunContext) -> Sampled:
+        assert self.counted_by is not None
+        counter = self.counted_by.counter(state.question, run)
+        assert counter is not None
+        return await count_votes(counter, Sampled(candidates=self.candidates))
+
+
+async def answer_from(
+    pipeline: Pipeline, candidates: Sequence[Candidate], run: RunContext | None = None, question: Question | None = None
 ) -> Answer:
-    """The answer in the end, whatever was streamed before."""
-    run = run or RunContext(seed=1, stage="aggregate", live=False)
-    answers = [
-        event.answer
-        async for event in aggregator.aggregate(question or Question.of("What?"), candidates, run)
-        if isinstance(event, Done)
-    ]
-    assert len(answers) == 1
-    return answers[0]
+    """What the pipeline answers where these candidates were sampled."""
+    entry = pipeline.entry
+    given = GivenCandidates(entry.name, entry.stage, counted_by=entry.counted_by, candidates=tuple(candidates))
+    graph = pipeline.replace(given if node is entry else node for node in pipeline.nodes.values())
+    run = run or RunContext(seed=1, live=False)
+    return await graph.answer(question or Question.of("What?"), run)

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Candidate, CandidateSet, Cluster, Frozen
 
-from ..vote import MajorityVote
+from ..votes.majority import MajorityVote
 
-__all__ = ["Cut", "LabelledSet", "balanced", "cut"]
+__all__ = ["Cut", "LabelledSet", "balance_sets", "cut_sets"]
 
 
 class Cut(Frozen):
@@ -58,7 +59,7 @@ class LabelledSet(Frozen):
     candidates; None where no sample is right."""
 
 
-async def cut(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
+async def cut_sets(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
     """All sets that the samples of all questions give, in the order of the questions.
 
     Raises:
@@ -69,19 +70,19 @@ async def cut(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
         usable = [(c, ok) for c, ok in zip(question.candidates, question.correct, strict=True) if c.ok and c.text]
         labelled = [(c, ok) for c, ok in usable if ok is not None]
         most, graded = max(most, len(usable)), graded + len(labelled)
-        for deal, ok in _deals(question, labelled, how):
+        for deal, ok in _deal(question, labelled, how):
             chosen = tuple(c.model_copy(update={"index": i}) for i, c in enumerate(deal))
-            tally = await vote.tally(chosen)
+            tally = await vote.counter(question.question, RunContext()).tally(chosen)
             part = question.model_copy(update={"candidates": chosen, "correct": ok})
-            hard = not _right(tally, ok)
-            target = _target(labelled, chosen)
+            hard = not _leads_right(tally, ok)
+            target = _choose_target(labelled, chosen)
             found.append(LabelledSet(source=part, hard=hard, plurality=tally[0].votes if tally else 0, target=target))
     if not found:
-        raise _nothing(how, most, graded)
+        raise _nothing_to_cut(how, most, graded)
     return found
 
 
-def balanced(sets: Sequence[LabelledSet], how: Cut) -> list[LabelledSet]:
+def balance_sets(sets: Sequence[LabelledSet], how: Cut) -> list[LabelledSet]:
     """All hard sets and easy ones as a share of them, shuffled by the seed.
 
     Raises:
@@ -102,7 +103,7 @@ def balanced(sets: Sequence[LabelledSet], how: Cut) -> list[LabelledSet]:
     return kept
 
 
-def _deals(
+def _deal(
     question: CandidateSet, labelled: Sequence[tuple[Candidate, bool]], how: Cut
 ) -> Iterator[tuple[tuple[Candidate, ...], tuple[bool, ...]]]:
     """Sets of m, those of one deal without common candidates."""
@@ -115,29 +116,29 @@ def _deals(
             yield tuple(c for c, _ in part), tuple(ok for _, ok in part)
 
 
-def _right(tally: Sequence[Cluster], correct: Sequence[bool]) -> bool:
+def _leads_right(tally: Sequence[Cluster], correct: Sequence[bool]) -> bool:
     """Whether one answer leads alone, and is right."""
     if not tally or (len(tally) > 1 and tally[1].votes == tally[0].votes):
         return False
     return correct[tally[0].voters[0]]
 
 
-def _target(labelled: Sequence[tuple[Candidate, bool]], chosen: Sequence[Candidate]) -> str | None:
+def _choose_target(labelled: Sequence[tuple[Candidate, bool]], chosen: Sequence[Candidate]) -> str | None:
     """Of all right samples the one that has most in common with the set, so that little in it is the model's own."""
-    seen = Counter(line for candidate in chosen for line in set(_lines(candidate.text)))
+    seen = Counter(line for candidate in chosen for line in set(_split_lines(candidate.text)))
 
-    def common(text: str) -> float:
-        lines = _lines(text)
+    def share_seen(text: str) -> float:
+        lines = _split_lines(text)
         return sum(seen[line] for line in lines) / max(1, len(lines))
 
-    return max(sorted({c.text for c, ok in labelled if ok}), key=common, default=None)
+    return max(sorted({c.text for c, ok in labelled if ok}), key=share_seen, default=None)
 
 
-def _lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _nothing(how: Cut, most: int, graded: int) -> DataError:
+def _nothing_to_cut(how: Cut, most: int, graded: int) -> DataError:
     if most == 0:
         return DataError("the bank holds no samples to learn from; draw some: quorate eval run --out DIR ...")
     if graded == 0:

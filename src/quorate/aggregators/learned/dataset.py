@@ -19,17 +19,18 @@ from pydantic import ValidationError
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Frozen, Question
 
-from ..synthesis import AggLM, SteppedAggLM
-from ..synthesis.material import canonical, told
-from .cutting import LabelledSet, balanced, cut
-from .settings import Settings
+from ..synthesis.agglm import AggLM, SteppedAggLM
+from ..synthesis.material import canonical, visible_answer
+from ..synthesis.prompt import SynthesisPrompt
+from .cutting import LabelledSet, balance_sets, cut_sets
+from .settings import TrainingSettings
 
-__all__ = ["DataSet", "Row", "build", "read", "reader", "split"]
+__all__ = ["DataSet", "TrainingRow", "build_dataset", "form_prompt", "read_dataset", "split_sets"]
 
 NAMES = ("train", "validation", "unseen")
 
 
-class Row(Frozen):
+class TrainingRow(Frozen):
     """One labelled set as training reads it."""
 
     prompt: tuple[dict[str, str], ...]
@@ -55,11 +56,11 @@ class Row(Frozen):
 class DataSet:
     """Both splits and the facts about them."""
 
-    train: tuple[Row, ...]
+    train: tuple[TrainingRow, ...]
     """Balanced."""
-    validation: tuple[Row, ...]
+    validation: tuple[TrainingRow, ...]
     """Other questions of the same families, as they came."""
-    unseen: tuple[Row, ...]
+    unseen: tuple[TrainingRow, ...]
     """Questions of families that are not trained on; empty unless asked for."""
     facts: dict[str, Any]
 
@@ -70,49 +71,42 @@ class DataSet:
             with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
                 lines.writelines(row.model_dump_json() + "\n" for row in getattr(self, name))
         (folder / "dataset.json").write_text(json.dumps(self.facts, indent=2) + "\n")
-        (folder / "README.md").write_text(_card(self))
+        (folder / "README.md").write_text(_write_card(self))
 
 
-class _Silent:
-    """In place of the aggregator's model where only the wording is wanted."""
-
-    name = "training"
-
-
-def reader(form: str) -> AggLM:
-    """The aggregator whose wording a form of training sets has."""
-    made = {"attempts": AggLM, "steps": SteppedAggLM}[form]
-    return made(_Silent())  # type: ignore[arg-type]  # never asked
+def form_prompt(form: str) -> SynthesisPrompt:
+    """The prompt that a form of training sets has, as the serving aggregator words it."""
+    return {"attempts": AggLM, "steps": SteppedAggLM}[form].load_prompt()
 
 
-async def build(sets: Iterable[Any], settings: Settings) -> DataSet:
+async def build_dataset(sets: Iterable[Any], settings: TrainingSettings) -> DataSet:
     """Cuts, balances, words and splits.
 
     Raises:
         DataError: the samples give no sets, no hard ones, or too few questions to hold some out.
     """
-    everything = await cut(sets, settings.cut)
-    sides = split(everything, settings)
+    everything = await cut_sets(sets, settings.cut)
+    sides = split_sets(everything, settings)
     for name in ("validation", "unseen"):
         # Any first part of these is a fair sample of them.
         Random(f"{name}/{settings.seed}").shuffle(sides[name])
-    sides["train"] = balanced(sides["train"], settings.cut)
-    rows = {name: tuple(_row(s, settings) for s in sides[name]) for name in NAMES}
+    sides["train"] = balance_sets(sides["train"], settings.cut)
+    rows = {name: tuple(_make_row(s, settings) for s in sides[name]) for name in NAMES}
     facts = {
         "form": settings.form,
-        "prompt": reader(settings.form).prompt.version,
+        "prompt": form_prompt(settings.form).version,
         "settings": settings.model_dump(include={"cut", "validation", "unseen_families", "seed"}),
         "sets_cut": len(everything),
         "hard_cut": sum(s.hard for s in everything),
-        **{name: _facts(part) for name, part in rows.items()},
+        **{name: _count_facts(part) for name, part in rows.items()},
         "proposers": sorted({c.model for s in everything[:1000] for c in s.source.candidates}),
         "tasks": sorted({s.source.task for s in everything}),
-        "content": _digest(rows),
+        "content": _hash_rows(rows),
     }
     return DataSet(**rows, facts=facts)
 
 
-def split(sets: Sequence[LabelledSet], settings: Settings) -> dict[str, list[LabelledSet]]:
+def split_sets(sets: Sequence[LabelledSet], settings: TrainingSettings) -> dict[str, list[LabelledSet]]:
     """The sets by the side they are on, all of one question on the same.
 
     Raises:
@@ -137,7 +131,7 @@ def split(sets: Sequence[LabelledSet], settings: Settings) -> dict[str, list[Lab
     return sides
 
 
-def read(folder: Path) -> DataSet:
+def read_dataset(folder: Path) -> DataSet:
     """A data set that `write` kept.
 
     Raises:
@@ -147,30 +141,30 @@ def read(folder: Path) -> DataSet:
     facts_file = folder / "dataset.json"
     if not facts_file.is_file():
         raise BadInput(f"{folder}: no training set (dataset.json) there; build one from a bank with --bank DIR")
-    parts = {name: tuple(_rows(folder / f"{name}.jsonl")) for name in NAMES}
+    parts = {name: tuple(_read_rows(folder / f"{name}.jsonl")) for name in NAMES}
     return DataSet(**parts, facts=json.loads(facts_file.read_text()))
 
 
-def _rows(path: Path) -> Iterable[Row]:
+def _read_rows(path: Path) -> Iterable[TrainingRow]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield Row.model_validate_json(line)
+                yield TrainingRow.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 raise DataError(first["msg"], file=path, line=number, field=".".join(map(str, first["loc"]))) from None
 
 
-def _row(found: LabelledSet, settings: Settings) -> Row:
+def _make_row(found: LabelledSet, settings: TrainingSettings) -> TrainingRow:
     source = found.source
     order = canonical(source.candidates)
     Random(f"order/{settings.seed}/{source.item}/{found.target}").shuffle(order)
-    aggregator = reader(settings.form)
-    texts = [told(c) for c in order]
-    return Row(
-        prompt=_chat(_worded(aggregator, source.question, texts)),
-        bare=_chat(source.question),
-        lone=_chat(_worded(aggregator, _silent(source.question), texts[:1])),
+    prompt = form_prompt(settings.form)
+    texts = [visible_answer(c) for c in order]
+    return TrainingRow(
+        prompt=_chat_of(prompt.ask(source.question, texts)),
+        bare=_chat_of(source.question),
+        lone=_chat_of(prompt.ask(_without_words(source.question), texts[:1])),
         lone_text=texts[0],
         target=found.target,
         gold=source.gold,
@@ -183,20 +177,16 @@ def _row(found: LabelledSet, settings: Settings) -> Row:
     )
 
 
-def _silent(question: Question) -> Question:
+def _without_words(question: Question) -> Question:
     *before, last = question.messages
     return question.with_messages(*before, last.model_copy(update={"content": ""}))
 
 
-def _chat(question: Question) -> tuple[dict[str, str], ...]:
+def _chat_of(question: Question) -> tuple[dict[str, str], ...]:
     return tuple({"role": m.role, "content": m.text} for m in question.messages)
 
 
-def _worded(aggregator: AggLM, question: Question, texts: Sequence[str]) -> Question:
-    return aggregator.placed(aggregator.prompt, question, texts)
-
-
-def _facts(rows: Sequence[Row]) -> dict[str, Any]:
+def _count_facts(rows: Sequence[TrainingRow]) -> dict[str, Any]:
     return {
         "sets": len(rows),
         "hard": sum(r.hard for r in rows),
@@ -206,7 +196,7 @@ def _facts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _digest(rows: dict[str, tuple[Row, ...]]) -> str:
+def _hash_rows(rows: dict[str, tuple[TrainingRow, ...]]) -> str:
     digest = hashlib.sha256()
     for name in NAMES:
         for row in rows[name]:
@@ -214,7 +204,7 @@ def _digest(rows: dict[str, tuple[Row, ...]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _card(data: DataSet) -> str:
+def _write_card(data: DataSet) -> str:
     facts = data.facts
     lines = [
         "---",

@@ -1,25 +1,64 @@
-"""A model on held-out sets, greedily, beside the vote: what training logs while it runs.
+"""Right or wrong: the verifiable reward (AggLM, section 3.1), and a model on held-out sets beside the vote.
 
-A quick look with transformers; figures to report come from `quorate eval`.
+Held-out sets are answered greedily while training runs: a quick look with transformers; figures to report come from
+`quorate eval`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .dataset import Row
-from .reward import Grade, same_answer
+from ..equivalence import default_equivalence
+from ..extraction import AnswerExtractor
+from .dataset import TrainingRow
 
-__all__ = ["Measured", "measure", "watching"]
+__all__ = ["Grade", "Measured", "Reward", "make_watcher", "measure", "same_answer"]
 
-TOLD = {"loss": "loss", "reward": "reward", "kl": "KL", "completions/mean_length": "tokens"}
+SHOWN = {"loss": "loss", "reward": "reward", "kl": "KL", "completions/mean_length": "tokens"}
 """Of what trainers log, what a person watches; TensorBoard has the rest."""
 
 AT_ONCE = 32
 """Prompts generated together."""
+
+
+Grade = Callable[[str, str], Awaitable[bool]]
+"""Text and gold answer to whether the text answers right; a task's own, where there is one."""
+
+
+async def same_answer(text: str, gold: str) -> bool:
+    """Whether the answer found in a text is equivalent to the gold one; none at all is wrong."""
+    found = AnswerExtractor().extract(text)
+    if found is None or found == gold:
+        return found is not None
+    first, second = await default_equivalence().classes([found, gold])
+    return first == second
+
+
+class Reward:
+    """1 for a right final answer, else 0; what GRPO calls with the completions of a step.
+
+    Args:
+        grade: see `Grade`.
+    """
+
+    __name__ = "right"
+    """What the trainer's logs call it."""
+
+    def __init__(self, grade: Grade = same_answer) -> None:
+        self._grade = grade
+
+    async def __call__(
+        self,
+        prompts: Sequence[Any],  # noqa: ARG002 - the trainer's names
+        completions: Sequence[Any],
+        gold: Sequence[str],
+        **_: Any,
+    ) -> list[float]:
+        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+        return [float(await self._grade(text, right)) for text, right in zip(texts, gold, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +86,7 @@ class Measured:
 
 
 def measure(
-    model: Any, tokenizer: Any, rows: Sequence[Row], *, max_new_tokens: int, grade: Grade = same_answer
+    model: Any, tokenizer: Any, rows: Sequence[TrainingRow], *, max_new_tokens: int, grade: Grade = same_answer
 ) -> Measured:
     """Greedy answers to these sets, graded."""
     graded = [row for row in rows if row.gold is not None]
@@ -55,14 +94,16 @@ def measure(
     right: list[bool] = []
     for at in range(0, len(ordered), AT_ONCE):
         part = ordered[at : at + AT_ONCE]
-        texts = _answers(model, tokenizer, part, max_new_tokens)
-        right += asyncio.run(_graded(texts, part, grade))
+        texts = _write_answers(model, tokenizer, part, max_new_tokens)
+        right += asyncio.run(_grade_all(texts, part, grade))
     hard = [ok for ok, row in zip(right, ordered, strict=True) if row.hard]
     easy = [ok for ok, row in zip(right, ordered, strict=True) if not row.hard]
     return Measured(len(ordered), _mean(right), len(easy) / max(1, len(ordered)), _mean(hard), _mean(easy))
 
 
-def watching(stage: str, every: int | None, measured: Callable[[Any], Measured], tell: Callable[[str], None]) -> Any:
+def make_watcher(
+    stage: str, every: int | None, measured: Callable[[Any], Measured], tell: Callable[[str], None]
+) -> Any:
     """A trainer callback that tells the loss and the reward, and measures every so many steps where asked."""
     from transformers import TrainerCallback
 
@@ -70,7 +111,7 @@ def watching(stage: str, every: int | None, measured: Callable[[Any], Measured],
         """Tells what the trainer logs; measures at the end of a step."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-            shown = [f"{name} {float(logs[key]):.4g}" for key, name in TOLD.items() if key in (logs or {})]
+            shown = [f"{name} {float(logs[key]):.4g}" for key, name in SHOWN.items() if key in (logs or {})]
             if shown:
                 tell(f"{stage}: step {state.global_step} of {state.max_steps}, {', '.join(shown)}")
 
@@ -83,7 +124,7 @@ def watching(stage: str, every: int | None, measured: Callable[[Any], Measured],
     return Watch()
 
 
-def _answers(model: Any, tokenizer: Any, rows: Sequence[Row], max_new_tokens: int) -> list[str]:
+def _write_answers(model: Any, tokenizer: Any, rows: Sequence[TrainingRow], max_new_tokens: int) -> list[str]:
     import torch
 
     prompts = [
@@ -109,7 +150,7 @@ def _answers(model: Any, tokenizer: Any, rows: Sequence[Row], max_new_tokens: in
     return texts
 
 
-async def _graded(texts: Sequence[str], rows: Sequence[Row], grade: Grade) -> list[bool]:
+async def _grade_all(texts: Sequence[str], rows: Sequence[TrainingRow], grade: Grade) -> list[bool]:
     return [await grade(text, row.gold or "") for text, row in zip(texts, rows, strict=True)]
 
 

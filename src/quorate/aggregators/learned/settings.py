@@ -18,7 +18,7 @@ from quorate.orchestrator.types import Frozen
 
 from .cutting import Cut
 
-__all__ = ["Lora", "Reinforcement", "Settings", "WarmUp", "presets", "read_settings"]
+__all__ = ["Lora", "Reinforcement", "TrainingSettings", "WarmUp", "list_presets", "read_settings"]
 
 Form = Literal["attempts", "steps"]
 
@@ -77,7 +77,7 @@ class Lora(Frozen):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class Settings(Frozen):
+class TrainingSettings(Frozen):
     """One training run from bank to model."""
 
     form: Form = "attempts"
@@ -106,21 +106,21 @@ class Settings(Frozen):
     seed: int = 0
 
 
-def presets() -> dict[str, Path]:
+def list_presets() -> dict[str, Path]:
     """The presets by name."""
     folder = Path(str(files("quorate.aggregators.learned"))) / "presets"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_settings(source: str | Path | None = None, **changes: Any) -> Settings:
-    """Settings of a preset, a YAML file or nothing, with changes (dotted names, such as `cut.m`) on top.
+def read_settings(source: str | Path | None = None, **changes: Any) -> TrainingSettings:
+    """TrainingSettings of a preset, a YAML file or nothing, with changes (dotted names, such as `cut.m`) on top.
 
     Raises:
         BadInput: there is no such preset or file, or a setting is unknown or impossible; names it.
     """
     content: dict[str, Any] = {}
     if source is not None:
-        content = _content(presets().get(str(source), Path(source)))
+        content = _read_content(list_presets().get(str(source), Path(source)))
     for name, value in changes.items():
         *path, last = name.split(".")
         here = content
@@ -129,18 +129,18 @@ def read_settings(source: str | Path | None = None, **changes: Any) -> Settings:
             here = here[part]
         here[last] = value
     try:
-        return Settings.model_validate(content)
+        return TrainingSettings.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise BadInput(f"{source or 'settings'}: {where}: {first['msg']}") from None
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _read_content(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError:
-        raise BadInput(f"no preset or file {str(path)!r}; presets: {', '.join(presets())}") from None
+        raise BadInput(f"no preset or file {str(path)!r}; presets: {', '.join(list_presets())}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not YAML: {error}") from None
     if not isinstance(content, dict):

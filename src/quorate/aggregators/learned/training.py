@@ -16,10 +16,9 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, DataError
 
 from . import models
-from .dataset import DataSet, Row, reader
-from .measuring import Measured, measure, watching
-from .reward import Grade, same_answer
-from .settings import Settings
+from .dataset import DataSet, TrainingRow, form_prompt
+from .measuring import Grade, Measured, make_watcher, measure, same_answer
+from .settings import TrainingSettings
 
 __all__ = ["STAGES", "train"]
 
@@ -29,7 +28,7 @@ SIDECAR = "aggregator.json"
 
 def train(
     data: DataSet,
-    settings: Settings,
+    settings: TrainingSettings,
     model: str | Path,
     out: Path,
     *,
@@ -40,7 +39,7 @@ def train(
     """Trains a model on a data set; returns the folder of the finished one.
 
     Args:
-        data: what `dataset.build` made or `dataset.read` read.
+        data: what `build_dataset` made or `read_dataset` read.
         settings: how.
         model: a folder or a name on the hub.
         out: where everything goes.
@@ -54,46 +53,45 @@ def train(
             `out` holds a run with other settings.
         DataError: the data set has nothing that a stage could learn from.
     """
-    models.require()
-    _quiet()
-    _same_run(out, settings, data, str(model))
+    models.require_libraries()
+    _silence_libraries()
+    _check_same_run(out, settings, data, str(model))
     stages = [s for s in STAGES if getattr(settings, s.replace("-", "_")) is not None]
     if not stages:
         raise BadInput("the settings leave out warm_up and reinforcement: nothing would be trained")
     began, log = time.monotonic(), list[dict[str, Any]]()
     source: str | Path = model
-    with models.processor(settings):
+    with models.tuned_processor(settings):
         for stage in stages:
             if (done := out / stage / "model").is_dir():
                 tell(f"{stage}: done before, in {done}")
             else:
-                log.append(_stage(stage, source, data, settings, out / stage, grade, tell))
+                log.append(_run_stage(stage, source, data, settings, out / stage, grade, tell))
             source = done
-    return _finish(source, data, settings, out, name or Path(str(model)).name, log, time.monotonic() - began)
+    return _write_folder(source, data, settings, out, name or Path(str(model)).name, log, time.monotonic() - began)
 
 
-def _stage(
+def _run_stage(
     stage: str,
     source: str | Path,
     data: DataSet,
-    settings: Settings,
+    settings: TrainingSettings,
     out: Path,
     grade: Grade,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """One stage from beginning or checkpoint to its end."""
-    from .reinforce import reinforce
-    from .warmup import warm_up
+    from .trainers import reinforce, warm_up
 
-    model, tokenizer = models.load(source, settings)
+    model, tokenizer = models.load_model(source, settings)
 
     def look(at: Any) -> Measured:
-        return _measured(at, tokenizer, data.validation, data, settings, grade)
+        return _measure_rows(at, tokenizer, data.validation, data, settings, grade)
 
     before = look(model)
     tell(f"{stage}: begins at {before}")
     start = time.monotonic()
-    callbacks = [watching(stage, settings.evaluate_steps, look, tell)]
+    callbacks = [make_watcher(stage, settings.evaluate_steps, look, tell)]
     supervised = {"copying": settings.copying, "warm-up": settings.warm_up}.get(stage)
     if supervised is not None:
         if not any(row.target for row in data.train):
@@ -113,30 +111,30 @@ def _stage(
     minutes = round((time.monotonic() - start) / 60, 1)
     record = {"stage": stage, "minutes": minutes, "before": before.as_json(), "after": after.as_json()}
     if data.unseen:
-        new = _measured(trained, tokenizer, data.unseen, data, settings, grade)
+        new = _measure_rows(trained, tokenizer, data.unseen, data, settings, grade)
         tell(f"{stage}: families not trained on: {new}")
         record["unseen"] = new.as_json()
     return record
 
 
-def _measured(
-    model: Any, tokenizer: Any, rows: Sequence[Row], data: DataSet, settings: Settings, grade: Grade
+def _measure_rows(
+    model: Any, tokenizer: Any, rows: Sequence[TrainingRow], data: DataSet, settings: TrainingSettings, grade: Grade
 ) -> Measured:
     part = rows[: settings.evaluate_sets]
-    return measure(model, tokenizer, part, max_new_tokens=_room(data, settings), grade=grade)
+    return measure(model, tokenizer, part, max_new_tokens=_most_new_tokens(data, settings), grade=grade)
 
 
-def _room(data: DataSet, settings: Settings) -> int:
+def _most_new_tokens(data: DataSet, settings: TrainingSettings) -> int:
     """New tokens that an answer may take when looked at."""
     longest = max((len(row.target) for row in data.train if row.target), default=0)
     limit = settings.reinforcement.max_new_tokens if settings.reinforcement else settings.max_tokens
     return max(16, min(limit, longest or limit))
 
 
-def _finish(
+def _write_folder(
     source: str | Path,
     data: DataSet,
-    settings: Settings,
+    settings: TrainingSettings,
     out: Path,
     name: str,
     log: list[dict[str, Any]],
@@ -154,7 +152,7 @@ def _finish(
     # An aggregator answers greedily unless told otherwise; transformers drops what equals its own defaults.
     generation = {"do_sample": False, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
-    sidecar = {"form": settings.form, "prompt": reader(settings.form).prompt.version, "m": settings.cut.m}
+    sidecar = {"form": settings.form, "prompt": form_prompt(settings.form).version, "m": settings.cut.m}
     (folder / SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
     record = {
         "name": name,
@@ -167,7 +165,7 @@ def _finish(
     return folder
 
 
-def _same_run(out: Path, settings: Settings, data: DataSet, model: str) -> None:
+def _check_same_run(out: Path, settings: TrainingSettings, data: DataSet, model: str) -> None:
     """Refuses to go on with a run that began otherwise."""
     facts = {"settings": settings.model_dump(mode="json"), "data": data.facts["content"], "model": model}
     record = out / "run.json"
@@ -178,7 +176,7 @@ def _same_run(out: Path, settings: Settings, data: DataSet, model: str) -> None:
     record.write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def _quiet() -> None:
+def _silence_libraries() -> None:
     """No telemetry, no progress bars of libraries."""
     import os
 

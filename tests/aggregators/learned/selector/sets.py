@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from quorate.aggregators.learned.selector import Example, Spelled, example_of
+from quorate.aggregators.learned.selector import Example, Spelled, build_example
 from quorate.orchestrator.types import Candidate, CandidateSet, Question, TokenLogprob
 
 __all__ = ["crowd", "examples", "labelled", "said"]
@@ -49,4 +49,4 @@ def crowd(questions: int, seed: int = 0) -> list[CandidateSet]:
 
 async def examples(sets: Sequence[CandidateSet], scores: Sequence[Sequence[float | None]] = ()) -> list[Example]:
     """The same as a selector reads them."""
-    return [await example_of(one, Spelled(), scores[i] if scores else ()) for i, one in enumerate(sets)]
+    return [await build_example(one, Spelled(), scores[i] if scores else ()) for i, one in enumerate(sets)]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.aggregators.learned.selector import FAMILIES, Example
-from quorate.aggregators.learned.selector.features import features_of
-from quorate.aggregators.learned.selector.view import View, standardized
+from quorate.aggregators.learned.selector.features import compute_features
+from quorate.aggregators.learned.selector.view import CandidateView, standardize
 from quorate.orchestrator.types import Candidate, Cluster, Failure
 
 from .sets import examples, labelled, said
@@ -23,7 +23,7 @@ async def one(*candidates: Candidate) -> Example:
 
 
 def of(example: Example, answer: str) -> dict[str, float]:
-    return features_of(example.view, example.view.answers.index(answer))
+    return compute_features(example.view, example.view.answers.index(answer))
 
 
 async def test_votes_are_shares_of_those_cast() -> None:
@@ -35,7 +35,7 @@ async def test_votes_are_shares_of_those_cast() -> None:
     assert first["margin"] == -second["margin"] == 1 / 3
     assert (first["leads"], second["leads"]) == (1.0, 0.0)
     assert first["log_votes"] == log(2)
-    assert first["abstained"] == 0.25
+    assert first["abstained_share"] == 0.25
 
 
 async def test_models_are_the_share_of_their_candidates() -> None:
@@ -55,7 +55,7 @@ async def test_texts_are_compared_within_the_question() -> None:
     row = of(await one(long, said(1, "2", text="two"), said(2, "2", text="two!")), "1")
     for name in ("length", "equations", "second_thoughts", "lines"):
         assert row[name] > 1, name
-    assert row["marked"] == row["givens_used"] == 1.0
+    assert row["marked_share"] == row["givens_used"] == 1.0
 
 
 async def test_confidence_is_compared_within_the_question() -> None:
@@ -70,7 +70,7 @@ async def test_scores_are_compared_within_the_question() -> None:
     """One that is missing or not finite counts as the mean."""
     [example] = await examples([labelled("q", [said(0, "1"), said(1, "2"), said(2, "2")])], [(4.0, 1.0, None)])
     assert of(example, "1")["best_reward"] == -of(example, "2")["reward"] * 2 == 1.0
-    assert standardized([1.0, 3.0, float("nan"), None]) == (-1.0, 1.0, 0.0, 0.0)
+    assert standardize([1.0, 3.0, float("nan"), None]) == (-1.0, 1.0, 0.0, 0.0)
 
 
 VOTES = st.lists(
@@ -88,18 +88,18 @@ async def test_only_position_knows_the_order(votes: list[tuple[str | None, str]]
     ordered = {f.__name__ for f in FAMILIES["position"].features}
     first = await one(*candidates)
     found = [
-        View.of(first.view.question, shuffled, _clusters(first.view)),
+        CandidateView.of(first.view.question, shuffled, _clusters(first.view)),
         (await one(*renumbered)).view,
     ]
     for answer in first.view.answers:
-        row, same, other = of(first, answer), *(features_of(view, view.answers.index(answer)) for view in found)
+        row, same, other = of(first, answer), *(compute_features(view, view.answers.index(answer)) for view in found)
         assert same == pytest.approx(row)
         assert {n: v for n, v in other.items() if n not in ordered} == pytest.approx(
             {n: v for n, v in row.items() if n not in ordered}
         )
 
 
-def _clusters(view: View) -> list[Cluster]:
+def _clusters(view: CandidateView) -> list[Cluster]:
     return [
         Cluster(answer=view.answers[n], votes=len(p), weight=len(p), voters=tuple(view.candidates[i].index for i in p))
         for n, p in view.members.items()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators.learned.selector import Learned, Settings, cut, fit, out_of_fold
-from quorate.aggregators.learned.selector.conformal import least_questions, threshold
+from quorate.aggregators.learned.selector import SelectorSettings, TrainedSelector, cut_sets, fit, predict_out_of_fold
+from quorate.aggregators.learned.selector.model import count_least_questions, find_threshold
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
 from quorate.orchestrator.types import CandidateSet
 
@@ -23,7 +23,7 @@ pytest.importorskip("sklearn")
 async def test_it_learns_whom_to_trust() -> None:
     """The able model is trusted against three who err together, where the vote follows them."""
     known = await examples(crowd(150))
-    picks = out_of_fold(known, Settings(folds=3))
+    picks = predict_out_of_fold(known, SelectorSettings(folds=3))
     votes = [e.credit(e.chosen({n: len(p) for n, p in e.view.members.items()}, 0)) for e in known]
     assert sum(pick.right for pick in picks) > sum(votes) + 20
     learned = fit(known)
@@ -34,7 +34,7 @@ async def test_it_learns_whom_to_trust() -> None:
 
 async def test_probabilities_are_calibrated() -> None:
     """Where it says nine of ten, about nine of ten are right."""
-    picks = out_of_fold(await examples(crowd(300)), Settings(folds=3))
+    picks = predict_out_of_fold(await examples(crowd(300)), SelectorSettings(folds=3))
     mean = sum(pick.probability for pick in picks) / len(picks)
     assert mean == pytest.approx(sum(pick.right for pick in picks) / len(picks), abs=0.05)
 
@@ -42,13 +42,13 @@ async def test_probabilities_are_calibrated() -> None:
 async def test_the_same_seed_gives_the_same_selector() -> None:
     """To the last digit, from the same sets in the same order."""
     known = await examples(crowd(60))
-    assert fit(known, Settings(seed=3, folds=3)) == fit(known, Settings(seed=3, folds=3))
+    assert fit(known, SelectorSettings(seed=3, folds=3)) == fit(known, SelectorSettings(seed=3, folds=3))
 
 
 async def test_sets_of_one_cluster_stay_on_one_side() -> None:
     """Every pick comes from a fold in which nothing of its cluster was trained on."""
     sets = [one.model_copy(update={"cluster": f"c{i % 20}"}) for i, one in enumerate(crowd(80))]
-    picks = out_of_fold(await examples(sets), Settings(folds=4))
+    picks = predict_out_of_fold(await examples(sets), SelectorSettings(folds=4))
     fold_of: dict[str, int] = {}
     for pick in picks:
         assert fold_of.setdefault(pick.example.group, pick.fold) == pick.fold
@@ -57,16 +57,16 @@ async def test_sets_of_one_cluster_stay_on_one_side() -> None:
 
 async def test_sets_that_are_cut_stay_together() -> None:
     """Parts of a question are no questions of their own; what is left over is dropped."""
-    parts = cut(crowd(10), 2, seed=1)
+    parts = cut_sets(crowd(10), 2, seed=1)
     assert [len(part.candidates) for part in parts] == [2] * 20
     assert len({example.group for example in await examples(parts)}) == 10
     with pytest.raises(BadInput, match="candidates=9"):
-        cut(crowd(10), 9)
+        cut_sets(crowd(10), 9)
 
 
-async def refused(sets: list[CandidateSet], says: str, settings: Settings | None = None) -> None:
+async def refused(sets: list[CandidateSet], says: str, settings: SelectorSettings | None = None) -> None:
     with pytest.raises(BadInput, match=says):
-        out_of_fold(await examples(sets), settings)
+        predict_out_of_fold(await examples(sets), settings)
 
 
 async def test_a_bank_without_gold_answers_is_refused() -> None:
@@ -84,9 +84,11 @@ async def test_one_class_only_is_refused() -> None:
 async def test_fewer_questions_than_folds_are_refused() -> None:
     """So is a single fold, and folds that show one kind of answer."""
     await refused(crowd(4), "folds=5, but there are 4 questions")
-    await refused(crowd(4), "folds=1", Settings(folds=1))
+    await refused(crowd(4), "folds=1", SelectorSettings(folds=1))
     right = [labelled(f"r{i}", [said(0, "1"), said(1, "1")]) for i in range(8)]
-    await refused([*right, labelled("w", [said(0, "2"), said(1, "2")])], "only right answers", Settings(folds=3))
+    await refused(
+        [*right, labelled("w", [said(0, "2"), said(1, "2")])], "only right answers", SelectorSettings(folds=3)
+    )
 
 
 async def test_features_that_the_bank_lacks_are_refused() -> None:
@@ -94,30 +96,30 @@ async def test_features_that_the_bank_lacks_are_refused() -> None:
     await refused(
         crowd(20),
         "'confidence' need log-probabilities, which 20 of 20 sets lack",
-        Settings(families=("votes", "confidence")),
+        SelectorSettings(families=("votes", "confidence")),
     )
     with pytest.raises(UnknownName, match="vibes"):
-        fit(await examples(crowd(20)), Settings(families=("vibes",)))
+        fit(await examples(crowd(20)), SelectorSettings(families=("vibes",)))
 
 
 async def test_nothing_to_learn_is_said() -> None:
     """Features that say nothing of what is right are no selector."""
     rng = random.Random(5)
     coin = [labelled(f"q{i}", [said(0, "1"), said(1, "2")], gold=rng.choice("12")) for i in range(40)]
-    await refused(coin, "nothing to learn", Settings(families=("position",), folds=2))
+    await refused(coin, "nothing to learn", SelectorSettings(families=("position",), folds=2))
 
 
 async def test_abstention_keeps_the_risk() -> None:
     """Of 300 questions out of fold, at most about a tenth are answered wrongly."""
-    picks = out_of_fold(await examples(crowd(300, seed=2)), Settings(folds=3, risk=0.1))
+    picks = predict_out_of_fold(await examples(crowd(300, seed=2)), SelectorSettings(folds=3, risk=0.1))
     assert sum(pick.answered and not pick.right for pick in picks) / len(picks) < 0.14
     assert any(pick.answered for pick in picks)
 
 
 async def test_a_risk_needs_questions() -> None:
     """The message says how many."""
-    await refused(crowd(40), "needs at least 99 questions held out", Settings(folds=2, risk=0.01))
-    await refused(crowd(40), "risk=2", Settings(folds=2, risk=2.0))
+    await refused(crowd(40), "needs at least 99 questions held out", SelectorSettings(folds=2, risk=0.01))
+    await refused(crowd(40), "risk=2", SelectorSettings(folds=2, risk=2.0))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=10, max_size=40), st.sampled_from([0.1, 0.2, 0.5]))
@@ -126,22 +128,22 @@ def test_the_threshold_is_that_of_split_conformal(winners: list[tuple[float, boo
     total = 0
     for place, (probability, right) in enumerate(winners):
         rest = winners[:place] + winners[place + 1 :]
-        if len(rest) >= least_questions(risk):
-            total += not right and probability > threshold(rest, risk)
+        if len(rest) >= count_least_questions(risk):
+            total += not right and probability > find_threshold(rest, risk)
     assert total <= risk * len(winners) + 1e-9
 
 
 async def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     """And it is JSON that a person can read."""
-    learned = fit(await examples(crowd(60)), Settings(folds=3, risk=0.2))
+    learned = fit(await examples(crowd(60)), SelectorSettings(folds=3, risk=0.2))
     learned.save(tmp_path / "s.json")
-    assert Learned.load(tmp_path / "s.json") == learned
+    assert TrainedSelector.load(tmp_path / "s.json") == learned
     assert json.loads((tmp_path / "s.json").read_text())["terms"]["share"]["scale"] > 0
 
 
 async def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     """Another version, other features, other content, nothing at all: one message, with the file."""
-    learned = fit(await examples(crowd(60)), Settings(folds=3))
+    learned = fit(await examples(crowd(60)), SelectorSettings(folds=3))
     good = learned.model_dump(mode="json")
     term = {"mean": 0.0, "scale": 1.0, "weight": 1.0}
     for content, says in [
@@ -154,12 +156,12 @@ async def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     ]:
         (tmp_path / "s.json").write_text(json.dumps(content))
         with pytest.raises(DataError, match=says) as error:
-            Learned.load(tmp_path / "s.json")
+            TrainedSelector.load(tmp_path / "s.json")
         assert "s.json" in str(error.value)
     (tmp_path / "s.json").write_bytes(b"\x80\x04pickle")
     with pytest.raises(DataError, match="not even JSON"):
-        Learned.load(tmp_path / "s.json")
+        TrainedSelector.load(tmp_path / "s.json")
     with pytest.raises(DataError, match="cannot be read"):
-        Learned.load(tmp_path / "absent.json")
+        TrainedSelector.load(tmp_path / "absent.json")
     with pytest.raises(BadInput, match="cannot be written"):
         learned.save(tmp_path / "absent" / "s.json")

@@ -9,29 +9,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators.learned.selector import Abstention, Learned, SelectorVote
-from quorate.aggregators.learned.selector.learned import Term
-from quorate.config.recipes import RECIPES, Parts
+from quorate.aggregators.learned.selector import Abstention, SelectorVote, TrainedSelector
+from quorate.aggregators.learned.selector.model import Term
+from quorate.aggregators.registry import build_pipeline
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.types import Answer, Candidate, Question
-from tests.aggregators.helpers import Exact, aggregated, failed
+from tests.aggregators.helpers import Exact, aggregated, failed, tallied
 from tests.orchestrator.fakes import Texts
 
 from .sets import said
 
 
-def learned(*families: str, abstention: Abstention | None = None, **weights: float) -> Learned:
+def learned(*families: str, abstention: Abstention | None = None, **weights: float) -> TrainedSelector:
     """A selector that someone made by hand; __ stands for a colon."""
     terms = {n.replace("__", ":"): Term(mean=0.0, scale=1.0, weight=w) for n, w in weights.items()}
-    return Learned(families=families, terms=terms, intercept=-1.0, abstention=abstention)
+    return TrainedSelector(families=families, terms=terms, intercept=-1.0, abstention=abstention)
 
 
 TRUSTING = learned("votes", "models", share=1.0, model__able=4.0, model__weak=0.0)
 
 
-def vote(selector: Learned = TRUSTING, **settings: object) -> SelectorVote:
+def vote(selector: TrainedSelector = TRUSTING, **settings: object) -> SelectorVote:
     return SelectorVote(selector, equivalence=Exact(), **settings)  # type: ignore[arg-type]
+
+
+def by_name(models: tuple[Texts, ...], **options: object) -> Pipeline:
+    return build_pipeline("selector", models, n=4, options=options)
 
 
 def codes(answer: Answer) -> list[str]:
@@ -90,7 +95,7 @@ class Scores:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.closed = error, False
 
-    async def score(self, question: Question, candidate: Candidate) -> float:
+    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
         if self.error is not None:
             raise self.error
         return 5.0 if candidate.answer == "1" else 0.0
@@ -137,26 +142,21 @@ async def test_all_abstaining_and_all_failed_are_as_in_the_vote() -> None:
 
 async def test_while_samples_come_votes_are_counted() -> None:
     """So stopping rules work with it."""
-    assert isinstance(vote(), Aggregator)
-    assert isinstance(vote(), VoteCounter)
-    tally = await vote().tally([said(0, "1", "able"), said(1, "2", "weak"), said(2, "2", "weak")])
+    tally = await tallied(vote(), [said(0, "1", "able"), said(1, "2", "weak"), said(2, "2", "weak")])
     assert [(c.answer, c.weight) for c in tally] == [("2", 2.0), ("1", 1.0)]
 
 
 async def test_it_is_a_pipeline(tmp_path: Path) -> None:
-    """By its recipe, from a file; without one it says how to get it."""
-    recipe = RECIPES["selector"]
+    """By its name, from a file; without one it says how to get it."""
     TRUSTING.save(tmp_path / "s.json")
     models = (Texts("\\boxed{7}", name="able"), Texts("\\boxed{8}", name="weak"))
-    pipeline = recipe.build(Parts(models, 4, recipe.checked({"file": str(tmp_path / "s.json")})))
-    assert (await pipeline.answer("What?", seed=1)).answer == "7"
+    assert (await by_name(models, file=str(tmp_path / "s.json")).answer("What?", seed=1)).answer == "7"
     with pytest.raises(BadInput, match="quorate train selector"):
-        recipe.build(Parts(models, 4, recipe.checked({})))
+        by_name(models)
 
 
 def test_a_selector_that_reads_confidence_asks_for_it(tmp_path: Path) -> None:
     """Log-probabilities of the tokens written."""
     learned("confidence", surest=1.0).save(tmp_path / "s.json")
-    recipe = RECIPES["selector"]
-    pipeline = recipe.build(Parts((Texts("x"),), 4, recipe.checked({"file": str(tmp_path / "s.json")})))
-    assert pipeline.sampler.sampling.top_logprobs == 0
+    pipeline = by_name((Texts("x"),), file=str(tmp_path / "s.json"))
+    assert pipeline.stage.sampling.top_logprobs == 0

@@ -1,6 +1,6 @@
 """A selector: learns from labelled candidate sets which answer to trust, with no GPU and no model called.
 
-    selector = fit([await example_of(labelled) for labelled in sets])     # needs scikit-learn
+    selector = fit([await build_example(labelled) for labelled in sets])     # needs scikit-learn
     selector.save("selector.json")
     pipeline = sample(models, n=8) | SelectorVote("selector.json")        # needs nothing
 
@@ -10,17 +10,16 @@
 | `features` | what is known of a class, a function each, in one table |
 | `examples` | labelled sets as views, and cutting them |
 | `fitting` | training, cross-validated by question, and picks out of fold |
-| `conformal` | when to abstain |
-| `learned` | the trained selector and its file |
+| `model` | the trained selector and its file, and when it abstains |
 | `vote` | the aggregator |
 """
 
 from __future__ import annotations
 
-from .examples import Example, Spelled, cut, example_of
+from .examples import Example, Spelled, build_example, cut_sets
 from .features import FAMILIES, Family
-from .fitting import DEFAULT_FAMILIES, Pick, Settings, fit, out_of_fold
-from .learned import Abstention, Learned
+from .fitting import DEFAULT_FAMILIES, Pick, SelectorSettings, fit, predict_out_of_fold
+from .model import Abstention, TrainedSelector
 from .vote import SelectorVote
 
 __all__ = [
@@ -29,13 +28,13 @@ __all__ = [
     "Abstention",
     "Example",
     "Family",
-    "Learned",
     "Pick",
+    "SelectorSettings",
     "SelectorVote",
-    "Settings",
     "Spelled",
-    "cut",
-    "example_of",
+    "TrainedSelector",
+    "build_example",
+    "cut_sets",
     "fit",
-    "out_of_fold",
+    "predict_out_of_fold",
 ]

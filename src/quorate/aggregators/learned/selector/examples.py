@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from quorate.aggregators.vote import MajorityVote
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence
 from quorate.orchestrator.types import CandidateSet
 
-from .features import features_of
-from .view import View
+from ...votes.majority import MajorityVote
+from .features import compute_features
+from .view import CandidateView
 
-__all__ = ["Example", "Spelled", "cut", "example_of", "graded"]
+__all__ = ["Example", "Spelled", "build_example", "cut_sets", "select_graded"]
 
 
 class Spelled:
@@ -35,7 +36,7 @@ class Example:
     id: str
     group: str
     """What must stay on one side of every split: the question, or its cluster."""
-    view: View
+    view: CandidateView
     right: tuple[bool | None, ...]
     """One entry a candidate of the view; None where nobody graded it."""
 
@@ -51,7 +52,7 @@ class Example:
     @cached_property
     def rows(self) -> dict[int, dict[str, float]]:
         """Every feature of each class that has a label."""
-        return {number: features_of(self.view, number) for number in self.labels}
+        return {number: compute_features(self.view, number) for number in self.labels}
 
     def chosen(self, weights: Mapping[int, float], seed: int) -> int | None:
         """The heaviest class, a tie drawn by the seed; None where nothing weighs."""
@@ -66,7 +67,7 @@ class Example:
         return number is not None and self.labels.get(number, False)
 
 
-async def example_of(
+async def build_example(
     labelled: CandidateSet, equivalence: Equivalence | None = None, scores: Sequence[float | None] = ()
 ) -> Example:
     """What can be learned from this set.
@@ -76,11 +77,11 @@ async def example_of(
         equivalence: which answers count as one; as in `MajorityVote` if not given.
         scores: a verifier's, one a candidate.
     """
-    vote = MajorityVote(equivalence=equivalence)
+    counter = MajorityVote(equivalence=equivalence).counter(labelled.question, RunContext())
     # Recorded candidates of several models may all have the index they had in their own stage.
     renumbered = [c.model_copy(update={"index": i}) for i, c in enumerate(labelled.candidates)]
-    found = await vote.tally(renumbered)
-    view = View.of(labelled.question, renumbered, found, scores)
+    found = await counter.tally(renumbered)
+    view = CandidateView.of(labelled.question, renumbered, found, scores)
     name = f"{labelled.task}/{labelled.item}"
     return Example(
         id=name,
@@ -90,7 +91,7 @@ async def example_of(
     )
 
 
-def cut(sets: Iterable[CandidateSet], size: int, seed: int = 0) -> list[CandidateSet]:
+def cut_sets(sets: Iterable[CandidateSet], size: int, seed: int = 0) -> list[CandidateSet]:
     """Sets of so many candidates each: every set shuffled by the seed and cut, what is left over dropped.
 
     Raises:
@@ -118,7 +119,7 @@ def _parts(one: CandidateSet, size: int, seed: int) -> list[CandidateSet]:
     ]
 
 
-def graded(examples: Sequence[Example]) -> list[Example]:
+def select_graded(examples: Sequence[Example]) -> list[Example]:
     """Those of which something can be learned.
 
     Raises:

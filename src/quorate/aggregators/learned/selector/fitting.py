@@ -18,12 +18,11 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.types import Frozen
 
-from .conformal import held_out, threshold
-from .examples import Example, graded
+from .examples import Example, select_graded
 from .features import FAMILIES, MODEL
-from .learned import Abstention, Learned, Origin, Term
+from .model import Abstention, Origin, Term, TrainedSelector, count_held_out, find_threshold
 
-__all__ = ["DEFAULT_FAMILIES", "Pick", "Settings", "fit", "out_of_fold"]
+__all__ = ["DEFAULT_FAMILIES", "Pick", "SelectorSettings", "fit", "predict_out_of_fold"]
 
 DEFAULT_FAMILIES = ("votes", "models", "length", "text", "confidence", "reward")
 """Those that a bank can give of these; `position` and `spelling` must be asked for."""
@@ -35,7 +34,7 @@ HELD_OUT = 0.2
 """Part of the questions that finds the threshold of abstention."""
 
 
-class Settings(Frozen):
+class SelectorSettings(Frozen):
     """How to train."""
 
     families: tuple[str, ...] | None = None
@@ -78,7 +77,7 @@ class _Table:
     groups: Any
 
 
-def fit(examples: Sequence[Example], settings: Settings | None = None) -> Learned:
+def fit(examples: Sequence[Example], settings: SelectorSettings | None = None) -> TrainedSelector:
     """A selector trained on all of these.
 
     Raises:
@@ -86,21 +85,21 @@ def fit(examples: Sequence[Example], settings: Settings | None = None) -> Learne
         UnknownName: there is no such family.
         MissingExtra: scikit-learn is not installed.
     """
-    settings = settings or Settings()
-    known = graded(examples)
-    families = _families(known, settings)
+    settings = settings or SelectorSettings()
+    known = select_graded(examples)
+    families = _choose_families(known, settings)
     train, rest = _split(known, settings)
-    learned = _fitted(train, families, settings)
+    learned = _fit_calibrated(train, families, settings)
     if settings.risk is None:
         return learned
     winners = [_winner(learned, example, settings.seed) for example in rest]
-    limit = threshold(winners, settings.risk)
+    limit = find_threshold(winners, settings.risk)
     return learned.model_copy(
         update={"abstention": Abstention(risk=settings.risk, threshold=limit, questions=len(winners))}
     )
 
 
-def out_of_fold(examples: Sequence[Example], settings: Settings | None = None) -> list[Pick]:
+def predict_out_of_fold(examples: Sequence[Example], settings: SelectorSettings | None = None) -> list[Pick]:
     """For every graded example what a selector makes of it that was trained on other questions.
 
     Everything is nested: regularization, calibration and threshold are found within the training folds.
@@ -108,31 +107,31 @@ def out_of_fold(examples: Sequence[Example], settings: Settings | None = None) -
     Raises:
         BadInput: as for `fit`.
     """
-    settings = settings or Settings()
-    known = graded(examples)
-    _families(known, settings)
+    settings = settings or SelectorSettings()
+    known = select_graded(examples)
+    _choose_families(known, settings)
     picks: dict[int, Pick] = {}
     marks = [(example.group, label) for example in known for label in example.labels.values()]
     for fold, held in enumerate(_folds([example.group for example in known], marks, settings)):
         out = set(held)
         learned = fit([e for i, e in enumerate(known) if i not in out], settings)
-        picks |= {i: _picked(learned, known[i], settings.seed, fold) for i in held}
+        picks |= {i: _pick(learned, known[i], settings.seed, fold) for i in held}
     return [picks[i] for i in range(len(known))]
 
 
-def _picked(learned: Learned, example: Example, seed: int, fold: int = 0) -> Pick:
+def _pick(learned: TrainedSelector, example: Example, seed: int, fold: int = 0) -> Pick:
     probabilities = learned.probabilities(example.view)
     chosen = example.chosen(probabilities, seed)
     limit = learned.abstention.threshold if learned.abstention else -1.0
     return Pick(example, probabilities, chosen, chosen is not None and probabilities[chosen] > limit, fold)
 
 
-def _winner(learned: Learned, example: Example, seed: int) -> tuple[float, bool]:
-    pick = _picked(learned, example, seed)
+def _winner(learned: TrainedSelector, example: Example, seed: int) -> tuple[float, bool]:
+    pick = _pick(learned, example, seed)
     return pick.probability, pick.right or pick.chosen is None
 
 
-def _families(examples: Sequence[Example], settings: Settings) -> tuple[str, ...]:
+def _choose_families(examples: Sequence[Example], settings: SelectorSettings) -> tuple[str, ...]:
     """The families that every question has; those asked for must be there."""
     for name in settings.families or ():
         if name not in FAMILIES:
@@ -150,7 +149,7 @@ def _families(examples: Sequence[Example], settings: Settings) -> tuple[str, ...
     return settings.families or tuple(name for name in DEFAULT_FAMILIES if lacking[name] <= LACKING * len(views))
 
 
-def _split(examples: Sequence[Example], settings: Settings) -> tuple[list[Example], list[Example]]:
+def _split(examples: Sequence[Example], settings: SelectorSettings) -> tuple[list[Example], list[Example]]:
     """Those to train on, and one of each held-out group, so that the latter are exchangeable."""
     if settings.risk is None:
         return list(examples), []
@@ -158,12 +157,12 @@ def _split(examples: Sequence[Example], settings: Settings) -> tuple[list[Exampl
         raise BadInput(f"risk={settings.risk:g}: give a part of the questions between 0 and 1, such as 0.1")
     groups = sorted({example.group for example in examples})
     random.Random(repr((settings.seed, "held out"))).shuffle(groups)
-    out = set(groups[: min(held_out(len(groups), settings.risk, HELD_OUT), len(groups) // 2)])
+    out = set(groups[: min(count_held_out(len(groups), settings.risk, HELD_OUT), len(groups) // 2)])
     first = {example.group: example for example in reversed(examples) if example.group in out}
     return [e for e in examples if e.group not in out], list(first.values())
 
 
-def _folds(groups: Sequence[str], marks: Sequence[tuple[str, bool]], settings: Settings) -> list[list[int]]:
+def _folds(groups: Sequence[str], marks: Sequence[tuple[str, bool]], settings: SelectorSettings) -> list[list[int]]:
     """Places of each fold: groups stay together, and those with wrong answers, right ones or both are spread evenly.
 
     Args:
@@ -186,7 +185,7 @@ def _folds(groups: Sequence[str], marks: Sequence[tuple[str, bool]], settings: S
 
 
 def _table(examples: Sequence[Example], families: Sequence[str]) -> _Table:
-    np = _numpy()
+    np = _import_numpy()
     own = [f.__name__ for name in families for f in FAMILIES[name].features]
     sources = sorted({source for example in examples for source in example.view.sources})
     names = (*own, *(f"{MODEL}{source}" for source in sources if "models" in families))
@@ -195,10 +194,12 @@ def _table(examples: Sequence[Example], families: Sequence[str]) -> _Table:
     return _Table(names, x, np.array([label for _, label, _ in rows]), [group for group, _, _ in rows])
 
 
-def _fitted(examples: Sequence[Example], families: tuple[str, ...], settings: Settings) -> Learned:
+def _fit_calibrated(
+    examples: Sequence[Example], families: tuple[str, ...], settings: SelectorSettings
+) -> TrainedSelector:
     """The calibrated regression as a file's content."""
-    table = _table(graded(examples), families)
-    best = min(_tried(table, settings), key=lambda trial: trial.loss)
+    table = _table(select_graded(examples), families)
+    best = min(_try_all(table, settings), key=lambda trial: trial.loss)
     if best.slope <= 0:
         raise BadInput(
             f"nothing to learn: on held-out questions the features ({', '.join(table.names[:5])}, ...) do not tell "
@@ -206,7 +207,7 @@ def _fitted(examples: Sequence[Example], families: tuple[str, ...], settings: Se
         )
     scaler, regression = _regression(table.x, table.y, best.regularization)
     numbers = zip(table.names, scaler.mean_, scaler.scale_, regression.coef_[0], strict=True)
-    return Learned(
+    return TrainedSelector(
         families=families,
         terms={
             name: Term(mean=float(mean), scale=float(scale), weight=float(weight) * best.slope)
@@ -228,8 +229,8 @@ class _Trial:
     """Log loss on questions not trained on, calibrated."""
 
 
-def _tried(table: _Table, settings: Settings) -> list[_Trial]:
-    np, (linear, _) = _numpy(), _sklearn()
+def _try_all(table: _Table, settings: SelectorSettings) -> list[_Trial]:
+    np, (linear, _) = _import_numpy(), _import_sklearn()
     scores = np.zeros((len(GRID), len(table.y)))
     for train, test in _splits(table, settings):
         for number, strength in enumerate(GRID):
@@ -244,9 +245,9 @@ def _tried(table: _Table, settings: Settings) -> list[_Trial]:
     return trials
 
 
-def _splits(table: _Table, settings: Settings) -> list[tuple[Any, Any]]:
+def _splits(table: _Table, settings: SelectorSettings) -> list[tuple[Any, Any]]:
     """Training and test rows of each fold; what is trained on must show right answers and wrong ones."""
-    np = _numpy()
+    np = _import_numpy()
     everything = np.arange(len(table.y))
     marks = list(zip(table.groups, table.y.tolist(), strict=True))
     inner = settings.model_copy(update={"folds": max(2, min(settings.folds, len(set(table.groups))))})
@@ -262,13 +263,13 @@ def _splits(table: _Table, settings: Settings) -> list[tuple[Any, Any]]:
 
 def _regression(x: Any, y: Any, strength: float) -> tuple[Any, Any]:
     """A scaler and a logistic regression of what it scales."""
-    linear, preprocessing = _sklearn()
+    linear, preprocessing = _import_sklearn()
     scaler = preprocessing.StandardScaler().fit(x)
     model = linear.LogisticRegression(C=strength, solver="newton-cholesky", max_iter=1000)
     return scaler, model.fit(scaler.transform(x), y)
 
 
-def _origin(examples: Sequence[Example], settings: Settings, strength: float) -> Origin:
+def _origin(examples: Sequence[Example], settings: SelectorSettings, strength: float) -> Origin:
     sizes = [len(example.view.candidates) for example in examples]
     return Origin(
         tasks=tuple(sorted({example.id.partition("/")[0] for example in examples})),
@@ -281,7 +282,7 @@ def _origin(examples: Sequence[Example], settings: Settings, strength: float) ->
     )
 
 
-def _numpy() -> Any:
+def _import_numpy() -> Any:
     try:
         import numpy
     except ImportError as error:
@@ -289,7 +290,7 @@ def _numpy() -> Any:
     return numpy
 
 
-def _sklearn() -> tuple[Any, Any]:
+def _import_sklearn() -> tuple[Any, Any]:
     try:
         from sklearn import linear_model, preprocessing
     except ImportError as error:

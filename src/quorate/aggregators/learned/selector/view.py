@@ -9,20 +9,20 @@ from math import exp, fsum, isfinite, sqrt
 
 from quorate.orchestrator.types import Candidate, Cluster, Question
 
-__all__ = ["Measure", "View", "source_of"]
+__all__ = ["CandidateMeasure", "CandidateView", "name_source"]
 
-Measure = Callable[[Candidate], float | None]
+CandidateMeasure = Callable[[Candidate], float | None]
 """A number of one candidate; None where it cannot be told."""
 
 
-def source_of(candidate: Candidate) -> str:
+def name_source(candidate: Candidate) -> str:
     """Who gave a candidate: its agent, else its model, and the prompt where it has a version."""
     name = candidate.agent or candidate.model
     return f"{name} {candidate.prompt_version}" if candidate.prompt_version else name
 
 
 @dataclass(frozen=True)
-class View:
+class CandidateView:
     """The candidates of one question that are ok, in the order of their index."""
 
     question: Question
@@ -33,7 +33,7 @@ class View:
     """The spelling of each class."""
     scores: tuple[float | None, ...] = ()
     """A verifier's score of each candidate; empty where there is no verifier."""
-    _relative: dict[Measure | str, tuple[float, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _relative: dict[CandidateMeasure | str, tuple[float, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -42,7 +42,7 @@ class View:
         candidates: Sequence[Candidate],
         found: Sequence[Cluster],
         scores: Sequence[float | None] = (),
-    ) -> View:
+    ) -> CandidateView:
         """The view of these candidates, of which those that are ok are read, and their classes.
 
         Args:
@@ -77,19 +77,19 @@ class View:
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """Who gave each candidate."""
-        return tuple(map(source_of, self.candidates))
+        return tuple(map(name_source, self.candidates))
 
-    def relative(self, measure: Measure) -> tuple[float, ...]:
+    def relative(self, measure: CandidateMeasure) -> tuple[float, ...]:
         """The measure of each candidate in deviations from the mean over all; 0 where it cannot be told."""
         if measure not in self._relative:
-            self._relative[measure] = standardized([measure(c) for c in self.candidates])
+            self._relative[measure] = standardize([measure(c) for c in self.candidates])
         return self._relative[measure]
 
     @property
     def relative_scores(self) -> tuple[float, ...]:
         """The same of the verifier's scores."""
         if "scores" not in self._relative:
-            self._relative["scores"] = standardized(self.scores or [None] * len(self.candidates))
+            self._relative["scores"] = standardize(self.scores or [None] * len(self.candidates))
         return self._relative["scores"]
 
     def mean(self, number: int, values: Sequence[float]) -> float:
@@ -103,7 +103,7 @@ class View:
         return fsum(exp(values[i]) for i in self.members[number]) / whole
 
 
-def standardized(values: Sequence[float | None]) -> tuple[float, ...]:
+def standardize(values: Sequence[float | None]) -> tuple[float, ...]:
     """Deviations from the mean in standard deviations; 0 where a value is missing, or all are equal."""
     known = [v for v in values if v is not None and isfinite(v)]
     mean = fsum(known) / max(1, len(known))

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from quorate.aggregators.vote import MajorityVote
-from quorate.aggregators.votes.ballot import Ballot, Weights
-from quorate.aggregators.votes.rule_vote import RuleVote
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, QuorateError
-from quorate.orchestrator.events import Done, Event
 from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
-from quorate.orchestrator.types import Candidate, Degradation, Question
+from quorate.orchestrator.sampling import gather
+from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
+from ...votes.ballot import Ballot, Weights
+from ...votes.majority import MajorityVote, close_all, count_votes
+from ...votes.rule_vote import RuleVote
 from .features import FAMILIES
-from .learned import Learned
-from .view import View
+from .model import TrainedSelector
+from .view import CandidateView
 
 __all__ = ["SelectorVote"]
 
 
 @dataclass(frozen=True)
-class _Probable:
+class _ByProbability:
     """Weighs classes by what was found before."""
 
     probabilities: Weights
@@ -62,7 +61,7 @@ class SelectorVote(MajorityVote):
 
     def __init__(
         self,
-        learned: Learned | Path | str,
+        learned: TrainedSelector | Path | str,
         *,
         abstain: bool = False,
         verifier: Verifier | None = None,
@@ -71,7 +70,7 @@ class SelectorVote(MajorityVote):
         equivalence: Equivalence | None = None,
     ) -> None:
         super().__init__(extractor, equivalence)
-        self.learned = learned if isinstance(learned, Learned) else Learned.load(learned)
+        self.learned = learned if isinstance(learned, TrainedSelector) else TrainedSelector.load(learned)
         self.verifier = verifier
         self.abstain = abstain
         self.concurrency = concurrency
@@ -82,28 +81,23 @@ class SelectorVote(MajorityVote):
                 "selector: it has no threshold of abstention: train it with --risk, or do not let it abstain"
             )
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
-        """See `protocols.Aggregator`; one `Done`.
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`.
 
         Raises:
             NoAnswer: no candidate is ok.
         """
-        view = View.of(
-            question, candidates, await self.tally(candidates), await self._scores(question, candidates, run)
-        )
-        reason = self._beyond(view)
-        vote: MajorityVote = (
-            self
-            if reason
-            else RuleVote(
-                _Probable(self.learned.probabilities(view)), extractor=self.extractor, equivalence=self.equivalence
-            )
-        )
-        async with aclosing(MajorityVote.aggregate(vote, question, candidates, run)) as events:
-            async for event in events:
-                yield self._noted(event, view, reason, run) if isinstance(event, Done) else event
+        sampled = await count_votes(self.counter(question, run), sampled)
+        scores = await self._scores(question, sampled.candidates, run)
+        view = CandidateView.of(question, sampled.candidates, sampled.tally or (), scores)
+        reason = self._explain_fallback(view)
+        if reason is None:
+            rule = _ByProbability(self.learned.probabilities(view))
+            vote = RuleVote(rule, extractor=self.extractor, equivalence=self.equivalence)
+            answer = await vote.aggregate(question, sampled, run)
+        else:
+            answer = await super().aggregate(question, sampled, run)
+        return self._mark(answer, view, reason, run)
 
     async def _scores(self, question: Question, candidates: Sequence[Candidate], run: RunContext) -> list[float | None]:
         """The verifier's, where it is needed; None for those it fails on."""
@@ -111,40 +105,37 @@ class SelectorVote(MajorityVote):
             return []
         limit, verifier = asyncio.Semaphore(self.concurrency), self.verifier
 
-        async def one(candidate: Candidate) -> float | None:
+        async def score_one(candidate: Candidate) -> float | None:
             if not candidate.ok or run.exhausted():
                 return None
             try:
-                async with limit, asyncio.timeout(run.seconds_left):
-                    score = float(await verifier.score(question, candidate))
+                async with limit, run.time_limit():
+                    score = float(await verifier.score(question, candidate, run))
             except (QuorateError, TimeoutError):
                 return None
             return score if isfinite(score) else None
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(candidate)) for candidate in candidates]
-        return [task.result() for task in tasks]
+        return await gather([score_one(candidate) for candidate in candidates])
 
-    def _beyond(self, view: View) -> str | None:
+    def _explain_fallback(self, view: CandidateView) -> str | None:
         """Why the selector cannot judge this question; None where it can."""
         if not view.members:
             return None
         if lacking := self.learned.lacking(view):
             return "; ".join(f"its features {name!r} need {FAMILIES[name].needs}" for name in lacking)
-        strange = self._strange(view)
+        strange = self._unknown_sources(view)
         if 2 * len(strange) > len(view.candidates):
             return f"{len(strange)} of {len(view.candidates)} candidates are of models it has never seen"
         return None
 
-    def _strange(self, view: View) -> list[str]:
+    def _unknown_sources(self, view: CandidateView) -> list[str]:
         known = self.learned.models
         return [source for source in view.sources if known and source not in known]
 
-    def _noted(self, event: Done, view: View, reason: str | None, run: RunContext) -> Done:
+    def _mark(self, answer: Answer, view: CandidateView, reason: str | None, run: RunContext) -> Answer:
         """The answer with what is to be said of it."""
-        answer, where = event.answer, f"{run.node}: {self.name}"
-        notes = list(answer.degraded)
-        strange = sorted(set(self._strange(view)))
+        where, notes = f"{run.node}: {self.name}", list(answer.degraded)
+        strange = sorted(set(self._unknown_sources(view)))
         if reason:
             notes.append(Degradation(code="selector_fell_back", where=where, detail=f"the vote answers: {reason}"))
         elif strange:
@@ -155,13 +146,11 @@ class SelectorVote(MajorityVote):
             detail = f"right with probability {answer.tally[0].weight:.3f}, and {limit.threshold:.3f} is the threshold"
             notes.append(Degradation(code="unsure", where=where, detail=detail))
             answer = answer.replace(answer=None)
-        return Done(answer=answer.replace(degraded=tuple(notes)))
+        return answer.replace(degraded=tuple(notes))
 
     async def aclose(self) -> None:
         """Closes the verifier, and what the vote has open."""
-        close = getattr(self.verifier, "aclose", None)
-        if close is not None:
-            await close()
+        await close_all(self.verifier)
         await super().aclose()
 
     def __repr__(self) -> str:

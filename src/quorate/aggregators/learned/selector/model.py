@@ -1,15 +1,23 @@
-"""A trained selector: weights of features in a readable JSON file.
+"""A trained selector: weights of features in a readable JSON file, and when it had better abstain.
 
 Why JSON: pickle and joblib run code of whoever wrote the file, and a library's object (skops) needs that
 library, in its version, wherever it is served. A logistic regression is a few dozen numbers; with them a
 file can be read by people, and is served with no library at all.
+
+When to abstain is split conformal prediction by question: Vovk, Gammerman and Shafer, Algorithmic Learning in a
+Random World, 2005, section 4.2 (inductive conformal); as control of a risk: Angelopoulos et al., arXiv 2208.02814,
+section 2. A held-out question scores the winner's probability if the winner is wrong, and nothing if it is right.
+With t the ceil((n + 1)(1 - risk))-th smallest of n scores, a new question has a score above t with a chance of at
+most `risk`, if it is exchangeable with those held out: at most that part of all questions is answered wrongly when
+only winners above t are answered. mapie and crepes give prediction sets for classifiers with fixed classes; here
+every question has classes of its own, so these few lines are our own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from math import exp, fsum
+from collections.abc import Mapping, Sequence
+from math import ceil, exp, floor, fsum
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +26,19 @@ from pydantic import Field, ValidationError
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Frozen
 
-from .features import FAMILIES, MODEL, features_of
-from .view import View
+from .features import FAMILIES, MODEL, compute_features
+from .view import CandidateView
 
-__all__ = ["VERSION", "Abstention", "Learned", "Origin", "Term"]
+__all__ = [
+    "VERSION",
+    "Abstention",
+    "Origin",
+    "Term",
+    "TrainedSelector",
+    "count_held_out",
+    "count_least_questions",
+    "find_threshold",
+]
 
 VERSION = 1
 """Of the file; raised when a feature changes its meaning."""
@@ -36,7 +53,7 @@ class Term(Frozen):
 
 
 class Abstention(Frozen):
-    """When a selector had better not answer (split conformal by question; see `conformal`)."""
+    """When a selector had better not answer (split conformal by question)."""
 
     risk: float = Field(gt=0, lt=1)
     """The part of all questions that may be answered wrongly."""
@@ -60,7 +77,7 @@ class Origin(Frozen):
     """scikit-learn's C, chosen by cross-validation."""
 
 
-class Learned(Frozen):
+class TrainedSelector(Frozen):
     """The content of the file: a calibrated logistic regression over classes of equal answers."""
 
     format: Literal["quorate selector"] = "quorate selector"
@@ -82,11 +99,11 @@ class Learned(Frozen):
         score = min(max(fsum([self.intercept, *parts]), -500.0), 500.0)
         return 1 / (1 + exp(-score))
 
-    def probabilities(self, view: View) -> dict[int, float]:
+    def probabilities(self, view: CandidateView) -> dict[int, float]:
         """That of each class; they are not made to sum to 1, since all may be wrong."""
-        return {number: self.probability(features_of(view, number)) for number in view.members}
+        return {number: self.probability(compute_features(view, number)) for number in view.members}
 
-    def lacking(self, view: View) -> list[str]:
+    def lacking(self, view: CandidateView) -> list[str]:
         """Families whose inputs this question lacks."""
         return [name for name in self.families if not FAMILIES[name].present(view)]
 
@@ -105,7 +122,7 @@ class Learned(Frozen):
             raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
 
     @classmethod
-    def load(cls, path: Path | str) -> Learned:
+    def load(cls, path: Path | str) -> TrainedSelector:
         """Reads what `save` wrote; nothing in the file is ever run.
 
         Raises:
@@ -142,3 +159,34 @@ class Learned(Frozen):
             raise DataError(
                 f"uses {', '.join(strange)}, which this quorate does not know: train it again", file=path, field="terms"
             )
+
+
+def count_least_questions(risk: float) -> int:
+    """How many questions must be held out for a threshold to exist."""
+    return ceil(1 / risk - 1e-9) - 1
+
+
+def find_threshold(winners: Sequence[tuple[float, bool]], risk: float) -> float:
+    """The probability above which a winner may be told.
+
+    Args:
+        winners: of each held-out question the winner's probability and whether it is right; one that has
+            no winner counts as right, since nothing wrong is told.
+        risk: the part of all questions that may be answered wrongly.
+
+    Raises:
+        BadInput: there are too few questions for this risk.
+    """
+    rank = ceil((len(winners) + 1) * (1 - risk) - 1e-9)
+    if rank > len(winners):
+        raise BadInput(
+            f"risk={risk:g} needs at least {count_least_questions(risk)} questions held out, and there are "
+            f"{len(winners)}: give more questions, or accept more risk"
+        )
+    scores = sorted(0.0 if right else probability for probability, right in winners)
+    return scores[rank - 1]
+
+
+def count_held_out(questions: int, risk: float, part: float) -> int:
+    """How many of so many questions are held out."""
+    return max(floor(questions * part), count_least_questions(risk))
