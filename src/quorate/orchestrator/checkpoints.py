@@ -17,8 +17,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
+from uuid import uuid4
 
 from . import graph as graphs
 from . import types
@@ -37,11 +39,18 @@ def _append(before: list[Visit], more: list[Visit] | str) -> list[Visit]:
     return [] if isinstance(more, str) else [*before, *more]
 
 
+def _latest(_: str, waiting: str) -> str:
+    return waiting
+
+
 class Channels(TypedDict):
-    """The state of a thread as LangGraph keeps it; all else follows from these two."""
+    """The state of a thread as LangGraph keeps it; all else follows from these."""
 
     question: Question
     visits: Annotated[list[Visit], _append]
+    attempt: str
+    waiting: Annotated[str, _latest]
+    """The node that was led to too early, and has done nothing."""
 
 
 class Checkpoints:
@@ -69,8 +78,10 @@ class Checkpoints:
 
         builder = StateGraph(Channels, context_schema=RunContext)
         for name in graph.nodes:
-            targets = [edge.target for edge in graph.edges_from(name)]
-            builder.add_node(name, _step(graph, name), destinations=tuple(targets))
+            builder.add_node(name, _step(graph, name))
+            fallback = graph.nodes[name].fallback
+            targets = [edge.target for edge in graph.edges_from(name)] + ([fallback] if fallback else [])
+            builder.add_conditional_edges(name, _follow(name), list(dict.fromkeys(targets)))
         for edge in graph.edges_from(START):
             builder.add_edge(START, edge.target)
         return builder.compile(checkpointer=self._saver)
@@ -82,17 +93,27 @@ class Checkpoints:
         return {"configurable": {"thread_id": thread}, "recursion_limit": steps}
 
     async def execute(self, graph: Graph, question: Question, run: RunContext) -> State:
-        """Runs a graph from the first node of its thread that is not finished; returns its last state."""
+        """Runs a graph from the first node of its thread that is not finished; returns its last state.
+
+        A graph inside a node that is taken up again is taken up, too, or is through already.
+        """
         compiled, config = self.compile(graph), self.config(graph, question, run)
-        begin: dict[str, Any] | None = {"question": question, "visits": ANEW}
         known = await compiled.aget_state(config)
-        if known.next and known.values.get("question") == question:
-            begin = None
-            for visit in known.values["visits"]:
-                for entry in visit.usage:
-                    run.ledger.record(entry.node, entry.model, entry.usage)
-        found = await compiled.ainvoke(begin, config, context=run)
-        return State(question=question, visits=tuple(found["visits"]))
+        attempt = known.values.get("attempt")
+        same = known.values.get("question") == question
+        if not (same and (attempt == run.attempt if run.attempt else known.next)):
+            attempt = run.attempt or uuid4().hex
+            begin = {"question": question, "visits": ANEW, "attempt": attempt}
+            found = await compiled.ainvoke(begin, config, context=replace(run, attempt=attempt), durability="sync")
+            return State(question=question, visits=tuple(found["visits"]))
+        visits = known.values["visits"]
+        for visit in visits:
+            for entry in visit.usage:
+                run.ledger.record(entry.node, entry.model, entry.usage)
+        if known.next:
+            found = await compiled.ainvoke(None, config, context=replace(run, attempt=attempt), durability="sync")
+            visits = found["visits"]
+        return State(question=question, visits=tuple(visits))
 
     async def __aenter__(self) -> Self:
         try:
@@ -131,9 +152,22 @@ def _step(graph: Graph, name: str) -> Callable[..., Awaitable[Any]]:
     async def step(channels: Channels, runtime: Runtime[RunContext]) -> Command[Any]:
         state = State(question=channels["question"], visits=tuple(channels["visits"]))
         if name not in graph.ready(state):
-            return Command(goto=[])
+            return Command(update={"waiting": name})
         visit = await graph.visit(name, state, runtime.context)
-        return Command(update={"visits": [visit]}, goto=graph.awakened(state, visit))
+        return Command(update={"visits": [visit], "waiting": ""}, goto=graph.blocked_by(name, state))
 
     step.__annotations__ = {"channels": Channels, "runtime": Runtime[RunContext], "return": Command}
     return step
+
+
+def _follow(name: str) -> Callable[[Channels], list[str]]:
+    """Where a node leads, by its own visit: so it does where that was edited by hand, too."""
+
+    def follow(channels: Channels) -> list[str]:
+        if channels["waiting"] == name:
+            return []
+        last = next(visit for visit in reversed(channels["visits"]) if visit.node == name)
+        return list(last.edges)
+
+    follow.__annotations__ = {"channels": Channels, "return": list[str]}
+    return follow

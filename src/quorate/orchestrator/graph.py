@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self, runtime_checkable
@@ -169,7 +169,7 @@ class Edge:
 
     source: str
     target: str
-    when: Condition | str | None = None
+    when: Condition | Callable[[State], bool | str | None] | str | None = None
 
     def __post_init__(self) -> None:
         if self.when is None or self.when == ELSE or isinstance(self.when, Condition):
@@ -358,14 +358,13 @@ class Graph(ModelBase):
         """After a visit."""
         return state.model_copy(update={"visits": (*state.visits, visit)})
 
-    def awakened(self, state: State, visit: Visit) -> list[str]:
-        """The nodes to look at after a visit: those that it leads to, and those that have waited for it."""
-        waiting = [name for name in self.pending(state) if name != END and visit.node in self._before[name]]
-        return list(dict.fromkeys([*visit.edges, *waiting]))
+    def blocked_by(self, name: str, state: State) -> list[str]:
+        """The nodes that were led to and wait for this one among others."""
+        return [other for other in self.pending(state) if other != END and name in self._before[other]]
 
     async def visit(self, name: str, state: State, run: RunContext) -> Visit:
         """Runs a node: what it gives, what went wrong, and where it leads."""
-        node, inputs = self.nodes[name], self.pending(state)[name]
+        node, inputs = self.nodes[name], self._in_order(state, self.pending(state)[name])
         page, begun, outcome = Ledger(run.ledger), time.monotonic(), ""
         if run.observed:
             run.emit(NodeStarted(thread=run.thread, node=name))
@@ -374,6 +373,7 @@ class Graph(ModelBase):
         try:
             inner = replace(self._telling(node, run), ledger=page)
             inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
+            inner = replace(inner, visit=state.visited(name) + 1)
             result = await self._run(node, state.model_copy(update={"inputs": inputs}), inner)
             if not isinstance(result, Choice):
                 degraded = result.degraded
@@ -401,6 +401,11 @@ class Graph(ModelBase):
             usage=page.nodes,
             seconds=seconds,
         )
+
+    def _in_order(self, state: State, places: Iterable[int]) -> tuple[int, ...]:
+        """Visits by the order of the nodes in the graph, whichever of them took longer."""
+        order = {name: number for number, name in enumerate(self.nodes)}
+        return tuple(sorted(places, key=lambda place: (order[state.visits[place].node], place)))
 
     def _telling(self, node: Node, run: RunContext) -> RunContext:
         """The run of a node: its tokens are the answer's only where nothing can come after it."""
@@ -454,20 +459,21 @@ class Graph(ModelBase):
             ) from error
 
     def _complete(self, state: State, run: RunContext) -> Answer:
-        ends = self.pending(state).get(END, ())
+        ends = self._in_order(state, self.pending(state).get(END, ()))
         answer = next((r for p in ends if isinstance(r := state.visits[p].result, Answer)), None)
         if answer is None:
             raise NoAnswer(f"{self.name}: no node has led to an answer")
+        visits = [state.visits[place] for place in self._in_order(state, range(len(state.visits)))]
         routes = [
             f"{visit.node if target == END else target}: {why}"
-            for visit in state.visits
+            for visit in visits
             for target, why in visit.edges.items()
             if why
         ]
         return answer.replace(
             model=self.name,
             route=answer.route or "; ".join(routes) or None,
-            degraded=tuple(note for visit in state.visits for note in visit.degraded),
+            degraded=tuple(note for visit in visits for note in visit.degraded),
             usage=run.ledger.usage,
             nodes=run.ledger.nodes,
             path=tuple(

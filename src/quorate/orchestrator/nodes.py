@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from inspect import isawaitable
 from typing import Any, Protocol, Self
 
-from .context import RunContext, explain_cut
+from .context import RunContext, derive_seed, explain_cut
 from .errors import BadInput, NoAnswer, TimedOut
 from .events import AnswerToken, Event
 from .graph import Choice, Node, State
@@ -62,7 +62,7 @@ class SampleNode(Node):
 
     async def run(self, state: State, run: RunContext) -> Sampled:
         """See `Node`."""
-        run = run.at_node(self.name, seconds=self.stage.seconds)
+        run = _drawing_again(run.at_node(self.name, seconds=self.stage.seconds))
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
         return await sample_candidates(self.stage, state.question, run, counter)
 
@@ -73,6 +73,11 @@ class SampleNode(Node):
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
         return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+
+
+def _drawing_again(run: RunContext) -> RunContext:
+    """The run of a node that has run before, whose samples shall not be the same ones again."""
+    return run if run.visit == 1 else replace(run, seed=derive_seed(run.seed, "visit", run.visit))
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,8 @@ class AggregateNode(Node):
         if not sampled.good:
             raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
         answer = await _aggregate(self, state.question, sampled, run)
-        return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped)
+        tally = answer.tally or sampled.tally or ()
+        return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped, tally=tally)
 
 
 @dataclass(frozen=True)
@@ -280,7 +286,8 @@ class ModelNode(Node):
 
     async def run(self, state: State, run: RunContext) -> Answer:
         """See `Node`; with the seed of the run, so that it answers as it does when it is asked alone."""
-        return await self.model.answer(state.question, replace(run.asking(self.name, emit=run.emit), seed=run.seed))
+        seed = _drawing_again(run).seed
+        return await self.model.answer(state.question, replace(run.asking(self.name, emit=run.emit), seed=seed))
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
@@ -377,6 +384,8 @@ async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, 
             raise TimeoutError(reason)
         async with run.time_limit(slack=SLACK):
             answer = await aggregator.aggregate(question, uncounted, inner)
+        if node.stand_in is not None and not answer.text.strip() and not answer.tool_calls:
+            raise NoAnswer("it gave an empty answer", degraded=answer.degraded)
         if told is not None:
             told.release()
         return answer

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
@@ -277,7 +277,9 @@ def _after_sampling(
     return nodes, first, ways
 
 
-def cascade(*models: Model, accept: float | Condition | Callable[[State], Any] = 0.8, name: str | None = None) -> Graph:
+def cascade(
+    *models: Model, accept: float | Condition | Callable[[State], bool | str | None] = 0.8, name: str | None = None
+) -> Graph:
     """One model after the other, until an answer is accepted; the last one's is.
 
     Args:
@@ -296,7 +298,7 @@ def cascade(*models: Model, accept: float | Condition | Callable[[State], Any] =
     nodes = [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
     edges = [Edge(START, names[0])]
     for here, following in pairwise(names):
-        edges += [Edge(here, END, cast(Condition, condition)), Edge(here, following, ELSE)]
+        edges += [Edge(here, END, condition), Edge(here, following, ELSE)]
     edges.append(Edge(names[-1], END))
     return Graph(nodes, edges, name=name or f"cascade/{'+'.join(names)}")
 

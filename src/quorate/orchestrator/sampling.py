@@ -268,6 +268,8 @@ class _Drawing:
         """Slots that have, and that the loop has not looked at."""
         self.wake = asyncio.Event()
         """Something has ended, or a budget ran out in the middle of it."""
+        self.crash: BaseException | None = None
+        """What ended a task that should have ended its slots."""
         self.counted = 0
         """Good candidates in the tally."""
 
@@ -293,6 +295,8 @@ class _Drawing:
         self.writing = {slot.index: slot for slot in slots}
         run = replace(self.run, live=True) if self.live and not self.run.live else self.run
         tasks = [asyncio.create_task(fill(m, q, mine, run)) for m, q, mine in self._shares(slots)]
+        for task in tasks:
+            task.add_done_callback(self._task_ended)
         stop = None
         try:
             async with run.time_limit(self._until()) as limit:
@@ -300,6 +304,8 @@ class _Drawing:
                     if not self.ended:
                         await self.wake.wait()
                     self.wake.clear()
+                    if self.crash is not None:
+                        raise self.crash
                     if self.ended:
                         await self._note(self.ended.popleft())
                     if (stop := self._stop_now()) is not None:
@@ -328,6 +334,11 @@ class _Drawing:
         self.writing.pop(slot.index, None)
         self.ended.append(slot)
         self.wake.set()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.crash = error
+            self.wake.set()
 
     def _watch_budget(self, *_: object) -> None:
         if self.run.exhausted(self._unrecorded()) is not None:
