@@ -43,14 +43,14 @@ from .statistics import Estimate, PairedComparison, compare_paired, mean_interva
 from .statistics.base import Result
 from .task import Task
 
-__all__ = ["PRIOR", "Agreement", "Member", "Pilot", "Trial", "pilot"]
+__all__ = ["PRIOR", "PairAgreement", "Pilot", "PilotMember", "Trial", "pilot"]
 
 PRIOR = 20
 """Questions on which every model counts as having the mean score."""
 AT_ONCE = 16
 
 
-class Member(Result):
+class PilotMember(Result):
     """One model alone."""
 
     name: str
@@ -66,7 +66,7 @@ class Member(Result):
     """By its score, shrunk; those of all add up to 1."""
 
 
-class Agreement(Result):
+class PairAgreement(Result):
     """Two models' answers on the same questions."""
 
     a: str
@@ -83,7 +83,7 @@ class Trial(Result):
     accuracy: Estimate
     tokens: float
     speed: float
-    """Tokens a second, as in `Member`."""
+    """Tokens a second, as in `PilotMember`."""
     share: float
     """Part of the tokens that all models decided together."""
     gain: PairedComparison
@@ -99,9 +99,9 @@ class Pilot(Result):
 
     questions: int
     labelled: bool
-    members: tuple[Member, ...]
+    members: tuple[PilotMember, ...]
     """By falling score."""
-    agreements: tuple[Agreement, ...]
+    agreements: tuple[PairAgreement, ...]
     trials: tuple[Trial, ...] = ()
     """By falling accuracy; empty where none were made."""
     weights: Mapping[str, float]
@@ -129,7 +129,7 @@ class Pilot(Result):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PilotTask:
     """All questions with what grades their answers."""
 
     questions: Sequence[Question]
@@ -141,7 +141,7 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Written:
+class _SystemAnswers:
     """One system's answers."""
 
     answers: Sequence[str | None]
@@ -191,7 +191,7 @@ async def pilot(
     names = [one.name.removeprefix("safe/") for one in alone]
     _check(names, questions, gold, clusters, trials=trials, at_once=at_once)
     told = None if gold is None else [str(right) for right in gold]
-    asked = _Asked([Question.of(q) for q in questions], told, clusters, task or find_task("jsonl"), seed, at_once)
+    asked = _PilotTask([Question.of(q) for q in questions], told, clusters, task or find_task("jsonl"), seed, at_once)
     await asked.task.prepare()
     written = {name: await _write(one, asked) for name, one in zip(names, alone, strict=True)}
     classes = await _classes(written, asked.task)
@@ -247,7 +247,7 @@ def _check(
         raise BadInput("trials compare right answers: give gold answers, or leave the trials out")
 
 
-async def _write(system: SAFE, asked: _Asked) -> _Written:
+async def _write(system: SAFE, asked: _PilotTask) -> _SystemAnswers:
     """All answers of one system, many at a time.
 
     Raises:
@@ -281,10 +281,10 @@ async def _write(system: SAFE, asked: _Asked) -> _Written:
     told = [c.ensembling for answer in found if answer for c in answer.candidates if c.ensembling]
     tokens = sum(each.tokens for each in told)
     share = sum(each.counts.get("ensembled", 0) for each in told) / max(1, tokens)
-    return _Written(answers, right, tokens / len(told), tokens / seconds, share)
+    return _SystemAnswers(answers, right, tokens / len(told), tokens / seconds, share)
 
 
-async def _classes(written: Mapping[str, _Written], task: Task) -> dict[str, list[int | None]]:
+async def _classes(written: Mapping[str, _SystemAnswers], task: Task) -> dict[str, list[int | None]]:
     """By model, the number of each answer among the equivalent answers to its question; None abstains."""
     found: dict[str, list[int | None]] = {name: [] for name in written}
     for answers in zip(*(one.answers for one in written.values()), strict=True):
@@ -296,8 +296,8 @@ async def _classes(written: Mapping[str, _Written], task: Task) -> dict[str, lis
 
 
 def _members(
-    written: Mapping[str, _Written], classes: Mapping[str, Sequence[int | None]], asked: _Asked
-) -> list[Member]:
+    written: Mapping[str, _SystemAnswers], classes: Mapping[str, Sequence[int | None]], asked: _PilotTask
+) -> list[PilotMember]:
     """By falling score.
 
     Raises:
@@ -314,7 +314,7 @@ def _members(
     scores = _abilities(classes) if asked.gold is None else _accuracies(written, asked)
     shares = _shrunk({name: score.value for name, score in scores.items()}, count)
     members = [
-        Member(
+        PilotMember(
             name=name,
             score=scores[name],
             answered=fmean(answer is not None for answer in one.answers),
@@ -334,7 +334,7 @@ def _shrunk(scores: Mapping[str, float], questions: int) -> dict[str, float]:
     return {name: value / total for name, value in shrunk.items()}
 
 
-def _accuracies(written: Mapping[str, _Written], asked: _Asked) -> dict[str, Estimate]:
+def _accuracies(written: Mapping[str, _SystemAnswers], asked: _PilotTask) -> dict[str, Estimate]:
     return {name: mean_interval(one.right, clusters=asked.clusters) for name, one in written.items()}
 
 
@@ -350,10 +350,10 @@ def _abilities(classes: Mapping[str, Sequence[int | None]]) -> dict[str, Estimat
     return {name: wilson(min(hits, len(ballots)), len(ballots)) for name, hits in right.items()}
 
 
-def _drafter(members: Sequence[Member], written: Mapping[str, _Written], asked: _Asked) -> str:
+def _drafter(members: Sequence[PilotMember], written: Mapping[str, _SystemAnswers], asked: _PilotTask) -> str:
     """The quickest of those that are not resolved to be worse than the best."""
 
-    def worse(member: Member) -> bool:
+    def worse(member: PilotMember) -> bool:
         if member is members[0]:
             return False
         if asked.gold is None:
@@ -366,12 +366,12 @@ def _drafter(members: Sequence[Member], written: Mapping[str, _Written], asked: 
     return max((member for member in members if not worse(member)), key=lambda member: member.speed).name
 
 
-def _order(members: Sequence[Member], drafter: str) -> list[str]:
+def _order(members: Sequence[PilotMember], drafter: str) -> list[str]:
     """The drafter first, then by falling score."""
     return [drafter, *(member.name for member in members if member.name != drafter)]
 
 
-def _candidates(members: Sequence[Member]) -> list[dict[str, float]]:
+def _candidates(members: Sequence[PilotMember]) -> list[dict[str, float]]:
     """Each model drafting, with equal weights and with those by score where they differ."""
     shares = {member.name: member.weight for member in members}
     equal = dict.fromkeys(shares, 1 / len(shares))
@@ -385,7 +385,7 @@ def _team(models: Mapping[str, Model | TokenModel], weights: Mapping[str, float]
     return SAFE([models[name] for name in weights], weights=weights, sampling=sampling)
 
 
-def _trial(weights: Mapping[str, float], run: _Written, best: Sequence[float], asked: _Asked) -> Trial:
+def _trial(weights: Mapping[str, float], run: _SystemAnswers, best: Sequence[float], asked: _PilotTask) -> Trial:
     return Trial(
         weights=weights,
         accuracy=mean_interval(run.right, clusters=asked.clusters),
@@ -397,7 +397,7 @@ def _trial(weights: Mapping[str, float], run: _Written, best: Sequence[float], a
 
 
 def _choose(
-    trials: Sequence[Trial], right: Mapping[int, Sequence[float]], asked: _Asked
+    trials: Sequence[Trial], right: Mapping[int, Sequence[float]], asked: _PilotTask
 ) -> tuple[Mapping[str, float], list[Trial]]:
     """The weights of one of the trials that are not resolved to be worse than the best, and all trials by accuracy.
 
@@ -413,10 +413,10 @@ def _choose(
     return max(even, key=lambda trial: (len(set(trial.weights.values())) == 1, trial.speed)).weights, ranked
 
 
-def _agreement(a: str, b: str, classes: Mapping[str, Sequence[int | None]]) -> Agreement:
+def _agreement(a: str, b: str, classes: Mapping[str, Sequence[int | None]]) -> PairAgreement:
     pairs = list(zip(classes[a], classes[b], strict=True))
     same = sum(one is not None and one == other for one, other in pairs)
-    return Agreement(a=a, b=b, same=wilson(same, len(pairs)))
+    return PairAgreement(a=a, b=b, same=wilson(same, len(pairs)))
 
 
 def _worth(trial: Trial | None) -> Literal["yes", "no", "unresolved", "untried"]:
@@ -427,7 +427,7 @@ def _worth(trial: Trial | None) -> Literal["yes", "no", "unresolved", "untried"]
     return "no" if trial.gain.high < 0 else "unresolved"
 
 
-def _notes(members: Sequence[Member], *, labelled: bool) -> tuple[str, ...]:
+def _notes(members: Sequence[PilotMember], *, labelled: bool) -> tuple[str, ...]:
     notes = [f"{m.name}: no answer was found in {1 - m.answered:.0%} of its texts" for m in members if m.answered < 0.9]
     if not labelled and len(members) == 2:
         notes.append("two models that differ do not tell who is right: give gold answers, or a third model")

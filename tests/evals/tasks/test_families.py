@@ -10,20 +10,20 @@ import pytest
 
 from quorate.evals.registry import find_task
 from quorate.evals.task import Selection
-from quorate.evals.tasks.base import Draft, Family
+from quorate.evals.tasks.base import GeneratedProblem, GeneratedTask
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 FAMILIES = ("dates", "last-letters", "modular", "relations")
 TIERS = ("easy", "medium", "hard")
 
 
-def family(name: str) -> Family:
+def family(name: str) -> GeneratedTask:
     task = find_task(name)
-    assert isinstance(task, Family)
+    assert isinstance(task, GeneratedTask)
     return task
 
 
-def drafts(name: str, tier: str, count: int = 300) -> list[Draft]:
+def drafts(name: str, tier: str, count: int = 300) -> list[GeneratedProblem]:
     rng = Random(7)
     return [family(name).draw(tier, rng) for _ in range(count)]
 
@@ -145,7 +145,7 @@ def number(pattern: str, text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def counted(draft: Draft) -> int:
+def counted(draft: GeneratedProblem) -> int:
     """The answer, by making the people and counting them."""
     text = draft.question
     woman = "she also" in text or draft.kind in ("nieces", "cousins")

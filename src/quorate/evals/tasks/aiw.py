@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .base import Numeric, Problem, Row
+from .base import DataRow, Numeric, ParsedRow
 
 __all__ = ["AIW"]
 
@@ -23,11 +23,11 @@ class AIW(Numeric):
     home = "github.com/LAION-AI/AIW"
     file_hint = ", the prompts.json of github.com/LAION-AI/AIW"
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`; questions cluster by what is told, whatever the numbers and instructions."""
         del seed
         text = row.text("question", "prompt")
         story = re.sub(r"\d+", "#", text.partition("?")[0])
         identity = row.text("id")
         gold = self.gold(row.rename_fields({"right_answer": "answer"}))
-        return Problem(gold, {"question": text}, identity if "-" in identity else f"aiw-{identity}", story[-120:])
+        return ParsedRow(gold, {"question": text}, identity if "-" in identity else f"aiw-{identity}", story[-120:])

@@ -3,12 +3,12 @@ hub: deepmind/aqua_rat (Apache-2.0)."""
 
 from __future__ import annotations
 
-from .base import Choice, Hub
+from .base import Hub, MultipleChoice
 
 __all__ = ["AQuA"]
 
 
-class AQuA(Choice):
+class AQuA(MultipleChoice):
     """254 test questions."""
 
     name = "aqua"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .base import Choice, Hub
+from .base import Hub, MultipleChoice
 
 __all__ = ["ARC"]
 
 
-class ARC(Choice):
+class ARC(MultipleChoice):
     """Tier `challenge` (1,172 test questions) or `easy` (2,376)."""
 
     name = "arc"

@@ -8,7 +8,7 @@ from functools import cached_property
 from quorate.aggregators.extraction import Boxed, FirstOf, LoneLetter, Phrase
 from quorate.orchestrator.protocols import Equivalence, Extractor
 
-from .base import Benchmark, Hub, Problem, Row, SameWords
+from .base import Benchmark, DataRow, Hub, ParsedRow, SameWords
 
 __all__ = ["BBH"]
 
@@ -36,16 +36,16 @@ class BBH(Benchmark):
         """See `Benchmark.configs`."""
         return SUBTASKS if tier == "all" else (tier,)
 
-    def belongs(self, row: Row, tier: str | None) -> bool:
+    def belongs(self, row: DataRow, tier: str | None) -> bool:
         """Whether it is of the subtask; a file of one subtask need not name it."""
         return tier in ("all", row.part) or not row.has("task") or row.text("task") == tier
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`; questions cluster by subtask, since most were made from templates."""
         del seed
         subtask = row.part or (row.text("task") if row.has("task") else "")
         identity = row.text("id") if row.has("id") else f"{subtask or self.name}-{row.line - 1}"
-        return Problem(row.text("gold", "target"), {"question": row.text("question", "input")}, identity, subtask)
+        return ParsedRow(row.text("gold", "target"), {"question": row.text("question", "input")}, identity, subtask)
 
     @cached_property
     def extractor(self) -> Extractor:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from quorate.orchestrator.protocols import Equivalence, Extractor
 
-from .base import Benchmark, Executed, Hub, Problem, Row
+from .base import Benchmark, DataRow, Executed, Hub, ParsedRow
 from .base.literals import SameValue, Tagged, call_of, literal
 
 __all__ = ["CRUXEvalInput", "CRUXEvalOutput"]
@@ -24,7 +24,7 @@ class CRUXEvalOutput(Benchmark):
     template = "task-output"
     hub = _HUB
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`."""
         del seed
         name, _ = row.find("gold", "output")
@@ -36,7 +36,7 @@ class CRUXEvalOutput(Benchmark):
         given = row.values.get("input")
         if not isinstance(given, str):
             raise row.fault("input", "must be the arguments, as text")
-        return Problem(gold, {"code": row.raw("code"), "input": given}, row.text("id"))
+        return ParsedRow(gold, {"code": row.raw("code"), "input": given}, row.text("id"))
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -57,13 +57,13 @@ class CRUXEvalInput(Executed):
     template = "task-input"
     hub = _HUB
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`; gold holds the function and the value, since many calls are right."""
         del seed
         code, output = row.raw("code"), row.raw("output").strip()
         self.check_python(row, "code", code)
         self.check_python(row, "output", output)
-        return Problem(json.dumps({"code": code, "output": output}), {"code": code, "output": output}, row.text("id"))
+        return ParsedRow(json.dumps({"code": code, "output": output}), {"code": code, "output": output}, row.text("id"))
 
     @cached_property
     def extractor(self) -> Extractor:

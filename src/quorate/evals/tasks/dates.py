@@ -13,7 +13,7 @@ from random import Random
 from quorate.aggregators.extraction import Boxed, Finder, FirstOf, Phrase
 from quorate.orchestrator.protocols import Equivalence, Extractor
 
-from .base import Draft, Family, SameWords
+from .base import GeneratedProblem, GeneratedTask, SameWords
 
 __all__ = ["Dates"]
 
@@ -26,19 +26,19 @@ _MONTHS = (
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-class Dates(Family):
+class Dates(GeneratedTask):
     """Tiers differ in how many days are counted: up to 20, 120, 1,500."""
 
     name = "dates"
 
-    def draw(self, tier: str, rng: Random) -> Draft:
-        """See `Family.draw`."""
+    def draw(self, tier: str, rng: Random) -> GeneratedProblem:
+        """See `GeneratedTask.draw`."""
         start, days = _START + timedelta(rng.randrange(_DAYS)), rng.randint(*_SPAN[tier])
         end = start + timedelta(days)
         kind = rng.choice(("after", "before", "weekday", "between"))
         question, answer = _word(kind, start, end, days)
         # Every kind asks for one of the same three facts, so they share a split.
-        return Draft(question, answer, kind, (start.isoformat(), days))
+        return GeneratedProblem(question, answer, kind, (start.isoformat(), days))
 
     @cached_property
     def extractor(self) -> Extractor:

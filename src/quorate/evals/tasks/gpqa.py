@@ -3,12 +3,12 @@ arXiv 2311.12022; hub: Idavidrein/gpqa (CC BY 4.0, gated: please do not publish 
 
 from __future__ import annotations
 
-from .base import Choice, Hub, Problem, Row
+from .base import DataRow, Hub, MultipleChoice, ParsedRow
 
 __all__ = ["GPQADiamond"]
 
 
-class GPQADiamond(Choice):
+class GPQADiamond(MultipleChoice):
     """The right answer comes first in the data, so the options are shuffled by the seed."""
 
     name = "gpqa-diamond"
@@ -16,11 +16,11 @@ class GPQADiamond(Choice):
     random = True
     hub = Hub("Idavidrein/gpqa", "gpqa_diamond", {"test": "train"}, gated=True)
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """The record's id."""
         return row.text("id", "Record ID") if row.has("id") or row.has("Record ID") else ""
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`."""
         if row.has("options"):
             return super().read_row(row, seed)

@@ -9,7 +9,7 @@ from functools import cached_property
 from quorate.aggregators.execution import CodeExtractor
 from quorate.orchestrator.protocols import Extractor
 
-from .base import Executed, Hub, Problem, Row
+from .base import DataRow, Executed, Hub, ParsedRow
 
 __all__ = ["HumanEval"]
 
@@ -22,7 +22,7 @@ class HumanEval(Executed):
     template = "task-code"
     hub = Hub("openai/openai_humaneval")
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`; gold is what it takes to judge: prompt, tests and the function's name."""
         del seed
         prompt, entry, test = row.raw("prompt"), row.text("entry_point"), row.raw("test")
@@ -31,7 +31,7 @@ class HumanEval(Executed):
         if f"def {entry}" not in prompt:
             raise row.fault("entry_point", f"the prompt defines no function {entry!r}")
         gold = json.dumps({"entry_point": entry, "prompt": prompt, "test": test})
-        return Problem(gold, {"question": prompt.strip("\n")}, row.text("id", "task_id"))
+        return ParsedRow(gold, {"question": prompt.strip("\n")}, row.text("id", "task_id"))
 
     @cached_property
     def extractor(self) -> Extractor:

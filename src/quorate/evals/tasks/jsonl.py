@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Benchmark, Problem, Row
+from .base import Benchmark, DataRow, ParsedRow
 
 __all__ = ["JsonLines", "Questions"]
 
@@ -15,13 +15,13 @@ class JsonLines(Benchmark):
     home = "a local file"
     file_hint = " with id, question and gold on each line"
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`; further fields are left alone."""
         del seed
         cluster = row.text("cluster") if row.has("cluster") and row.values["cluster"] != "" else ""
-        return Problem(self.gold(row), {"question": row.text("question")}, row.text("id"), cluster)
+        return ParsedRow(self.gold(row), {"question": row.text("question")}, row.text("id"), cluster)
 
-    def gold(self, row: Row) -> str:
+    def gold(self, row: DataRow) -> str:
         """The right answer."""
         return row.text("gold")
 
@@ -31,6 +31,6 @@ class Questions(JsonLines):
 
     file_hint = " with id, question and perhaps gold on each line"
 
-    def gold(self, row: Row) -> str:
+    def gold(self, row: DataRow) -> str:
         """See `JsonLines.gold`."""
         return row.text("gold") if row.has("gold") else ""

@@ -7,7 +7,7 @@ from random import Random
 
 from quorate.orchestrator.protocols import Equivalence
 
-from .base import Draft, Family, SameWords
+from .base import GeneratedProblem, GeneratedTask, SameWords
 
 __all__ = ["LastLetters"]
 
@@ -21,20 +21,20 @@ _NAMES = tuple(_LISTED.split())
 _WORDS = {"easy": (3, 4), "medium": (5, 7), "hard": (8, 12)}
 
 
-class LastLetters(Family):
+class LastLetters(GeneratedTask):
     """Tiers differ in how many names there are: 3-4, 5-7, 8-12."""
 
     name = "last-letters"
     cite = "after Wei et al. 2022, arXiv 2201.11903"
 
-    def draw(self, tier: str, rng: Random) -> Draft:
-        """See `Family.draw`."""
+    def draw(self, tier: str, rng: Random) -> GeneratedProblem:
+        """See `GeneratedTask.draw`."""
         names = rng.sample(_NAMES, rng.randint(*_WORDS[tier]))
         answer = "".join(name[-1] for name in names).lower()
         question = (
             f'Take the last letter of each word in "{" ".join(names)}" and join them, in order and in lower case.'
         )
-        return Draft(question, answer, f"{len(names)}-words", tuple(names))
+        return GeneratedProblem(question, answer, f"{len(names)}-words", tuple(names))
 
     @cached_property
     def equivalence(self) -> Equivalence:

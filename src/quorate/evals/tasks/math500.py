@@ -3,7 +3,7 @@ Lightman et al. 2023, arXiv 2305.20050; hub: HuggingFaceH4/MATH-500 (MIT)."""
 
 from __future__ import annotations
 
-from .base import Hub, Maths, Row
+from .base import DataRow, Hub, Maths
 
 __all__ = ["MATH500"]
 
@@ -16,10 +16,10 @@ class MATH500(Maths):
     tiers = ("all", "level-1", "level-2", "level-3", "level-4", "level-5")
     hub = Hub("HuggingFaceH4/MATH-500")
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """Such as `test/algebra/1072.json`."""
         return row.text("id", "unique_id")
 
-    def belongs(self, row: Row, tier: str | None) -> bool:
+    def belongs(self, row: DataRow, tier: str | None) -> bool:
         """Whether it is of the tier's level."""
         return tier == "all" or tier == f"level-{row.text('level').removeprefix('Level ')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Choice, Hub, Row
+from .base import DataRow, Hub, MultipleChoice
 
 __all__ = ["MMLU"]
 
@@ -26,7 +26,7 @@ _LISTED = {"stem": _STEM, "humanities": _HUMANITIES, "social-sciences": _SOCIAL}
 _GROUPS = {name: frozenset(subjects.split()) for name, subjects in _LISTED.items()}
 
 
-class MMLU(Choice):
+class MMLU(MultipleChoice):
     """14,042 test questions; tiers are the authors' groups of subjects, `all` by default."""
 
     name = "mmlu"
@@ -35,7 +35,7 @@ class MMLU(Choice):
     splits = ("test", "validation", "dev")
     hub = Hub("cais/mmlu", "all", {"test": "test", "validation": "validation", "dev": "dev"})
 
-    def belongs(self, row: Row, tier: str | None) -> bool:
+    def belongs(self, row: DataRow, tier: str | None) -> bool:
         """Whether its subject is of the tier's group."""
         if tier == "all":
             return True

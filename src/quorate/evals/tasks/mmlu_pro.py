@@ -3,12 +3,12 @@ hub: TIGER-Lab/MMLU-Pro (MIT)."""
 
 from __future__ import annotations
 
-from .base import Choice, Hub, Row
+from .base import DataRow, Hub, MultipleChoice
 
 __all__ = ["MMLUPro"]
 
 
-class MMLUPro(Choice):
+class MMLUPro(MultipleChoice):
     """Tiers are the categories, `all` by default."""
 
     name = "mmlu-pro"
@@ -21,10 +21,10 @@ class MMLUPro(Choice):
     splits = ("test", "validation")
     hub = Hub("TIGER-Lab/MMLU-Pro", None, {"test": "test", "validation": "validation"})
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """The data set's number of the question."""
         return row.text("id", "question_id")
 
-    def belongs(self, row: Row, tier: str | None) -> bool:
+    def belongs(self, row: DataRow, tier: str | None) -> bool:
         """Whether it is of the tier's category."""
         return tier == "all" or row.text("category").replace(" ", "-") == tier

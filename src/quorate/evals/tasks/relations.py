@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .base import Draft, Family
+from .base import GeneratedProblem, GeneratedTask
 
 __all__ = ["Relations"]
 
@@ -16,19 +16,19 @@ _WOMEN = ("Alice", "Bea", "Carmen", "Daria", "Elif", "Fatima", "Grace", "Hilde",
 _MEN = ("Adam", "Boris", "Chen", "David", "Enzo", "Farid", "Georg", "Hiro", "Ismail", "Jonas")
 
 
-class Relations(Family):
+class Relations(GeneratedTask):
     """Tiers: siblings and friends with small numbers; larger ones and nieces; two families at once."""
 
     name = "relations"
     cite = "after Nezhurina et al. 2024, arXiv 2406.02061"
 
-    def draw(self, tier: str, rng: Random) -> Draft:
-        """See `Family.draw`."""
+    def draw(self, tier: str, rng: Random) -> GeneratedProblem:
+        """See `GeneratedTask.draw`."""
         kinds = {"easy": (_siblings, _friends), "medium": (_nieces, _reunion), "hard": (_cousins,)}
         return rng.choice(kinds[tier])(rng)
 
 
-def _siblings(rng: Random) -> Draft:
+def _siblings(rng: Random) -> GeneratedProblem:
     """How many sisters a brother has, or brothers a sister; one more where the person is of that sex."""
     woman = rng.random() < 0.5
     name, she = (rng.choice(_WOMEN), "she") if woman else (rng.choice(_MEN), "he")
@@ -40,10 +40,10 @@ def _siblings(rng: Random) -> Draft:
     told = _both(f"{name} has", brothers, "brother", f"{she} also has", sisters, "sister", rng)
     question = f"{told} They all have the same parents. How many {asked} does {name}'s {of} have?"
     own, other = (sisters, brothers) if woman else (brothers, sisters)
-    return Draft(question, str(count), "siblings", ("siblings", own, other, woman == (asked == "sisters")))
+    return GeneratedProblem(question, str(count), "siblings", ("siblings", own, other, woman == (asked == "sisters")))
 
 
-def _friends(rng: Random) -> Draft:
+def _friends(rng: Random) -> GeneratedProblem:
     """In a circle of friends nobody is a friend of her own."""
     woman = rng.random() < 0.5
     name, she = (rng.choice(_WOMEN), "she") if woman else (rng.choice(_MEN), "he")
@@ -57,10 +57,10 @@ def _friends(rng: Random) -> Draft:
         f"How many {sex} friends does a {of} friend of {name} have?"
     )
     own, other, same = (women, men, "female") if woman else (men, women, "male")
-    return Draft(question, str(count), "friends", ("friends", own, other, sex == same, of == same))
+    return GeneratedProblem(question, str(count), "friends", ("friends", own, other, sex == same, of == same))
 
 
-def _nieces(rng: Random) -> Draft:
+def _nieces(rng: Random) -> GeneratedProblem:
     """The children of one's brothers and sisters are the nieces and nephews of each of the others."""
     name = rng.choice(_WOMEN)
     brothers, sisters = rng.randint(2, 9), rng.randint(2, 9)
@@ -72,10 +72,10 @@ def _nieces(rng: Random) -> Draft:
         f"{_s('son', sons)} and no daughters. How many {kind} does one of {name}'s {whose} have?"
     )
     count = brothers * daughters if kind == "nieces" else sisters * sons
-    return Draft(question, str(count), "nieces", ("nieces", brothers, sisters, daughters, sons, kind))
+    return GeneratedProblem(question, str(count), "nieces", ("nieces", brothers, sisters, daughters, sons, kind))
 
 
-def _reunion(rng: Random) -> Draft:
+def _reunion(rng: Random) -> GeneratedProblem:
     """Several families of one shape meet, and one child is asked about girls that are not her sisters."""
     families, girls, boys = rng.randint(2, 12), rng.randint(2, 9), rng.randint(1, 9)
     name = rng.choice(_WOMEN)
@@ -84,10 +84,10 @@ def _reunion(rng: Random) -> Draft:
         f"{families} families meet. Each has {girls} girls and {boys} {_s('boy', boys)}, and {name} is one of the "
         f"girls. How many of the {sex} at the meeting are neither {name} nor her brothers and sisters?"
     )
-    return Draft(question, str(count), "meeting", ("meeting", families, girls, boys, sex))
+    return GeneratedProblem(question, str(count), "meeting", ("meeting", families, girls, boys, sex))
 
 
-def _cousins(rng: Random) -> Draft:
+def _cousins(rng: Random) -> GeneratedProblem:
     """AIW+: cousins on both sides, from what aunts and uncles have of nephews and nieces."""
     name = rng.choice(_WOMEN)
     sisters, brothers = rng.randint(1, 6), rng.randint(0, 5)
@@ -101,7 +101,7 @@ def _cousins(rng: Random) -> Draft:
         f"by marriage are not counted, and nobody is related to {name} on both sides. "
         f"How many cousins does {name}'s sister have?"
     )
-    return Draft(
+    return GeneratedProblem(
         question, str(mothers + fathers + uncle), "cousins", ("cousins", sisters, brothers, mothers, fathers, uncle)
     )
 

@@ -3,7 +3,7 @@ hub: ChilleD/SVAMP (MIT)."""
 
 from __future__ import annotations
 
-from .base import Hub, Numeric, Row
+from .base import DataRow, Hub, Numeric
 
 __all__ = ["SVAMP"]
 
@@ -16,14 +16,14 @@ class SVAMP(Numeric):
     splits = ("test", "train")
     hub = Hub("ChilleD/SVAMP", None, {"test": "test", "train": "train"})
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """Such as `chal-777`."""
         return row.text("id", "ID")
 
-    def question(self, row: Row) -> str:
+    def question(self, row: DataRow) -> str:
         """The story and what is asked about it."""
         return row.text("question") if row.has("question") else f"{row.text('Body')} {row.text('Question')}"
 
-    def gold(self, row: Row) -> str:
+    def gold(self, row: DataRow) -> str:
         """See `Numeric.gold`."""
         return super().gold(row.rename_fields({"Answer": "answer"}))

@@ -5,30 +5,29 @@
 | `Benchmark` | anything with rows: say which fields are the question and the gold answer |
 | `Maths` | a problem with a number or an expression as answer |
 | `Numeric` | the same, where every gold answer is a number |
-| `Choice` | multiple choice with letters |
+| `MultipleChoice` | multiple choice with letters |
 | `Executed` | programs that are judged by running them |
-| `Family` | problems made by a seeded generator |
+| `GeneratedTask` | problems made by a seeded generator |
 """
 
-from .benchmark import Benchmark, Problem
-from .choice import Choice
+from .benchmark import Benchmark, ParsedRow
+from .choice import MultipleChoice
 from .executed import Executed
-from .family import Draft, Family
-from .hub import Hub
+from .family import GeneratedProblem, GeneratedTask
+from .literals import SameWords
 from .maths import Maths, Numeric
-from .row import Row
-from .words import SameWords
+from .rows import DataRow, Hub
 
 __all__ = [
     "Benchmark",
-    "Choice",
-    "Draft",
+    "DataRow",
     "Executed",
-    "Family",
+    "GeneratedProblem",
+    "GeneratedTask",
     "Hub",
     "Maths",
+    "MultipleChoice",
     "Numeric",
-    "Problem",
-    "Row",
+    "ParsedRow",
     "SameWords",
 ]

@@ -16,14 +16,13 @@ from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt, PromptError
 
 from .files import file_rows, path_hash, stamp
-from .hub import Hub, hub_rows
-from .row import Row
+from .rows import DataRow, Hub, hub_rows
 
-__all__ = ["Benchmark", "Problem"]
+__all__ = ["Benchmark", "ParsedRow"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ParsedRow:
     """What a row says."""
 
     gold: str
@@ -55,7 +54,7 @@ class Benchmark(Task):
     """The seed changes the questions themselves, such as the order of options, and not only which there are."""
 
     @abstractmethod
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """What a row of the hub's data set or of a local file says.
 
         Args:
@@ -70,7 +69,7 @@ class Benchmark(Task):
         del tier
         return (self.hub.config if self.hub else None,)
 
-    def belongs(self, row: Row, tier: str | None) -> bool:
+    def belongs(self, row: DataRow, tier: str | None) -> bool:
         """Whether a row is one of the tier's, for tiers that are no configurations."""
         del row, tier
         return True
@@ -119,7 +118,7 @@ class Benchmark(Task):
             raise DataError(f"holds no questions of tier {tier!r}", file=name)
         return _LoadedSplit(items, Source(name, revision, content_hash(items)))
 
-    def _rows(self, selection: Selection) -> tuple[list[Row], str, str]:
+    def _rows(self, selection: Selection) -> tuple[list[DataRow], str, str]:
         """Rows, where they are from, and the revision."""
         split, configs = self.split(selection.split), self.configs(self.tier(selection.tier))
         if selection.data is not None:
@@ -133,7 +132,7 @@ class Benchmark(Task):
         rows, revision = hub_rows(self.hub, configs, split, selection.revision)
         return rows, self.hub.name, revision
 
-    def _item(self, problem: Problem, identity: str, row: Row, prompt: Prompt | None) -> Item:
+    def _item(self, problem: ParsedRow, identity: str, row: DataRow, prompt: Prompt | None) -> Item:
         try:
             text = prompt.render(**problem.values) if prompt else str(problem.values["question"])
         except PromptError as error:

@@ -11,15 +11,15 @@ from typing import Any
 from quorate.aggregators.extraction import Choices
 from quorate.orchestrator.protocols import Extractor
 
-from .benchmark import Benchmark, Problem
-from .row import Row
+from .benchmark import Benchmark, ParsedRow
+from .rows import DataRow
 
-__all__ = ["Choice"]
+__all__ = ["MultipleChoice"]
 
 _LETTERED = re.compile(r"\s*\(?([A-Z])[).:]\s*")
 
 
-class Choice(Benchmark):
+class MultipleChoice(Benchmark):
     """Reads a question, options and which of them is right; override `read_row` where a row says it otherwise."""
 
     template = "task-choice"
@@ -31,7 +31,7 @@ class Choice(Benchmark):
         """The letter that a text settles on."""
         return Choices(self.letters)
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`."""
         labels, options = self._options(row)
         _, gold = row.find("gold", "answer", "correct", "answerKey")
@@ -40,11 +40,11 @@ class Choice(Benchmark):
             raise row.fault(row.find("gold", "answer", "correct", "answerKey")[0], _none_of(gold, labels))
         return self.make_problem(row, row.text("question"), options, right, seed)
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """The row's own id, if it has one."""
         return row.text("id") if row.has("id") else ""
 
-    def make_problem(self, row: Row, question: str, options: Sequence[str], right: int, seed: int) -> Problem:
+    def make_problem(self, row: DataRow, question: str, options: Sequence[str], right: int, seed: int) -> ParsedRow:
         """The problem with its options lettered, shuffled by seed and row if the benchmark is `random`."""
         if not 2 <= len(options) <= len(self.letters):
             raise row.fault("options", f"{len(options)} options: there must be 2 to {len(self.letters)}")
@@ -54,13 +54,13 @@ class Choice(Benchmark):
         lettered = [(letter, options[position].strip()) for letter, position in zip(self.letters, order, strict=False)]
         gold = self.letters[order.index(right)]
         values = {"question": question.strip(), "options": lettered, "letters": [letter for letter, _ in lettered]}
-        return Problem(gold, values, self.identity(row))
+        return ParsedRow(gold, values, self.identity(row))
 
-    def _options(self, row: Row) -> tuple[list[str], list[str]]:
+    def _options(self, row: DataRow) -> tuple[list[str], list[str]]:
         """Labels and texts; labels that stand before the texts, as AQuA's `A)12`, are taken off."""
         name, value = row.find("options", "choices")
         if isinstance(value, dict):
-            inner = Row(value, row.place, row.line)
+            inner = DataRow(value, row.place, row.line)
             labels, texts = inner.texts("label"), inner.texts("text")
             if len(labels) != len(texts):
                 raise row.fault(name, f"{len(labels)} labels for {len(texts)} texts")

@@ -15,7 +15,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence
 
 from .benchmark import Benchmark
-from .row import Row
+from .rows import DataRow
 
 __all__ = ["Executed"]
 
@@ -58,7 +58,7 @@ class Executed(Benchmark):
                 self._verdicts[key] = bool(await run_tests(code, [test], self.sandbox, seconds=SECONDS))
         return self._verdicts[key]
 
-    def check_python(self, row: Row, field: str, code: str) -> None:
+    def check_python(self, row: DataRow, field: str, code: str) -> None:
         """Checks that a field is Python.
 
         Raises:

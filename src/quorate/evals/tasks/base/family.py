@@ -17,7 +17,7 @@ from quorate.evals.task import Item, Selection, Source, Task, content_hash
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
-__all__ = ["Draft", "Family", "split_of"]
+__all__ = ["GeneratedProblem", "GeneratedTask", "split_of"]
 
 TEST_ONE_IN = 5
 PATIENCE = 5000
@@ -27,7 +27,7 @@ FINGERPRINT = 16
 
 
 @dataclass(frozen=True)
-class Draft:
+class GeneratedProblem:
     """One generated problem."""
 
     question: str
@@ -38,7 +38,7 @@ class Draft:
     """The canonical form: structure and numbers, without names and wording; the split goes by it alone."""
 
 
-class Family(Task):
+class GeneratedTask(Task):
     """Give it a name, tiers and `draw`."""
 
     template = "task-short"
@@ -47,7 +47,7 @@ class Family(Task):
     home = "generated"
 
     @abstractmethod
-    def draw(self, tier: str, rng: Random) -> Draft:
+    def draw(self, tier: str, rng: Random) -> GeneratedProblem:
         """One problem; everything random about it comes from the generator given."""
 
     def items(self, selection: Selection) -> list[Item]:
@@ -79,7 +79,7 @@ class Family(Task):
         first = repr([(draft.question, draft.answer) for draft in islice(stream, FINGERPRINT)])
         return Source(self.name, hashlib.sha256(first.encode()).hexdigest()[:16], content_hash(self.items(selection)))
 
-    def _stream(self, tier: str, split: str, seed: int) -> Iterator[Draft]:
+    def _stream(self, tier: str, split: str, seed: int) -> Iterator[GeneratedProblem]:
         rng = Random(f"{self.name}/{tier}/{split}/{seed}")
         seen: set[str] = set()
         misses = 0

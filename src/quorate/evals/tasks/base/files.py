@@ -14,14 +14,14 @@ from typing import Any
 
 from quorate.orchestrator.errors import DataError, MissingExtra
 
-from .row import Row
+from .rows import DataRow
 
 __all__ = ["file_rows", "path_hash", "stamp"]
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 
 
-def file_rows(path: Path, splits: Sequence[str], parts: tuple[str | None, ...] = (None,)) -> list[Row]:
+def file_rows(path: Path, splits: Sequence[str], parts: tuple[str | None, ...] = (None,)) -> list[DataRow]:
     """Every row of a file, or of one split of a folder.
 
     Args:
@@ -59,7 +59,7 @@ def stamp(path: Path) -> float:
     return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
-def _file(path: Path) -> list[Row]:
+def _file(path: Path) -> list[DataRow]:
     match path.suffix:
         case ".parquet":
             return _number_rows(_parquet(path), path)
@@ -70,7 +70,7 @@ def _file(path: Path) -> list[Row]:
     raise DataError(f"has no known ending: give {', '.join(SUFFIXES)} or a folder", file=path)
 
 
-def _folder(path: Path, splits: Sequence[str], parts: tuple[str | None, ...]) -> list[Row]:
+def _folder(path: Path, splits: Sequence[str], parts: tuple[str | None, ...]) -> list[DataRow]:
     if any((path / name).exists() for name in ("dataset_dict.json", "state.json")):
         return _number_rows(_load_saved(path, splits), path)
     for name in (f"{split}{suffix}" for split in splits for suffix in SUFFIXES):
@@ -79,12 +79,12 @@ def _folder(path: Path, splits: Sequence[str], parts: tuple[str | None, ...]) ->
     return [row for part in parts for row in _load_folder(path, splits, part)]
 
 
-def _lines(path: Path) -> Iterator[Row]:
+def _lines(path: Path) -> Iterator[DataRow]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield Row(_object(line, path, number), path, number)
+                    yield DataRow(_object(line, path, number), path, number)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=path) from error
 
@@ -143,7 +143,7 @@ def _load_saved(path: Path, splits: Sequence[str]) -> Iterable[Any]:
     return list(found[split])
 
 
-def _load_folder(path: Path, splits: Sequence[str], part: str | None) -> list[Row]:
+def _load_folder(path: Path, splits: Sequence[str], part: str | None) -> list[DataRow]:
     """What `load_dataset` makes of a folder, such as a copy of the hub's."""
     try:
         from datasets import load_dataset
@@ -159,12 +159,12 @@ def _load_folder(path: Path, splits: Sequence[str], part: str | None) -> list[Ro
     return _number_rows(rows, path, part or "")
 
 
-def _number_rows(rows: Iterable[Any], path: Path, part: str = "") -> list[Row]:
+def _number_rows(rows: Iterable[Any], path: Path, part: str = "") -> list[DataRow]:
     numbered = []
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError(f"must be a JSON object, not {type(row).__name__}", file=path, line=number)
-        numbered.append(Row(row, path, number, part))
+        numbered.append(DataRow(row, path, number, part))
     return numbered
 
 

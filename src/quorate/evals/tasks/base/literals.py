@@ -1,4 +1,4 @@
-"""Python literals in a model's text, and when two of them are the same value."""
+"""Answers compared as Python literals or as words: letters of options, yes and no, lists, brackets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from quorate.aggregators.extraction import Finder
 
-__all__ = ["SameValue", "Tagged", "call_of", "literal"]
+__all__ = ["SameValue", "SameWords", "Tagged", "call_of", "literal"]
 
 LONGEST = 10_000
 """Characters; a longer one is not parsed."""
+_OPTION = re.compile(r"\(([A-Za-z])\)(?![A-Za-z(]).*|([A-Za-z])(?:[.:)].*)?", re.DOTALL)
 
 
 class Tagged(Finder):
@@ -122,3 +123,22 @@ def _end_of_call(text: str) -> int:
             if depth == 0:
                 return position + 1
     return len(text)
+
+
+class SameWords:
+    """Equal up to case, spacing, quotes and final stops; an option's letter counts, not what follows it."""
+
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        """See `protocols.Equivalence`."""
+        keys = [self.key(answer) for answer in answers]
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        return [numbers[key] for key in keys]
+
+    def key(self, answer: str) -> str:
+        """What of an answer counts."""
+        text = answer.strip().strip("\"'`*").strip()
+        if option := _OPTION.fullmatch(text):
+            return (option[1] or option[2]).casefold()
+        words = text.rstrip(".").casefold().replace(",", " ").split()
+        brackets = all(set(word) <= set("()[]{}<>") for word in words)
+        return ("" if brackets else " ").join(words)

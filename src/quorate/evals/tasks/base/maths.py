@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from quorate.aggregators.extraction import Boxed
 
-from .benchmark import Benchmark, Problem
-from .row import Row
+from .benchmark import Benchmark, ParsedRow
+from .rows import DataRow
 
 __all__ = ["Maths", "Numeric"]
 
@@ -17,19 +17,19 @@ class Maths(Benchmark):
 
     template = "task-maths"
 
-    def read_row(self, row: Row, seed: int) -> Problem:
+    def read_row(self, row: DataRow, seed: int) -> ParsedRow:
         """See `Benchmark.read_row`."""
         del seed
-        return Problem(self.gold(row), {"question": self.question(row)}, self.identity(row))
+        return ParsedRow(self.gold(row), {"question": self.question(row)}, self.identity(row))
 
-    def identity(self, row: Row) -> str:
+    def identity(self, row: DataRow) -> str:
         """The row's own id, if it has one."""
         return row.text("id") if row.has("id") else ""
 
-    def question(self, row: Row) -> str:
+    def question(self, row: DataRow) -> str:
         return row.text("question", "problem")
 
-    def gold(self, row: Row) -> str:
+    def gold(self, row: DataRow) -> str:
         r"""The answer; of a whole solution its last box.
 
         Raises:
@@ -50,7 +50,7 @@ class Maths(Benchmark):
 class Numeric(Maths):
     """Problems whose answer is a number, which the gold answer must be."""
 
-    def gold(self, row: Row) -> str:
+    def gold(self, row: DataRow) -> str:
         """The number, whole ones without a point; of GSM8K's solutions what follows `####`.
 
         Raises:

@@ -1,19 +1,19 @@
-"""One row of a data set, which knows where it stands, so that what is wrong with it can be told."""
+"""Rows of a data set, which know where they stand, and those of the Hugging Face hub, with their commit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from quorate.orchestrator.errors import DataError
+from quorate.orchestrator.errors import DataError, MissingExtra
 
-__all__ = ["Row"]
+__all__ = ["DataRow", "Hub", "hub_rows"]
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """Fields of one question; names that differ between the hub and local files are given together."""
 
     values: Mapping[str, Any]
@@ -78,10 +78,68 @@ class Row:
     def has(self, name: str) -> bool:
         return self.values.get(name) is not None
 
-    def rename_fields(self, names: Mapping[str, str]) -> Row:
+    def rename_fields(self, names: Mapping[str, str]) -> DataRow:
         """The row with some fields under other names."""
         return replace(self, values={names.get(name, name): value for name, value in self.values.items()})
 
     def fault(self, field: str, message: str) -> DataError:
         """An error about one field of this row."""
         return DataError(message, file=self.place, line=self.line, field=field)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set: `Hub("openai/gsm8k", "main", {"test": "test", "train": "train"})`."""
+
+    name: str
+    config: str | None = None
+    splits: Mapping[str, str] = field(default_factory=lambda: {"test": "test"})
+    """The hub's name for each of the task's splits."""
+    gated: bool = False
+    """Its terms must be accepted on its page, by somebody who is logged in."""
+
+
+def hub_rows(hub: Hub, configs: tuple[str | None, ...], split: str, revision: str | None) -> tuple[list[DataRow], str]:
+    """Every row of one split, and the commit; from the cache of `datasets` where there is no network.
+
+    Args:
+        configs: the data set's configurations, one after another.
+        split: the task's name for it.
+        revision: a branch, tag or commit; None for the newest.
+
+    Raises:
+        DataError: the data set cannot be had, with what to do instead.
+        MissingExtra: `datasets` is not installed.
+    """
+    try:
+        import datasets  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("eval", f"loading {hub.name}") from error
+    rows: list[DataRow] = []
+    for config in configs:
+        try:
+            found, revision = _load_split(hub.name, config, hub.splits[split], revision)
+        except Exception as error:
+            raise _explain(hub, error) from error
+        rows += [DataRow(values, hub.name, n, config or "") for n, values in enumerate(found, start=1)]
+    if not rows:
+        raise DataError(f"split {hub.splits[split]!r} holds no questions", file=hub.name)
+    return rows, revision or ""
+
+
+def _load_split(name: str, config: str | None, split: str, revision: str | None) -> tuple[list[Any], str]:
+    """Rows and the commit, which `datasets` calls the builder's hash."""
+    from datasets import load_dataset_builder
+
+    builder = load_dataset_builder(name, config, revision=revision)
+    builder.download_and_prepare()
+    return list(builder.as_dataset(split=split)), str(builder.hash or revision or "")
+
+
+def _explain(hub: Hub, error: Exception) -> DataError:
+    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    login = f"accept its terms at huggingface.co/datasets/{hub.name} and log in (`hf auth login`), or " * hub.gated
+    return DataError(
+        f"cannot be loaded from the hub ({cause}): {login}give a local copy with --data PATH (docs/tasks.md)",
+        file=hub.name,
+    )

@@ -17,7 +17,7 @@ from quorate.evals.run import EvalSpec, run_eval
 from quorate.orchestrator.errors import BadInput, DataError
 from tests.evals.fakes import Guesser, Sums, catalog
 
-from .banks import written
+from .replay.banks import written
 
 SAMPLES = {"id": "q1", "model": "m", "answers": ["1", None, "2", ""], "gold": "1", "tokens": [5, 6, 7, 8]}
 
