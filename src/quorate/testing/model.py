@@ -45,7 +45,7 @@ class ScriptedModel(Agent):
         lines = [self._line(question, slot.index) for slot in slots]
         for slot in slots:
             self.asked.append(question)
-            slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
+            slot.start(self.name, self.name, seed=run.sample_seed(slot.index), prompt_counted=True)
         try:
             for slot, line in zip(slots, lines, strict=True):
                 if isinstance(line, Exception):
