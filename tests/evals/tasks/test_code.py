@@ -78,7 +78,7 @@ async def test_what_was_run_once_is_not_run_again(tmp_path: Path, monkeypatch: p
     task = find_task("humaneval")
     one = item("humaneval", tmp_path, task_id="h", prompt=PROMPT, test=CHECK, entry_point="count")
     assert await task.correct(f"{WHOLE}  # once", one.gold)
-    monkeypatch.setattr("quorate.evals.tasks.base.executed.passed", None)
+    monkeypatch.setattr("quorate.evals.tasks.base.executed.run_tests", None)
     assert await task.correct(f"{WHOLE}  # once", one.gold)
 
 

@@ -132,7 +132,7 @@ class SAFE(Agent):
             MissingExtra: a model's library is not installed.
         """
         for slot in slots:
-            slot.start(self.name, self.name, seed=run.sample_seed(slot.index))
+            slot.start(self.name, self.name, seed=run.sample_seed(slot.index), prompt_counted=True)
         try:
             opened = await self._open()
             states = await asyncio.to_thread(self._start, opened, question, slots, run)
