@@ -324,18 +324,21 @@ class ChoiceNode(Node):
 class _Told:
     """What was told of an answer that is being written, which cannot be taken back.
 
-    Leading white space is held until there is more, since it might stay all that there is.
+    Leading white space is held until there is more, since it might stay all that there is; nothing is told where
+    nobody reads tokens as they come.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self, run: RunContext) -> None:
         self.text = ""
         self.reasoning = ""
-        self._emit = emit
+        self._emit, self._live = run.emit, run.live
         self._held: list[Event] = []
 
     def __call__(self, event: Event) -> None:
         if type(event) is not AnswerToken:
             self._emit(event)
+        elif not self._live:
+            return
         elif event.reasoning:
             self.reasoning += event.text
             self._emit(event)
@@ -375,7 +378,7 @@ async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, 
     """
     aggregator, stand_in = node.aggregator, node.stand_in or node.aggregator.fallback
     uncounted = sampled.model_copy(update={"tally": None}) if node.recount else sampled
-    told = _Told(run.emit) if run.observed and run.live else None
+    told = _Told(run) if run.observed else None
     inner = run if told is None else replace(run, emit=told)
     where = f"{run.node}: {aggregator.name}"
     notes: tuple[Degradation, ...] = ()

@@ -87,9 +87,7 @@ async def test_or_a_random_member_is_the_answer() -> None:
     """The paper's other end: the seed draws one."""
     model = ScriptedModel(lambda _, i: f"\\boxed{{{i}}}")
     pipeline = recursive_self_aggregation(proposals(3), model, loops=1, final=RandomMember(vote()))
-    found = {
-        (await answer_from(pipeline, boxed(1, 1, 1), RunContext(seed=s, live=False))).answer for s in range(20)
-    }
+    found = {(await answer_from(pipeline, boxed(1, 1, 1), RunContext(seed=s, live=False))).answer for s in range(20)}
     assert found == {"0", "1", "2"}
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import MajorityVote, SelfMoA
-from quorate.aggregators.context import fitted, shares
+from quorate.aggregators.synthesis.material import allocate, truncate_middle
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, RateLimited
 from quorate.orchestrator.events import AnswerToken, Done, Event
 from quorate.orchestrator.types import Answer, Candidate, Question, Usage
 from tests.orchestrator.fakes import Texts
 
-from ..helpers import Exact, Writer, candidate, failed, happened
+from ..helpers import Exact, Writer, aggregate_at_node, candidate, failed, happened
 
 CANDIDATES = [
     candidate(0, "<think>secret</think>\\boxed{3}"),
@@ -43,7 +43,7 @@ async def test_streams_the_model_and_ends_in_its_answer() -> None:
     assert text == answer.text == "It is \\boxed{5}."
     assert answer.answer == "5"
     assert [(c.answer, c.votes) for c in answer.tally] == [("4", 2), ("3", 1)]
-    assert answer.candidates == tuple(CANDIDATES)
+    assert [c.text for c in answer.candidates] == [c.text for c in CANDIDATES]
     assert answer.degraded == ()
 
 
@@ -51,8 +51,7 @@ async def test_what_the_model_is_asked() -> None:
     """A system prompt with every ok candidate, numbered and without its thinking, then the conversation."""
     model = Writer("x")
     question = Question.of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two and two?"}])
-    run = RunContext(seed=7, stage="aggregate")
-    [event async for event in SelfMoA(model).aggregate(question, CANDIDATES, run)]
+    await happened(SelfMoA(model), CANDIDATES, RunContext(seed=7, node="aggregate"), question)
     [asked] = model.asked
     system, user = asked.messages
     assert (system.role, user.role, user.text) == ("system", "user", "Two and two?")
@@ -69,9 +68,9 @@ async def test_the_order_of_the_attempts_is_drawn_by_the_seed() -> None:
     """It does not depend on that of the candidates, and differs between seeds."""
 
     async def prompt(candidates: list[Candidate], seed: int) -> str:
-        brief = await SelfMoA(Writer()).brief(Question.of("?"), candidates, RunContext(seed=seed))
-        assert brief.asked is not None
-        return brief.asked.messages[0].text
+        model = Writer("x")
+        await aggregate_at_node(SelfMoA(model), candidates, RunContext(seed=seed, node="aggregate"))
+        return model.asked[0].messages[0].text
 
     assert await prompt([*CANDIDATES], 1) == await prompt([*reversed(CANDIDATES)], 1)
     assert len({await prompt([*CANDIDATES], seed) for seed in range(20)}) > 1
@@ -79,10 +78,10 @@ async def test_the_order_of_the_attempts_is_drawn_by_the_seed() -> None:
 
 async def test_usage_is_booked_once_under_the_aggregators_stage() -> None:
     """Whatever stage the model itself is in, and whatever it calls inside."""
-    run = RunContext(stage="aggregate")
+    run = RunContext(node="aggregate")
     _, _, answer = told(await happened(moa("a", "b"), CANDIDATES, run))
-    [stage] = run.ledger.nodes
-    assert (stage.stage, stage.model, stage.usage.completion_tokens) == ("aggregate", "writer", 2)
+    [entry] = run.ledger.nodes
+    assert (entry.node, entry.model, entry.usage.completion_tokens) == ("aggregate", "writer", 2)
     assert answer.usage == run.ledger.usage == Usage(completion_tokens=2, requests=1)
 
 
@@ -101,10 +100,10 @@ async def test_a_model_that_says_nothing_is_replaced_by_the_vote(
     words: tuple[str | Exception, ...], why: str, live: bool
 ) -> None:
     """The answer is the fallback's, nothing else was streamed, and the answer says so."""
-    text, _, answer = told(await happened(moa(*words), CANDIDATES, RunContext(stage="aggregate", live=live)))
+    text, _, answer = told(await happened(moa(*words), CANDIDATES, RunContext(node="aggregate", live=live)))
     assert (text, answer.text, answer.answer) == ("", "\\boxed{4}", "4")
     [note] = answer.degraded
-    assert (note.code, note.where) == ("aggregator_failed", "aggregate: writer")
+    assert (note.code, note.where) == ("aggregator_failed", "aggregate: self-moa")
     assert why in note.detail
 
 
@@ -131,14 +130,14 @@ async def test_a_failure_in_the_middle_of_a_text_that_is_read_live() -> None:
 
 async def test_a_failure_in_the_middle_that_nobody_reads() -> None:
     """Without live readers the vote answers in full."""
-    run = RunContext(stage="aggregate", live=False)
+    run = RunContext(node="aggregate", live=False)
     _, _, answer = told(await happened(moa("It is", QuorateError("gone")), CANDIDATES, run))
     assert (answer.text, answer.answer, answer.finish_reason) == ("\\boxed{4}", "4", "stop")
 
 
 async def test_out_of_budget_the_model_is_not_asked() -> None:
     """The vote answers, marked as what it is."""
-    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(node="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     synthesis = moa("never")
     _, _, answer = told(await happened(synthesis, CANDIDATES, run))
@@ -165,12 +164,12 @@ async def test_long_candidates_are_cut_in_the_middle_and_that_is_told() -> None:
 
 def test_shares_and_cuts() -> None:
     """Room is shared fairly, never beyond the limit, and the mark tells how much is missing."""
-    assert shares([10, 1000, 2000], 310) == [10, 150, 150]
-    assert shares([5, 5], 100) == [5, 5]
-    assert shares([], 5) == []
-    assert shares([10, 10], 0) == [0, 0]
-    assert fitted("abcdefghi", 6) == "ab\n[... 3 characters cut ...]\nfghi"
-    assert fitted("abc", 0) == "\n[... 3 characters cut ...]\n"
+    assert allocate([10, 1000, 2000], 310) == [10, 150, 150]
+    assert allocate([5, 5], 100) == [5, 5]
+    assert allocate([], 5) == []
+    assert allocate([10, 10], 0) == [0, 0]
+    assert truncate_middle("abcdefghi", 6) == "ab\n[... 3 characters cut ...]\nfghi"
+    assert truncate_middle("abc", 0) == "\n[... 3 characters cut ...]\n"
 
 
 async def test_nothing_to_synthesize() -> None:
@@ -182,9 +181,9 @@ async def test_nothing_to_synthesize() -> None:
 async def test_a_prompt_of_ones_own() -> None:
     """The prompt can be replaced; one that cannot be read is the caller's fault, at once."""
     synthesis = moa("x", overrides={"self-moa": "{{ responses | length }} attempts"})
-    brief = await synthesis.brief(Question.of("?"), CANDIDATES, RunContext())
-    assert brief.asked is not None
-    assert brief.asked.messages[0].text == "3 attempts"
+    await aggregate_at_node(synthesis, CANDIDATES)
+    assert isinstance(synthesis.aggregator, Writer)
+    assert synthesis.aggregator.asked[0].messages[0].text == "3 attempts"
     with pytest.raises(BadInput, match="line 1"):
         moa(overrides={"self-moa": "{% if"})
     with pytest.raises(BadInput, match="'nonsense' is undefined"):
@@ -200,5 +199,5 @@ async def test_in_a_pipeline_it_closes_what_it_opened() -> None:
     async with pipeline:
         answer = await pipeline.answer("?", seed=3)
     assert (answer.model, answer.answer) == ("self-moa@2/texts", "5")
-    assert [(s.stage, s.model) for s in answer.nodes] == [("sample", "texts"), ("aggregate", "writer")]
+    assert [(entry.node, entry.model) for entry in answer.nodes] == [("sample", "texts"), ("aggregate", "writer")]
     assert writer.closed

@@ -88,7 +88,7 @@ async def test_where_the_last_step_fails_all_samples_vote() -> None:
     model = ScriptedModel(lambda _, __: "\\boxed{8}" if len(model.asked) < 3 else Failure(code="boom", message="no"))
     answer = await answer_from(self_moa_seq(proposals(5), model, window=2, fallback=vote()), boxed(1, 1, 1, 2, 3))
     assert (answer.answer, len(model.asked)) == ("1", 4)
-    assert [(c.answer, c.votes) for c in answer.tally][0] == ("1", 3)
+    assert (answer.tally[0].answer, answer.tally[0].votes) == ("1", 3)
     assert [note.code for note in answer.degraded] == ["aggregator_failed"]
 
 

@@ -1,0 +1,152 @@
+"""A new answer that one model writes after reading all candidates.
+
+`SelfMoA` (Li et al., arXiv 2502.00674, section 3): one model synthesizes several of its own samples. Its
+system prompt follows Mixture-of-Agents (arXiv 2406.04692, table 1) in words of ours. Different from the
+papers: the samples come in a seeded order and without their thinking, the context is bounded, and where the
+model fails a vote answers instead, saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.partial import failure_of
+from quorate.orchestrator.protocols import Aggregator, Extractor, Model, VoteCounter
+from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
+
+from ..extraction import AnswerExtractor
+from ..votes.majority import MajorityVote, count_votes
+from .material import Item, item_of, load_tokenizer, shuffled
+from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
+
+__all__ = ["SelfMoA", "Synthesizer"]
+
+
+class Synthesizer(Aggregator):
+    """Base: a model's answer, streamed.
+
+    Failed candidates are left out. Where the model fails or says nothing, where no candidate says anything
+    outside its thinking, and where the budget is used up, the fallback answers.
+
+    Args:
+        aggregator: the model that synthesizes; a pipeline will do.
+        fallback: what answers without it, and counts the votes; `MajorityVote()` by default.
+        extractor: finds the answer in the synthesized text; what reads the fallback's votes, if not given.
+        max_context_tokens: room for the candidates in one prompt, and no more than three quarters of the
+            model's context leave where that is known; estimated at three characters a token where the model
+            cannot count. Longer ones lose their middle, and the answer is marked `candidate_cut`.
+        overrides: replacements of the class's prompt; see `quorate.prompts.load`.
+
+    Raises:
+        BadInput: max_context_tokens leaves no room, or the prompt cannot be used.
+    """
+
+    prompt_name: ClassVar[str]
+    place: Placement = staticmethod(place_as_system)
+    """Where the prompt stands in the conversation."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Variables that its prompt gets beyond those of every synthesizer, with values to try it on."""
+
+    def __init__(
+        self,
+        aggregator: Model,
+        *,
+        fallback: Aggregator | None = None,
+        extractor: Extractor | None = None,
+        max_context_tokens: int = MAX_CONTEXT_TOKENS,
+        overrides: Mapping[str, str | Path] | None = None,
+    ) -> None:
+        self.aggregator = aggregator
+        self.extractor = extractor
+        self.prompt = self.load_prompt(max_context_tokens=max_context_tokens, overrides=overrides)
+        self._fallback = fallback or MajorityVote()
+
+    @classmethod
+    def load_prompt(
+        cls, *, max_context_tokens: int = MAX_CONTEXT_TOKENS, overrides: Mapping[str, str | Path] | None = None
+    ) -> SynthesisPrompt:
+        """The prompt of this class, see `SynthesisPrompt.load`.
+
+        Raises:
+            BadInput: see `Synthesizer`.
+        """
+        return SynthesisPrompt.load(
+            cls.prompt_name, cls.place, max_context_tokens=max_context_tokens, overrides=overrides, example=cls.example
+        )
+
+    @property
+    def fallback(self) -> Aggregator:
+        """The vote."""
+        return self._fallback
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The one that synthesizes."""
+        return (self.aggregator,)
+
+    def calls(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
+        """See `protocols.Aggregator`."""
+        return 1
+
+    def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[Item]:
+        """What the model reads, in this order: all candidates that are ok, in an order drawn by the seed."""
+        return [item_of(candidate) for candidate in shuffled(candidates, run)]
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        """See `protocols.Aggregator`; the model's tokens are told as they come.
+
+        Raises:
+            NoAnswer: the model failed or said nothing, or there was nothing to read.
+        """
+        counter = self.counter(question, run)
+        if counter is not None:
+            sampled = await count_votes(counter, sampled)
+        await load_tokenizer(self.aggregator)
+        items = self.arrange(sampled.candidates, run)
+        revision = self.prompt.revision(question, items, self.aggregator, run.node)
+        if revision.question is None:
+            raise NoAnswer("no candidate says anything outside its thinking", degraded=revision.notes)
+        inner = run.asking("synthesis", emit=run.emit)
+        try:
+            written = await self.aggregator.answer(revision.question.with_params(seed=inner.seed), inner)
+        except Exception as error:
+            # Whatever it is, also a prompt too long for the model: the vote can answer, and nobody need give up.
+            failure = failure_of(error)
+            raise NoAnswer(
+                failure.message,
+                status=failure.status,
+                code=failure.code,
+                retry_after=failure.retry_after,
+                degraded=revision.notes,
+            ) from error
+        if not written.text.strip() and not written.tool_calls:
+            raise NoAnswer("it gave an empty answer", degraded=(*revision.notes, *written.degraded))
+        return written.replace(
+            answer=self._extract(written, counter),
+            prompt_version=self.prompt.version,
+            selected=None,
+            candidates=sampled.candidates,
+            tally=sampled.tally or (),
+            degraded=(*revision.notes, *written.degraded),
+        )
+
+    def _extract(self, written: Answer, counter: VoteCounter | None) -> str | None:
+        """What a synthesized text (or tool call) answers."""
+        if self.extractor is not None or counter is None:
+            return (self.extractor or AnswerExtractor()).extract(written.text)
+        said = Candidate(index=0, model=written.model, text=written.text, tool_calls=written.tool_calls)
+        return counter.extract(said)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.aggregator.name})"
+
+
+class SelfMoA(Synthesizer):
+    """A new answer that a model writes after reading all candidates; arguments as `Synthesizer`'s."""
+
+    name = "self-moa"
+    prompt_name = "self-moa"
