@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import VLLM as VLLM
+    from .agents import ClientEndpoint as ClientEndpoint
     from .agents import Embedded as Embedded
     from .agents import Endpoint as Endpoint
     from .agents import Fallback as Fallback
@@ -63,6 +64,7 @@ _HOME = {
     "Budget": "orchestrator.context",
     "Candidate": "orchestrator.types",
     "Checkpoints": "orchestrator.checkpoints",
+    "ClientEndpoint": "agents",
     "Edge": "orchestrator.graph",
     "Embedded": "agents",
     "Endpoint": "agents",

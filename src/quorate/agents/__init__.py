@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .embedded import Embedded as Embedded
     from .endpoint import BreakerPolicy as BreakerPolicy
+    from .endpoint import ClientEndpoint as ClientEndpoint
     from .endpoint import Endpoint as Endpoint
     from .endpoint import Price as Price
     from .endpoint import Rate as Rate
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BreakerPolicy": "endpoint",
+    "ClientEndpoint": "endpoint",
     "Embedded": "embedded",
     "Endpoint": "endpoint",
     "Fallback": "fallback",
@@ -51,6 +53,7 @@ _HOME = {
 __all__ = [
     "VLLM",
     "BreakerPolicy",
+    "ClientEndpoint",
     "Embedded",
     "Endpoint",
     "Fallback",

@@ -26,8 +26,8 @@ from quorate.orchestrator.upstream import UpstreamCall
 
 from .endpoint.http import Http
 from .endpoint.settings import Rate, RetryPolicy, Timeouts
-from .endpoint.transport import Exchange
-from .endpoint.usage import CHARACTERS
+from .endpoint.transport import Exchange, encode_body
+from .endpoint.usage import estimate_tokens
 
 __all__ = ["RerankModel", "RewardModel", "ScoreModel", "Scorer"]
 
@@ -40,7 +40,7 @@ class Scorer:
         base_url: the server's address, with or without `/v1`.
         api_key: sent as a bearer token; never shown in messages, logs or reprs.
         name: how the ledger calls it; the model's name if not given.
-        concurrency: requests in flight at once.
+        concurrency: most requests in flight at once; fewer where the server can do fewer.
         rate: at most so many requests in a time.
         timeouts: how long to wait.
         retries: when to try again.
@@ -60,7 +60,7 @@ class Scorer:
         base_url: str,
         api_key: str | None = None,
         name: str | None = None,
-        concurrency: int = 64,
+        concurrency: int | None = None,
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
@@ -100,16 +100,16 @@ class Scorer:
         watch = UpstreamCall(run, agent=self.name, model=self.model, server=self.http.server)
         body = {"model": self.model, **self.body(question, candidate)}
         rng = partial(run.rng, f"retry:{self.name}")
-        request = Exchange(self.http, self.path, body, watch=watch, caller=run.caller, rng=rng)
+        request = Exchange(self.http, self.path, body, watch=watch, run=run, rng=rng)
         try:
             reply = await request.reply()
         except (UpstreamError, asyncio.CancelledError) as error:
             cut = isinstance(error, asyncio.CancelledError) and request.tries
-            usage = self._book(run, request, request.size // CHARACTERS if cut else 0, estimated=bool(cut))
+            usage = self._book(run, request, _estimate(body) if cut else 0, estimated=bool(cut))
             watch.ended(error.code if isinstance(error, UpstreamError) else "cancelled", usage)
             raise
         tokens = _prompt_tokens(reply)
-        known = request.size // CHARACTERS if tokens is None else tokens
+        known = _estimate(body) if tokens is None else tokens
         watch.ended("ok", self._book(run, request, known, estimated=tokens is None))
         try:
             score = self.read(reply)
@@ -187,6 +187,11 @@ class RerankModel(Scorer):
     def read(self, reply: dict[str, Any]) -> object:
         """See `Scorer`."""
         return reply["results"][0]["relevance_score"]
+
+
+def _estimate(body: Mapping[str, Any]) -> int:
+    """Our own count of what is sent."""
+    return estimate_tokens(len(encode_body(body)))
 
 
 def _prompt_tokens(reply: Mapping[str, Any]) -> int | None:

@@ -126,7 +126,8 @@ class EndpointConfig(_Backed):
     key_file: Path | None = None
     """File that holds it instead, such as a mounted secret."""
     sampling: SamplingParams = SamplingParams()
-    concurrency: int = Field(default=64, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+    """Most requests at once; without it, as many as the server is found to bear."""
     rate: RateConfig | None = None
     price: PriceConfig | None = None
     timeout: TimeoutsConfig | Annotated[float, Field(gt=0)] = 600.0

@@ -92,6 +92,9 @@ class ChatAgent(Agent):
         self, question: Question, slots: Sequence[PartialCandidate], run: RunContext, *, tries: int = 0
     ) -> None:
         """One request each; the first candidate answers for the tries before."""
+        if len(slots) > 1 or self.served.dialect.n is False:
+            for slot in slots:
+                slot.start(self.served.model, self.name, prompt_counted=True)
         await gather(
             [
                 ChatCall(self.served, question, [slot], run, tries=0 if place else tries).write_slots()
@@ -129,7 +132,8 @@ class Endpoint(ChatAgent):
         api_key: sent as a bearer token; never shown in messages, logs or reprs.
         name: how answers call this agent; the model's name if not given.
         sampling: settings where the question has none.
-        concurrency: requests at once, in each event loop; further ones wait.
+        concurrency: most requests at once, in each event loop; without it, as many as the server is found to
+            bear (`limit`). Further ones wait.
         rate: how many requests may start in a time; further ones wait.
         timeouts: how long to wait.
         retries: when to try again.
@@ -152,7 +156,7 @@ class Endpoint(ChatAgent):
         api_key: str | None = None,
         name: str | None = None,
         sampling: SamplingParams | None = None,
-        concurrency: int = 64,
+        concurrency: int | None = None,
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,

@@ -13,12 +13,12 @@ from typing import Any
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError, Rejected, TimedOut, UpstreamError
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Price, Question
+from quorate.orchestrator.types import Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .response import Malformed, ResponseParser, parse_object
 from .sse import DONE, Decoder
-from .transport import Place, Reply, Request, Transport, encode_body
+from .transport import Place, Reply, Request, Transport
 from .usage import UsageSplitter
 
 __all__ = ["ChatCall", "Dialect", "ServedModel", "chat_body"]
@@ -27,6 +27,7 @@ DRAIN = 0.1
 """Seconds for a stream to close by itself after its last event, so that its connection can be used again."""
 _STREAM_OPTIONS = {"include_usage": True, "continuous_usage_stats": True}
 _MEANS_STREAM_OPTIONS = re.compile(r"stream_options|include_usage|continuous_usage_stats")
+_PLAIN = {"role", "content"}
 _MEANS_N = re.compile(r"(?<!\w)n(?!\w)")
 
 
@@ -121,15 +122,15 @@ class ChatCall(Request):
             outcome = error.code
             if not self.n_refused:
                 self._parser.end(error)
-        except QuorateError as error:
-            outcome = error.code
+        except Exception as error:
+            outcome = error.code if isinstance(error, QuorateError) else "model_crashed"
             raise
         finally:
             self.watch.ended(outcome, self._usage.given)
 
     async def _exchange(self) -> None:
         transport, run = self._transport, self._run
-        async with transport.place(run.caller) as place:
+        async with transport.place(run.caller, run.priority) as place:
             self._parser.begun = time.monotonic()
             reply = await self._open(place)
             try:
@@ -165,10 +166,10 @@ class ChatCall(Request):
                 parser.take_chunk(parse_object(message))
         parser.close(done=False)
 
-    def content(self) -> bytes:
+    def body(self) -> dict[str, Any]:
         """See `Request`."""
         self._body = self._new_body()
-        return encode_body(self._body)
+        return self._body
 
     def note_sent(self) -> None:
         """See `Request`."""
@@ -205,7 +206,7 @@ def chat_body(
     logprobs = sampling.top_logprobs is not None
     fields = {
         "model": model,
-        "messages": [message.model_dump(mode="json", exclude_unset=True) for message in question.messages],
+        "messages": [dump_message(message) for message in question.messages],
         "n": n if n > 1 else None,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -222,6 +223,13 @@ def chat_body(
         "stream_options": dialect.stream_options if live else None,
     }
     return {name: value for name, value in fields.items() if value is not None} | dict(sampling.extra)
+
+
+def dump_message(message: Message) -> dict[str, Any]:
+    """A message as it is sent: with the fields that were set."""
+    if message.model_fields_set == _PLAIN and isinstance(message.content, str):
+        return {"role": message.role, "content": message.content}
+    return message.model_dump(mode="json", exclude_unset=True)
 
 
 async def _drain(reply: Reply) -> None:

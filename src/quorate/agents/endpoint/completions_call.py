@@ -18,7 +18,7 @@ from quorate.orchestrator.types import SamplingParams, Usage
 from .chat_call import ServedModel
 from .response import Malformed, parse_object
 from .sse import DONE, Decoder
-from .transport import Reply, Request, encode_body
+from .transport import Reply, Request
 from .usage import Counts, estimate_tokens
 
 __all__ = ["CompletionsCall"]
@@ -81,7 +81,7 @@ class CompletionsCall(Request):
     async def _exchange(self) -> AsyncGenerator[dict[str, Any], None]:
         rng = partial(self._run.rng, f"retry:{self._served.name}:texts")
         transport = self._served.transport
-        async with transport.place(self._run.caller) as place:
+        async with transport.place(self._run.caller, self._run.priority) as place:
             reply = await transport.open(self, place, rng=rng, live=self._live)
             try:
                 plain = reply.headers.get("content-type", "").startswith("application/json")
@@ -114,10 +114,10 @@ class CompletionsCall(Request):
         if not self._counter.finished:
             raise Malformed("the stream ended before the text did")
 
-    def content(self) -> bytes:
+    def body(self) -> dict[str, Any]:
         """See `Request`."""
         self._body = self._new_body()
-        return encode_body(self._body)
+        return self._body
 
     def note_refusal(self, error: UpstreamError) -> bool:
         """Learns whether the server can tell usage while it streams."""

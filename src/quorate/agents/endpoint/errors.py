@@ -51,19 +51,23 @@ class ErrorFactory:
 
     def __init__(self, where: str, secrets: Iterable[str]) -> None:
         self.where = where
-        self._secrets = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
+        self._given_secrets = tuple(secrets)
+
+    def secrets(self) -> Iterable[str]:
+        """What must not be read in a message as of now."""
+        return self._given_secrets
 
     def bad_reply(self, text: str) -> BadReply:
-        return BadReply(self._line(text))
+        return BadReply(self.line(text))
 
     def timed_out(self, text: str) -> TimedOut:
-        return TimedOut(self._line(text))
+        return TimedOut(self.line(text))
 
     def circuit_open(self, reason: str, wait: float) -> CircuitOpen:
         """It is left alone; `reason` is the message of an error made here."""
         last = reason.removeprefix(f"{self.where}: ")
         return CircuitOpen(
-            self._line(f"left alone for {wait:.1f} s more; the last of its failures: {last}"), retry_after=wait
+            self.line(f"left alone for {wait:.1f} s more; the last of its failures: {last}"), retry_after=wait
         )
 
     def broken_off(self, error: Exception) -> UpstreamError:
@@ -77,13 +81,13 @@ class ErrorFactory:
     def not_sent(self, error: Exception) -> UpstreamError:
         """The request failed before a reply began."""
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return Unreachable(self._line("no connection in time"))
+            return Unreachable(self.line("no connection in time"))
         if isinstance(error, TimeoutError):
             return self.timed_out("no reply in time")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return Unreachable(self._line(f"no connection ({error.os_error.strerror or error.os_error})"))
+            return Unreachable(self.line(f"no connection ({error.os_error.strerror or error.os_error})"))
         if isinstance(error, aiohttp.ClientConnectionError):
-            return Unreachable(self._line("the connection was closed before a reply"))
+            return Unreachable(self.line("the connection was closed before a reply"))
         return self.bad_reply(f"not an HTTP reply ({type(error).__name__})")
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -97,7 +101,7 @@ class ErrorFactory:
         return self.status(code if 400 <= code <= 599 else 502, _message(error))
 
     def status(self, code: int, words: str, wait: float | None = None) -> UpstreamError:
-        text = self._line(f"HTTP {code}" + (f": {words}" if words else ""))
+        text = self.line(f"HTTP {code}" + (f": {words}" if words else ""))
         if code == 429:
             return RateLimited(text, retry_after=wait)
         if code in (408, 504):
@@ -106,10 +110,11 @@ class ErrorFactory:
             return Rejected(text, status=code, retry_after=wait)
         return BadReply(text, status=code if code >= 500 else None, retry_after=wait)
 
-    def _line(self, text: str) -> str:
+    def line(self, text: str) -> str:
         """One line without secrets; they go before the text is cut, lest half of one stays."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        for secret in sorted(self.secrets(), key=len, reverse=True):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
         text = " ".join(text.split())
         return f"{self.where}: {text if len(text) <= LONGEST else text[:LONGEST] + '...'}"
 

@@ -20,7 +20,7 @@ from yarl import URL
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
 from .errors import ErrorFactory
-from .transport import Reply, Request, Transport
+from .transport import Reply, Request, Transport, encode_body
 
 __all__ = ["Connections", "Http", "api_root", "common_headers"]
 
@@ -65,7 +65,8 @@ class Http(Transport):
         if more := request.headers():
             headers = headers.copy()
             headers.update(more)
-        body = request.content()
+        body = request.body()
+        content = None if body is None else encode_body(body)
         request.note_sent()
         waits = self.timeouts
         left = max(deadline - asyncio.get_running_loop().time(), 1e-3)
@@ -78,7 +79,7 @@ class Http(Transport):
                 request.method,
                 self._url(request.path),
                 headers=headers,
-                data=body,
+                data=content,
                 allow_redirects=False,
                 timeout=limits,
             )

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json
+
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import FinishReason, TokenLogprob, Usage
@@ -42,7 +44,10 @@ def parse_object(data: bytes) -> dict[str, Any]:
         Malformed: it is none.
     """
     try:
-        value = json.loads(data)
+        try:
+            value = from_json(data)
+        except ValueError:  # lone halves of surrogate pairs among others, which Python's own decoder takes
+            value = json.loads(data)
     except (ValueError, RecursionError):
         raise Malformed(f"not JSON: {data[:80].decode(errors='replace')!r}") from None
     if not isinstance(value, dict):

@@ -152,7 +152,7 @@ class EndpointTokens:
             ask.run, agent=self.name, model=self._model, server=self._transport.server, indices=(ask.index,)
         )
         body = ask_body(self._model, prompts, limit, self._k, draw)
-        request = Exchange(self._transport, "/completions", body, watch=watch, caller=ask.run.caller)
+        request = Exchange(self._transport, "/completions", body, watch=watch, run=ask.run)
 
         def in_vain(outcome: str, usage: Usage) -> None:
             ask.spend(usage)

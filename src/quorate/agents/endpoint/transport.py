@@ -14,17 +14,21 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from asyncio_throttle import Throttler
+from pydantic_core import to_json
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, CircuitOpen, Unreachable, UpstreamError
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .breaker import Breaker, RetryBudget
 from .errors import ErrorFactory
+from .limit import Places, Ticket
 from .response import Malformed, parse_object
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
@@ -34,6 +38,8 @@ LARGEST_REPLY = 64 * 2**20
 """Bytes after which a reply is cut off as broken."""
 LARGEST_ERROR = 2**16
 AGAIN = {408, 409, 429}
+OVERLOADED = {429, 503, 504}
+"""What a server with too much to do answers, or what becomes of it."""
 
 log = logging.getLogger("quorate.agents")
 
@@ -54,8 +60,8 @@ class Request:
         self.tries = 0
         """Sent so far."""
 
-    def content(self) -> bytes | None:
-        """The body of the next try."""
+    def body(self) -> Mapping[str, Any] | None:
+        """The body of the next try, to be sent as JSON."""
         return None
 
     def headers(self) -> Mapping[str, str]:
@@ -88,6 +94,8 @@ class Reply(ABC):
         self._size = 0
         self.status = status
         self.headers = headers
+        self.on_body: Callable[[], None] | None = None
+        """Is told once, when the body begins."""
 
     @abstractmethod
     async def _receive(self) -> bytes:
@@ -105,6 +113,9 @@ class Reply(ABC):
             BadReply: the connection broke, or the body is larger than any answer.
         """
         piece = await self._receive()
+        if self.on_body is not None:
+            self.on_body()
+            self.on_body = None
         self._size += len(piece)
         if self._size > LARGEST_REPLY:
             raise self._errors.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
@@ -129,8 +140,9 @@ class Place:
     How its request ends is told to the circuit breaker. Waiting for it takes nothing of the request's time.
     """
 
-    def __init__(self, transport: Transport, caller: str) -> None:
-        self._transport, self._caller = transport, caller
+    def __init__(self, transport: Transport, caller: str, priority: float) -> None:
+        self._transport, self._caller, self._priority = transport, caller, priority
+        self._ticket: Ticket | None = None
         self.deadline = 0.0
         """Until when its request has time, on the loop's clock."""
 
@@ -143,7 +155,7 @@ class Place:
         transport = self._transport
         transport.check_circuit()
         limits = transport.limits()
-        await limits.places.acquire()
+        await limits.places.acquire(self._caller, self._priority)
         try:
             await transport.pace(limits)
         except BaseException:
@@ -156,18 +168,40 @@ class Place:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ticket is not None:
+            self.note_failure(error)
         self._limits.places.release()
         if error is None:
             self._transport.breaker.note_end(None)
         elif isinstance(error, UpstreamError) and not isinstance(error, CircuitOpen):
             self._transport.breaker.note_end(error)
 
+    def note_sent(self) -> None:
+        """A try begins: from here on its latency counts."""
+        places = self._limits.places
+        self._ticket, self._sent = places.limit.admit(places.taken), time.monotonic()
+
+    def note_body(self, kind: tuple[str, bool]) -> None:
+        """The body of a good reply begins."""
+        if self._ticket is not None:
+            self._ticket.note_reply(kind, time.monotonic() - self._sent)
+            self._ticket = None
+
+    def note_failure(self, error: BaseException | None) -> None:
+        """A try came to nothing, or its reply to no body."""
+        if self._ticket is not None:
+            if isinstance(error, UpstreamError) and error.status in OVERLOADED:
+                self._ticket.note_refusal(self._limits.places.taken)
+            else:
+                self._ticket.drop()
+            self._ticket = None
+
 
 class LoopLimits:
     """What bounds the requests of one event loop."""
 
-    def __init__(self, concurrency: int) -> None:
-        self.places = asyncio.Semaphore(concurrency)
+    def __init__(self, ceiling: int | None) -> None:
+        self.places = Places(ceiling)
         self.turn = asyncio.Lock()
         """Of who waits for the rate: one at a time, first come, first served."""
 
@@ -178,7 +212,7 @@ class Transport(ABC):
     Args:
         server: its address, without what may be secret in it.
         errors: makes its errors.
-        concurrency: requests at once, in each event loop.
+        concurrency: most requests at once, in each event loop; less where the server can do less, see `limit`.
         rate: how many may start in a time.
         timeouts: how long to wait.
         retries: when to try again.
@@ -193,13 +227,13 @@ class Transport(ABC):
         server: str,
         errors: ErrorFactory,
         *,
-        concurrency: int = 64,
+        concurrency: int | None = None,
         rate: Rate | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
         breaker: BreakerPolicy | None = None,
     ) -> None:
-        if not isinstance(concurrency, int) or concurrency < 1:
+        if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
         self.server = server
         self.errors = errors
@@ -215,9 +249,10 @@ class Transport(ABC):
 
     @abstractmethod
     async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
-        """One try.
+        """One try, told to the request once its body is ready.
 
         Raises:
+            BadInput: the body cannot be written as JSON.
             UpstreamError: it came to nothing before a reply began.
         """
 
@@ -225,13 +260,14 @@ class Transport(ABC):
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
 
-    def place(self, caller: str = "") -> Place:
+    def place(self, caller: str = "", priority: float = 0.0) -> Place:
         """To be entered before a request is sent.
 
         Args:
-            caller: whose request it is.
+            caller: whose request it is; those who wait are served in turn.
+            priority: among the requests of one caller, the lower, the sooner.
         """
-        return Place(self, caller)
+        return Place(self, caller, priority)
 
     async def open(
         self, request: Request, place: Place, *, rng: Callable[[], random.Random], live: bool = False
@@ -256,16 +292,19 @@ class Transport(ABC):
                 raise last or self._circuit_open(wait)
             if self._held:
                 await self._wait_retry_after(deadline)
+            place.note_sent()
             try:
                 reply = await self._send(request, deadline, live=live)
                 if 200 <= reply.status <= 299:
                     self.breaker.note_reply()
                     request.note_reply()
+                    reply.on_body = partial(place.note_body, (request.path, live))
                     return reply
                 again = reply.status in AGAIN or reply.status >= 500
                 error = await self._refusal(reply)
             except Unreachable as lost:
                 error, again = lost, True
+            place.note_failure(error)
             last = error
             if not request.note_refusal(error):
                 self._note_retry_after(error)
@@ -341,20 +380,19 @@ class Exchange(Request):
         body: Mapping[str, Any] | None = None,
         *,
         watch: UpstreamCall | None = None,
-        caller: str = "",
+        run: RunContext | None = None,
         rng: Callable[[], random.Random] | None = None,
     ) -> None:
         super().__init__(path, watch)
-        self._transport, self._caller = transport, caller
-        self._content = None if body is None else encode_body(body)
+        self._transport = transport
+        self._caller, self._priority = ("", 0.0) if run is None else (run.caller, run.priority)
+        self._body = body
         self._rng = rng or (lambda: random.Random(path))
         self.method = "GET" if body is None else "POST"
-        self.size = len(self._content or b"")
-        """Bytes of the body."""
 
-    def content(self) -> bytes | None:
+    def body(self) -> Mapping[str, Any] | None:
         """See `Request`."""
-        return self._content
+        return self._body
 
     async def reply(self) -> dict[str, Any]:
         """The object in the reply.
@@ -363,7 +401,7 @@ class Exchange(Request):
             UpstreamError: the server failed or refused, or its reply is no object.
         """
         errors = self._transport.errors
-        async with self._transport.place(self._caller) as place:
+        async with self._transport.place(self._caller, self._priority) as place:
             reply = await self._transport.open(self, place, rng=self._rng)
             try:
                 found = parse_object(await reply.read())
@@ -382,6 +420,12 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     Raises:
         BadInput: it holds something that JSON cannot.
     """
+    try:
+        written = to_json(body)
+        if b"NaN" not in written and b"Infinity" not in written:  # a text may hold them, a number must not
+            return written
+    except ValueError:
+        pass  # what it cannot write, Python's own encoder can (halves of surrogate pairs), or says why not
     try:
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:

@@ -96,13 +96,17 @@ class UsageSplitter:
         """Of the whole request, once the server has told."""
         self.guessed = False
         """Some of it is our own count; a total merely shared out is not."""
-        self.given = Usage()
+        self._given: list[Usage] = []
+
+    @property
+    def given(self) -> Usage:
         """What the candidates that have ended bear."""
+        return self._given[0] if len(self._given) == 1 else Usage.total(self._given)
 
     @property
     def untaken(self) -> int:
         """Tries that no candidate has taken on yet."""
-        return self.tries - self.given.requests
+        return self.tries - sum(usage.requests for usage in self._given)
 
     def charge(self, usage: Usage) -> Usage | None:
         """What the ledger books for a candidate's usage, where that differs: a total that is merely shared is exact."""
@@ -115,10 +119,7 @@ class UsageSplitter:
 
     def rest(self, choices: Sequence[Share]) -> list[Usage]:
         """All that is left, over the choices that are left."""
-        given, counts = self.given, self.total or self._count(choices)
-        prompt = max(0, counts.prompt - given.prompt_tokens)
-        completion = max(0, counts.completion - given.completion_tokens)
-        reasoning = max(0, counts.reasoning - given.reasoning_tokens)
+        prompt, completion, reasoning = self._less_given(self.total or self._count(choices))
         if len(choices) == 1:
             return [self._give(prompt, completion, reasoning, first=True, estimated=self.guessed)]
         exact = _exact_shares(completion, choices)
@@ -132,6 +133,16 @@ class UsageSplitter:
             self._give(0 if i else prompt, tokens, thoughts, first=i == 0, estimated=estimated)
             for i, (tokens, thoughts) in enumerate(shares)
         ]
+
+    def _less_given(self, counts: Counts) -> Counts:
+        if not self._given:
+            return counts
+        given = self.given
+        return Counts(
+            max(0, counts.prompt - given.prompt_tokens),
+            max(0, counts.completion - given.completion_tokens),
+            max(0, counts.reasoning - given.reasoning_tokens),
+        )
 
     def _count(self, choices: Sequence[Share]) -> Counts:
         """The request's total so far where the server has not told it: its counts by choice, else our own."""
@@ -153,7 +164,7 @@ class UsageSplitter:
             cost=self._price.of(prompt, tokens) if self._price else None,
             estimated=estimated and bool(prompt or tokens),
         )
-        self.given += usage
+        self._given.append(usage)
         return usage
 
 
