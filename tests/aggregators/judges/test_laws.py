@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import sample
 from quorate.aggregators import GenSelect, JudgeRunOff, Knockout, StructuredVote, Swiss, UniversalSelfConsistency
 from quorate.aggregators.judges import Judge
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.protocols import Calling
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, candidate, failed, happened
@@ -36,7 +37,7 @@ async def test_a_judge_can_overrule_the_vote(kind: type[Judge]) -> None:
     """The answer is the chosen candidate's, with its text, all candidates and the plain tally."""
     answer = await aggregated(built(kind, prefers(lambda n: -n)), CANDIDATES)
     assert (answer.text, answer.answer) == ("it is \\boxed{3}", "3")
-    assert answer.candidates == tuple(CANDIDATES)
+    assert [c.text for c in answer.candidates] == [c.text for c in CANDIDATES]
     assert [(c.answer, c.votes) for c in answer.tally] == [("4", 2), ("3", 1)]
     assert answer.degraded == ()
 
@@ -61,7 +62,7 @@ async def test_a_judge_that_decides_nothing(kind: type[Judge], line: str | Excep
     answer = await aggregated(built(kind, judge), CANDIDATES)
     assert answer.answer == "4"
     [note] = answer.degraded
-    assert (note.code, note.where) == ("aggregator_failed", "aggregate: judge")
+    assert (note.code, note.where) == ("aggregator_failed", f"aggregate: {kind.name}")
     assert why in note.detail
     assert len(judge.asked) == len({(q.text, q.sampling.seed) for q in judge.asked})
 
@@ -133,7 +134,7 @@ async def test_what_a_judge_reads_and_with_what_settings(kind: type[Judge]) -> N
     )
     candidates = [candidate(0, "<think>secret</think>\\boxed{3}"), *boxed(0, 4)[1:], failed(2)]
     own = built(kind, judge, sampling=SamplingParams(temperature=0))
-    [event async for event in own.aggregate(question, candidates, RunContext(seed=7, stage="aggregate"))]
+    await happened(own, candidates, RunContext(seed=7, node="aggregate"), question)
     for asked in judge.asked:
         assert asked.response_format is None
         assert asked.sampling == SamplingParams(temperature=0, seed=asked.sampling.seed)
@@ -168,7 +169,7 @@ async def test_calls_are_booked_once_under_the_aggregators_stage(kind: type[Judg
     async with pipeline:
         answer = await pipeline.answer("?", seed=3)
     [booked] = [s for s in answer.nodes if s.model == "judge"]
-    assert booked.stage == "aggregate"
+    assert booked.node == "aggregate"
     assert booked.usage.requests == len(judge.asked) > 0
     assert answer.usage == Usage.total(s.usage for s in answer.nodes)
 
@@ -179,7 +180,6 @@ async def test_no_more_calls_than_it_tells(kind: type[Judge]) -> None:
     for n in (1, 2, 3, 5, 8):
         judge = prefers(lambda n: n)
         aggregator = built(kind, judge)
-        assert isinstance(aggregator, Calling)
         await aggregated(aggregator, boxed(*range(n)))
         assert len(judge.asked) <= aggregator.calls(n)
         assert aggregator.models == (judge,)
@@ -202,7 +202,7 @@ async def test_tool_calls_are_judged_like_texts(kind: type[Judge]) -> None:
 @every
 async def test_without_budget_nobody_is_asked(kind: type[Judge]) -> None:
     """The vote answers, marked as what it is."""
-    run = RunContext(stage="aggregate", budget=Budget(tokens=1))
+    run = RunContext(node="aggregate", budget=Budget(tokens=1))
     run.record("m", Usage(completion_tokens=5))
     judge = says("Chosen: 1")
     [event] = await happened(built(kind, judge), CANDIDATES, run)
@@ -217,11 +217,10 @@ async def test_leaving_cancels_every_call(kind: type[Judge]) -> None:
     closed = 0
 
     class Endless(ScriptedModel):
-        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def]
+        async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
             nonlocal closed
             try:
-                async for event in super().sample(question, indices, run):
-                    yield event
+                await super().sample(question, slots, run)
             finally:
                 closed += 1
 
@@ -239,7 +238,7 @@ async def test_leaving_cancels_every_call(kind: type[Judge]) -> None:
 @every
 async def test_a_deadline_ends_the_judge(kind: type[Judge]) -> None:
     """One that never answers is given up when the time is up."""
-    run = RunContext(stage="aggregate", budget=Budget(seconds=0.2))
+    run = RunContext(node="aggregate", budget=Budget(seconds=0.2))
     judge = ScriptedModel([None], name="judge")
     [event] = await happened(built(kind, judge), CANDIDATES, run)
     assert isinstance(event, Done)

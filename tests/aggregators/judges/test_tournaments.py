@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.aggregators import JudgeRunOff, Knockout, Swiss
 from quorate.aggregators.judges import Judge, borda, bradley_terry
-from quorate.aggregators.judges.comparing import Match
+from quorate.aggregators.judges.pairwise import Match
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Done
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Question
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, happened
@@ -103,7 +105,7 @@ async def test_single_verdicts_that_are_missing_are_told(kind: type[Judge]) -> N
 
 async def test_out_of_budget_in_the_middle_the_standing_decides() -> None:
     """What was judged is not lost, and the answer says why there is no more."""
-    run = RunContext(seed=1, stage="aggregate", budget=Budget(tokens=700))
+    run = RunContext(seed=1, node="aggregate", budget=Budget(tokens=700))
     judge = prefers(lambda n: n)
     [event] = await happened(Knockout(judge, concurrency=1, fallback=vote()), boxed(*range(8)), run)
     assert isinstance(event, Done)
@@ -117,13 +119,12 @@ async def test_concurrency_is_bounded() -> None:
     running, most = 0, 0
 
     class Counting(ScriptedModel):
-        async def sample(self, question, indices, run):  # type: ignore[no-untyped-def]
+        async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
             nonlocal running, most
             running += 1
             most = max(most, running)
             await asyncio.sleep(0.001)
-            async for event in super().sample(question, indices, run):
-                yield event
+            await super().sample(question, slots, run)
             running -= 1
 
     await aggregated(Swiss(Counting(["Chosen: 1"]), concurrency=3, fallback=vote()), boxed(*range(8)))

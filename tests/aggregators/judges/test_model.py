@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators.judges.reading import chosen, preferred
+from quorate.aggregators.judges.model import parse_choice, parse_preference
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from quorate.aggregators.judges.reading import chosen, preferred
 )
 def test_the_one_of_three_that_is_named(reply: str, position: int | None) -> None:
     """The last marked one counts, or all there is; numbers in passing do not, nor those out of range."""
-    assert chosen(reply, 3) == position
+    assert parse_choice(reply, 3) == position
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_the_one_of_three_that_is_named(reply: str, position: int | None) -> Non
 )
 def test_the_better_of_two(reply: str, points: float | None) -> None:
     """Points of the first."""
-    assert preferred(reply) == points
+    assert parse_preference(reply) == points
 
 
 @given(st.text() | st.from_regex(r"(chosen|tie|\\boxed|[\d{}:* \n])*"), st.integers(1, 50))
 def test_any_reply_is_read(reply: str, n: int) -> None:
     """A position in range or none, never an error."""
-    position = chosen(reply, n)
+    position = parse_choice(reply, n)
     assert position is None or 0 <= position < n
-    assert preferred(reply) in (None, 0.0, 0.5, 1.0)
+    assert parse_preference(reply) in (None, 0.0, 0.5, 1.0)
 
 
 def test_hostile_replies_are_read_in_linear_time() -> None:
@@ -72,5 +72,5 @@ def test_hostile_replies_are_read_in_linear_time() -> None:
     for piece in ("chosen ", "chosen: the ", "chosen" + "*" * 1000, "\\boxed{", "chosen\n"):
         reply = piece * (500_000 // len(piece))
         start = time.process_time()
-        assert chosen(reply, 3) is None
+        assert parse_choice(reply, 3) is None
         assert time.process_time() - start < 20
