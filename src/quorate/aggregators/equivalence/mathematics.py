@@ -15,13 +15,14 @@ Policies, where people differ:
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 
 from .algebra import Algebra, shared_algebra
 from .keys import MAX_LENGTH, Key, key_of
 from .rationals import agrees
+from .units import POUND_WEIGHT, factor_and_dimension
 
 __all__ = ["MathEquivalence"]
 
@@ -30,7 +31,7 @@ MAX_PAIRS = 500
 MAX_CUT_OFF = 3
 """Questions that take too long, after which algebra is asked no more for one partition."""
 
-Group = tuple[str, str, str]
+Group = tuple[str, ...]
 
 
 class MathEquivalence:
@@ -71,11 +72,15 @@ class MathEquivalence:
         values: dict[str, Key] = {}
         for key in keys:
             values.setdefault(key.value, key)
+        is_expression = any(key.kind == "maths" for key in keys)
+        for reading in (key_of(key.reading) for key in keys if key.reading):
+            if is_expression or reading.kind == "exact":
+                values.setdefault(reading.value, reading)
         partition = Partition(values)
         for a, b in _rounded_pairs(values.values()):
             partition.join(a.value, b.value)
         await self._join_expressions(values.values(), partition)
-        return _with_percentages(_split_by_unit(keys, partition))
+        return _Quantities(keys, partition).groups()
 
     async def _join_expressions(self, keys: Iterable[Key], partition: Partition) -> None:
         """Joins what algebra finds equivalent: expressions with each other and with exact values."""
@@ -97,6 +102,9 @@ class Partition:
 
     def __init__(self, members: Iterable[str]) -> None:
         self._parent = {member: member for member in members}
+
+    def __contains__(self, member: str) -> bool:
+        return member in self._parent
 
     def root(self, member: str) -> str:
         while self._parent[member] != member:
@@ -139,29 +147,83 @@ def _rounded_pairs(keys: Iterable[Key]) -> Iterator[tuple[Key, Key]]:
     return ((a, b) for a, exact in endless for b, rounded in numbers if agrees(exact, rounded))
 
 
-def _split_by_unit(keys: Sequence[Key], partition: Partition) -> dict[Key, Group]:
-    """Equal values, split where they name different units or different variables."""
-    units: dict[str, set[str]] = defaultdict(set)
-    names: dict[str, set[str]] = defaultdict(set)
-    for key in keys:
-        root = partition.root(key.value)
-        units[root] |= {key.unit} - {""}
-        names[root] |= {key.name} - {""}
+class _Quantities:
+    """Classes of keys by their values, with what the keys say about them.
 
-    def group(key: Key) -> Group:
-        root = partition.root(key.value)
-        return root, key.unit if len(units[root]) > 1 else "", key.name if len(names[root]) > 1 else ""
+    A value with a unit is a quantity; equal quantities are one class, whatever their units. A bare value belongs to the
+    quantity that has it, where exactly one has, and that one has no other bare value. Then senses, labels and names
+    split what is left.
+    """
 
-    return {key: group(key) for key in keys}
+    def __init__(self, keys: Sequence[Key], partition: Partition) -> None:
+        self._keys, self._partition = keys, partition
+        self._numbers = {partition.root(key.value): number for key in keys if (number := key.number) is not None}
+        dimensions = {factor_and_dimension(key.unit)[1] for key in keys if key.unit}
+        self._pound = "1 gbp" if "kg" not in dimensions else POUND_WEIGHT
+
+    def groups(self) -> dict[Key, Group]:
+        """Each key's class."""
+        quantity_of = {key: self._quantity(key) for key in self._keys}
+        groups = self._with_bare_values(quantity_of)
+        for split in (_senses, _labels, _names):
+            groups = split(groups)
+        return groups
+
+    def _quantity(self, key: Key) -> Group:
+        root = self._partition.root(key.value)
+        if not key.unit:
+            return (root,)
+        factor, dimension = factor_and_dimension(self._pound if key.unit == "1 pound" else key.unit)
+        number = self._numbers.get(root)
+        return (root, str(factor), dimension) if number is None else (str(number * factor), dimension)
+
+    def _with_bare_values(self, quantity_of: Mapping[Key, Group]) -> dict[Key, Group]:
+        bare = {quantity_of[key] for key in self._keys if not key.unit}
+        claims: dict[Group, set[Group]] = defaultdict(set)
+        readings: dict[Group, set[Group]] = defaultdict(set)
+        for key in self._keys:
+            if key.unit:
+                root = (self._partition.root(key.value),)
+                claims[quantity_of[key]] |= {root} & bare
+                if key.reading and (value := key_of(key.reading).value) in self._partition:
+                    readings[quantity_of[key]] |= {(self._partition.root(value),)} & bare
+        for quantity, values in readings.items():
+            claims[quantity] = claims[quantity] or values
+        claimed = Counter(value for values in claims.values() for value in values)
+        moved = {
+            quantity: value
+            for quantity, values in claims.items()
+            if len(values) == 1 and (claimed[value := next(iter(values))] == 1 or value in readings[quantity])
+        }
+        return {key: moved.get(group, group) for key, group in quantity_of.items()}
 
 
-def _with_percentages(groups: dict[Key, Group]) -> dict[Key, Group]:
-    """`p%` joins p/100 where nobody answered p alone."""
-    bare = {key.value: group for key, group in groups.items() if not key.unit}
-    percentages = {key: key.number / 100 for key in groups if key.unit == "%" and key.number is not None}
-    moved = {
-        groups[key]: bare[str(share)]
-        for key, share in percentages.items()
-        if key.value not in bare and str(share) in bare
-    }
-    return {key: moved.get(group, group) for key, group in groups.items()}
+def _split(groups: Mapping[Key, Group], part_of: Callable[[Key], str]) -> dict[Key, Group]:
+    """Splits each class whose keys say different things; those that say nothing are then a class of their own."""
+    said: dict[Group, set[str]] = defaultdict(set)
+    for key, group in groups.items():
+        said[group] |= {part_of(key)} - {""}
+    return {key: (*group, part_of(key)) if len(said[group]) > 1 else group for key, group in groups.items()}
+
+
+def _senses(groups: Mapping[Key, Group]) -> dict[Key, Group]:
+    return _split(groups, lambda key: key.sense)
+
+
+def _names(groups: Mapping[Key, Group]) -> dict[Key, Group]:
+    return _split(groups, lambda key: key.name)
+
+
+def _labels(groups: Mapping[Key, Group]) -> dict[Key, Group]:
+    """Splits classes of `5 boys` and `5 girls`, but not where somebody answers 5: then the number is what was asked."""
+    labels: dict[Group, set[str]] = defaultdict(set)
+    for key, group in groups.items():
+        labels[group].add(key.label)
+    roots: dict[tuple[Group, str], str] = {}
+    for group, present in labels.items():
+        counted = Partition(present)
+        for a, b in combinations(sorted(present), 2):
+            if "" in present or set(a.split()) <= set(b.split()) or set(b.split()) <= set(a.split()):
+                counted.join(a, b)
+        roots |= {(group, label): counted.root(label) for label in present}
+    return {key: (*group, "of", roots[group, key.label]) for key, group in groups.items()}

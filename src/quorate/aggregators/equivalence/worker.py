@@ -1,9 +1,14 @@
-"""The process that asks math-verify, so that it can be killed.
+r"""The process that computes with expressions, so that it can be killed.
 
 Run as a file by `pool.Worker`, never imported: it needs nothing of quorate. Each line on standard
 input is a JSON list of one answer (can it be compared at all?) or two (are they equivalent?); each
 gets one line `true` or `false` back. It ends when its standard input does, and an alarm ends it should nobody be
 there to kill it. It has the memory limit and the longest time for a request as its arguments.
+
+math-verify reads the TeX; its comparison is not used, since that rounds to six decimals, where 1/20!
+is 1/52!. Constants are compared to 40 significant digits, expressions with variables at a few points
+to as many, equations up to a factor, sets and matrices by their elements. A decimal of six digits or
+more equals the irrational number that it rounds or cuts off.
 """
 
 from __future__ import annotations
@@ -11,11 +16,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
+
+DIGITS = 60
+"""Significant digits computed."""
+TOLERANCE = 10.0**-40
+"""Relative difference of equal values."""
+POINTS = (("7/5", "11/10"), ("3/7", "2/9"), ("37/11", "5/13"), ("-13/9", "-2/11"))
+"""Where expressions with variables are compared: first variable and step to the next; the last below zero."""
+_DECIMAL = re.compile(r"-?([0-9]*)\.([0-9]+)")
+_DEGREES = re.compile(r"([0-9.]+)\s*\^\s*\{?\s*\\circ\s*\}?")
 
 
 def main(memory: int, alarm: int) -> None:
@@ -42,22 +58,182 @@ def reply(answers: list[str]) -> bool:
 
 def comparable(answer: str) -> bool:
     """Whether it can be read and survives a comparison, which is what most bombs wait for."""
-    return bool(parsed(answer)) and same(answer, "1") in (True, False)
+    return parsed(answer) is not None and same(answer, "1") in (True, False)
 
 
 @lru_cache(maxsize=512)
 def parsed(answer: str) -> Any:
+    """The expression, its numbers exact and `i` imaginary; None where it cannot be read."""
+    import sympy
     from math_verify import LatexExtractionConfig, parse
 
     # LaTeX only: the parser of plain expressions ends in Python's eval
-    return parse(f"${answer}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
+    text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", answer)
+    found = parse(f"${text}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
+    if not found or isinstance(found[0], str):
+        return None
+    value = found[0]
+    if isinstance(value, sympy.MatrixBase):
+        return value.applyfunc(_exact)
+    return _exact(value)
+
+
+def _exact(value: Any) -> Any:
+    from sympy import Derivative, Float, I, Rational
+
+    exact = value.xreplace({number: Rational(str(number)) for number in value.atoms(Float)})
+    names = {symbol.name for symbol in exact.free_symbols}
+    units = {symbol: I for symbol in exact.free_symbols if symbol.name == "i" or {symbol.name} == names == {"j"}}
+    exact = exact.xreplace(units)
+    return exact if exact.has(Derivative) else exact.doit()  # dy/dx would be 0
 
 
 def same(a: str, b: str) -> bool:
-    from math_verify import verify
-
     first, second = parsed(a), parsed(b)
-    return bool(verify(first, second, timeout_seconds=None) or verify(second, first, timeout_seconds=None))
+    if first is None or second is None:
+        return False
+    return equal(first, second) or rounds(a, second) or rounds(b, first)
+
+
+def rounds(decimal: str, value: Any) -> bool:
+    """Whether the text is a decimal of six significant digits or more, and the value the irrational behind it."""
+    from sympy import Expr, Rational
+
+    match = _DECIMAL.fullmatch(decimal.strip())
+    if match is None or not isinstance(value, Expr) or value.free_symbols or value.is_rational:
+        return False
+    if len((match[1] + match[2]).lstrip("0")) < 6:
+        return False
+    difference = abs(value - Rational(decimal.strip())).evalf(DIGITS)
+    return bool(difference.is_real and difference < Rational(1, 10 ** len(match[2])))
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two expressions of any kind mean the same; different kinds only where one reading fits both."""
+    from sympy import Expr, FiniteSet, MatrixBase, Set, Tuple
+    from sympy.core.relational import Relational
+    from sympy.logic.boolalg import Boolean
+
+    if isinstance(a, MatrixBase) or isinstance(b, MatrixBase):
+        both = isinstance(a, MatrixBase) and isinstance(b, MatrixBase) and a.shape == b.shape
+        return both and all(map(equal, a, b))
+    a, b = _value(a, b), _value(b, a)
+    if isinstance(a, Relational) and isinstance(b, Relational) and _proportional(a, b):
+        return True
+    a, b = (_solutions(side) if isinstance(side, Boolean) else side for side in (a, b))
+    if isinstance(a, FiniteSet) and isinstance(b, FiniteSet):
+        return _matched(list(a.args), list(b.args))
+    if isinstance(a, Set | Tuple) and isinstance(b, Set | Tuple):
+        return _same_sets(a, b)
+    return isinstance(a, Expr) and isinstance(b, Expr) and _same_values(a, b)
+
+
+def _value(side: Any, other: Any) -> Any:
+    """Of `y = 2x` beside no equation: `2x`."""
+    from sympy import Eq, Symbol
+    from sympy.core.function import AppliedUndef
+    from sympy.core.relational import Relational
+
+    named = isinstance(side, Eq) and isinstance(side.lhs, Symbol | AppliedUndef)
+    return side.rhs if named and not isinstance(other, Relational) else side
+
+
+def _solutions(condition: Any) -> Any:
+    """The set of an inequality in one variable."""
+    from sympy import Eq
+
+    if isinstance(condition, Eq) or len(condition.free_symbols) != 1:
+        return condition
+    return condition.as_set()
+
+
+def _proportional(a: Any, b: Any) -> bool:
+    """Whether two equations or inequalities differ by a factor."""
+    from sympy import Expr
+
+    if not all(isinstance(side, Expr) for side in (a.lhs, a.rhs, b.lhs, b.rhs)):
+        return type(a) is type(b) and equal(a.lhs, b.lhs) and equal(a.rhs, b.rhs)
+    left, right = a.lhs - a.rhs, b.lhs - b.rhs
+    if not left.free_symbols or left.free_symbols != right.free_symbols:
+        return bool(a == b)
+    ratios = [x / y for x, y in _probes(left, right) if not (_is_zero(x) or _is_zero(y))]
+    if len(ratios) < 2 or not all(_close(ratio, ratios[0]) for ratio in ratios):
+        return False
+    unordered = a.rel_op in ("==", "!=")
+    turned = b.reversed.rel_op if not unordered and ratios[0].is_negative else b.rel_op
+    return bool(a.rel_op == turned)
+
+
+def _matched(left: list[Any], right: list[Any]) -> bool:
+    """Whether elements can be paired off; equal ones are interchangeable, so the first that fits will do."""
+    for element in left:
+        partner = next((i for i, other in enumerate(right) if equal(element, other)), None)
+        if partner is None:
+            return False
+        del right[partner]
+    return not right
+
+
+def _same_sets(a: Any, b: Any) -> bool:
+    from sympy import Interval, Tuple
+
+    if a == b:
+        return True
+    if isinstance(a, Tuple) or isinstance(b, Tuple):
+        left, right = _pair(a), _pair(b)
+        return left is not None and right is not None and len(left) == len(right) and all(map(equal, left, right))
+    if isinstance(a, Interval) and isinstance(b, Interval):
+        ends = (a.left_open, a.right_open) == (b.left_open, b.right_open)
+        return bool(ends) and equal(a.start, b.start) and equal(a.end, b.end)
+    return bool(a.is_subset(b) and b.is_subset(a))
+
+
+def _pair(value: Any) -> Sequence[Any] | None:
+    """The elements of a tuple; `(1, 2)` is read as an interval."""
+    from sympy import Interval, Tuple
+
+    if isinstance(value, Tuple):
+        return tuple(value.args)
+    return (value.start, value.end) if isinstance(value, Interval) and value.left_open and value.right_open else None
+
+
+def _same_values(a: Any, b: Any) -> bool:
+    from sympy import Derivative, Dummy, Rational
+    from sympy.core.function import AppliedUndef
+
+    opaque = {part: Dummy() for part in a.atoms(Derivative, AppliedUndef) | b.atoms(Derivative, AppliedUndef)}
+    a, b = a.xreplace(opaque), b.xreplace(opaque)
+    if a == b:
+        return True
+    if isinstance(a, Rational) and isinstance(b, Rational):
+        return False
+    pairs = list(_probes(a, b))
+    wanted = 2 if a.free_symbols | b.free_symbols else 1
+    return len(pairs) >= wanted and all(_close(x, y) for x, y in pairs)
+
+
+def _probes(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    """Values of both at some points, those below zero only where both are real there: roots have branches."""
+    from sympy import Rational
+
+    symbols = sorted(a.free_symbols | b.free_symbols, key=lambda symbol: symbol.name)
+    for start, step in POINTS if symbols else POINTS[:1]:
+        point = {symbol: Rational(start) + i * Rational(step) for i, symbol in enumerate(symbols)}
+        x, y = a.subs(point).evalf(DIGITS, maxn=4 * DIGITS), b.subs(point).evalf(DIGITS, maxn=4 * DIGITS)
+        if x.is_finite and y.is_finite and x.is_number and y.is_number:
+            if not start.startswith("-") or (x.is_real and y.is_real):
+                yield x, y
+
+
+def _close(x: Any, y: Any) -> bool:
+    if _is_zero(x) or _is_zero(y):
+        return _is_zero(x) and _is_zero(y)
+    return bool(abs(x - y) <= TOLERANCE * max(abs(x), abs(y)))
+
+
+def _is_zero(value: Any) -> bool:
+    """Zero, or a difference of which no digit is certain."""
+    return all(part == 0 or getattr(part, "_prec", DIGITS) < 10 for part in value.as_real_imag())
 
 
 if __name__ == "__main__":
