@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from serving import processes
-from serving.load import System, measured
+from serving.load import System, measure
 
 NOTHING: dict[str, Any] = {"metrics": False, "log_level": "error"}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -67,7 +67,7 @@ def used(servers: dict[str, tuple[str, int]], options: argparse.Namespace) -> di
     for pipeline, model in PIPELINES.items():
         for name, (url, pid) in servers.items():
             system = System(name, f"{url}/v1", model, pid)
-            took = asyncio.run(measured(system, options.concurrency, options.seconds))
+            took = asyncio.run(measure(system, options.concurrency, options.seconds))
             found[name, pipeline] = 1e3 * (took.cpu or 0.0)
     return found
 

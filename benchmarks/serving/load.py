@@ -14,7 +14,7 @@ import aiohttp
 from .processes import cpu
 from .upstream import DELAY, RIGHT
 
-__all__ = ["Measured", "System", "measured"]
+__all__ = ["Measured", "System", "measure", "quantile"]
 
 MESSAGES = [{"role": "user", "content": "A bakery has 7 trays of 12 rolls. They sell 30. How many rolls are left?"}]
 
@@ -54,15 +54,15 @@ class Measured:
 
     @property
     def p95(self) -> float:
-        return at(self.seconds, 0.95)
+        return quantile(self.seconds, 0.95)
 
 
-def at(values: Sequence[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
     """The quantile, a value that occurred."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-async def measured(system: System, concurrency: int, seconds: float) -> Measured:
+async def measure(system: System, concurrency: int, seconds: float) -> Measured:
     """One system under load, seen for so long once the load is steady: the clients begin one after the other."""
     found = Measured()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

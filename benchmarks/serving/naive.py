@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from .processes import announced
+from .processes import announce
 
 FIVE = 5
 
@@ -71,4 +71,4 @@ def _voted(texts: list[str]) -> web.Response:
 
 if __name__ == "__main__":
     naive = Naive(sys.argv[1])
-    announced(naive, around=naive.session)
+    announce(naive, around=naive.session)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -17,9 +18,10 @@ from typing import Any
 
 from aiohttp import web
 
-__all__ = ["Footprint", "announced", "cpu", "footprint", "free_port", "mock", "quorate", "waited_for"]
+__all__ = ["Footprint", "announce", "cpu", "footprint", "free_port", "mock", "quorate", "wait_for"]
 
 HERE = Path(__file__).parents[1]
+ROOT = HERE.parent
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -32,7 +34,7 @@ async def nothing() -> AsyncIterator[None]:
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def announced(handler: Handler, *, around: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> None:
+def announce(handler: Handler, *, around: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> None:
     """Serves on a free port of loopback and prints the port."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -65,13 +67,17 @@ def mock(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def quorate(config: Path, port: int) -> Iterator[tuple[str, int]]:
-    """`quorate serve`, ready."""
-    command = [str(Path(sys.executable).with_name("quorate")), "serve", "--config", str(config), "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+def quorate(config: Path, port: int, checkout: Path = ROOT) -> Iterator[tuple[str, int]]:
+    """`quorate serve`, ready; its code is that of a checkout of the repository, its libraries are ours."""
+    scripts = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["quorate"].partition(":")
+    command = [sys.executable, "-c", f"from {module} import {function}; {function}()"]
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    arguments = ["serve", "--config", str(config), "--port", str(port)]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             url = f"http://127.0.0.1:{port}"
-            waited_for(f"{url}/health", process)
+            wait_for(f"{url}/health", process)
             yield url, process.pid
         finally:
             process.terminate()
@@ -83,7 +89,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def waited_for(url: str, process: subprocess.Popen[Any], patience: float = 60) -> None:
+def wait_for(url: str, process: subprocess.Popen[Any], patience: float = 60) -> None:
     """Returns when a server answers 200 under this URL."""
     until = time.monotonic() + patience
     while time.monotonic() < until:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from .processes import announced
+from .processes import announce
 
 __all__: list[str] = []
 
@@ -15,4 +15,4 @@ async def taken(request: web.BaseRequest) -> web.StreamResponse:
 
 
 if __name__ == "__main__":
-    announced(taken)
+    announce(taken)

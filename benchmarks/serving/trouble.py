@@ -11,7 +11,7 @@ import random
 from aiohttp import web
 
 from . import upstream
-from .processes import announced
+from .processes import announce
 
 SHARE = 0.1
 """Of the requests that go wrong."""
@@ -57,4 +57,4 @@ FAULTS = (_status, _nonsense, _half, _gone, _silent)
 if __name__ == "__main__":
     upstream.DELAY = 0.02
     upstream.GAP = 0.001
-    announced(answer)
+    announce(answer)

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .processes import announced
+from .processes import announce
 
 __all__ = ["DELAY", "RIGHT", "TOKENS"]
 
@@ -85,4 +85,4 @@ def _usage(n: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    announced(answer)
+    announce(answer)

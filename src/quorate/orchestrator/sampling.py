@@ -300,7 +300,8 @@ class _Drawing:
         stop = None
         try:
             async with run.time_limit(self._until()) as limit:
-                while self.writing or self.ended:
+                # Who has ended all its slots may have something left to do, such as to remember what a server refused.
+                while self.writing or self.ended or not all(task.done() for task in tasks):
                     if not self.ended:
                         await self.wake.wait()
                     self.wake.clear()
@@ -338,7 +339,7 @@ class _Drawing:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.crash = error
-            self.wake.set()
+        self.wake.set()
 
     def _watch_budget(self, *_: object) -> None:
         if self.run.exhausted(self._unrecorded()) is not None:

@@ -18,6 +18,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 
 from .app import make_app
 from .context import ServerContext
+from .http.protocol import find_protocol
 
 __all__ = ["run_server", "serve"]
 
@@ -83,6 +84,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 make_app(context),
+                http=find_protocol(),
                 log_config=None,
                 log_level="warning",
                 access_log=False,

@@ -17,6 +17,7 @@ from quorate.agents import RetryPolicy
 from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Question
 from quorate.server import ServerSettings
 from quorate.server.telemetry.logs import configure, find_secrets, mask

@@ -36,7 +36,7 @@ RECORD = "quorate.record"
 """Where the scope of a request has its record."""
 CLIENT_GONE = 499
 """The status that nginx logs for a client that left."""
-ANSWER = -1
+ANSWER = ("", -1)
 """Stands for the answer itself among the indices of candidates."""
 
 
@@ -92,8 +92,8 @@ class ChoiceRecord:
     def __init__(self, request: RequestRecord, index: int) -> None:
         self.index = index
         self.events: list[tuple[float, Event]] = []
-        self.first_tokens: dict[int, float] = {}
-        """When each candidate's first token came; that of the answer under `ANSWER`."""
+        self.first_tokens: dict[tuple[str, int], float] = {}
+        """When each candidate's first token came, by node and index; that of the answer under `ANSWER`."""
         self.calls: dict[int, CallRecord] = {}
         self.answer: Answer | None = None
         self.answered: float | None = None
@@ -104,8 +104,9 @@ class ChoiceRecord:
         """Something happened."""
         kind = type(event)
         if kind is CandidateToken:
-            if event.index not in self.first_tokens:  # type: ignore[union-attr]
-                self.first_tokens[event.index] = self._now()  # type: ignore[union-attr]
+            place = (event.node, event.index)  # type: ignore[union-attr]
+            if place not in self.first_tokens:
+                self.first_tokens[place] = self._now()
         elif kind is AnswerToken:
             if ANSWER not in self.first_tokens:
                 self.first_tokens[ANSWER] = self._now()

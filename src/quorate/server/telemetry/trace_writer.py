@@ -158,8 +158,10 @@ def _trace_choice(choice: ChoiceRecord, *, texts: bool) -> TracedChoice:
 
 def _moments(choice: ChoiceRecord, hidden: _TextRemover | None) -> list[Moment]:
     moments = [
-        Moment(at=at, what="writing") if index == ANSWER else Moment(at=at, what="first_token", index=index)
-        for index, at in choice.first_tokens.items()
+        Moment(at=at, what="writing")
+        if (node, index) == ANSWER
+        else Moment(at=at, what="first_token", node=node, index=index)
+        for (node, index), at in choice.first_tokens.items()
     ]
     if choice.answered is not None:
         moments.append(Moment(at=choice.answered, what="done"))
@@ -167,22 +169,24 @@ def _moments(choice: ChoiceRecord, hidden: _TextRemover | None) -> list[Moment]:
 
 
 def _moment(at: float, event: Event, hidden: _TextRemover | None) -> Moment | None:
+    told: dict[str, Any]
     match event:
         case NodeStarted(thread=thread, node=node):
-            return Moment(at=at, what="node", thread=thread, text=node)
+            told = {"what": "node", "thread": thread, "text": node}
         case NodeEnded(thread=thread, node=node):
-            return Moment(at=at, what="node_ended", thread=thread, text=node)
-        case CandidateStarted(index=index, model=model):
-            return Moment(at=at, what=event.type, index=index, text=model)
+            told = {"what": "node_ended", "thread": thread, "text": node}
+        case CandidateStarted(node=node, index=index, model=model):
+            told = {"what": event.type, "node": node, "index": index, "text": model}
         case CandidateFinished() | CandidateFailed() | CandidateCancelled():
-            return Moment(at=at, what=event.type, index=event.candidate.index)
-        case TallyChanged(tally=tally):
+            told = {"what": event.type, "node": event.node, "index": event.candidate.index}
+        case TallyChanged(node=node, tally=tally):
             tally = tally if hidden is None else hidden.strip_tally(tally)
-            return Moment(at=at, what="tally", text=", ".join(f"{each.answer} x{each.votes}" for each in tally[:4]))
-        case StoppedEarly(reason=reason):
-            return Moment(at=at, what="stopped", text=reason)
+            told = {"what": "tally", "node": node, "text": ", ".join(f"{c.answer} x{c.votes}" for c in tally[:4])}
+        case StoppedEarly(node=node, reason=reason):
+            told = {"what": "stopped", "node": node, "text": reason}
         case _:
             return None
+    return Moment(at=at, **told)
 
 
 def _trace_call(record: CallRecord) -> TracedCall:
