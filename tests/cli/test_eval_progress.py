@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from quorate.cli.progress import Watch
+from quorate.cli.progress import EvalWatcher
 from quorate.evals.outcome import Outcome
 from quorate.evals.run import Answered, Opened
 
@@ -40,7 +40,7 @@ def watched(*, terminal: bool, cost: float | None = None) -> str:
     """What forty questions in 80 seconds show, but for the last ten of them."""
     clock, told = Clock(), io.StringIO()
     console = Console(file=told, force_terminal=terminal, width=200)
-    with Watch(quiet=False, console=console, clock=clock) as watch:
+    with EvalWatcher(quiet=False, console=console, clock=clock) as watch:
         watch.note(opened(40, ("a question changed",)))
         for answered in list(answers(40, cost))[:30]:
             clock.now += 2
@@ -73,7 +73,7 @@ def test_a_terminal_shows_a_table() -> None:
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """For --json."""
-    with Watch(quiet=True) as watch:
+    with EvalWatcher(quiet=True) as watch:
         watch.note(opened(8))
         for answered in answers(8):
             watch.note(answered)
@@ -83,7 +83,7 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_long_silences_are_broken() -> None:
     """A slow run tells of every question."""
     clock, told = Clock(), io.StringIO()
-    with Watch(quiet=False, console=Console(file=told, width=200), clock=clock) as watch:
+    with EvalWatcher(quiet=False, console=Console(file=told, width=200), clock=clock) as watch:
         watch.note(opened(1000))
         for answered in list(answers(1000))[:3]:
             clock.now += 70

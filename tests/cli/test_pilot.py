@@ -28,11 +28,11 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     right = {"able": 10, "weak": 3, "weaker": 1}
     made = {name: saying(name, [n < count for n in range(COUNT)]) for name, count in right.items()}
 
-    async def catalogue_of(*_: Any) -> Catalog:
+    async def open_catalog(*_: Any) -> Catalog:
         chat = ScriptedModel(["4"], name="chat")
         return Catalog({**made, "chat": chat})  # type: ignore[dict-item]
 
-    monkeypatch.setattr("quorate.cli.pilot.catalogue_of", catalogue_of)
+    monkeypatch.setattr("quorate.cli.pilot.open_catalog", open_catalog)
 
 
 def rows(path: Path, *, gold: int = COUNT) -> str:

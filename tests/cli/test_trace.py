@@ -51,11 +51,11 @@ def file(tmp_path: Path) -> Path:
     )
     moments = (
         Moment(at=0.01, what="node", text="sample"),
-        *(Moment(at=0.01, what="candidate_started", index=i, text="m") for i in range(3)),
-        Moment(at=0.1, what="candidate_finished", index=0),
-        Moment(at=0.12, what="candidate_failed", index=1),
-        Moment(at=0.15, what="candidate_finished", index=2),
-        Moment(at=0.15, what="tally", text="[4] x2"),
+        *(Moment(at=0.01, what="candidate_started", node="sample", index=i, text="m") for i in range(3)),
+        Moment(at=0.1, what="candidate_finished", node="sample", index=0),
+        Moment(at=0.12, what="candidate_failed", node="sample", index=1),
+        Moment(at=0.15, what="candidate_finished", node="sample", index=2),
+        Moment(at=0.15, what="tally", node="sample", text="[4] x2"),
         Moment(at=0.151, what="node", text="aggregate"),
         Moment(at=0.16, what="done"),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,11 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.checkpoints import Checkpoints
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.events import Done
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, Question, SamplingParams
 
-from .options import ConfigFile, Json, Pipeline, Seed, Upstream, catalogue_of, print_json
-from .show import Watcher, answer_json, print_answer
+from .options import ConfigFile, Json, Pipeline, Seed, Upstream, open_catalog, print_json
+from .show import RunWatcher, answer_json, print_answer
 
 __all__ = ["ask"]
 
@@ -35,7 +35,7 @@ def ask(
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="Of the whole run, prompts included.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(min=0, help="Best answer so far when they are over.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep finished stages here; asked again, go on after them.")
+        Path | None, typer.Option(metavar="FILE", help="Keep finished nodes here; asked again, go on after them.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +44,7 @@ def ask(
     sampling = SamplingParams(temperature=temperature, max_tokens=max_tokens, seed=seed)
     asked = Question.of(text).model_copy(update={"sampling": sampling})
     budget = Budget(tokens=budget_tokens, seconds=_positive(budget_seconds))
-    answer = asyncio.run(_asked(asked, pipeline, upstream, config, budget, checkpoint, quiet=as_json))
+    answer = asyncio.run(_answer(asked, pipeline, upstream, config, budget, checkpoint, quiet=as_json))
     if as_json:
         print_json(answer_json(answer))
     else:
@@ -62,7 +62,7 @@ def default_pipeline(catalog: Catalog) -> str:
     return next(iter(catalog.pipelines), "majority@16")
 
 
-async def _asked(
+async def _answer(
     question: Question,
     pipeline: str | None,
     upstream: str | None,
@@ -72,26 +72,21 @@ async def _asked(
     *,
     quiet: bool,
 ) -> Answer:
-    catalog = await catalogue_of(upstream, config)
+    catalog = await open_catalog(upstream, config)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(catalog.aclose)
         model = catalog.resolve(default_pipeline(catalog) if pipeline is None else pipeline)
         kept = await stack.enter_async_context(Checkpoints(checkpoint)) if checkpoint else None
         run = RunContext(seed=question.sampling.seed, budget=budget, checkpoints=kept, live=False)
-        return await extracted(await _watched(model, question, run, quiet=quiet))
+        return extract_answers(await _watch(model, question, run, quiet=quiet))
 
 
-async def _watched(model: Model, question: Question, run: RunContext, *, quiet: bool) -> Answer:
-    with Watcher(model.name, quiet=quiet) as watcher:
-        async with aclosing(model.stream(question, run)) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    return event.answer
-                watcher.note(event)
-    raise AssertionError(f"{model.name} ended without Done")
+async def _watch(model: Model, question: Question, run: RunContext, *, quiet: bool) -> Answer:
+    with RunWatcher(model.name, quiet=quiet) as watcher:
+        return await model.answer(question, run if quiet else replace(run, emit=watcher.note))
 
 
-async def extracted(answer: Answer) -> Answer:
+def extract_answers(answer: Answer) -> Answer:
     """A single model's answer with what its text says, as a vote would read it; its candidates too."""
     if answer.answer is not None:
         return answer

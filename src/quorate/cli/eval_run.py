@@ -24,8 +24,8 @@ from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import SamplingParams
 
-from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
-from .progress import Watch
+from .options import ConfigFile, Json, Upstream, open_catalog, print_json
+from .progress import EvalWatcher
 from .show import wide_console
 
 if TYPE_CHECKING:
@@ -161,12 +161,12 @@ async def _open_catalog(upstream: str | None, config: Config | None, timeout: fl
     if config is not None:
         return config.catalog()
     if upstream is None:
-        return await catalogue_of(None, None)
+        return await open_catalog(None, None)
     from quorate.agents.endpoint import Timeouts
     from quorate.evals.throttle import IN_FLIGHT
 
     patience = Timeouts(first_byte=timeout, total=timeout)
-    return await catalogue_of(upstream, None, timeouts=patience, concurrency=in_flight or IN_FLIGHT)
+    return await open_catalog(upstream, None, timeouts=patience, concurrency=in_flight or IN_FLIGHT)
 
 
 async def _evaluate(
@@ -177,7 +177,7 @@ async def _evaluate(
     async with AsyncExitStack() as stack:
         catalog = await opens()
         stack.push_async_callback(catalog.aclose)
-        watch = stack.enter_context(Watch(quiet=quiet))
+        watch = stack.enter_context(EvalWatcher(quiet=quiet))
         if tasks is not None:
             return await run_evals(catalog, spec, tasks, engine=engine, on_progress=watch.note)
         return [await run_eval(catalog, spec, engine=engine, on_progress=watch.note)]

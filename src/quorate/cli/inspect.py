@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from quorate.aggregators.registry import ENSEMBLES, PIPELINES, STOPPING_RULES
+from quorate.aggregators.specs import EnsembleSpec, PipelineSpec, StoppingSpec
 from quorate.config.catalog import CatalogEntry
-from quorate.config.recipes import RECIPES, STOPPING, TOGETHER
-from quorate.config.recipes.recipe import Recipe, StopRecipe, TokenRecipe
+from quorate.orchestrator.errors import BadInput
 
-from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .options import ConfigFile, Json, Upstream, open_catalog, print_json
 from .show import wide_console
 
 __all__ = ["aggregators", "config_schema", "graph", "models"]
@@ -32,15 +35,15 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
         table.add_row(escape(info.id), info.kind)
     console.print(table)
     console.print("\nover each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL:", style="dim")
-    for recipe in RECIPES.values():
-        console.print(f"  {recipe.name}@{recipe.n}: {recipe.summary}", markup=False)
+    for spec in PIPELINES.values():
+        console.print(f"  {spec.name}@{spec.n}: {spec.summary}", markup=False)
     console.print("\nover several models, as PIPELINE/MODEL+MODEL, token by token:", style="dim")
-    for together in TOGETHER.values():
-        console.print(f"  {together.name}: {together.summary}", markup=False)
+    for ensemble in ENSEMBLES.values():
+        console.print(f"  {ensemble.name}: {ensemble.summary}", markup=False)
 
 
 async def _listing(upstream: str | None, config: ConfigFile) -> list[CatalogEntry]:
-    catalog = await catalogue_of(upstream, config)
+    catalog = await open_catalog(upstream, config)
     try:
         return catalog.listing()
     finally:
@@ -49,15 +52,15 @@ async def _listing(upstream: str | None, config: ConfigFile) -> list[CatalogEntr
 
 def aggregators(as_json: Json = False) -> None:
     """List the built-in pipelines, stopping rules and what `eval replay` knows, with options and sources."""
-    from quorate.evals.replay.registry import entries
+    from quorate.evals.replay.rules import replay_rules
 
-    replayed = entries().values()
+    replayed = replay_rules().values()
     if as_json:
         print_json(
             {
-                "pipelines": [{**_described(r), "n": r.n} for r in RECIPES.values()],
-                "together": [_described(r) for r in TOGETHER.values()],
-                "stopping": [_described(r) for r in STOPPING.values()],
+                "pipelines": [{**_describe(s), "n": s.n} for s in PIPELINES.values()],
+                "ensembles": [_describe(s) for s in ENSEMBLES.values()],
+                "stopping": [_describe(s) for s in STOPPING_RULES.values()],
                 "replay": [
                     {"name": e.name, "summary": e.summary, "source": e.source, "needs": sorted(e.needs)}
                     for e in replayed
@@ -67,14 +70,14 @@ def aggregators(as_json: Json = False) -> None:
         return
     console = wide_console()
     table = Table("name", "what it does", "options", "source", box=None, pad_edge=False, header_style="dim")
-    for recipe in RECIPES.values():
-        table.add_row(f"{recipe.name}@{recipe.n}", escape(recipe.summary), _options(recipe), escape(recipe.source))
+    for spec in PIPELINES.values():
+        table.add_row(f"{spec.name}@{spec.n}", escape(spec.summary), _options(spec), escape(spec.source))
     table.add_section()
-    for together in TOGETHER.values():
-        described = escape(together.summary), _options(together), escape(together.source)
-        table.add_row(f"{together.name}/A+B", *described)
+    for ensemble in ENSEMBLES.values():
+        cells = escape(ensemble.summary), _options(ensemble), escape(ensemble.source)
+        table.add_row(f"{ensemble.name}/A+B", *cells)
     table.add_section()
-    for rule in STOPPING.values():
+    for rule in STOPPING_RULES.values():
         table.add_row(f"stop: {rule.name}", escape(rule.summary), _options(rule), escape(rule.source))
     table.add_section()
     for entry in replayed:
@@ -83,13 +86,13 @@ def aggregators(as_json: Json = False) -> None:
     console.print(table)
 
 
-def _described(recipe: Recipe | StopRecipe | TokenRecipe) -> dict[str, Any]:
-    options = recipe.options.model_json_schema().get("properties", {})
-    return {"name": recipe.name, "summary": recipe.summary, "source": recipe.source, "options": options}
+def _describe(spec: PipelineSpec | EnsembleSpec | StoppingSpec) -> dict[str, Any]:
+    options = spec.options.model_json_schema().get("properties", {})
+    return {"name": spec.name, "summary": spec.summary, "source": spec.source, "options": options}
 
 
-def _options(recipe: Recipe | StopRecipe | TokenRecipe) -> str:
-    fields = recipe.options.model_fields.items()
+def _options(spec: PipelineSpec | EnsembleSpec | StoppingSpec) -> str:
+    fields = spec.options.model_fields.items()
     shown = (f"{name} (needed)" if field.is_required() else f"{name}={field.default!r}" for name, field in fields)
     return escape(", ".join(shown))
 
@@ -98,19 +101,30 @@ def graph(
     name: Annotated[str, typer.Argument(help="A model or pipeline, as in `quorate ask --pipeline`.")],
     upstream: Upstream = None,
     config: ConfigFile = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this file.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into this file.")] = None,
 ) -> None:
-    """Draw a pipeline as a Mermaid diagram."""
-    typer.echo(asyncio.run(_drawn(name, upstream, config)))
+    """Draw a pipeline, every node and condition of it: a Mermaid diagram, or a picture."""
+    asyncio.run(_draw(name, upstream, config, [(svg, ".svg"), (png, ".png")]))
 
 
-async def _drawn(name: str, upstream: str | None, config: ConfigFile) -> str:
-    from quorate.orchestrator.drawing import mermaid
+async def _draw(
+    name: str, upstream: str | None, config: Path | None, pictures: Sequence[tuple[Path | None, str]]
+) -> None:
+    from quorate.orchestrator.drawing import draw_mermaid, save_drawing
 
-    catalog = await catalogue_of(upstream, config)
+    catalog = await open_catalog(upstream, config)
     try:
-        return mermaid(catalog.resolve(name))
+        model = catalog.resolve(name)
     finally:
         await catalog.aclose()
+    wanted = [(file, ending) for file, ending in pictures if file is not None]
+    for file, ending in wanted:
+        if file.suffix != ending:
+            raise BadInput(f"--{ending[1:]} {file}: the file's name must end in {ending}")
+        save_drawing(model, file)
+    if not wanted:
+        typer.echo(draw_mermaid(model))
 
 
 def config_schema() -> None:

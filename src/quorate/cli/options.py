@@ -13,7 +13,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 
-__all__ = ["ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "catalogue_of", "print_json"]
+__all__ = ["ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog", "print_json"]
 
 Upstream = Annotated[
     str | None,
@@ -39,7 +39,7 @@ Pipeline = Annotated[
 ]
 
 
-async def catalogue_of(
+async def open_catalog(
     upstream: str | None, config: Path | None, *, tolerant: bool = False, **settings: Any
 ) -> Catalog:
     """The models to work with: an upstream's, a file's, or the embedded ones.
@@ -58,21 +58,21 @@ async def catalogue_of(
         from quorate.config.file import load_config
 
         return load_config(config).catalog()
-    return _embedded() if upstream is None else await _discovered(upstream, tolerant, settings)
+    return _open_embedded() if upstream is None else await _open_upstream(upstream, tolerant, settings)
 
 
-async def _discovered(upstream: str, tolerant: bool, settings: dict[str, Any]) -> Catalog:
+async def _open_upstream(upstream: str, tolerant: bool, settings: dict[str, Any]) -> Catalog:
     from quorate.agents.endpoint import Endpoint, discover
     from quorate.orchestrator.errors import UpstreamError
 
     key = os.environ.get("QUORATE_UPSTREAM_KEY") or os.environ.get("OPENAI_API_KEY")
 
-    async def found() -> list[Model]:
+    async def find_models() -> list[Model]:
         # The list is asked for with its own short patience, whatever the settings of samples.
         listed = await discover(upstream, api_key=key)
         return [Endpoint(one.model, base_url=upstream, api_key=key, **settings) for one in listed]
 
-    catalog = Catalog(discover=found)
+    catalog = Catalog(discover=find_models)
     try:
         await catalog.refresh()
     except UpstreamError as error:
@@ -82,7 +82,7 @@ async def _discovered(upstream: str, tolerant: bool, settings: dict[str, Any]) -
     return catalog
 
 
-def _embedded() -> Catalog:
+def _open_embedded() -> Catalog:
     from quorate.agents.embedded import Embedded, list_embedded_models
 
     return Catalog({name: Embedded(name) for name in list_embedded_models()})

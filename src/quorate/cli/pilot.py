@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .eval_run import DEFAULT_TASK
-from .options import ConfigFile, Json, Upstream, catalogue_of, print_json
+from .options import ConfigFile, Json, Upstream, open_catalog, print_json
 from .show import wide_console
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def pilot(
 
     async def run_pilot() -> Pilot:
         async with AsyncExitStack() as stack:
-            catalog = await catalogue_of(upstream, config)
+            catalog = await open_catalog(upstream, config)
             stack.push_async_callback(catalog.aclose)
             return await asked(
                 [catalog.resolve(model) for model in models],

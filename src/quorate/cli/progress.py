@@ -15,9 +15,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from quorate.evals.run import Answered, Opened
-    from quorate.evals.run import Progress as Told
+    from quorate.evals.run import Progress as Event
 
-__all__ = ["Standing", "Watch"]
+__all__ = ["EvalProgress", "EvalWatcher"]
 
 LINES = 10
 """Plain lines of a run, beside one every `SILENCE` seconds."""
@@ -26,7 +26,7 @@ Clock = Callable[[], float]
 
 
 @dataclass
-class Standing:
+class EvalProgress:
     """What the outcomes so far amount to."""
 
     started: float
@@ -54,7 +54,7 @@ class Standing:
         passed = max(now - self.started, 1e-9)
         parts = [f"{self.tokens / passed:,.0f} tokens/s"]
         if 0 < self.done < self.total:
-            parts.append(f"{_span(passed * (self.total - self.done) / self.done)} left")
+            parts.append(f"{_format_span(passed * (self.total - self.done) / self.done)} left")
         if self.cost is not None:
             parts.append(f"cost {self.cost:.4g}")
         return ", ".join(parts)
@@ -67,7 +67,7 @@ class Standing:
         return f"{found.value:.3f} ({found.low:.2f} to {found.high:.2f})"
 
 
-class Watch:
+class EvalWatcher:
     """Takes in an evaluation's progress and shows it on standard error.
 
     Args:
@@ -79,14 +79,14 @@ class Watch:
     def __init__(self, *, quiet: bool, console: Console | None = None, clock: Clock = time.monotonic) -> None:
         self._console = console or Console(stderr=True, quiet=quiet)
         self._clock = clock
-        self._standing = Standing(clock())
-        self._told = clock()
+        self._progress = EvalProgress(clock())
+        self._last_line = clock()
         columns = (TextColumn("questions"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
         self._bar = Progress(*columns, console=self._console)
         self._row = self._bar.add_task("", total=None, pace="")
         shown = not quiet and self._console.is_terminal
         self._live = (
-            Live(get_renderable=self._drawn, console=self._console, transient=True, refresh_per_second=4)
+            Live(get_renderable=self._render, console=self._console, transient=True, refresh_per_second=4)
             if shown
             else None
         )
@@ -102,46 +102,46 @@ class Watch:
         if self._live is not None:
             self._live.stop()
 
-    def note(self, progress: Told) -> None:
+    def note(self, progress: Event) -> None:
         """Takes in one event of the evaluation."""
         from quorate.evals.run import Answered
 
         if isinstance(progress, Answered):
-            self._standing.note(progress)
+            self._progress.note(progress)
             if self._live is None:
-                self._line()
+                self._print_line()
         else:
-            self._opened(progress)
+            self._begin(progress)
 
-    def _opened(self, opened: Opened) -> None:
-        self._standing = Standing(self._clock())
+    def _begin(self, opened: Opened) -> None:
+        self._progress = EvalProgress(self._clock())
         for line in opened.notes:
             self._console.print(f"! {line}", markup=False)
         kept = f", {opened.recorded:,} samples in the bank" if opened.recorded else ""
         counts = f"{opened.questions} questions, {len(opened.pipelines)} pipelines{kept}"
         self._console.print(f"{opened.task}: {counts}", markup=False, highlight=False)
 
-    def _line(self) -> None:
+    def _print_line(self) -> None:
         """A plain line at every tenth of the run, and after a long silence."""
-        now, standing = self._clock(), self._standing
-        if standing.done % max(1, standing.total // LINES) and now - self._told < SILENCE:
+        now, so_far = self._clock(), self._progress
+        if so_far.done % max(1, so_far.total // LINES) and now - self._last_line < SILENCE:
             return
-        self._told = now
-        accuracy = "; ".join(f"{name} {standing.accuracy(name)}" for name in standing.asked)
-        line = f"{standing.done}/{standing.total}  {standing.pace(now)}  {accuracy}"
+        self._last_line = now
+        accuracy = "; ".join(f"{name} {so_far.accuracy(name)}" for name in so_far.asked)
+        line = f"{so_far.done}/{so_far.total}  {so_far.pace(now)}  {accuracy}"
         self._console.print(line, markup=False, soft_wrap=True, highlight=False)
 
-    def _drawn(self) -> Group:
-        standing = self._standing
-        pace = standing.pace(self._clock()) if standing.done else ""
-        self._bar.update(self._row, completed=standing.done, total=standing.total or None, pace=pace)
+    def _render(self) -> Group:
+        so_far = self._progress
+        pace = so_far.pace(self._clock()) if so_far.done else ""
+        self._bar.update(self._row, completed=so_far.done, total=so_far.total or None, pace=pace)
         table = Table(box=None, pad_edge=False, show_header=False)
-        for name in standing.asked:
-            table.add_row(name, f"{standing.right[name]}/{standing.asked[name]}", standing.accuracy(name))
+        for name in so_far.asked:
+            table.add_row(name, f"{so_far.right[name]}/{so_far.asked[name]}", so_far.accuracy(name))
         return Group(self._bar, table)
 
 
-def _span(seconds: float) -> str:
+def _format_span(seconds: float) -> str:
     """A time in words, no more exact than a guess is."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import ConfigFile, Upstream, catalogue_of
+from .options import ConfigFile, Upstream, open_catalog
 
 __all__ = ["serve"]
 
@@ -59,7 +59,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
     from quorate import server
     from quorate.server.telemetry.logs import configure, is_for_humans
 
-    catalog = await catalogue_of(upstream, config, tolerant=True)
+    catalog = await open_catalog(upstream, config, tolerant=True)
     settings = server.ServerSettings()
     if config:
         from quorate.config.file import load_config

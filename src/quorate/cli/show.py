@@ -17,18 +17,20 @@ from quorate.orchestrator.events import (
     CandidateFinished,
     CandidateStarted,
     Event,
+    NodeStarted,
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Usage
+from quorate.orchestrator.graph import END
+from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeUsage, NodeVisit, Usage
 
-__all__ = ["Watcher", "answer_json", "print_answer", "wide_console"]
+__all__ = ["RunWatcher", "answer_json", "print_answer", "wide_console"]
 
 WIDTH = 150
 """Columns of a table that goes into a file or a pipe."""
 
 
-class Watcher:
+class RunWatcher:
     """Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing if quiet."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
@@ -44,6 +46,7 @@ class Watcher:
             transient=True,
             disable=quiet or not self._console.is_terminal,
         )
+        self._name = name
         self._task = self._bar.add_task(escape(name), total=None, tally="")
         self._started = self._ended = 0
 
@@ -57,6 +60,7 @@ class Watcher:
         self._bar.stop()
 
     def note(self, event: Event) -> None:
+        """Takes in one event of the run."""
         match event:
             case CandidateStarted():
                 self._started += 1
@@ -65,23 +69,25 @@ class Watcher:
                 self._ended += 1
                 self._bar.update(self._task, completed=self._ended)
             case TallyChanged(tally=tally):
-                self._bar.update(self._task, tally=escape(votes(tally)))
-                self._plain(f"{self._ended} sampled: {votes(tally)}")
+                self._bar.update(self._task, tally=escape(list_votes(tally)))
+                self._print_line(f"{self._ended} sampled: {list_votes(tally)}")
             case StoppedEarly(reason=reason):
-                self._plain(f"stopped: {reason}")
+                self._print_line(f"stopped: {reason}")
+            case NodeStarted(thread="", node=node):
+                self._bar.update(self._task, description=escape(f"{self._name}: {node}"))
 
-    def _plain(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         if not self._console.is_terminal:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def votes(tally: tuple[Cluster, ...], most: int = 4) -> str:
+def list_votes(tally: tuple[Cluster, ...], most: int = 4) -> str:
     """`42 x12, 41 x3, 2 more`."""
     listed = [f"{cluster.answer} x{cluster.votes}" for cluster in tally[:most]]
     return ", ".join([*listed, f"{len(tally) - most} more"] if len(tally) > most else listed)
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def _usage_json(usage: Usage) -> dict[str, Any]:
     return {**usage.model_dump(), "total_tokens": usage.total_tokens}
 
 
@@ -93,15 +99,25 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "model": answer.model,
         "tally": [cluster.model_dump(mode="json") for cluster in answer.tally],
         "candidates": [_candidate_json(candidate) for candidate in answer.candidates],
-        "usage": {**usage_json(answer.usage), "stages": [_stage_json(s.model_dump()) for s in answer.nodes]},
+        "usage": {**_usage_json(answer.usage), "nodes": [_node_json(s) for s in answer.nodes]},
+        "path": [_visit_json(visit) for visit in answer.path],
         "stopped": answer.stopped,
         **({"route": answer.route} if answer.route else {}),
         "degraded": [degradation.model_dump() for degradation in answer.degraded],
     }
 
 
-def _stage_json(stage: dict[str, Any]) -> dict[str, Any]:
-    return {"stage": stage["stage"], "model": stage["model"], **stage["usage"]}
+def _node_json(spent: NodeUsage) -> dict[str, Any]:
+    return {"node": spent.node, "model": spent.model, **spent.usage.model_dump()}
+
+
+def _visit_json(visit: NodeVisit) -> dict[str, Any]:
+    """What a node did; without its time, so that the same seed prints the same."""
+    return {"node": visit.node, "outcome": visit.outcome, "to": {_end(to): why for to, why in visit.edges.items()}}
+
+
+def _end(node: str) -> str:
+    return "end" if node == END else node
 
 
 def _candidate_json(candidate: Candidate) -> dict[str, Any]:
@@ -112,7 +128,7 @@ def _candidate_json(candidate: Candidate) -> dict[str, Any]:
         "model": candidate.model,
         "finish_reason": candidate.finish_reason,
         "seed": candidate.seed,
-        "usage": usage_json(candidate.usage),
+        "usage": _usage_json(candidate.usage),
         "error": candidate.error.model_dump() if candidate.error else None,
     }
 
@@ -124,15 +140,15 @@ def wide_console() -> Console:
 
 
 def print_answer(answer: Answer) -> None:
-    """The votes as a table, the winning text, and the answer on the last line."""
+    """The votes as a table, the winning text, what each node did, and the answer on the last line."""
     console = wide_console()
     if answer.tally:
         console.print(_tally_table(answer))
     console.print(answer.text.strip(), markup=False)
     for degradation in answer.degraded:
         console.print(f"! {degradation.code}: {degradation.where}: {degradation.detail}", markup=False, style="yellow")
-    if answer.route:
-        console.print(f"route: {answer.route}", markup=False, style="dim")
+    if answer.path:
+        console.print(_path_table(answer))
     usage = answer.usage
     console.print(
         f"{answer.model}: {usage.completion_tokens:,} tokens generated from {usage.prompt_tokens:,} of prompt "
@@ -143,6 +159,25 @@ def print_answer(answer: Answer) -> None:
     console.print(
         f"answer: {answer.text.strip() if answer.answer is None else answer.answer}", markup=False, style="bold"
     )
+
+
+def _path_table(answer: Answer) -> Table:
+    table = Table("node", box=None, pad_edge=False, header_style="dim", style="dim")
+    table.add_column("seconds", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("what came of it")
+    table.add_column("leads to")
+    told: set[str] = set()
+    for visit in answer.path:
+        # A node that has run several times tells what it spent in all of them, once.
+        spent = [s for s in answer.nodes if s.node == visit.node and visit.node not in told]
+        told.add(visit.node)
+        tokens = [f"{s.usage.prompt_tokens:,} + {s.usage.completion_tokens:,} {s.model}" for s in spent]
+        ways = [f"{_end(to)}: {why}" if why else _end(to) for to, why in visit.edges.items()]
+        cells = (visit.node, "\n".join(tokens), " ".join(visit.outcome.split()), "\n".join(ways))
+        name, used, outcome, leads = map(escape, cells)
+        table.add_row(name, f"{visit.seconds:.3f}", used, outcome, leads)
+    return table
 
 
 def _tally_table(answer: Answer) -> Table:

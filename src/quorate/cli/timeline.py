@@ -87,73 +87,100 @@ class _Line:
     def __post_init__(self) -> None:
         for call in self.choice.calls:
             self.calls.setdefault((call.thread, call.node), []).append(call)
+        sampled = [m.node for m in self.choice.moments if m.what in ENDS]
+        self.last = sampled[-1] if sampled else ""
+        """The node whose candidates the answer has."""
 
     def rows(self) -> Iterator[Row]:
         yield from self._thread("", 0)
 
     def _thread(self, thread: str, depth: int) -> Iterator[Row]:
         """The nodes of one pipeline, one after another, with what lies inside them."""
-        nodes = [m for m in self.choice.moments if m.what == "node" and m.thread == thread]
-        for place, node in enumerate(nodes):
-            following = next((later.at for later in nodes[place + 1 :] if "/" not in later.text), None)
-            end = self._end(thread, node, following)
-            level = depth + node.text.count("/")
-            yield Row(level, node.text, node.at, end, style="bold")
-            yield from self._inside(thread, node, end, level + 1)
+        for node in (m for m in self.choice.moments if m.what == "node" and m.thread == thread):
+            end = self._end(node)
+            yield Row(depth, node.text, node.at, end, style="bold")
+            yield from self._inside(node, end, depth + 1)
 
-    def _inside(self, thread: str, node: Moment, end: float, depth: int) -> Iterator[Row]:
-        calls = list(self.calls.get((thread, node.text), ()))
-        if not thread and node.text in ("sample", "answer"):
-            for candidate in self.choice.candidates:
-                own = [call for call in calls if call.indices == (candidate.index,)]
+    def _inside(self, node: Moment, end: float, depth: int) -> Iterator[Row]:
+        calls = [c for c in self.calls.get((node.thread, node.text), ()) if node.at <= c.started <= end]
+        threads = self._threads_in(node, end)
+        if not node.thread:
+            for index in self._indices(node, end):
+                own = [call for call in calls if call.indices == (index,)]
                 calls = [call for call in calls if call not in own]
-                yield self._candidate(candidate, end, depth)
+                yield self._candidate(node, end, index, depth)
                 yield from (_call(call, depth + 1) for call in own if len(own) > 1 or call.failures)
-                yield from self._thread(f"/{node.text}.{candidate.index}", depth + 1)
-            yield from self._remarks(depth)
+                for thread in [each for each in threads if _purpose(each) == str(index)]:
+                    threads.remove(thread)
+                    yield from self._thread(thread, depth + 1)
+            yield from self._remarks(node, end, depth)
         yield from (_call(call, depth) for call in calls)
-        for asked in self._asked(f"{thread}/{node.text}."):
-            if thread or node.text not in ("sample", "answer"):
-                yield Row(depth, asked.rpartition(".")[2], *self._span(asked))
-                yield from self._thread(asked, depth + 1)
+        for thread in threads:
+            yield Row(depth, _purpose(thread), *self._span(thread))
+            yield from self._thread(thread, depth + 1)
 
-    def _asked(self, prefix: str) -> list[str]:
+    def _during(self, node: Moment, end: float) -> list[Moment]:
+        """What is told of a node's own candidates while it ran."""
+        return [m for m in self.choice.moments if m.node == node.text and node.at <= m.at <= end]
+
+    def _indices(self, node: Moment, end: float) -> list[int]:
+        return sorted({m.index for m in self._during(node, end) if m.index is not None})
+
+    def _threads_in(self, node: Moment, end: float) -> list[str]:
         """Threads that begin in a node, in order."""
-        threads = [m.thread for m in self.choice.moments if m.what == "node" and m.thread.startswith(prefix)]
-        return [each for each in dict.fromkeys(threads) if "/" not in each[len(prefix) :]]
+        prefix = f"{node.thread}/{node.text}."
+        begun = [
+            m.thread
+            for m in self.choice.moments
+            if m.what == "node" and m.thread.startswith(prefix) and node.at <= m.at <= end
+        ]
+        return [each for each in dict.fromkeys(begun) if "/" not in each[len(prefix) :]]
 
     def _span(self, thread: str) -> tuple[float, float]:
         begins = [m.at for m in self.choice.moments if m.thread == thread]
         ends = [c.ended for c in self.choice.calls if c.thread == thread or c.thread.startswith(f"{thread}/")]
         return min(begins), max([*ends, *begins])
 
-    def _end(self, thread: str, node: Moment, following: float | None) -> float:
-        """When a node ended, else when the next began, else with the last that we saw of it."""
-        ended = [
-            m.at for m in self.choice.moments if m.what == "node_ended" and (m.thread, m.text) == (thread, node.text)
+    def _end(self, node: Moment) -> float:
+        """When a node ended, else with the last that we saw of it."""
+        ends = [
+            m.at
+            for m in self.choice.moments
+            if m.what == "node_ended" and (m.thread, m.text) == (node.thread, node.text) and m.at >= node.at
         ]
-        if ended or following is not None:
-            return ended[-1] if following is None else min([following, *ended])
-        inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{thread}/{node.text}.")]
-        inside += [c.ended for c in self.calls.get((thread, node.text), ())]
-        done = [m.at for m in self.choice.moments if m.what in ("done", *ENDS) and not thread and "/" not in node.text]
-        return max([node.at, *inside, *done])
+        if ends:
+            return ends[0]
+        inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{node.thread}/{node.text}.")]
+        inside += [c.ended for c in self.calls.get((node.thread, node.text), ())]
+        seen = [m.at for m in self.choice.moments if m.what == "done" or m.node == node.text]
+        return max([node.at, *inside, *(seen if not node.thread else ())])
 
-    def _candidate(self, candidate: Candidate, end: float, depth: int) -> Row:
-        own = [m for m in self.choice.moments if m.index == candidate.index]
-        start = next((m.at for m in own if m.what == "candidate_started"), 0.0)
+    def _candidate(self, node: Moment, end: float, index: int, depth: int) -> Row:
+        own = [m for m in self._during(node, end) if m.index == index]
+        start = next((m.at for m in own if m.what == "candidate_started"), node.at)
         ended = next((m.at for m in own if m.what in ENDS), end)
         first = next((f"first token {m.at:.3f}" for m in own if m.what == "first_token"), "")
+        candidate = next((c for c in self.choice.candidates if c.index == index and node.text == self.last), None)
+        if candidate is None:
+            what = next((m.what.removeprefix("candidate_") for m in own if m.what in ENDS), "")
+            told, style = ("" if what == "finished" else what), ""
+            return Row(depth, f"#{index} {next((m.text for m in own if m.text), '')}", start, ended, "", told, style)
         name = candidate.agent or candidate.model
         note, style = _outcome(candidate)
         told = "; ".join(filter(None, (note, first)))
-        return Row(depth, f"#{candidate.index} {name}", start, ended, _tokens(candidate.usage), told, style)
+        return Row(depth, f"#{index} {name}", start, ended, _tokens(candidate.usage), told, style)
 
-    def _remarks(self, depth: int) -> Iterator[Row]:
-        tallies = [m for m in self.choice.moments if m.what == "tally"]
+    def _remarks(self, node: Moment, end: float, depth: int) -> Iterator[Row]:
+        during = self._during(node, end)
+        tallies = [m for m in during if m.what == "tally"]
         # Not every change of a tally of hundreds is worth a line.
-        for moment in [*tallies[-1:], *(m for m in self.choice.moments if m.what == "stopped")]:
+        for moment in [*tallies[-1:], *(m for m in during if m.what == "stopped")]:
             yield Row(depth, moment.what, moment.at, None, note=moment.text, style="dim")
+
+
+def _purpose(thread: str) -> str:
+    """What a thread was asked for: the index of a candidate, or a word."""
+    return thread.rpartition(".")[2].rpartition("~")[2]
 
 
 def _call(call: TracedCall, depth: int) -> Row:

@@ -58,7 +58,7 @@ class SampleNode(Node):
     @property
     def label(self) -> str:
         """How many, and until when."""
-        return f"sample x {self.stage.n}" + (f"\nuntil {self.stage.stop}" if self.stage.stop is not None else "")
+        return f"sample x {self.stage.n}" + (f"\n{self.stage.stop}" if self.stage.stop is not None else "")
 
     async def run(self, state: State, run: RunContext) -> Sampled:
         """See `Node`."""

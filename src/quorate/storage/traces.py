@@ -55,10 +55,12 @@ class Moment(Frozen):
 
     at: float
     what: str
-    """`node`, `node_ended`, `candidate_started`, `first_token`, `candidate_finished`, `candidate_failed`, `candidate_cancelled`,
-    `tally`, `stopped`, `writing` (the first token of the answer itself) or `done`."""
+    """`node`, `node_ended`, `candidate_started`, `first_token`, `candidate_finished`, `candidate_failed`,
+    `candidate_cancelled`, `tally`, `stopped`, `writing` (the first token of the answer itself) or `done`."""
     thread: str = ""
     """Of a node: which nested pipeline or asked model."""
+    node: str = ""
+    """In which it happened to a candidate, or to the votes."""
     index: int | None = None
     """Of the candidate."""
     text: str = ""
