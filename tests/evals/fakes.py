@@ -79,7 +79,7 @@ class Guesser(Agent):
             with self._log.open("a") as log:
                 log.write(f"{question.text}|{seed}\n")
         chance = hashlib.sha256(f"{self.name} {question.key} {seed}".encode()).digest()
-        n = int(re.findall(r"What is (\d+)", question.text)[-1])
+        n = int(re.findall(r"What is (\d+)", "\n".join(message.text for message in question.messages))[-1])
         usage = Usage(prompt_tokens=PROMPT * pays, completion_tokens=5 + chance[1] % 7, requests=int(pays))
         return f"Answer: {2 * n + (chance[0] % 3 == 0)}", usage
 

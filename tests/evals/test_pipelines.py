@@ -1,0 +1,68 @@
+"""Pipelines as an evaluation wraps them: what they know of their models, and what a sample of theirs is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from quorate.agents.embedded import Embedded
+from quorate.aggregators.synthesis.agglm import SteppedAggLM
+from quorate.cli import app
+from quorate.evals import registry
+from quorate.evals.bank import Bank
+from quorate.evals.local_engine import bank_models
+from quorate.evals.run import EvalSpec, run_eval
+from quorate.evals.throttle import PrioritySemaphore
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.types import Question
+
+from .fakes import Guesser, Sums, catalog
+
+SHIPPED = "quorate-tiny-base"
+
+
+def test_what_a_model_is_reaches_a_pipeline_through_its_wrappers() -> None:
+    """A shipped model behind the bank and the queue is a shipped model, so its trained aggregator is taken."""
+    models = bank_models(catalog(Embedded(SHIPPED)), [f"agglm@8/{SHIPPED}"], Bank(), PrioritySemaphore(4))
+    pipeline = models[f"agglm@8/{SHIPPED}"]
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.stage.models[0].identity == Embedded(SHIPPED).identity
+    assert isinstance(pipeline.aggregator, SteppedAggLM)
+    assert [model.name for model in pipeline.aggregator.models] == ["quorate-tiny-agg"]
+
+
+def test_the_command_asks_the_aggregator_that_was_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`quorate eval run --pipeline agglm@2/quorate-tiny-base`: base models wrote the answers once, unnoticed."""
+    asked: list[str] = []
+    sample = Embedded.sample
+
+    async def note(self: Embedded, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        asked.append(self.name)
+        await sample(self, question, slots, run)
+
+    monkeypatch.setattr(Embedded, "sample", note)
+    out = ("--limit", "1", "--out", str(tmp_path), "--json")
+    found = CliRunner().invoke(app, ["eval", "run", "--pipeline", f"agglm@2/{SHIPPED}", *out], catch_exceptions=False)
+    assert found.exit_code == 0
+    assert asked == [SHIPPED, "quorate-tiny-agg"]
+
+
+@pytest.mark.parametrize(("name", "n"), [("rsa@4/m", 4), ("moa@3/m", 3), ("debate@3/m", 3)])
+async def test_samples_of_a_layered_pipeline_are_those_of_its_first_layer(
+    monkeypatch: pytest.MonkeyPatch, name: str, n: int
+) -> None:
+    """Those of later layers have read the others; pass@1 is that of one answer to the question."""
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
+    spec = EvalSpec("sums", pipelines=[name, f"majority@{n}/m"], limit=12)
+    layered, plain = (await run_eval(catalog(Guesser()), spec)).pipelines
+    assert layered.errors == 0
+    assert (layered.k, layered.samples) == (n, n)
+    assert (layered.pass_1, layered.pass_k) == (plain.pass_1, plain.pass_k)
+    assert layered.tokens is not None
+    assert plain.tokens is not None
+    assert layered.tokens > plain.tokens
