@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from quorate import Pipeline, sample
+from quorate.aggregators.registry import PIPELINES
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
-from quorate.config.recipes import RECIPES
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.protocols import Model
 from tests.aggregators.token_level.writers import model as writer
@@ -19,7 +19,7 @@ from tests.orchestrator.fakes import First, Plurality, Texts
 @pytest.fixture
 def catalog() -> Catalog:
     names = ("tiny", "Qwen/Qwen3-8B", "a+b")
-    configured: dict[str, Model] = {"team": (sample(Texts("x"), n=4) | Plurality()).named("team")}
+    configured: dict[str, Model] = {"team": (sample(Texts("x"), n=4) | Plurality()).with_name("team")}
     return Catalog({name: Texts("x", name=name) for name in names}, configured, max_samples=64)
 
 
@@ -55,8 +55,8 @@ def test_an_exact_name_comes_first(catalog: Catalog, name: str) -> None:
 def test_pipelines_are_read_from_the_left(catalog: Catalog, name: str, n: int, models: list[str]) -> None:
     """PIPELINE[@N], then the rest the same way again, then models joined by +."""
     found = pipeline(catalog, name)
-    assert found.sampler.n == n
-    assert [model.name for model in found.sampler.models] == models
+    assert found.stage.n == n
+    assert [model.name for model in found.stage.models] == models
     assert found.name == name.strip()
 
 
@@ -83,7 +83,7 @@ def test_a_request_may_set_n(catalog: Catalog) -> None:
     """For pipelines; a single model draws one sample and says what to ask for instead."""
     found = catalog.resolve("majority@4/tiny", n=7)
     assert isinstance(found, Pipeline)
-    assert found.sampler.n == 7
+    assert found.stage.n == 7
     with pytest.raises(BadInput, match="majority@7/tiny"):
         catalog.resolve("tiny", n=7)
     with pytest.raises(BadInput, match="1 to 64"):
@@ -94,7 +94,7 @@ def test_listings_name_every_pipeline_over_every_model(catalog: Catalog) -> None
     """Models first, in their order, each with the built-in pipelines; every listed name resolves."""
     listing = catalog.listing()
     assert [info.id for info in listing] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
-    assert len(listing[0].pipelines) == sum(recipe.listed for recipe in RECIPES.values())
+    assert len(listing[0].pipelines) == sum(spec.listed for spec in PIPELINES.values())
     assert [info.kind for info in listing] == ["fake", "fake", "fake", "pipeline"]
     for name in catalog.names():
         assert catalog.resolve(name).name == name
@@ -134,7 +134,7 @@ def test_models_that_write_together_are_wrapped_as_one() -> None:
     ensemble = catalog.resolve("safe/bytes-1+spaces-2")
     assert isinstance(ensemble, Texts)
     vote = pipeline(catalog, "majority@2/safe/bytes-1+spaces-2")
-    assert vote.sampler.models == (ensemble,)
+    assert vote.stage.models == (ensemble,)
     assert vote.name == "majority@2/safe/bytes-1+spaces-2"
     [safe] = [model for model in inner if isinstance(model, SAFE)]
     assert list(safe.models) == list(models.values())
@@ -154,4 +154,4 @@ def test_wrapping_reaches_every_single_model_once() -> None:
 
     catalog = Catalog({"shared": shared}, {"nested": nested, "again": nested}).wrapped(wrap)
     assert sorted(wrapped) == ["inner", "shared"]
-    assert pipeline(catalog, "nested").sampler.models[1] is catalog.resolve("shared")
+    assert pipeline(catalog, "nested").stage.models[1] is catalog.resolve("shared")

@@ -25,7 +25,7 @@ models:
     price: {prompt: 0.1, completion: 0.4}
 pipelines:
   vote: {pipeline: majority, models: [qwen], n: 8, wave: 2, stop: {rule: adaptive-consistency}}
-  fused: {pipeline: self-moa, models: [qwen, vote], n: 4, aggregator: qwen}
+  fused: {pipeline: self-moa, models: [qwen, vote], n: 4, aggregator_model: qwen}
 server: {port: 9000, max_samples: 32}
 """
 
@@ -45,8 +45,8 @@ def test_a_file_becomes_a_catalogue(tmp_path: Path) -> None:
     vote, fused = catalog.resolve("vote"), catalog.resolve("fused")
     assert isinstance(vote, Pipeline)
     assert isinstance(fused, Pipeline)
-    assert (vote.sampler.n, vote.sampler.wave) == (8, 2)
-    assert [m.name for m in fused.sampler.models] == ["qwen", "vote"]
+    assert (vote.stage.n, vote.stage.wave) == (8, 2)
+    assert [m.name for m in fused.stage.models] == ["qwen", "vote"]
     assert catalog.max_samples == 32
 
 
@@ -163,7 +163,7 @@ models:
   m: {type: pool, models: [one, two], balance: round-robin, hedge: {percentile: 0.9, share: 0.2}, fallback: [small]}
 pipelines:
   vote:
-    {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, least: 2, sample_seconds: 9, aggregate_seconds: 3}
+    {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, min_candidates: 2, sample_seconds: 9, aggregate_seconds: 3}
 """
 
 
@@ -186,8 +186,9 @@ def test_faults_are_configured(tmp_path: Path) -> None:
     assert hedged.model.models == (one, two)
     vote = catalog.resolve("vote")
     assert isinstance(vote, Pipeline)
-    stage = vote.sampler
-    assert (stage.quorum, stage.grace, stage.least, stage.seconds, vote.seconds) == (0.8, 0.1, 2, 9, 3)
+    stage = vote.stage
+    assert (stage.quorum, stage.grace, stage.min_candidates, stage.seconds) == (0.8, 0.1, 2, 9)
+    assert vote.nodes["aggregate"].seconds == 3
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_faults_are_configured(tmp_path: Path) -> None:
         (("first_byte: 5", "first: 5"), "models.one.timeout.first", "not permitted"),
         (("quorum: 0.8", "quorum: 1.5"), "pipelines.vote.quorum", ""),
         (("quorum: 0.8", "quorum: 9"), "pipelines.vote", "quorum"),
-        (("least: 2", "least: 6"), "pipelines.vote", "least"),
+        (("min_candidates: 2", "min_candidates: 6"), "pipelines.vote", "min_candidates"),
     ],
 )
 def test_impossible_faults_are_refused(tmp_path: Path, change: tuple[str, str], field: str, says: str) -> None:

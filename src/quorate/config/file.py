@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from quorate.orchestrator.errors import ConfigError, UnknownName
+from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Frozen
 
@@ -118,8 +118,8 @@ class _Building:
             return self.catalog.resolve(name)
         except UnknownName:
             known = ", ".join([*self.catalog.models, *self.described])
-            raise ConfigError(
-                f"no model or pipeline named {name!r}; there is: {known}, and PIPELINE@N/MODEL over each",
+            raise BadInput(
+                f"no model or pipeline named {name!r}; there is: {known}, and PIPELINE@N/MODEL over each"
             ) from None
 
 

@@ -29,7 +29,7 @@ class GateOptions(Options):
     rule: str = "adaptive-consistency"
     """A stopping rule, which says when they agree and ends sampling then; or `agreement`, a share of the votes."""
     rule_options: dict[str, Any] = Field(default={})
-    """Its options; those of `agreement` are `share` and `least`."""
+    """Its options; those of `agreement` are `share` and `min_votes`."""
 
 
 def _gate(context: BuildContext) -> Aggregator | Pipeline:
@@ -56,7 +56,7 @@ def _rule(context: BuildContext) -> StoppingRule:
         try:
             return Agreement(**options.rule_options)
         except TypeError:
-            raise BadInput(f"{NAME}: option 'rule_options': {AGREEMENT} has the options share and least") from None
+            raise BadInput(f"{NAME}: option 'rule_options': {AGREEMENT} has the options share and min_votes") from None
     if options.rule not in context.rules:
         error = UnknownName("rule", options.rule, {*context.rules, AGREEMENT})
         raise BadInput(f"{NAME}: option 'rule': {error}")
