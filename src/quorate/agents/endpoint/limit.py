@@ -20,13 +20,12 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from itertools import count
 
 __all__ = ["AdaptiveLimit", "Places", "Ticket"]
 
 START = 1024.0
-FLOOR = 8.0
-"""Growing latency does not lower the limit below this: so few requests tell too little."""
 COHORT, COUNTED = 16, 12
 """Requests whose latencies are compared, and how many of them are waited for."""
 SLACK = 0.1
@@ -39,7 +38,8 @@ STEEPEST = 0.5
 REFUSED = 0.7
 """Factor of the cut that a refusal makes, of the requests under way."""
 IN_VAIN = 0.75
-"""Share of the growth that is left once the requests under way were halved, from which on the cuts were in vain."""
+"""Share of the worst latency that is left once the requests under way are half as many, from which on the cuts were
+in vain: in a server that is overloaded it would be half of it."""
 FALLING, RISING = 0.25, 0.05
 """Weights of a calm cohort in the usual latency."""
 
@@ -56,6 +56,18 @@ class _Cohort:
         """Requests under way when one of them was sent."""
         self.short = False
         """Somebody has waited for a place meanwhile."""
+
+
+@dataclass
+class _SlowTime:
+    """Slow cohorts one after the other."""
+
+    limit: float
+    """Before the first of them."""
+    used: float
+    """Requests under way in the worst of them."""
+    growth: float
+    """Of latency in the worst of them."""
 
 
 class Ticket:
@@ -116,8 +128,7 @@ class AdaptiveLimit:
         """Latency of calm cohorts by kind, in seconds."""
         self._slow_from = math.inf
         """From here on it grows by its root only: there has been a refusal at more."""
-        self._before: tuple[float, float, float] | None = None
-        """The limit, the requests under way and the growth of latency at the first of several cuts."""
+        self._slow: _SlowTime | None = None
 
     def admit(self, under_way: int) -> Ticket:
         """A request is sent.
@@ -139,30 +150,35 @@ class AdaptiveLimit:
     def refuse(self, under_way: int) -> None:
         """Cuts the limit, because the server has refused one of so many requests."""
         self._cut(max(1.0, REFUSED * min(self.value, under_way)))
-        self._slow_from, self._before = self.value, None
+        self._slow_from, self._slow = self.value, None
 
     def judge(self, cohort: _Cohort) -> None:
         """Moves the limit by what the latencies of a cohort say."""
         self.cohort = _Cohort()
         growth = self._growth(cohort)
-        if growth > TOLERANCE and cohort.most > FLOOR:
-            self._judge_slow(min(self.value, cohort.most), growth, cohort)
+        if growth > TOLERANCE:
+            self._judge_slow(cohort, min(self.value, cohort.most), growth)
             return
-        self._before = None
+        self._slow = None
         if growth <= CALM:
             self._learn(cohort)
         if cohort.short and growth <= HOLD:
             doubled = growth <= CALM and self.value < self._slow_from
             self._grow(self.value * 2 if doubled else self.value + math.sqrt(self.value))
 
-    def _judge_slow(self, used: float, growth: float, cohort: _Cohort) -> None:
-        limit, first_used, first_growth = self._before = self._before or (self.value, used, growth)
-        if used <= first_used / 2 and growth > IN_VAIN * first_growth:
-            self._before = None
+    def _judge_slow(self, cohort: _Cohort, used: float, growth: float) -> None:
+        """One slow cohort may be chance; from the second one on the limit shrinks, unless that has been in vain."""
+        slow = self._slow
+        if slow is None:
+            self._slow = _SlowTime(self.value, used, growth)
+        elif used <= 1 or (used <= slow.used / 2 and IN_VAIN * slow.growth < growth <= slow.growth):
+            self._slow = None
             self._learn(cohort, at_once=True)
-            self._grow(limit)
+            self._grow(slow.limit)
         else:
-            self._cut(max(FLOOR, used * max(STEEPEST, TOLERANCE / growth)))
+            if growth > slow.growth:  # it still gets worse
+                slow.used, slow.growth = used, growth
+            self._cut(max(1.0, used * max(STEEPEST, TOLERANCE / growth)))
 
     def _growth(self, cohort: _Cohort) -> float:
         """Latency as a multiple of the usual one."""
