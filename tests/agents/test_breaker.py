@@ -122,7 +122,9 @@ async def test_an_open_circuit_fails_fast_with_503_and_retry_after() -> None:
     """Nothing is sent; the error says why, and when to come back."""
     async with (
         ScriptedUpstream(Fault.status(500, "out of memory")) as up,
-        Endpoint("m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=3, pause=30)) as model,
+        Endpoint(
+            "m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=3, pause=30)
+        ) as model,
     ):
         for _ in range(3):
             await draw(model)
@@ -154,7 +156,9 @@ async def test_every_way_of_failing_counts(fault: Raw | Fault) -> None:
     """Whether the reply never begins, breaks off or cannot be read."""
     async with (
         ScriptedUpstream(fault) as up,
-        Endpoint("m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=2, pause=30)) as model,
+        Endpoint(
+            "m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=2, pause=30)
+        ) as model,
     ):
         for _ in range(2):
             assert (await draw(model, live=True)).one.error is not None
@@ -165,7 +169,9 @@ async def test_a_server_that_is_back_is_used_again() -> None:
     """The first request after the pause finds out."""
     async with (
         ScriptedUpstream([Fault.status(500), Fault.status(500), Reply("x")]) as up,
-        Endpoint("m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=2, pause=0.05)) as model,
+        Endpoint(
+            "m", base_url=up.url, retries=RetryPolicy(attempts=1), breaker=BreakerPolicy(failures=2, pause=0.05)
+        ) as model,
     ):
         for _ in range(2):
             await draw(model)

@@ -30,7 +30,11 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "argumen
 
 @asynccontextmanager
 async def asking(
-    script: Any = Reply("ok"), *, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, **more: Any
+    script: Any = Reply("ok"),
+    *,
+    client: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    **more: Any,
 ) -> AsyncIterator[tuple[ClientEndpoint, ScriptedUpstream]]:
     """An agent over the official client, and its server."""
     async with (

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate import Endpoint, Question, SamplingParams, sample
 from quorate.agents import Price, discover
 from quorate.agents.endpoint import agent as agent_module
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, TimedOut
 from quorate.orchestrator.events import CandidateFinished
 from quorate.orchestrator.sampling import sample_candidates

@@ -8,10 +8,10 @@ import gzip
 from dataclasses import replace
 
 import pytest
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate import Endpoint, sample
 from quorate.agents import Rate, Timeouts
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.protocols import SamplingProgress
 from quorate.orchestrator.sampling import sample_candidates
 from quorate.orchestrator.types import Question, Usage

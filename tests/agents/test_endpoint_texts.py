@@ -6,9 +6,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from quorate.orchestrator.context import Budget, RunContext
 
 from quorate.agents.endpoint import Endpoint, Price, RetryPolicy
+from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadReply, NoAnswer
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import SamplingParams

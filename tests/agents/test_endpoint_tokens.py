@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents import Embedded, Endpoint, Price, RetryPolicy
 from quorate.agents.endpoint.token_model import EndpointTokens

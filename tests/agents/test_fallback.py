@@ -8,10 +8,10 @@ import pytest
 
 from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import BreakerPolicy, RetryPolicy, RoundRobin, Timeouts
-from quorate.orchestrator.model import Agent
 from quorate.aggregators import UniversalSelfConsistency
 from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.model import Agent
 from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step

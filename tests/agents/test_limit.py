@@ -30,7 +30,7 @@ class Simulation:
     callers: int
     slots: int = 10**9
     """Requests that the server works on at once; further ones queue in it."""
-    seconds: Callable[[float, random.Random], float] = lambda now, rng: 0.2  # noqa: ARG005
+    seconds: Callable[[float, random.Random], float] = lambda now, rng: 0.2
     """For one request, by the time."""
     bears: int = 10**9
     """Requests in the server beyond which it refuses."""
@@ -306,7 +306,10 @@ async def test_those_who_wait_are_let_in_when_the_limit_grows() -> None:
 
 async def test_three_hundred_requests_at_once_are_no_matter() -> None:
     """By default nothing is in the way of 64 questions with five samples each."""
-    async with ScriptedUpstream(Reply("so 42", delay=1.5)) as up, Endpoint("m", base_url=up.url, n_supported=False) as m:
+    async with (
+        ScriptedUpstream(Reply("so 42", delay=1.5)) as up,
+        Endpoint("m", base_url=up.url, n_supported=False) as m,
+    ):
         vote = sample(m, n=5) | MajorityVote()
         answers = await asyncio.gather(*(vote.answer("?") for _ in range(64)))
     assert all(answer.answer == "42" for answer in answers)
@@ -320,9 +323,12 @@ async def test_an_endpoint_learns_from_refusals() -> None:
         return Reply("x", delay=0.02) if up.in_flight <= 8 else Fault.status(429, retry_after=0.01)
 
     retries = RetryPolicy(attempts=50)
-    async with ScriptedUpstream(bears_eight) as up, Endpoint(  # type: ignore[arg-type]
-        "m", base_url=up.url, n_supported=False, retries=retries
-    ) as agent:
+    async with (
+        ScriptedUpstream(bears_eight) as up,
+        Endpoint(  # type: ignore[arg-type]
+            "m", base_url=up.url, n_supported=False, retries=retries
+        ) as agent,
+    ):
         await draw(agent, 64)
         places = agent.http.limits().places
         assert places.limit.value < 32
@@ -335,9 +341,10 @@ async def test_an_endpoint_learns_from_refusals() -> None:
 
 async def test_two_callers_share_an_endpoint() -> None:
     """A run's `caller` is whose turn it is: the second one's only request does not wait for all of the first's."""
-    async with ScriptedUpstream(Reply("x", delay=0.02)) as up, Endpoint(
-        "m", base_url=up.url, concurrency=2, n_supported=False
-    ) as agent:
+    async with (
+        ScriptedUpstream(Reply("x", delay=0.02)) as up,
+        Endpoint("m", base_url=up.url, concurrency=2, n_supported=False) as agent,
+    ):
         heavy = Drawing.of(range(40))
         task = asyncio.create_task(heavy.draw(agent, "heavy"))
         await up.wait_until(lambda up: up.in_flight == 2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from quorate.orchestrator.context import RunContext
 
 from quorate.agents import RerankModel, RewardModel, ScoreModel
 from quorate.agents.endpoint import Price, RetryPolicy
 from quorate.agents.reward import Scorer
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, BadReply, Rejected, UpstreamError
 from quorate.orchestrator.types import Candidate, Question
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step

@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quorate.orchestrator.context import RunContext
 
 from quorate import Budget, Endpoint, Fallback, Hedged, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import BreakerPolicy, Price, RetryPolicy, Timeouts
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.model import Agent, ModelBase
 from quorate.orchestrator.types import Answer, Question, Usage
@@ -60,9 +60,7 @@ SYSTEMS: dict[str, Callable[[Agent, Agent], ModelBase]] = {
 Outcome = Answer | NoAnswer
 
 
-async def ask(
-    system: str, scripts: Sequence[Sequence[str]]
-) -> tuple[Usage, Answer | NoAnswer, list[ScriptedUpstream]]:
+async def ask(system: str, scripts: Sequence[Sequence[str]]) -> tuple[Usage, Answer | NoAnswer, list[ScriptedUpstream]]:
     """What a run over two servers spent and gave."""
     async with AsyncExitStack() as stack:
         ups = [

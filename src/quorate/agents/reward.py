@@ -114,9 +114,13 @@ class Scorer:
         try:
             score = self.read(reply)
         except (KeyError, IndexError, TypeError) as error:
-            raise self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: no score in the reply ({error!r})") from None
+            raise self.http.errors.bad_reply(
+                f"{self.path.removeprefix('/..')}: no score in the reply ({error!r})"
+            ) from None
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: the score is {score!r}, not a finite number")
+            raise self.http.errors.bad_reply(
+                f"{self.path.removeprefix('/..')}: the score is {score!r}, not a finite number"
+            )
         return float(score)
 
     def _book(self, run: RunContext, request: Exchange, tokens: int, *, estimated: bool) -> Usage:

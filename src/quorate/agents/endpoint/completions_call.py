@@ -34,9 +34,7 @@ class CompletionsCall(Request):
         run: its budget and where usage is recorded.
     """
 
-    def __init__(
-        self, served: ServedModel, sampling: SamplingParams, body: Mapping[str, Any], run: RunContext
-    ) -> None:
+    def __init__(self, served: ServedModel, sampling: SamplingParams, body: Mapping[str, Any], run: RunContext) -> None:
         super().__init__("/completions")
         self._served, self._run = served, run
         self._given = {**_defaults(sampling), **body, "model": served.model}
