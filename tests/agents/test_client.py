@@ -24,13 +24,14 @@ from .asking import Drawing, draw
 from .watching import Notes
 
 KEY = "sk-very-secret-0123456789"
+OK = Reply("ok")
 QUICK = RetryPolicy(backoff=0.001)
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
 
 
 @asynccontextmanager
 async def asking(
-    script: Any = Reply("ok"),
+    script: Any = OK,
     *,
     client: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,

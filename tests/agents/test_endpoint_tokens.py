@@ -66,7 +66,7 @@ async def opened(agent: Endpoint) -> EndpointTokens:
     return model
 
 
-async def written(*models: Any, question: Question = ASKED, rule: Rule | None = None, seed: int = 3) -> Answer:
+async def written(*models: Any, question: Question = ASKED, rule: EnsembleRule | None = None, seed: int = 3) -> Answer:
     return await SAFE(models, rule=rule).answer(question, seed=seed)
 
 

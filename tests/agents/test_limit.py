@@ -291,9 +291,7 @@ async def test_those_who_wait_are_let_in_when_the_limit_grows() -> None:
     """Not only when another request ends."""
     places = Places()
     places.limit.value = 1.0
-    tickets = []
-    for _ in range(16):
-        tickets.append(places.limit.admit(1))
+    tickets = [places.limit.admit(1) for _ in range(16)]
     await places.acquire()
     waiting = asyncio.create_task(places.acquire())
     await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput, BadReply, UpstreamError
 from quorate.orchestrator.types import Candidate, Message, Price, Question, Usage
 from quorate.orchestrator.upstream import UpstreamCall
 
@@ -114,14 +114,13 @@ class Scorer:
         try:
             score = self.read(reply)
         except (KeyError, IndexError, TypeError) as error:
-            raise self.http.errors.bad_reply(
-                f"{self.path.removeprefix('/..')}: no score in the reply ({error!r})"
-            ) from None
+            raise self._bad_reply(f"no score in the reply ({error!r})") from None
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise self.http.errors.bad_reply(
-                f"{self.path.removeprefix('/..')}: the score is {score!r}, not a finite number"
-            )
+            raise self._bad_reply(f"the score is {score!r}, not a finite number")
         return float(score)
+
+    def _bad_reply(self, text: str) -> BadReply:
+        return self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: {text}")
 
     def _book(self, run: RunContext, request: Exchange, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None

@@ -156,9 +156,6 @@ def _message(value: Any) -> str:
             if value.get(name):
                 param = value.get("param") if name == "message" else None
                 text = _message(value[name])
-                return (
-                    f"{text} (param: {param})"
-                    if isinstance(param, str) and param not in text
-                    else repair_surrogates(text)
-                )
+                named = isinstance(param, str) and param not in text
+                return f"{text} (param: {param})" if named else repair_surrogates(text)
     return repair_surrogates(value if isinstance(value, str) else json.dumps(value))
