@@ -1,8 +1,9 @@
 """A tokenizer's ids in bytes, texts that go on from other text in its ids, and distributions in lists of tokens.
 
-Bytes come from the vocabulary itself, by the rules of the tokenizer's decoder, and never from
-`decode([id])`, which trims spaces and shows half characters as replacement marks. Needs a fast
-tokenizer (the `tokenizers` library), because only these say what their tokens stand for.
+The bytes of a token are what the tokenizer's own decoder writes for it between two others, and never
+`decode([id])`, which trims spaces; parts of characters, which a decoder shows as replacement marks, are read
+by the rules for bytes. Needs a fast tokenizer (the `tokenizers` library), because only these say what their
+tokens stand for.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class TokenizerVocabulary:
         self.ends = frozenset(ends)
         self._tokenizer: Any = Tokenizer.from_str(json.dumps(_drop_marks(parts)))
         self._tokenizer.encode_special_tokens = True
-        self._bytes = _list_bytes(parts, self._tokenizer.get_vocab(with_added_tokens=True), name)
+        self._bytes = _list_bytes(parts, self._tokenizer, name)
         self.size = len(self._bytes)
 
     def bytes_of(self, token: int) -> bytes | None:
@@ -156,66 +157,78 @@ def _drop_prefix(part: Spec) -> Spec:
     return part
 
 
-def _list_bytes(spec: Spec, ids: Mapping[str, int], name: str) -> list[bytes | None]:
+def _list_bytes(spec: Spec, tokenizer: Any, name: str) -> list[bytes | None]:
     """The bytes of every id."""
-    spell = _make_speller(spec, name)
-    table: list[bytes | None] = [None] * (max(ids.values(), default=-1) + 1)
-    for token, number in ids.items():
-        table[number] = spell(token)
-    unknown = spec["model"].get("unk_token")
-    if unknown in ids:
-        table[ids[unknown]] = None
-    for added in spec.get("added_tokens", ()):
-        table[added["id"]] = None if added["special"] else added["content"].encode()
-    return table
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    model = spec["model"]
+    silent = {added["id"] for added in spec.get("added_tokens", ()) if added["special"]}
+    silent |= {tokenizer.token_to_id(model.get("unk_token") or ""), model.get("unk_id")}
+    spell = _TokenSpeller(tokenizer.decoder, spec, name)
+    # By id and not by token, as the decoder looks them up: an added token may hide one of the model's.
+    tokens = map(tokenizer.id_to_token, range(size))
+    return [None if token is None or n in silent else spell(token) for n, token in enumerate(tokens)]
 
 
-def _make_speller(spec: Spec, name: str) -> Callable[[str], bytes]:
-    """From a token as the vocabulary writes it to its bytes, by the decoder's rules."""
-    decoders = {part["type"]: part for part in _flatten(spec.get("decoder"))}
-    if "ByteLevel" in decoders:
-        table = _map_byte_level()
-        return lambda token: bytes(table[character] for character in token)
-    if "WordPiece" in decoders:
-        prefix = decoders["WordPiece"]["prefix"]
-        return lambda token: token.removeprefix(prefix).encode() if token.startswith(prefix) else f" {token}".encode()
-    if "BPEDecoder" in decoders:
-        suffix = decoders["BPEDecoder"]["suffix"]
-        return lambda token: token.replace(suffix, " ").encode()
-    mark = _find_space_mark(decoders)
-    if mark is None:
-        kinds = ", ".join(decoders) or "none"
-        raise BadInput(
-            f"the tokenizer of {name} does not say what its tokens stand for (its decoder: {kinds}); known are "
-            "ByteLevel, Metaspace, Replace with ByteFallback, WordPiece and BPEDecoder"
-        )
-    fallback = "ByteFallback" in decoders or spec["model"].get("byte_fallback", False)
-    return lambda token: _spell(token, mark, fallback)
+_HEAD, _TAIL = "a", "b"
+"""Tokens between which the decoder is asked for the text of another one."""
+_BROKEN = "\ufffd"
+"""How a decoder writes bytes that are no character."""
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class _TokenSpeller:
+    """From a token as the vocabulary writes it to its bytes, as they stand in the middle of a text.
+
+    The decoder itself writes each token between two others. Only what it cannot show by itself, a part of a
+    character, follows from the rules for bytes: GPT-2's alphabet, and SentencePiece's `<0x0A>`.
+
+    Args:
+        decoder: of the `tokenizers` library.
+        spec: of the tokenizer.
+        name: of the model, for errors.
+
+    Raises:
+        BadInput: there is no decoder, or what it makes of a token depends on the tokens around it.
+    """
+
+    def __init__(self, decoder: Any, spec: Spec, name: str) -> None:
+        kinds = [part["type"] for part in _flatten(spec.get("decoder"))]
+        self._decoder, self._tail = decoder, ""
+        pair = "" if decoder is None else decoder.decode([_HEAD, _TAIL])
+        self._tail = pair.removeprefix(_HEAD)
+        if not self._tail or decoder.decode([_HEAD, _TAIL, _TAIL]) != pair + self._tail:
+            raise BadInput(
+                f"the tokenizer of {name} does not say what its tokens stand for (its decoder: "
+                f"{', '.join(kinds) or 'none'}): each must be the same text whatever stands before and behind it"
+            )
+        self._alphabet = _map_byte_level() if "ByteLevel" in kinds else {}
+        self._fallback = "ByteFallback" in kinds
+
+    def __call__(self, token: str) -> bytes | None:
+        """The bytes of a token; None where they depend on the tokens around it."""
+        whole: str = self._decoder.decode([_HEAD, token, _TAIL])
+        if not whole.startswith(_HEAD) or not whole.endswith(self._tail):
+            return None
+        text = whole[len(_HEAD) : len(whole) - len(self._tail)]
+        if _BROKEN in text:
+            raw = self._read_bytes(token)
+            if raw is not None and raw.decode(errors="replace") == text:
+                return raw
+        return text.encode()
+
+    def _read_bytes(self, token: str) -> bytes | None:
+        """What a token means that is written in bytes; None where it is not."""
+        if self._alphabet and self._alphabet.keys() >= set(token):
+            return bytes(self._alphabet[character] for character in token)
+        if self._fallback and (match := _BYTE.fullmatch(token)):
+            return bytes([int(match[1], 16)])
+        return None
 
 
 def _flatten(part: Spec | None) -> Iterator[Spec]:
     if part is None:
         return iter(())
     return chain.from_iterable(map(_flatten, part["decoders"])) if "decoders" in part else iter((part,))
-
-
-def _find_space_mark(decoders: Mapping[str, Spec]) -> str | None:
-    """What stands for a space in tokens of SentencePiece's kind."""
-    if "Metaspace" in decoders:
-        return str(decoders["Metaspace"]["replacement"])
-    pattern = decoders.get("Replace", {}).get("pattern", {}).get("String")
-    if pattern is not None:
-        return str(pattern)
-    return " " if "ByteFallback" in decoders else None
-
-
-_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-
-
-def _spell(token: str, mark: str, fallback: bool) -> bytes:
-    if fallback and (match := _BYTE.fullmatch(token)):
-        return bytes([int(match[1], 16)])
-    return token.replace(mark, " ").encode()
 
 
 def _map_byte_level() -> dict[str, int]:

@@ -57,7 +57,7 @@ def _build(kind: str, size: int) -> Any:
             tokenizer = Tokenizer(models.WordPiece(_words(["[UNK]", *specials]), unk_token="[UNK]"))
             tokenizer.normalizer = normalizers.Lowercase()
             tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-            tokenizer.decoder = decoders.WordPiece()
+            tokenizer.decoder = decoders.WordPiece(cleanup=False)  # else "." and "##." are one text
             tokenizer.add_special_tokens(["[UNK]", *specials])
             return tokenizer
     tokenizer.train_from_iterator([*LINES, *" ".join(LINES).split()], trainer)
