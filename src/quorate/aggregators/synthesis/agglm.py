@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Identity, Question
+from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt
 
 from .prompt import Placement, place_as_user
@@ -28,6 +28,7 @@ from .synthesizer import Synthesizer
 
 __all__ = [
     "SHIPPED_AGGREGATOR",
+    "SHIPPED_FAMILY",
     "AggLM",
     "Line",
     "SteppedAggLM",
@@ -38,6 +39,8 @@ __all__ = [
 
 SHIPPED_AGGREGATOR = "quorate-tiny-agg"
 """The learned aggregator that ships, trained on candidates of the embedded models."""
+SHIPPED_FAMILY = "quorate-tiny"
+"""`Identity.family` of the models that ship, and of no others."""
 SHOWN = 3
 """Different lines of one step: where attempts have gone apart, rarer ones say little and cost room."""
 LEAST = 3
@@ -107,8 +110,8 @@ def choose_agglm(model: Model, form: str | None = None) -> type[AggLM]:
 def find_shipped_aggregator(proposers: Sequence[Model], shipped_model: Callable[[str], Model | None]) -> Model | None:
     """The shipped aggregator, where all that propose are models that ship: other models' work is beyond it.
 
-    What stands before a model (a bank, a limit, a hedge, a pool) and what several of them write together has their
-    identities, and these decide: the kind, the name, and the weights where their fingerprint is known.
+    What stands before a model (a bank, a limit, a hedge, a pool) has the identity of that model, and what several
+    write together has theirs as members; these decide.
 
     Args:
         proposers: the models whose candidates shall be aggregated.
@@ -118,19 +121,16 @@ def find_shipped_aggregator(proposers: Sequence[Model], shipped_model: Callable[
         None where some proposer is another model.
 
     Raises:
-        BadInput: they are shipped models, and the aggregator that was trained on them is missing.
+        BadInput: they are shipped models, and the aggregator that was trained on them is not at hand; nothing else
+            takes its place unasked.
     """
-    if not all(_ships(single, shipped_model) for model in proposers for single in model.identity.singles):
+    singles = [single for model in proposers for single in model.identity.singles]
+    if not all(single.kind == "embedded" and single.family == SHIPPED_FAMILY for single in singles):
         return None
     found = shipped_model(SHIPPED_AGGREGATOR)
     if found is None:
         raise BadInput(
-            f"agglm: {SHIPPED_AGGREGATOR}, which was trained on candidates of these models, is not installed: "
-            "install quorate whole, or name another model as the aggregator"
+            f"agglm: {SHIPPED_AGGREGATOR}, which was trained on candidates of {singles[0].model}, is not at hand: "
+            "name the model that shall aggregate"
         )
     return found
-
-
-def _ships(identity: Identity, shipped_model: Callable[[str], Model | None]) -> bool:
-    known = shipped_model(identity.model) if identity.kind == "embedded" else None
-    return known is not None and identity.fingerprint == known.identity.fingerprint
