@@ -50,7 +50,7 @@ def boosted(picks: Sequence[Pick], names: Sequence[str]) -> list[float]:
             if pick.fold == fold and pick.example.rows:
                 rows = np.array([[row.get(n, 0.0) for n in names] for row in pick.example.rows.values()])
                 weights = dict(zip(pick.example.rows, search.predict_proba(rows)[:, 1].tolist(), strict=True))
-                right[place] = float(pick.example.credit(pick.example.chosen(weights, SEED)))
+                right[place] = float(pick.example.credit(pick.example.choose(weights, SEED)))
     return right
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     examples = asyncio.run(read(given.path, given.model, given.without, equivalence=given.equivalence))
     picks = predict_out_of_fold(examples)
     ours = [float(pick.right) for pick in picks]
-    votes = [p.example.chosen({n: len(c) for n, c in p.example.view.members.items()}, SEED) for p in picks]
+    votes = [p.example.choose({n: len(c) for n, c in p.example.view.members.items()}, SEED) for p in picks]
     rivals = {
         "plurality": [float(p.example.credit(number)) for p, number in zip(picks, votes, strict=True)],
         "boosted trees": boosted(picks, list(fit(examples).terms)),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.aggregators import AggLM, recursive_self_aggregation
-from quorate.aggregators.synthesis.material import Item, TokenBudget, pack, visible_answer
+from quorate.aggregators.synthesis.material import LabelledText, TokenBudget, pack, visible_answer
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.model import Wrapper
@@ -53,7 +53,7 @@ def test_tool_calls_are_read() -> None:
 def test_a_models_own_count_decides_where_it_has_one(lengths: list[int], tokens: int) -> None:
     """Short texts stay whole; long ones are cut to what the tokenizer says fits, and each cut is told."""
     model = Counting()
-    items = [Item(f"#{i}", " ".join(f"w{j}" for j in range(length))) for i, length in enumerate(lengths)]
+    items = [LabelledText(f"#{i}", " ".join(f"w{j}" for j in range(length))) for i, length in enumerate(lengths)]
     material = pack(items, TokenBudget.of(model, tokens), "here")
     kept = [sum(word.startswith("w") for word in text.split()) for text in material.texts]
     assert sum(kept) <= tokens + 2 * len(lengths)
@@ -65,7 +65,7 @@ def test_a_models_own_count_decides_where_it_has_one(lengths: list[int], tokens:
 def test_beginning_and_end_of_a_long_text_are_kept() -> None:
     """A third of the room for the approach, the rest for the result."""
     text = " ".join(str(i) for i in range(1000))
-    [cut] = pack([Item("#0", text)], TokenBudget.of(Counting(), 30), "here").texts
+    [cut] = pack([LabelledText("#0", text)], TokenBudget.of(Counting(), 30), "here").texts
     assert cut.startswith("0 1 2")
     assert cut.endswith("998 999")
     assert 20 <= Counting().count_tokens(cut) <= 36
@@ -73,7 +73,7 @@ def test_beginning_and_end_of_a_long_text_are_kept() -> None:
 
 def test_no_room_at_all_is_told() -> None:
     """More candidates than tokens: all are cut to nothing but the mark, none in silence."""
-    items = [Item(f"#{i}", "x" * 50) for i in range(10)]
+    items = [LabelledText(f"#{i}", "x" * 50) for i in range(10)]
     material = pack(items, TokenBudget(1), "here")
     assert len(material.notes) == len(material.texts) == 10
 

@@ -15,10 +15,10 @@ from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Code, Degradation, Question, Sampled, SamplingParams
 from quorate.prompts import Prompt
 
-from ..synthesis.material import TokenBudget, item_of, load_tokenizer, pack, shuffled, visible_answer
+from ..synthesis.material import TokenBudget, label_candidate, load_tokenizer, pack, shuffle_candidates, visible_answer
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import MajorityVote, count_votes
-from .model import JudgeModel, Reply, conversation_text
+from .model import JudgeModel, JudgeReply, conversation_text
 
 __all__ = ["Judge", "JudgeRun"]
 
@@ -42,9 +42,9 @@ class JudgeRun:
         """The node and the judge."""
         return f"{self.run.node}: {self.judge.model.name}"
 
-    async def ask(self, candidates: Sequence[Candidate], purpose: str) -> Reply:
+    async def ask(self, candidates: Sequence[Candidate], purpose: str) -> JudgeReply:
         """What the judge says about these candidates, all of which say something, in this order."""
-        material = pack([item_of(c) for c in candidates], self.budget, self.where)
+        material = pack([label_candidate(c) for c in candidates], self.budget, self.where)
         self._add(material.notes)
         words = self.prompt.render(question=conversation_text(self.question), responses=material.texts)
         reply = await self.judge.ask(words, purpose, self.run)
@@ -135,7 +135,7 @@ class Judge(Aggregator):
         counter = self.counter(question, run)
         if counter is not None:
             sampled = await count_votes(counter, sampled)
-        players = [c for c in shuffled(sampled.candidates, run) if visible_answer(c)]
+        players = [c for c in shuffle_candidates(sampled.candidates, run) if visible_answer(c)]
         tally = sampled.tally or ()
         if counter is not None and len(players) < len(sampled.good):
             tally = await counter.tally(players)

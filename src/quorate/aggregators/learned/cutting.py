@@ -18,7 +18,7 @@ from quorate.orchestrator.types import Candidate, CandidateSet, Cluster, Frozen
 
 from ..votes.majority import MajorityVote
 
-__all__ = ["Cut", "LabelledSet", "balance_sets", "cut_sets"]
+__all__ = ["AggregationSet", "Cut", "balance_sets", "cut_sets"]
 
 
 class Cut(Frozen):
@@ -45,7 +45,7 @@ class Cut(Frozen):
             raise BadInput(f"easy_share={self.easy_share}: give 0 or more, or none to keep all easy sets")
 
 
-class LabelledSet(Frozen):
+class AggregationSet(Frozen):
     """m candidates of one question in a seeded order, and how hard they are."""
 
     source: CandidateSet
@@ -59,13 +59,13 @@ class LabelledSet(Frozen):
     candidates; None where no sample is right."""
 
 
-async def cut_sets(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
+async def cut_sets(sets: Iterable[CandidateSet], how: Cut) -> list[AggregationSet]:
     """All sets that the samples of all questions give, in the order of the questions.
 
     Raises:
         DataError: nothing has labels, or no question has m candidates; says what the bank holds instead.
     """
-    vote, found, most, graded = MajorityVote(), list[LabelledSet](), 0, 0
+    vote, found, most, graded = MajorityVote(), list[AggregationSet](), 0, 0
     for question in sets:
         usable = [(c, ok) for c, ok in zip(question.candidates, question.correct, strict=True) if c.ok and c.text]
         labelled = [(c, ok) for c, ok in usable if ok is not None]
@@ -76,13 +76,14 @@ async def cut_sets(sets: Iterable[CandidateSet], how: Cut) -> list[LabelledSet]:
             part = question.model_copy(update={"candidates": chosen, "correct": ok})
             hard = not _leads_right(tally, ok)
             target = _choose_target(labelled, chosen)
-            found.append(LabelledSet(source=part, hard=hard, plurality=tally[0].votes if tally else 0, target=target))
+            votes = tally[0].votes if tally else 0
+            found.append(AggregationSet(source=part, hard=hard, plurality=votes, target=target))
     if not found:
         raise _nothing_to_cut(how, most, graded)
     return found
 
 
-def balance_sets(sets: Sequence[LabelledSet], how: Cut) -> list[LabelledSet]:
+def balance_sets(sets: Sequence[AggregationSet], how: Cut) -> list[AggregationSet]:
     """All hard sets and easy ones as a share of them, shuffled by the seed.
 
     Raises:

@@ -20,9 +20,9 @@ from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Frozen, Question
 
 from ..synthesis.agglm import AggLM, SteppedAggLM
-from ..synthesis.material import canonical, visible_answer
+from ..synthesis.material import order_canonically, visible_answer
 from ..synthesis.prompt import SynthesisPrompt
-from .cutting import LabelledSet, balance_sets, cut_sets
+from .cutting import AggregationSet, balance_sets, cut_sets
 from .settings import TrainingSettings
 
 __all__ = ["DataSet", "TrainingRow", "build_dataset", "form_prompt", "read_dataset", "split_sets"]
@@ -106,7 +106,7 @@ async def build_dataset(sets: Iterable[Any], settings: TrainingSettings) -> Data
     return DataSet(**rows, facts=facts)
 
 
-def split_sets(sets: Sequence[LabelledSet], settings: TrainingSettings) -> dict[str, list[LabelledSet]]:
+def split_sets(sets: Sequence[AggregationSet], settings: TrainingSettings) -> dict[str, list[AggregationSet]]:
     """The sets by the side they are on, all of one question on the same.
 
     Raises:
@@ -124,7 +124,7 @@ def split_sets(sets: Sequence[LabelledSet], settings: TrainingSettings) -> dict[
     if len(items) < 2:
         raise DataError("there is one question only, so none can be held out for validation; sample more questions")
     held = set(rng.sample(items, max(1, round(settings.validation * len(items)))))
-    sides: dict[str, list[LabelledSet]] = {name: [] for name in NAMES}
+    sides: dict[str, list[AggregationSet]] = {name: [] for name in NAMES}
     for one in sets:
         side = "unseen" if one.source.cluster in unseen else "validation" if one.source.item in held else "train"
         sides[side].append(one)
@@ -155,9 +155,9 @@ def _read_rows(path: Path) -> Iterable[TrainingRow]:
                 raise DataError(first["msg"], file=path, line=number, field=".".join(map(str, first["loc"]))) from None
 
 
-def _make_row(found: LabelledSet, settings: TrainingSettings) -> TrainingRow:
+def _make_row(found: AggregationSet, settings: TrainingSettings) -> TrainingRow:
     source = found.source
-    order = canonical(source.candidates)
+    order = order_canonically(source.candidates)
     Random(f"order/{settings.seed}/{source.item}/{found.target}").shuffle(order)
     prompt = form_prompt(settings.form)
     texts = [visible_answer(c) for c in order]

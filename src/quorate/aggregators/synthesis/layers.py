@@ -29,14 +29,14 @@ from quorate.orchestrator.protocols import Aggregator, Extractor, Model
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Candidate, Question, Sampled
 
-from .material import item_of, load_tokenizer, shuffled
+from .material import label_candidate, load_tokenizer, shuffle_candidates
 from .prompt import Placement, SynthesisPrompt, place_as_user
 from .synthesizer import SelfMoA, Synthesizer
 
-__all__ = ["ProposeAndAggregate", "ReadAll", "SynthesisOptions", "mixture_of_agents", "propose_and_aggregate"]
+__all__ = ["ProposeAndAggregate", "ReadAll", "SynthesizerArguments", "mixture_of_agents", "propose_and_aggregate"]
 
 
-class SynthesisOptions(TypedDict, total=False):
+class SynthesizerArguments(TypedDict, total=False):
     """What every synthesizer takes, see `Synthesizer`."""
 
     fallback: Aggregator | None
@@ -55,7 +55,7 @@ class ReadAll:
         self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
     ) -> Mapping[int, Revision]:
         """See `nodes.Refiner`; members of the same model share a question, so that they are drawn in one request."""
-        items = [item_of(candidate) for candidate in shuffled(before.candidates, run)]
+        items = [label_candidate(candidate) for candidate in shuffle_candidates(before.candidates, run)]
         by_model: dict[int, Revision] = {}
         for model in models:
             if id(model) not in by_model:
@@ -74,7 +74,7 @@ def mixture_of_agents(
     *,
     inner: Sequence[SamplingStage] | None = None,
     layers: int = 3,
-    **options: Unpack[SynthesisOptions],
+    **options: Unpack[SynthesizerArguments],
 ) -> Pipeline:
     """Mixture-of-Agents; without inner layers it is Self-MoA, whose prompt it shares.
 
@@ -111,7 +111,7 @@ def propose_and_aggregate(
     *,
     rounds: int = 2,
     n: int | None = None,
-    **options: Unpack[SynthesisOptions],
+    **options: Unpack[SynthesizerArguments],
 ) -> Pipeline:
     """Propose-and-aggregate: several layers of aggregation by one model.
 

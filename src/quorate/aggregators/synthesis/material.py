@@ -21,16 +21,16 @@ from quorate.orchestrator.types import Candidate, Degradation
 from ..markup import visible
 
 __all__ = [
-    "Item",
+    "LabelledText",
     "Material",
     "TokenBudget",
     "TokenCounting",
     "allocate",
-    "canonical",
-    "item_of",
+    "label_candidate",
     "load_tokenizer",
+    "order_canonically",
     "pack",
-    "shuffled",
+    "shuffle_candidates",
     "truncate_middle",
     "visible_answer",
 ]
@@ -109,11 +109,11 @@ class TokenBudget:
         count = self.count
         assert count is not None
 
-        def taken(length: int) -> int:
+        def count_taken(length: int) -> int:
             head = length // 3
             return count(text[:head]) + count(text[len(text) - length + head :])
 
-        return max(0, bisect_right(range(len(text)), tokens, key=taken) - 1)
+        return max(0, bisect_right(range(len(text)), tokens, key=count_taken) - 1)
 
 
 def _estimate(text: str) -> int:
@@ -141,7 +141,7 @@ def truncate_middle(text: str, length: int) -> str:
     return text[:head] + mark + text[len(text) - tail :]
 
 
-class Item(NamedTuple):
+class LabelledText(NamedTuple):
     """One text with the name that notes give it."""
 
     label: str
@@ -156,14 +156,14 @@ class Material:
     notes: tuple[Degradation, ...]
 
 
-def canonical(candidates: Iterable[Candidate]) -> list[Candidate]:
+def order_canonically(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Those that are ok, in an order that depends on their content alone."""
     return sorted((c for c in candidates if c.ok), key=lambda c: (c.text, c.model, c.index))
 
 
-def shuffled(candidates: Iterable[Candidate], run: RunContext) -> list[Candidate]:
+def shuffle_candidates(candidates: Iterable[Candidate], run: RunContext) -> list[Candidate]:
     """Those that are ok, in an order drawn by the run's seed and node, whatever order they came in."""
-    found = canonical(candidates)
+    found = order_canonically(candidates)
     run.rng("order").shuffle(found)
     return found
 
@@ -174,12 +174,12 @@ def visible_answer(candidate: Candidate) -> str:
     return "\n".join([visible(candidate.text).strip(), *calls]).strip()
 
 
-def item_of(candidate: Candidate) -> Item:
+def label_candidate(candidate: Candidate) -> LabelledText:
     """A candidate as it is read, under its index."""
-    return Item(f"#{candidate.index}", visible_answer(candidate))
+    return LabelledText(f"#{candidate.index}", visible_answer(candidate))
 
 
-def pack(items: Sequence[Item], budget: TokenBudget, where: str) -> Material:
+def pack(items: Sequence[LabelledText], budget: TokenBudget, where: str) -> Material:
     """The texts cut to the budget; those that say nothing are left out.
 
     Args:

@@ -31,7 +31,7 @@ from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Message, Question, Sampled
 
 from ..votes.majority import MajorityVote, count_votes
-from .material import canonical, item_of, load_tokenizer
+from .material import label_candidate, load_tokenizer, order_canonically
 from .prompt import MAX_CONTEXT_TOKENS, SynthesisPrompt, place_as_system, place_as_user, system_text
 
 __all__ = ["DebateRound", "RandomMember", "SubsetAggregation", "debate", "recursive_self_aggregation"]
@@ -54,13 +54,13 @@ class SubsetAggregation:
         self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
     ) -> Mapping[int, Revision]:
         """See `nodes.Refiner`."""
-        rng, population = run.rng("subsets"), canonical(before.candidates)
+        rng, population = run.rng("subsets"), order_canonically(before.candidates)
         revisions: dict[int, Revision] = {}
         for member in population:
             model = models[member.index]
             await load_tokenizer(model)
             drawn = rng.sample(population, min(self.subset, len(population)))
-            items = [item_of(candidate) for candidate in drawn]
+            items = [label_candidate(candidate) for candidate in drawn]
             revisions[member.index] = self.prompt.revision(question, items, model, run.node)
         return revisions
 
@@ -124,7 +124,7 @@ class DebateRound:
         self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
     ) -> Mapping[int, Revision]:
         """See `nodes.Refiner`; a single agent has nobody to debate with."""
-        agents, revisions = canonical(before.candidates), dict[int, Revision]()
+        agents, revisions = order_canonically(before.candidates), dict[int, Revision]()
         for rank, own in enumerate(agents if len(agents) > 1 else ()):
             model, others = models[own.index], [agent for agent in agents if agent is not own]
             await load_tokenizer(model)
@@ -136,7 +136,7 @@ class DebateRound:
         self, question: Question, own: Candidate, others: Sequence[Candidate], model: Model, run: RunContext
     ) -> Revision:
         """The conversation, the agent's own answer, and the others' with the request to answer anew."""
-        items = [item_of(own), *map(item_of, others)]
+        items = [label_candidate(own), *map(label_candidate, others)]
         material = self.prompt.pack(question, items, model, f"{run.node}: {model.name} #{own.index} reading")
         spoke = bool(items[0].text)
         own_text, texts = (material.texts[:1], material.texts[1:]) if spoke else ((), material.texts)
@@ -213,7 +213,7 @@ class RandomMember(Aggregator):
         """See `protocols.Aggregator`."""
         counter = self.counter(question, run)
         counted = sampled if counter is None else await count_votes(counter, sampled)
-        return Answer.of(run.rng("member").choice(canonical(counted.candidates)), tally=counted.tally or ())
+        return Answer.of(run.rng("member").choice(order_canonically(counted.candidates)), tally=counted.tally or ())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -14,7 +14,7 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Message, Question
 from quorate.prompts import Prompt
 
-from .material import Item, Material, TokenBudget, pack
+from .material import LabelledText, Material, TokenBudget, pack
 
 __all__ = [
     "MAX_CONTEXT_TOKENS",
@@ -116,7 +116,7 @@ class SynthesisPrompt:
         """What a model is asked about these texts."""
         return self.place(self.template, question, texts)
 
-    def pack(self, question: Question, items: Sequence[Item], model: Model, where: str) -> Material:
+    def pack(self, question: Question, items: Sequence[LabelledText], model: Model, where: str) -> Material:
         """The texts as they fit into this prompt and the conversation.
 
         Args:
@@ -128,7 +128,7 @@ class SynthesisPrompt:
         frame = [message.text for message in self.ask(question, ["", ""]).messages]
         return pack(items, TokenBudget.of(model, self.max_context_tokens, frame), where)
 
-    def revision(self, question: Question, items: Sequence[Item], model: Model, node: str) -> Revision:
+    def revision(self, question: Question, items: Sequence[LabelledText], model: Model, node: str) -> Revision:
         """What a model is asked about these texts, in this order; nothing if none of them says anything.
 
         Args:

@@ -26,8 +26,8 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import SamplingStage, sample_candidates
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question, Sampled
 
-from .layers import SynthesisOptions
-from .material import Item, item_of, load_tokenizer, shuffled, visible_answer
+from .layers import SynthesizerArguments
+from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates, visible_answer
 from .prompt import SynthesisPrompt
 from .synthesizer import SelfMoA
 
@@ -40,9 +40,9 @@ FOLD, LAST = "fold", "aggregate"
 class View:
     """What the next prompt shows."""
 
-    running: tuple[Item, ...]
+    running: tuple[LabelledText, ...]
     """Copies of the running synthesis; none before the first."""
-    fresh: tuple[Item, ...]
+    fresh: tuple[LabelledText, ...]
     """Samples that no prompt has shown."""
     left: int
     """Samples that this prompt does not show either."""
@@ -64,17 +64,17 @@ class Window:
 
     def view(self, candidates: Sequence[Candidate], run: RunContext) -> View:
         """What the next prompt shows, after the steps that are among the candidates."""
-        running: tuple[Item, ...] = ()
+        running: tuple[LabelledText, ...] = ()
         read = 0
         for step in self.steps(candidates):
             read += self.size - len(running)
             if step.ok:
-                running = (Item("(the synthesis so far)", visible_answer(step)),) * self.repeats
+                running = (LabelledText("(the synthesis so far)", visible_answer(step)),) * self.repeats
         # Every step draws the order anew, and must find the same one.
         samples = [c for c in candidates if c.prompt_version != self.prompt.version]
-        waiting = shuffled(samples, replace(run, node=LAST))[read:]
+        waiting = shuffle_candidates(samples, replace(run, node=LAST))[read:]
         take = self.size - len(running)
-        return View(running, tuple(map(item_of, waiting[:take])), len(waiting[take:]))
+        return View(running, tuple(map(label_candidate, waiting[:take])), len(waiting[take:]))
 
     def most_steps(self, n: int) -> int:
         """Steps before the last one that n samples take at most."""
@@ -174,7 +174,7 @@ class LastWindow(SelfMoA):
     name = "self-moa-seq"
 
     def __init__(
-        self, aggregator: Model, *, window: int = 6, repeats: int | None = None, **options: Unpack[SynthesisOptions]
+        self, aggregator: Model, *, window: int = 6, repeats: int | None = None, **options: Unpack[SynthesizerArguments]
     ) -> None:
         super().__init__(aggregator, **options)
         if window < 2:
@@ -184,7 +184,7 @@ class LastWindow(SelfMoA):
             raise BadInput(f"self_moa_seq(repeats={repeats}): give 1 to {window - 1}, fewer than window={window}")
         self.window = Window(self.prompt, window, copies)
 
-    def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[Item]:
+    def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[LabelledText]:
         """See `Synthesizer`."""
         view = self.window.view(candidates, run)
         return [*view.running, *view.fresh]
@@ -196,7 +196,7 @@ def self_moa_seq(
     *,
     window: int = 6,
     repeats: int | None = None,
-    **options: Unpack[SynthesisOptions],
+    **options: Unpack[SynthesizerArguments],
 ) -> Pipeline:
     """Self-MoA over a sliding window; where the window holds all samples it is Self-MoA.
 

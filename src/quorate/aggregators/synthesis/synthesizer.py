@@ -20,7 +20,7 @@ from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..extraction import AnswerExtractor
 from ..votes.majority import MajorityVote, count_votes
-from .material import Item, item_of, load_tokenizer, shuffled
+from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates
 from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
 
 __all__ = ["SelfMoA", "Synthesizer"]
@@ -92,9 +92,9 @@ class Synthesizer(Aggregator):
         """See `protocols.Aggregator`."""
         return 1
 
-    def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[Item]:
+    def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[LabelledText]:
         """What the model reads, in this order: all candidates that are ok, in an order drawn by the seed."""
-        return [item_of(candidate) for candidate in shuffled(candidates, run)]
+        return [label_candidate(candidate) for candidate in shuffle_candidates(candidates, run)]
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`; the model's tokens are told as they come.

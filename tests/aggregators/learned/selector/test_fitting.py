@@ -24,7 +24,7 @@ async def test_it_learns_whom_to_trust() -> None:
     """The able model is trusted against three who err together, where the vote follows them."""
     known = await examples(crowd(150))
     picks = predict_out_of_fold(known, SelectorSettings(folds=3))
-    votes = [e.credit(e.chosen({n: len(p) for n, p in e.view.members.items()}, 0)) for e in known]
+    votes = [e.credit(e.choose({n: len(p) for n, p in e.view.members.items()}, 0)) for e in known]
     assert sum(pick.right for pick in picks) > sum(votes) + 20
     learned = fit(known)
     assert learned.terms["model:able"].weight > learned.terms["model:weak a"].weight

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators.learned.selector import Abstention, SelectorVote, TrainedSelector
+from quorate.aggregators.learned.selector import ConformalThreshold, SelectorVote, TrainedSelector
 from quorate.aggregators.learned.selector.model import Term
 from quorate.aggregators.registry import build_pipeline
 from quorate.orchestrator.context import RunContext
@@ -22,7 +22,7 @@ from tests.orchestrator.fakes import Texts
 from .sets import said
 
 
-def learned(*families: str, abstention: Abstention | None = None, **weights: float) -> TrainedSelector:
+def learned(*families: str, abstention: ConformalThreshold | None = None, **weights: float) -> TrainedSelector:
     """A selector that someone made by hand; __ stands for a colon."""
     terms = {n.replace("__", ":"): Term(mean=0.0, scale=1.0, weight=w) for n, w in weights.items()}
     return TrainedSelector(families=families, terms=terms, intercept=-1.0, abstention=abstention)
@@ -121,7 +121,7 @@ async def test_a_verifier_gives_the_scores() -> None:
 
 async def test_it_abstains_where_it_is_told_to() -> None:
     """The answer is none and marked, the text stays; without a threshold that is refused."""
-    careful = TRUSTING.model_copy(update={"abstention": Abstention(risk=0.1, threshold=0.6, questions=20)})
+    careful = TRUSTING.model_copy(update={"abstention": ConformalThreshold(risk=0.1, threshold=0.6, questions=20)})
     unsure = [said(0, "1", "weak"), said(1, "2", "weak")]
     answer = await aggregated(vote(careful, abstain=True), unsure)
     assert (answer.answer, codes(answer)) == (None, ["unsure"])

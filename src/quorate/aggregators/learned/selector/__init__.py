@@ -19,13 +19,13 @@ from __future__ import annotations
 from .examples import Example, Spelled, build_example, cut_sets
 from .features import FAMILIES, Family
 from .fitting import DEFAULT_FAMILIES, Pick, SelectorSettings, fit, predict_out_of_fold
-from .model import Abstention, TrainedSelector
+from .model import ConformalThreshold, TrainedSelector
 from .vote import SelectorVote
 
 __all__ = [
     "DEFAULT_FAMILIES",
     "FAMILIES",
-    "Abstention",
+    "ConformalThreshold",
     "Example",
     "Family",
     "Pick",

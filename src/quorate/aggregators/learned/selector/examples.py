@@ -54,7 +54,7 @@ class Example:
         """Every feature of each class that has a label."""
         return {number: compute_features(self.view, number) for number in self.labels}
 
-    def chosen(self, weights: Mapping[int, float], seed: int) -> int | None:
+    def choose(self, weights: Mapping[int, float], seed: int) -> int | None:
         """The heaviest class, a tie drawn by the seed; None where nothing weighs."""
         if not weights:
             return None

@@ -20,7 +20,7 @@ from quorate.orchestrator.types import Frozen
 
 from .examples import Example, select_graded
 from .features import FAMILIES, MODEL
-from .model import Abstention, Origin, Term, TrainedSelector, count_held_out, find_threshold
+from .model import ConformalThreshold, Origin, Term, TrainedSelector, count_held_out, find_threshold
 
 __all__ = ["DEFAULT_FAMILIES", "Pick", "SelectorSettings", "fit", "predict_out_of_fold"]
 
@@ -88,14 +88,14 @@ def fit(examples: Sequence[Example], settings: SelectorSettings | None = None) -
     settings = settings or SelectorSettings()
     known = select_graded(examples)
     families = _choose_families(known, settings)
-    train, rest = _split(known, settings)
+    train, rest = _hold_out(known, settings)
     learned = _fit_calibrated(train, families, settings)
     if settings.risk is None:
         return learned
     winners = [_winner(learned, example, settings.seed) for example in rest]
     limit = find_threshold(winners, settings.risk)
     return learned.model_copy(
-        update={"abstention": Abstention(risk=settings.risk, threshold=limit, questions=len(winners))}
+        update={"abstention": ConformalThreshold(risk=settings.risk, threshold=limit, questions=len(winners))}
     )
 
 
@@ -121,7 +121,7 @@ def predict_out_of_fold(examples: Sequence[Example], settings: SelectorSettings 
 
 def _pick(learned: TrainedSelector, example: Example, seed: int, fold: int = 0) -> Pick:
     probabilities = learned.probabilities(example.view)
-    chosen = example.chosen(probabilities, seed)
+    chosen = example.choose(probabilities, seed)
     limit = learned.abstention.threshold if learned.abstention else -1.0
     return Pick(example, probabilities, chosen, chosen is not None and probabilities[chosen] > limit, fold)
 
@@ -149,7 +149,7 @@ def _choose_families(examples: Sequence[Example], settings: SelectorSettings) ->
     return settings.families or tuple(name for name in DEFAULT_FAMILIES if lacking[name] <= LACKING * len(views))
 
 
-def _split(examples: Sequence[Example], settings: SelectorSettings) -> tuple[list[Example], list[Example]]:
+def _hold_out(examples: Sequence[Example], settings: SelectorSettings) -> tuple[list[Example], list[Example]]:
     """Those to train on, and one of each held-out group, so that the latter are exchangeable."""
     if settings.risk is None:
         return list(examples), []

@@ -31,7 +31,7 @@ from .view import CandidateView
 
 __all__ = [
     "VERSION",
-    "Abstention",
+    "ConformalThreshold",
     "Origin",
     "Term",
     "TrainedSelector",
@@ -52,7 +52,7 @@ class Term(Frozen):
     weight: float = Field(allow_inf_nan=False)
 
 
-class Abstention(Frozen):
+class ConformalThreshold(Frozen):
     """When a selector had better not answer (split conformal by question)."""
 
     risk: float = Field(gt=0, lt=1)
@@ -85,7 +85,7 @@ class TrainedSelector(Frozen):
     families: tuple[str, ...]
     terms: Mapping[str, Term]
     intercept: float = Field(allow_inf_nan=False)
-    abstention: Abstention | None = None
+    abstention: ConformalThreshold | None = None
     origin: Origin = Origin()
 
     @property
@@ -103,7 +103,7 @@ class TrainedSelector(Frozen):
         """That of each class; they are not made to sum to 1, since all may be wrong."""
         return {number: self.probability(compute_features(view, number)) for number in view.members}
 
-    def lacking(self, view: CandidateView) -> list[str]:
+    def find_lacking(self, view: CandidateView) -> list[str]:
         """Families whose inputs this question lacks."""
         return [name for name in self.families if not FAMILIES[name].present(view)]
 

@@ -121,7 +121,7 @@ class SelectorVote(MajorityVote):
         """Why the selector cannot judge this question; None where it can."""
         if not view.members:
             return None
-        if lacking := self.learned.lacking(view):
+        if lacking := self.learned.find_lacking(view):
             return "; ".join(f"its features {name!r} need {FAMILIES[name].needs}" for name in lacking)
         strange = self._unknown_sources(view)
         if 2 * len(strange) > len(view.candidates):
