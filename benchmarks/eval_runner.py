@@ -29,15 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from quorate.orchestrator.context import RunContext, derive_seed
 from rich.console import Console
 from rich.table import Table
 
 from quorate.agents.embedded import locate
 from quorate.agents.endpoint import discover
-from quorate.agents.endpoint.request import Dialect, chat_body, encoded
+from quorate.agents.endpoint.chat_call import Dialect, chat_body
+from quorate.agents.endpoint.transport import encode_body
 from quorate.config.catalog import Catalog
-from quorate.evals import Selection, find_task, run_eval
+from quorate.evals import EvalSpec, Selection, find_task, run_eval
+from quorate.orchestrator.context import RunContext, derive_seed
 
 MODEL = "quorate-tiny-base"
 READY = 180.0
@@ -63,7 +64,7 @@ class Timer:
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def passed(self, tokens: int) -> Pass:
+    def read_out(self, tokens: int) -> Pass:
         return Pass(tokens, time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
@@ -73,7 +74,7 @@ def bodies(questions: int, samples: int, seed: int) -> list[bytes]:
     found = []
     for item in find_task("stories").items(Selection(questions, seed)):
         seed_of = RunContext(seed=derive_seed(seed, item.id)).request_seed(range(samples))
-        found.append(encoded(chat_body(MODEL, item.question, dialect, n=samples, seed=seed_of, live=False)))
+        found.append(encode_body(chat_body(MODEL, item.question, dialect, n=samples, seed=seed_of, live=False)))
     return found
 
 
@@ -92,10 +93,10 @@ async def raw(url: str, requests: list[bytes], in_flight: int) -> Pass:
 
         timer = Timer()
         await asyncio.gather(*(worker() for _ in range(in_flight)))
-        return timer.passed(tokens)
+        return timer.read_out(tokens)
 
 
-async def evaluated(url: str, questions: int, samples: int, seed: int, in_flight: int) -> Pass:
+async def evaluate(url: str, questions: int, samples: int, seed: int, in_flight: int) -> Pass:
     """The same through `eval run`, with a fresh bank."""
     catalog = Catalog({model.name: model for model in await discover(url, n_supported=True)})
     try:
@@ -103,26 +104,28 @@ async def evaluated(url: str, questions: int, samples: int, seed: int, in_flight
             timer = Timer()
             result = await run_eval(
                 catalog,
-                task="stories",
-                pipelines=[f"majority@{samples}/{MODEL}"],
-                limit=questions,
-                seed=seed,
-                out=Path(folder) / "out",
-                concurrency=in_flight,
+                EvalSpec(
+                    "stories",
+                    pipelines=[f"majority@{samples}/{MODEL}"],
+                    limit=questions,
+                    seed=seed,
+                    out=Path(folder) / "out",
+                    concurrency=in_flight,
+                ),
             )
-            return timer.passed(round(result.pipelines[0].spent * result.questions))
+            return timer.read_out(round((result.pipelines[0].spent or 0.0) * result.questions))
     finally:
         await catalog.aclose()
 
 
-async def compared(url: str, options: argparse.Namespace) -> list[tuple[Pass, Pass]]:
+async def compare(url: str, options: argparse.Namespace) -> list[tuple[Pass, Pass]]:
     pairs = []
     at_once = max(1, options.in_flight // options.samples)
     for seed in range(options.pairs + 1):
         count = options.questions if seed else max(4, options.questions // 8)
         # Who goes first changes, since the server's caches may favour the second.
         first = await raw(url, bodies(count, options.samples, seed), at_once) if seed % 2 else None
-        run = await evaluated(url, count, options.samples, seed, options.in_flight)
+        run = await evaluate(url, count, options.samples, seed, options.in_flight)
         plain = first or await raw(url, bodies(count, options.samples, seed), at_once)
         if seed:  # the one before warms both up
             pairs.append((plain, run))
@@ -186,10 +189,10 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=256, help="samples at any time")
     options = parser.parse_args()
     if options.url:
-        pairs = asyncio.run(compared(options.url, options))
+        pairs = asyncio.run(compare(options.url, options))
     else:
         with server(options.vllm) as url:
-            pairs = asyncio.run(compared(url, options))
+            pairs = asyncio.run(compare(url, options))
     sys.exit(report(pairs, options.samples, options.questions) < 0.9)
 
 

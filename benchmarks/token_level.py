@@ -40,8 +40,7 @@ from quorate.aggregators.token_level import (
     count_violations,
 )
 from quorate.evals.statistics import compare_paired, mean_interval
-from quorate.evals.tasks.stories import generate
-from quorate.evals.tasks.stories import Problem
+from quorate.evals.tasks.stories import Problem, generate
 from quorate.orchestrator.types import Answer
 
 PRODUCT, SUM, BASE = (Embedded(f"quorate-tiny-{name}") for name in ("product", "sum", "base"))
@@ -172,6 +171,7 @@ async def trace(problems: Sequence[Problem]) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
     console.print(Text(f"{problem.question}\n"))
     written = Text()
+    assert told is not None
     for step in told.steps:
         style = "black on dark_orange" if step in overruled else "black on khaki1" if step.why == "ensembled" else ""
         written.append(step.text, style=style)

@@ -15,20 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from quorate.evals.answer_files import read_bank
-from quorate.evals.records import Recorded
+from quorate.evals.records import AnswerRecord
 from quorate.evals.replay.rules import Replayable, SubsetOutcome, find_rule
 
 RESAMPLES = 5000
 
 
-def outcomes(entry: Replayable, records: tuple[Recorded, ...], k: int, draws: int, seed: int) -> list[Outcome]:
+def outcomes(entry: Replayable, records: tuple[AnswerRecord, ...], k: int, draws: int, seed: int) -> list[SubsetOutcome]:
     """For each question the mean over subsets, which depend on the seed and the question alone."""
     means = []
     for record in records:
         rng = random.Random(repr((seed, record.id, record.voters[0])))
         size = min(k, len(record))
         drawn = entry.outcomes([record.take(rng.sample(range(len(record)), size)) for _ in range(draws)])
-        means.append(Outcome(*(float(np.mean([o[i] for o in drawn])) for i in range(3))))
+        means.append(SubsetOutcome(*(float(np.mean([o[i] for o in drawn])) for i in range(3))))
     return means
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     bank = asyncio.run(read_bank(asked.bank))
-    entries = [found(name, bank) for name in (asked.first, asked.second)]
+    entries = [find_rule(name, bank) for name in (asked.first, asked.second)]
     print(f"{asked.first} minus {asked.second}, k={asked.k}, {asked.draws} subsets a question")
     for model, records in bank.groups.items():
         a, b = (outcomes(entry, records, asked.k, asked.draws, asked.seed) for entry in entries)

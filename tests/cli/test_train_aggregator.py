@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 from quorate import Embedded
 from quorate.agents.embedded import locate
 from quorate.aggregators import AggLM, SteppedAggLM
+from quorate.aggregators.registry import build_aggregator
 from quorate.cli import app
-from quorate.config.recipes import RECIPES
-from quorate.config.recipes.recipe import Parts
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.testing import ScriptedModel
 from tests.evals.bank.banks import filled
@@ -74,11 +73,10 @@ def test_agglm_words_its_prompt_as_its_model_was_trained(tmp_path: Path) -> None
     folder = tmp_path / "trained"
     shutil.copytree(locate("quorate-tiny-base"), folder)
     (folder / "aggregator.json").write_text('{"form": "steps"}')
-    recipe = RECIPES["agglm"]
 
-    def made(helper: Embedded | ScriptedModel, **options: str) -> type:
-        parts = Parts((ScriptedModel(["Answer: 1"]),), 2, recipe.checked(options), helper=helper)
-        return type(recipe.build(parts).aggregator)
+    def made(model: Embedded | ScriptedModel, **options: str) -> type:
+        proposers = (ScriptedModel(["Answer: 1"]),)
+        return type(build_aggregator("agglm", proposers, n=2, options=options, aggregator_model=model))
 
     assert made(Embedded(folder)) is SteppedAggLM
     assert made(Embedded(folder), form="attempts") is AggLM

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.config.recipes import TOGETHER
+from quorate.aggregators.registry import ENSEMBLES
 from quorate.evals.pilot import PRIOR, pilot
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.tokens import Draft, DraftAsk
@@ -67,7 +67,7 @@ async def test_the_pipeline_can_be_pasted() -> None:
     found = found.model_copy(update={"weights": {m.name: m.weight for m in found.members}})
     team = yaml.safe_load(found.yaml)["pipelines"]["team"]
     assert team["models"][0] == "able"
-    options = TOGETHER[team["pipeline"]].checked(team["options"])
+    options = ENSEMBLES[team["pipeline"]].check_options(team["options"])
     assert dict(options.weights) == pytest.approx(dict(found.weights), abs=1e-3)  # type: ignore[attr-defined]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quorate.evals.planning import Plan
-    from quorate.evals.records import Recorded
+    from quorate.evals.records import AnswerRecord
 
 __all__ = ["plan"]
 
@@ -66,7 +66,7 @@ def plan(
         _print(console, one)
 
 
-async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[Recorded, ...]]:
+async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[AnswerRecord, ...]]:
     """The repeated samples of each model.
 
     Raises:
@@ -87,7 +87,7 @@ async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[Recorded, 
     return {model: groups[model]}
 
 
-def _worth(name: str, records: tuple[Recorded, ...], price: float, point: float) -> float:
+def _worth(name: str, records: tuple[AnswerRecord, ...], price: float, point: float) -> float:
     """The gain that pays for a sample: on 1,000 questions it costs 1,000 times its tokens' price."""
     from quorate.evals.measures import token_spending
 

@@ -99,7 +99,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
     examples = [pick.example for pick in picks]
 
     def by(weigh: Callable[[Example], Mapping[int, float]]) -> Chosen:
-        return [example.chosen(weigh(example), seed) for example in examples]
+        return [example.choose(weigh(example), seed) for example in examples]
 
     found = {"plurality": by(lambda e: {number: float(len(places)) for number, places in e.view.members.items()})}
     if all(len(set(e.view.sources)) == len(e.view.sources) for e in examples):
@@ -107,7 +107,7 @@ def _rivals(picks: Sequence[Pick], seed: int) -> dict[str, Chosen]:
         votes = Votes.of(ballots)
         weighed = {"dawid-skene": votes.list_weights(votes.one_coin()), "label-free": LabelFree().fit_weights(ballots)}
         for name, weights in weighed.items():
-            found[name] = [e.chosen(w, seed) for e, w in zip(examples, weights, strict=True)]
+            found[name] = [e.choose(w, seed) for e, w in zip(examples, weights, strict=True)]
         found["best single, of the training folds"] = _best_single(picks)
     if all(any(s is not None for s in e.view.scores) for e in examples):
         found["highest reward"] = by(_best_rewards)
