@@ -24,8 +24,7 @@ from quorate.orchestrator.graph import State
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.pipeline import Pipeline, gate
-from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.pipeline import Pipeline, Sampling, gate
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 from quorate.testing import ScriptedModel
 
@@ -42,7 +41,7 @@ def vote() -> MajorityVote:
     return MajorityVote(equivalence=Exact())
 
 
-def proposals(n: int, *models: ModelBase) -> SamplingStage:
+def proposals(n: int, *models: ModelBase) -> Sampling:
     """A stage of n candidates."""
     return sample(models or ScriptedModel(name="proposer"), n=n)
 

@@ -35,7 +35,9 @@ async def test_every_name_answers(name: str, n: int) -> None:
     """With any number of candidates, over one model or two, with the defaults."""
     catalog = Catalog({m: ScriptedModel(["\\boxed{4}"], name=m) for m in ("a", "b")})
     for models in ("a", "a+b"):
-        answer = await catalog.resolve(f"{name}@{n}/{models}").answer("?", seed=1)  # type: ignore[attr-defined]
+        pipeline = catalog.resolve(f"{name}@{n}/{models}")
+        assert isinstance(pipeline, Pipeline)
+        answer = await pipeline.answer("?", seed=1)
         assert (answer.answer, len(answer.candidates), answer.degraded) == ("4", n, ())
 
 
