@@ -22,6 +22,7 @@ from quorate.config.recipes import (
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 
+from .panels import entries as panels
 from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSpec, find_spec
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 
 PIPELINES: Mapping[str, PipelineSpec] = {
     spec.name: spec
-    for module in (votes, stopping, confidence, synthesis, judges, gate, structured, selector)
+    for module in (votes, stopping, confidence, synthesis, judges, gate, structured, selector, panels)
     for spec in module.PIPELINES
 }
 """Pipelines over any model."""

@@ -43,6 +43,7 @@ from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, LayerNode, Mod
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.shadow import ShadowRule
 from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .catalog import MAX_SAMPLES
@@ -81,9 +82,12 @@ class StopConfig(Frozen):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     rule: str = Field(json_schema_extra=_one_of(STOPPING_RULES))
+    shadow: bool = False
+    """Stops nothing, and tells what it would have saved."""
 
     def build(self) -> StoppingRule:
-        return build_rule(self.rule, self.model_extra)
+        rule = build_rule(self.rule, self.model_extra)
+        return ShadowRule(rule) if self.shadow else rule
 
 
 class _SamplingConfig(Frozen):

@@ -22,7 +22,7 @@ from .events import AnswerToken, Event, NodeEnded, NodeStarted
 from .model import ModelBase
 from .partial import failure_of
 from .protocols import Model
-from .types import Answer, Candidate, Degradation, Frozen, Identity, NodeUsage, NodeVisit, Question, Sampled
+from .types import Answer, Candidate, Degradation, Frozen, Identity, NodeUsage, NodeVisit, Question, Sampled, Saving
 
 __all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Graph", "Node", "Result", "State", "Visit"]
 
@@ -474,12 +474,19 @@ class Graph(ModelBase):
             model=self.name,
             route=answer.route or "; ".join(routes) or None,
             degraded=tuple(note for visit in visits for note in visit.degraded),
+            savings=self._savings(visits),
             usage=run.ledger.usage,
             nodes=run.ledger.nodes,
             path=tuple(
                 NodeVisit(node=v.node, seconds=v.seconds, outcome=_outcome(v.result), edges=v.edges)
                 for v in state.visits
             ),
+        )
+
+    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
+        """Of the rules that were only watched."""
+        return tuple(
+            s for v in visits if v.result is not None and not isinstance(v.result, Choice) for s in v.result.savings
         )
 
     @cached_property

@@ -14,6 +14,7 @@ from .graph import Choice, Node, State
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import SamplingStage, sample_candidates
+from .shadow import sample_watching
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
 
 __all__ = [
@@ -64,7 +65,7 @@ class SampleNode(Node):
         """See `Node`."""
         run = _drawing_again(run.at_node(self.name, seconds=self.stage.seconds))
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
-        return await sample_candidates(self.stage, state.question, run, counter)
+        return await sample_watching(self.stage, state.question, run, counter)
 
     def with_n(self, old: int, n: int) -> Self:
         """See `Node`."""
@@ -190,7 +191,7 @@ def hand_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Samp
         stopped: why it gives nothing of its own.
         notes: its own; those of the candidates are told already.
     """
-    return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes)})
+    return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes), "savings": ()})
 
 
 def _distinct(notes: Iterable[Degradation]) -> list[Degradation]:
@@ -256,7 +257,12 @@ class AggregateNode(Node):
             raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
         answer = await _aggregate(self, state.question, sampled, run)
         tally = answer.tally or sampled.tally or ()
-        return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped, tally=tally)
+        return answer.replace(
+            candidates=sampled.candidates,
+            stopped=sampled.stopped,
+            tally=tally,
+            analysis=answer.analysis or sampled.analysis,
+        )
 
 
 @dataclass(frozen=True)

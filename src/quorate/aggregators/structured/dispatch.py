@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from quorate.orchestrator.context import RunContext
@@ -26,18 +26,21 @@ class StructuredVote(Aggregator):
 
     Args:
         vote: the vote over texts; `MajorityVote()` by default.
+        ignore_arguments: of tool calls, see `ToolCallVote`.
     """
 
     name = "majority"
 
-    def __init__(self, vote: MajorityVote | None = None) -> None:
+    def __init__(self, vote: MajorityVote | None = None, *, ignore_arguments: Collection[str] = ()) -> None:
         self.vote = vote or MajorityVote()
+        self.ignore_arguments = ignore_arguments
+        self._calls = ToolCallVote(self.vote, ignore_arguments=ignore_arguments)
         self.documents = JsonVote()
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
         """See `protocols.Aggregator`."""
         texts = self.documents if wants_json(question) else self.vote
-        return _CallsOrTexts(ToolCallVote(self.vote).counter(question, run), texts.counter(question, run))
+        return _CallsOrTexts(self._calls.counter(question, run), texts.counter(question, run))
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`.
@@ -46,7 +49,8 @@ class StructuredVote(Aggregator):
             NoAnswer: no candidate is ok.
         """
         texts = self.documents if wants_json(question) else self.vote
-        chosen = ToolCallVote(texts) if _any_calls(sampled.candidates) else texts
+        calls = ToolCallVote(texts, ignore_arguments=self.ignore_arguments)
+        chosen = calls if _any_calls(sampled.candidates) else texts
         return await chosen.aggregate(question, sampled, run)
 
     async def aclose(self) -> None:

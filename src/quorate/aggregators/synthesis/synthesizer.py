@@ -96,6 +96,16 @@ class Synthesizer(Aggregator):
         """What the model reads, in this order: all candidates that are ok, in an order drawn by the seed."""
         return [label_candidate(candidate) for candidate in shuffle_candidates(candidates, run)]
 
+    def choose_prompt(
+        self,
+        question: Question,  # noqa: ARG002 - for those whose words depend on it
+        sampled: Sampled,  # noqa: ARG002
+        items: Sequence[LabelledText],  # noqa: ARG002
+        run: RunContext,  # noqa: ARG002
+    ) -> SynthesisPrompt:
+        """The prompt that shows these texts."""
+        return self.prompt
+
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`; the model's tokens are told as they come.
 
@@ -107,7 +117,8 @@ class Synthesizer(Aggregator):
             sampled = await count_votes(counter, sampled)
         await load_tokenizer(self.aggregator)
         items = self.arrange(sampled.candidates, run)
-        revision = self.prompt.revision(question, items, self.aggregator, run.node)
+        prompt = self.choose_prompt(question, sampled, items, run)
+        revision = prompt.revision(question, items, self.aggregator, run.node)
         if revision.question is None:
             raise NoAnswer("no candidate says anything outside its thinking", degraded=revision.notes)
         inner = run.asking("synthesis", emit=run.emit)
@@ -127,7 +138,7 @@ class Synthesizer(Aggregator):
             raise NoAnswer("it gave an empty answer", degraded=(*revision.notes, *written.degraded))
         return written.replace(
             answer=self._extract(written, counter),
-            prompt_version=self.prompt.version,
+            prompt_version=prompt.version,
             selected=None,
             candidates=sampled.candidates,
             tally=sampled.tally or (),

@@ -30,13 +30,16 @@ class GateOptions(Options):
     """A stopping rule, which says when they agree and ends sampling then; or `agreement`, a share of the votes."""
     rule_options: dict[str, Any] = Field(default={})
     """Its options; those of `agreement` are `share` and `min_votes`."""
+    shadow: bool = False
+    """Always call the expensive one, and tell what the gate would have saved."""
 
 
 def _gate(context: BuildContext) -> Aggregator | Pipeline:
     options, rule = context.options, _rule(context)
     expensive = _aggregator(context, options.expensive, options.expensive_options, "expensive")
     cheap = _aggregator(context, options.cheap, {}, "cheap")
-    return gate(context.sample(stop=rule), cheap.aggregator, expensive=expensive, rule=rule)
+    stage = context.sample(stop=rule)
+    return gate(stage, cheap.aggregator, expensive=expensive, rule=rule, shadow=options.shadow)
 
 
 def _aggregator(context: BuildContext, name: str, given: dict[str, Any], option: str) -> Pipeline:

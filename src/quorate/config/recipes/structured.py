@@ -21,6 +21,13 @@ class FieldOptions(Options):
     """Whether an array is one value, or its length and each of its places are voted on."""
 
 
+class CallOptions(Options):
+    """When tool calls are one vote."""
+
+    ignore_arguments: tuple[str, ...] = ()
+    """Arguments that do not count, in every tool (`reason`) or in one (`search.reason`)."""
+
+
 class CentroidOptions(Options):
     """When texts are alike."""
 
@@ -40,10 +47,10 @@ def _json_fields(context: BuildContext) -> Aggregator | Pipeline:
     return JsonFieldVote(arrays=context.options.arrays)
 
 
-def _tool_vote(_: BuildContext) -> Aggregator | Pipeline:
+def _tool_vote(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import ToolCallVote
 
-    return ToolCallVote()
+    return ToolCallVote(ignore_arguments=context.options.ignore_arguments)
 
 
 def _centroid(context: BuildContext) -> Aggregator | Pipeline:
@@ -62,6 +69,7 @@ PIPELINES = (
         f"{SELF_CONSISTENCY}, over canonical calls",
         8,
         _tool_vote,
+        CallOptions,
     ),
     PipelineSpec(
         "json-vote",

@@ -11,6 +11,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator
 
 from .judges import RewardOptions
+from .structured import CallOptions
 
 __all__ = ["PIPELINES"]
 
@@ -56,10 +57,10 @@ class BestsOptions(RewardOptions):
     """Size of the bootstrapped subsets; the square root of the samples, rounded up, if not given."""
 
 
-def _majority(_: BuildContext) -> Aggregator | Pipeline:
+def _majority(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import StructuredVote
 
-    return StructuredVote()
+    return StructuredVote(ignore_arguments=context.options.ignore_arguments)
 
 
 def _by_model(context: BuildContext) -> Aggregator | Pipeline:
@@ -109,6 +110,7 @@ PIPELINES = (
         "arXiv 2203.11171, section 2",
         16,
         _majority,
+        CallOptions,
     ),
     PipelineSpec(
         "by-model",
