@@ -14,6 +14,7 @@ import pytest
 
 from quorate import Endpoint
 from quorate.agents import Rate, RetryPolicy, Timeouts
+from quorate.agents.endpoint import http as http_module
 from quorate.agents.endpoint.errors import retry_after
 from quorate.agents.endpoint.transport import LARGEST_REPLY
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited, Rejected, Unreachable
@@ -23,6 +24,13 @@ from .asking import draw
 
 QUICK = RetryPolicy(backoff=0.001)
 KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(params=["ours", "aiohttp"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the server: our own client, or aiohttp's as with a proxy."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(http_module, "LeanSession", None)
 
 
 @pytest.mark.parametrize("live", [False, True])

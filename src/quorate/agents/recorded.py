@@ -128,6 +128,7 @@ class Recorded(Agent):
             if candidate.usage != Usage():
                 run.record(candidate.model, candidate.usage)
             slot.adopt(candidate)
+            await slot.reviewed()
 
     def _add(self, row: RecordedRow, model: str | None) -> None:
         if model is not None and row.model not in (None, model):

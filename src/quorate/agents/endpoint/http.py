@@ -1,4 +1,7 @@
-"""A server over HTTP, through aiohttp alone; docs/http-clients.md has the measurements behind that choice."""
+"""A server over HTTP: on a lean client of our own, or through aiohttp where there is a proxy.
+
+docs/http-clients.md has the measurements behind that.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Protocol
 from urllib.request import getproxies
 
 import aiohttp
@@ -20,9 +23,15 @@ from yarl import URL
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
 from .errors import ErrorFactory
+from .settings import Timeouts
 from .transport import Reply, Request, Transport, encode_body
 
-__all__ = ["Connections", "Http", "api_root", "common_headers"]
+try:
+    from .http1 import LeanSession
+except ImportError:  # httptools is missing, as on PyPy and Windows
+    LeanSession = None  # type: ignore[assignment, misc]
+
+__all__ = ["AiohttpSession", "Connections", "Http", "HttpSession", "api_root", "common_headers"]
 
 IDLE = 4.0
 """Seconds to keep an unused connection: less than the five after which uvicorn (so vLLM) closes it."""
@@ -47,13 +56,14 @@ class Http(Transport):
         self, base_url: str, *, name: str, api_key: str | None, headers: Mapping[str, str] | None, **settings: Any
     ) -> None:
         self.root = api_root(base_url)
-        self._headers = common_headers(api_key, headers)
+        self.headers = common_headers(api_key, headers)
+        """Of every request."""
         hidden = (*(headers or {}).values(), *self.root.query.values(), api_key or "")
         secrets = [part for value in hidden for part in (value, *value.split()[1:])]
         server = str(self.root.with_query(None))
         super().__init__(server, ErrorFactory(f"{name} at {server}", secrets), **settings)
-        self._urls: dict[str, URL] = {}
-        self._connections = Connections(tls=self.root.scheme == "https")
+        self._targets: dict[str, URL] = {}
+        self._connections = Connections(self)
 
     async def aclose(self) -> None:
         """See `Transport`."""
@@ -61,51 +71,125 @@ class Http(Transport):
 
     async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
         session = await self._connections.session()
-        headers = self._headers
-        if more := request.headers():
-            headers = headers.copy()
-            headers.update(more)
-        body = request.body()
+        headers, body = request.headers(), request.body()
         content = None if body is None else encode_body(body)
         request.note_sent()
-        waits = self.timeouts
-        left = max(deadline - asyncio.get_running_loop().time(), 1e-3)
         # Whether one of its requests is a stream decides how long a server may be silent.
-        limits = aiohttp.ClientTimeout(
-            total=left, sock_connect=waits.connect, sock_read=waits.first_byte if live else waits.total
+        silence = self.timeouts.first_byte if live else self.timeouts.total
+        return await session.request(
+            request.method, self._url(request.path), headers, content, deadline=deadline, silence=silence
         )
-        try:
-            response = await session.request(
-                request.method,
-                self._url(request.path),
-                headers=headers,
-                data=content,
-                allow_redirects=False,
-                timeout=limits,
-            )
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._not_sent(error) from None
-        return _AiohttpReply(self, response)
 
-    def _not_sent(self, error: Exception) -> UpstreamError:
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-            return self.errors.timed_out(f"no reply within {self.timeouts.total:g} s")
-        return self.errors.not_sent(error)
+    def new_session(self) -> HttpSession:
+        """Connections for the running event loop."""
+        tls = _ssl() if self.root.scheme == "https" else None
+        if LeanSession is None or getproxies():
+            return AiohttpSession(self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors)
+        return LeanSession(self.root, self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors, idle=IDLE)
 
     def _url(self, path: str) -> URL:
-        if path not in self._urls:
+        if path not in self._targets:
             root, rest = self.root.path, path
             if path.startswith("/../"):
                 root, rest = re.sub(r"/v\d+$", "", root), path.removeprefix("/..")
-            self._urls[path] = self.root.with_path(root + rest, keep_query=True)
-        return self._urls[path]
+            self._targets[path] = self.root.with_path(root + rest, keep_query=True)
+        return self._targets[path]
+
+
+class HttpSession(Protocol):
+    """The connections of one event loop to one server."""
+
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        deadline: float,
+        silence: float,
+    ) -> Reply:
+        """The reply, its body still to come.
+
+        Args:
+            method: such as POST.
+            url: of the server.
+            headers: of this request alone.
+            content: its body.
+            deadline: for all of it, on the loop's clock.
+            silence: seconds that the server may say nothing.
+
+        Raises:
+            UpstreamError: there is none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        ...
+
+
+class AiohttpSession:
+    """See `HttpSession`.
+
+    Args:
+        headers: of every request.
+        tls: how the server is spoken to over TLS; None for plain HTTP.
+        timeouts: how long to wait.
+        errors: makes its errors.
+    """
+
+    def __init__(
+        self, headers: CIMultiDict[str], *, tls: SSLContext | None, timeouts: Timeouts, errors: ErrorFactory
+    ) -> None:
+        self._headers, self._timeouts, self._errors = headers, timeouts, errors
+        # The number of connections is left to the endpoint's limit.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=tls or True)
+        # Looking proxies up costs aiohttp two threads a request, so only where there are any.
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=bool(getproxies())
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        deadline: float,
+        silence: float,
+    ) -> Reply:
+        """See `HttpSession`."""
+        every = self._headers
+        if headers:
+            every = every.copy()
+            every.update(headers)
+        left = max(deadline - asyncio.get_running_loop().time(), 1e-3)
+        limits = aiohttp.ClientTimeout(total=left, sock_connect=self._timeouts.connect, sock_read=silence)
+        try:
+            response = await self._session.request(
+                method, url, headers=every, data=content, allow_redirects=False, timeout=limits
+            )
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            raise self._not_sent(error) from None
+        return _AiohttpReply(response, self._timeouts, self._errors)
+
+    def _not_sent(self, error: Exception) -> UpstreamError:
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+            return self._errors.timed_out(f"no reply within {self._timeouts.total:g} s")
+        return self._errors.not_sent(error)
+
+    async def close(self) -> None:
+        """See `HttpSession`."""
+        await self._session.close()
 
 
 class _AiohttpReply(Reply):
-    def __init__(self, http: Http, response: aiohttp.ClientResponse) -> None:
-        super().__init__(http.errors, response.status, response.headers)
+    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, errors: ErrorFactory) -> None:
+        super().__init__(errors, response.status, response.headers)
         self._response = response
-        self._timeouts = http.timeouts
+        self._timeouts = timeouts
 
     async def _receive(self) -> bytes:
         try:
@@ -123,7 +207,7 @@ class _AiohttpReply(Reply):
 class LoopSession:
     """The connections of one event loop."""
 
-    session: aiohttp.ClientSession
+    session: HttpSession
     keeper: AsyncGenerator[None, None]
     finalizer: weakref.finalize[..., Any]
 
@@ -132,19 +216,21 @@ class Connections:
     """The connections to one server, in each event loop its own; closed with it, with their owner, or when asked.
 
     Args:
-        tls: whether the server is spoken to over TLS; its certificates take a tenth of a second to load.
+        http: makes them.
     """
 
-    def __init__(self, *, tls: bool) -> None:
-        self._tls = tls
+    def __init__(self, http: Http) -> None:
+        self._new_session = weakref.WeakMethod(http.new_session)
         self._open: dict[asyncio.AbstractEventLoop, LoopSession] = {}
 
-    async def session(self) -> aiohttp.ClientSession:
-        """That of the running event loop; made at its first request."""
+    async def session(self) -> HttpSession:
+        """Those of the running event loop; made at its first request."""
         loop = asyncio.get_running_loop()
         opened = self._open.get(loop)
         if opened is None:
-            session = _new_session(tls=self._tls)
+            make = self._new_session()
+            assert make is not None
+            session = make()
             keeper = _keep_open(self._open, loop, session)
             # Whoever drops an endpoint without closing it leaves no open connection behind.
             finalizer = weakref.finalize(self, _close_soon, loop, keeper)
@@ -161,9 +247,7 @@ class Connections:
 
 
 async def _keep_open(
-    sessions: dict[asyncio.AbstractEventLoop, LoopSession],
-    loop: asyncio.AbstractEventLoop,
-    session: aiohttp.ClientSession,
+    sessions: dict[asyncio.AbstractEventLoop, LoopSession], loop: asyncio.AbstractEventLoop, session: HttpSession
 ) -> AsyncGenerator[None, None]:
     """Holds connections open. A generator, because `asyncio.run` closes those that are left at its end."""
     try:
@@ -186,14 +270,6 @@ def _ssl() -> SSLContext:
     import httpx  # knows where certificates are on every system; heavy, and most servers of models speak plain HTTP
 
     return httpx.create_ssl_context()
-
-
-def _new_session(*, tls: bool) -> aiohttp.ClientSession:
-    """aiohttp's pool; the number of connections is left to the endpoint's limit."""
-    # Looking proxies up costs aiohttp two threads a request, so only where there are any.
-    proxies = bool(getproxies())
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl() if tls else True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)
 
 
 def api_root(base_url: str) -> URL:
