@@ -26,7 +26,7 @@ def decode(stream: bytes, cuts: list[int]) -> list[str]:
     data: list[bytes] = []
     for cut in [*sorted(c % (len(stream) + 1) for c in cuts), len(stream)]:
         if cut > at:
-            data += decoder.feed(stream[at:cut])
+            data += decoder.decode(stream[at:cut])
         at = max(at, cut)
     return [d.decode() for d in (*data, *decoder.end())]
 

@@ -32,7 +32,7 @@ FAULTS: dict[str, Step] = {
     "fails": Fault.status(500),
     "closes": Fault.close(),
     "hangs": Fault.hang(),
-    "gives nonsense": Fault.malformed(b"<html>"),
+    "gives nonsense": Fault.bad_body(b"<html>"),
 }
 
 

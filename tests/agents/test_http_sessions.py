@@ -45,7 +45,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that speaks by bytes, and its address."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +59,7 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         yield f"http{'s' if tls else ''}://localhost:{port}/v1"
 
 
-def saying(*pieces: bytes, pause: float = 0.0) -> Handler:
+def say(*pieces: bytes, pause: float = 0.0) -> Handler:
     """Answers one request with these bytes."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +94,7 @@ GOOD = {
 @pytest.mark.parametrize("form", GOOD)
 async def test_a_reply_in_every_form(form: str) -> None:
     """However its end is marked, and wherever it is cut."""
-    async with serving(saying(*GOOD[form])) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
+    async with serve(say(*GOOD[form])) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
         assert (await draw(agent)).texts == ["ok"]
 
 
@@ -114,7 +114,7 @@ BAD = {
 async def test_a_reply_that_is_none(form: str) -> None:
     """One line that says so; it is not tried again."""
     pieces, words = BAD[form]
-    async with serving(saying(*pieces)) as url, Endpoint("m", base_url=url) as agent:
+    async with serve(say(*pieces)) as url, Endpoint("m", base_url=url) as agent:
         candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
@@ -130,7 +130,7 @@ async def test_what_is_sent() -> None:
         seen.extend(await read_request(reader))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT)
 
-    async with serving(handle) as url:
+    async with serve(handle) as url:
         headers = {"X-Team": "blue", "user-agent": "me"}
         async with Endpoint("m", base_url=f"{url}?a=b%20c", api_key="sk-1", headers=headers) as agent:
             await draw(agent, question="Grüße")
@@ -147,8 +147,8 @@ async def test_what_is_sent() -> None:
 
 async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
     """It closes after each reply without saying so beforehand."""
-    handler = saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT)
-    async with serving(handler) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
+    handler = say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT)
+    async with serve(handler) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
         for _ in range(3):
             assert (await draw(agent)).texts == ["ok"]
             await asyncio.sleep(0.05)
@@ -166,7 +166,7 @@ async def test_a_reader_who_is_slow_makes_the_server_wait() -> None:
             await writer.drain()
             written[0] += 1
 
-    async with serving(handle) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
+    async with serve(handle) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
         candidate = (await draw(agent, live=True)).one
     assert candidate.error is not None
     assert "larger than" in candidate.error.message
@@ -179,9 +179,9 @@ async def test_tls(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def answer_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
-            await saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT)(reader, writer)
+            await say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT)(reader, writer)
 
-    async with serving(answer_twice, server) as url:
+    async with serve(answer_twice, server) as url:
         async with Endpoint("m", base_url=url, retries=ONCE) as agent:
             candidate = (await draw(agent)).one
         assert candidate.error is not None

@@ -147,16 +147,16 @@ class Recorded(Agent):
         if samples is not None and index < len(samples):
             recorded = samples[index]
             spoiled = recorded.error is None and recorded.finish_reason in ("cancelled", "error")
-            return recorded.model_copy(update={"error": _missing("this sample had no end")}) if spoiled else recorded
+            return recorded.model_copy(update={"error": _failure("this sample had no end")}) if spoiled else recorded
         asked = question.text if len(question.text) <= 80 else question.text[:80] + "..."
         if samples is None:
-            failure = _missing(f"{self._where} has no answers to {asked!r}")
+            failure = _failure(f"{self._where} has no answers to {asked!r}")
         else:
-            failure = _missing(f"{self._where} has {len(samples)} answers to {asked!r}, not a sample {index}")
+            failure = _failure(f"{self._where} has {len(samples)} answers to {asked!r}, not a sample {index}")
         return Candidate(index=index, model=self.name, agent=self.name, finish_reason="error", error=failure)
 
 
-def _missing(message: str) -> Failure:
+def _failure(message: str) -> Failure:
     return Failure(code="not_recorded", message=message, status=404)
 
 

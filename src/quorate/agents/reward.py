@@ -25,8 +25,9 @@ from quorate.orchestrator.types import Candidate, Message, Price, Question, Usag
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .endpoint.http import Http
+from .endpoint.request import encode_body
 from .endpoint.settings import Rate, RetryPolicy, Timeouts
-from .endpoint.transport import Exchange, encode_body
+from .endpoint.transport import Exchange
 from .endpoint.usage import estimate_tokens
 
 __all__ = ["RerankModel", "RewardModel", "ScoreModel", "Scorer"]

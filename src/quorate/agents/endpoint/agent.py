@@ -77,7 +77,7 @@ class ChatAgent(Agent):
         """All in one request, and what that leaves out one by one; what is learnt of the server is kept."""
         call, dialect = ChatCall(self.served, question, slots, run), self.served.dialect
         await call.write_slots()
-        rest = call.missing
+        rest = call.open_slots
         if not rest:
             return
         if not call.n_refused:

@@ -16,9 +16,10 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
+from .request import Reply, Request
 from .response import Malformed, ResponseParser, parse_object
 from .sse import DONE, Decoder
-from .transport import Place, Reply, Request, Transport
+from .transport import Place, Transport
 from .usage import UsageSplitter
 
 __all__ = ["ChatCall", "Dialect", "ServedModel", "chat_body"]
@@ -100,7 +101,7 @@ class ChatCall(Request):
         """The server wants one sample a request; nothing else became of this one."""
 
     @property
-    def missing(self) -> list[PartialCandidate]:
+    def open_slots(self) -> list[PartialCandidate]:
         """Slots that the server has left out without failing."""
         return [slot for slot in self._slots if not slot.done]
 
@@ -110,12 +111,12 @@ class ChatCall(Request):
         return self._usage.untaken
 
     async def write_slots(self) -> None:
-        """Ends every slot but those `missing`."""
+        """Ends every slot but the `open_slots`."""
         self.watch, outcome = self._served.watch(self._run, self._indices), "ok"
         try:
             await self._exchange()
         except asyncio.CancelledError:
-            outcome = "cancelled" if self._parser.left else "ok"
+            outcome = "cancelled" if self._parser.open_choices else "ok"
             self._parser.leave()
             raise
         except UpstreamError as error:
@@ -126,7 +127,7 @@ class ChatCall(Request):
             outcome = error.code if isinstance(error, QuorateError) else "model_crashed"
             raise
         finally:
-            self.watch.ended(outcome, self._usage.given)
+            self.watch.ended(outcome, self._usage.total_given)
 
     async def _exchange(self) -> None:
         transport, run = self._transport, self._run
@@ -158,7 +159,7 @@ class ChatCall(Request):
         decoder, parser, piece = Decoder(), self._parser, b"-"
         while piece:
             piece = await reply.next_piece()
-            for message in decoder.feed(piece):
+            for message in decoder.decode(piece):
                 if message == DONE:
                     await _drain(reply)
                     parser.close(done=True)

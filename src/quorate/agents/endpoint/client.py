@@ -17,8 +17,9 @@ from quorate.orchestrator.types import Price, SamplingParams
 from .agent import ChatAgent
 from .chat_call import Dialect, ServedModel
 from .errors import ErrorFactory
+from .request import Reply, Request, encode_body
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
-from .transport import Reply, Request, Transport, encode_body
+from .transport import Transport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -90,11 +90,11 @@ class ErrorFactory:
             return Unreachable(self.line("the connection was closed before a reply"))
         return self.bad_reply(f"not an HTTP reply ({type(error).__name__})")
 
-    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    def from_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""
         return self.status(status, _words(body), retry_after(headers))
 
-    def reported(self, error: object) -> UpstreamError:
+    def from_report(self, error: object) -> UpstreamError:
         """An error that the server sent in place of an answer, under a status of 200."""
         code = error.get("code") if isinstance(error, Mapping) else None
         code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 502

@@ -23,8 +23,9 @@ from yarl import URL
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
 from .errors import ErrorFactory
+from .request import Reply, Request, encode_body
 from .settings import Timeouts
-from .transport import Reply, Request, Transport, encode_body
+from .transport import Transport
 
 try:
     from .http1 import LeanSession

@@ -23,8 +23,8 @@ from yarl import URL
 from quorate.orchestrator.errors import Unreachable, UpstreamError
 
 from .errors import ErrorFactory
+from .request import Reply
 from .settings import Timeouts
-from .transport import Reply
 
 __all__ = ["LeanSession"]
 
@@ -131,11 +131,11 @@ class LeanSession:
     def _take(self) -> _Connection | None:
         """The connection that was used last, since it is the likeliest to be open; stale ones are closed."""
         oldest = self.loop.time() - self._idle
-        while self._free and (self._free[0][0] < oldest or self._free[0][1].closing):
+        while self._free and (self._free[0][0] < oldest or self._free[0][1].is_closing):
             self._free.popleft()[1].close()
         while self._free:
             _, connection = self._free.pop()
-            if not connection.closing:
+            if not connection.is_closing:
                 return connection
         return None
 
@@ -178,7 +178,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
 
     @property
-    def closing(self) -> bool:
+    def is_closing(self) -> bool:
         return self._transport.is_closing()
 
     def send(self, request: bytes, reply: _LeanReply) -> None:
@@ -296,7 +296,7 @@ class _LeanReply(Reply):
         self._timer.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:
-            if self.ended and self._keep and not connection.closing:
+            if self.ended and self._keep and not connection.is_closing:
                 connection.free()
             else:
                 connection.close()

@@ -82,7 +82,7 @@ class Choice:
     """First half of a surrogate pair whose second half comes with the next piece."""
 
     @property
-    def written(self) -> int:
+    def characters(self) -> int:
         """Characters in all."""
         calls = (call["function"] for call in self.tools.values())
         return len(self.text) + len(self.reasoning) + sum(len(f["name"]) + len(f["arguments"]) for f in calls)
@@ -218,7 +218,7 @@ class ResponseParser:
         self.begun = time.monotonic()
 
     @property
-    def left(self) -> list[Choice]:
+    def open_choices(self) -> list[Choice]:
         """Choices whose candidates have not ended."""
         return [choice for choice in self.choices if not choice.ended]
 
@@ -258,7 +258,7 @@ class ResponseParser:
             if counts is not None:
                 self._note_counts(choice, counts)
             self._take(choice, raw, "delta")
-            if choice.finish is not None and choice.counts is not None and len(self.left) > 1:
+            if choice.finish is not None and choice.counts is not None and len(self.open_choices) > 1:
                 self._end(choice, self.usage.part(choice, first=choice is self.choices[0]), None)
 
     def close(self, *, done: bool) -> None:
@@ -269,7 +269,7 @@ class ResponseParser:
         """
         if not any(choice.seen for choice in self.choices):
             raise Malformed("a stream without choices")
-        for choice in self.left:
+        for choice in self.open_choices:
             if choice.seen and choice.finish is None and not done:
                 choice.broken = choice.broken or "the stream ended before the answer did"
         self.end()
@@ -279,20 +279,20 @@ class ResponseParser:
 
         What came to its finish is good, whatever happened after.
         """
-        ending = [choice for choice in self.left if choice.seen or error is not None]
+        ending = [choice for choice in self.open_choices if choice.seen or error is not None]
         for choice, usage in zip(ending, self.usage.rest(ending), strict=True):
             self._end(choice, usage, error)
 
     def leave(self) -> None:
         """The request is cancelled: tells the slots that are left what they have cost."""
-        left = self.left
+        left = self.open_choices
         for choice, usage in zip(left, self.usage.rest(left), strict=True):
             choice.ended = True
             self._slots[choice.index].leave(usage, charge=self.usage.charge(usage), **self._fields(choice))
 
     def _raise_reported(self, reply: dict[str, Any]) -> None:
         if reply.get("error"):
-            raise self._errors.reported(reply["error"])
+            raise self._errors.from_report(reply["error"])
 
     def _choice_of(self, raw: Any) -> Choice | None:
         place = raw.get("index", 0) if isinstance(raw, dict) else None

@@ -73,7 +73,7 @@ class EndpointTokens:
     @property
     def vocabulary(self) -> TokenizerVocabulary:
         """See `TokenModel`."""
-        return self._opened.vocabulary
+        return self._ready_tokenizer.vocabulary
 
     async def open(self) -> None:
         """See `TokenModel`.
@@ -103,7 +103,7 @@ class EndpointTokens:
 
     def prompt(self, question: Question) -> list[int]:
         """See `TokenModel`; a server with a chat template of its own is asked, and waited for."""
-        return self._opened.prompt(question)
+        return self._ready_tokenizer.prompt(question)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`; a draft goes on where it was to stop early."""
@@ -121,7 +121,7 @@ class EndpointTokens:
         await self._transport.aclose()
 
     @property
-    def _opened(self) -> ServedTokenizer:
+    def _ready_tokenizer(self) -> ServedTokenizer:
         if self._tokenizer is None:
             raise RuntimeError(f"{self.name} has not been opened")
         return self._tokenizer
