@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,17 +104,17 @@ class Recorded(Agent):
         if not self._samples:
             raise DataError("no recorded answers" + (f" of model {model!r}" if model else ""), file=self._where)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all recorded answers."""
+        content = {place: [c.model_dump(mode="json") for c in samples] for place, samples in self._samples.items()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
     @property
     def identity(self) -> Identity:
-        """See `protocols.Model`; the fingerprint is that of all recorded answers."""
-        content = json.dumps(
-            {place: [c.model_dump(mode="json") for c in samples] for place, samples in sorted(self._samples.items())}
-        )
+        """See `protocols.Model`."""
         return Identity(
-            kind="recorded",
-            model=self.name,
-            fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],
-            capabilities=frozenset({"samples"}),
+            kind="recorded", model=self.name, fingerprint=self.fingerprint, capabilities=frozenset({"samples"})
         )
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:

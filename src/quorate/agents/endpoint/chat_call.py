@@ -16,7 +16,7 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
-from .request import Reply, Request
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, ResponseParser, parse_object
 from .sse import DONE, Decoder
 from .transport import Place, Transport
@@ -67,7 +67,7 @@ class ServedModel:
         return UpstreamCall(run, agent=self.name, model=self.model, server=self.transport.server, indices=indices)
 
 
-class ChatCall(Request):
+class ChatCall(UpstreamRequest):
     """Writes some slots by one request, from the first try to the last token.
 
     Args:
@@ -145,7 +145,7 @@ class ChatCall(Request):
             finally:
                 await reply.release()
 
-    async def _open(self, place: Place) -> Reply:
+    async def _open(self, place: Place) -> HttpReply:
         try:
             return await self._transport.open(self, place, rng=self._rng, live=self._run.live)
         except UpstreamError as error:
@@ -155,7 +155,7 @@ class ChatCall(Request):
     def _rng(self) -> random.Random:
         return self._run.rng(f"retry:{self._served.name}:{self._question.text}:{self._indices[0]}")
 
-    async def _read_stream(self, reply: Reply) -> None:
+    async def _read_stream(self, reply: HttpReply) -> None:
         decoder, parser, piece = Decoder(), self._parser, b"-"
         while piece:
             piece = await reply.next_piece()
@@ -168,12 +168,12 @@ class ChatCall(Request):
         parser.close(done=False)
 
     def body(self) -> dict[str, Any]:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         self._body = self._new_body()
         return self._body
 
     def note_sent(self) -> None:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         super().note_sent()
         self._usage.tries += 1
         self._usage.working = True
@@ -233,7 +233,7 @@ def dump_message(message: Message) -> dict[str, Any]:
     return message.model_dump(mode="json", exclude_unset=True)
 
 
-async def _drain(reply: Reply) -> None:
+async def _drain(reply: HttpReply) -> None:
     """Reads to the end of a stream that has said all, unless that takes longer than a new connection."""
     try:
         async with asyncio.timeout(DRAIN):

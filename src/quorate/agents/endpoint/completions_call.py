@@ -16,7 +16,7 @@ from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.types import SamplingParams, Usage
 
 from .chat_call import ServedModel
-from .request import Reply, Request
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, parse_object
 from .sse import DONE, Decoder
 from .usage import Counts, estimate_tokens
@@ -24,7 +24,7 @@ from .usage import Counts, estimate_tokens
 __all__ = ["CompletionsCall"]
 
 
-class CompletionsCall(Request):
+class CompletionsCall(UpstreamRequest):
     """One exchange.
 
     Args:
@@ -95,13 +95,13 @@ class CompletionsCall(Request):
             finally:
                 await reply.release()
 
-    async def _read_whole(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+    async def _read_whole(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
         found = parse_object(await reply.read())
         if not found.get("error") and not (isinstance(found.get("choices"), list) and found["choices"]):
             raise Malformed("a reply without choices")
         yield found
 
-    async def _read_stream(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+    async def _read_stream(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
         decoder, piece = Decoder(), b"-"
         while piece:
             piece = await reply.next_piece()
@@ -113,7 +113,7 @@ class CompletionsCall(Request):
             raise Malformed("the stream ended before the text did")
 
     def body(self) -> dict[str, Any]:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         self._body = self._new_body()
         return self._body
 

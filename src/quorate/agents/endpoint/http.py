@@ -23,7 +23,7 @@ from yarl import URL
 from quorate.orchestrator.errors import BadInput, UpstreamError
 
 from .errors import ErrorFactory
-from .request import Reply, Request, encode_body
+from .request import HttpReply, UpstreamRequest, encode_body
 from .settings import Timeouts
 from .transport import Transport
 
@@ -70,7 +70,7 @@ class Http(Transport):
         """See `Transport`."""
         await self._connections.aclose()
 
-    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+    async def _send(self, request: UpstreamRequest, deadline: float, *, live: bool) -> HttpReply:
         session = await self._connections.session()
         headers, body = request.headers(), request.body()
         content = None if body is None else encode_body(body)
@@ -109,7 +109,7 @@ class HttpSession(Protocol):
         *,
         deadline: float,
         silence: float,
-    ) -> Reply:
+    ) -> HttpReply:
         """The reply, its body still to come.
 
         Args:
@@ -160,7 +160,7 @@ class AiohttpSession:
         *,
         deadline: float,
         silence: float,
-    ) -> Reply:
+    ) -> HttpReply:
         """See `HttpSession`."""
         every = self._headers
         if headers:
@@ -186,7 +186,7 @@ class AiohttpSession:
         await self._session.close()
 
 
-class _AiohttpReply(Reply):
+class _AiohttpReply(HttpReply):
     def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, errors: ErrorFactory) -> None:
         super().__init__(errors, response.status, response.headers)
         self._response = response

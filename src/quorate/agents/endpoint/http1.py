@@ -23,7 +23,7 @@ from yarl import URL
 from quorate.orchestrator.errors import Unreachable, UpstreamError
 
 from .errors import ErrorFactory
-from .request import Reply
+from .request import HttpReply
 from .settings import Timeouts
 
 __all__ = ["LeanSession"]
@@ -87,7 +87,7 @@ class LeanSession:
         *,
         deadline: float,
         silence: float,
-    ) -> Reply:
+    ) -> HttpReply:
         """See `http.HttpSession`."""
         head = self._heads.get((method, url))
         if head is None:
@@ -247,7 +247,7 @@ class _Connection(asyncio.Protocol):
             self._reply.complete(keep=self._parser.should_keep_alive())
 
 
-class _LeanReply(Reply):
+class _LeanReply(HttpReply):
     """One reply, as it comes."""
 
     def __init__(self, session: LeanSession, connection: _Connection, deadline: float, silence: float) -> None:
@@ -292,7 +292,7 @@ class _LeanReply(Reply):
                 await self._waiter
 
     async def release(self) -> None:
-        """See `Reply`."""
+        """See `HttpReply`."""
         self._timer.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:

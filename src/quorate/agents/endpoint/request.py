@@ -15,13 +15,13 @@ from quorate.orchestrator.upstream import UpstreamCall
 
 from .errors import ErrorFactory
 
-__all__ = ["Reply", "Request", "encode_body"]
+__all__ = ["HttpReply", "UpstreamRequest", "encode_body"]
 
 LARGEST_REPLY = 64 * 2**20
 """Bytes after which a reply is cut off as broken."""
 
 
-class Request:
+class UpstreamRequest:
     """What is sent; hears how it goes, so that it can count its tries and adapt to refusals.
 
     Args:
@@ -63,7 +63,7 @@ class Request:
             self.watch.answered()
 
 
-class Reply(ABC):
+class HttpReply(ABC):
     """A reply whose status is known and whose body is still to come. Release it."""
 
     def __init__(self, errors: ErrorFactory, status: int, headers: Mapping[str, str]) -> None:

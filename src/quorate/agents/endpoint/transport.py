@@ -26,11 +26,11 @@ from quorate.orchestrator.upstream import UpstreamCall
 from .breaker import Breaker, RetryBudget
 from .errors import ErrorFactory
 from .limit import Places, Ticket
-from .request import Reply, Request
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, parse_object
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
-__all__ = ["Exchange", "Place", "Transport"]
+__all__ = ["JsonExchange", "Place", "Transport"]
 
 LARGEST_ERROR = 2**16
 AGAIN = {408, 409, 429}
@@ -154,7 +154,7 @@ class Transport(ABC):
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLimits] = WeakKeyDictionary()
 
     @abstractmethod
-    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+    async def _send(self, request: UpstreamRequest, deadline: float, *, live: bool) -> HttpReply:
         """One try, told to the request once its body is ready.
 
         Raises:
@@ -176,8 +176,8 @@ class Transport(ABC):
         return Place(self, caller, priority)
 
     async def open(
-        self, request: Request, place: Place, *, rng: Callable[[], random.Random], live: bool = False
-    ) -> Reply:
+        self, request: UpstreamRequest, place: Place, *, rng: Callable[[], random.Random], live: bool = False
+    ) -> HttpReply:
         """The reply, its body still to come; tries again as the settings say. Release it.
 
         Args:
@@ -265,7 +265,7 @@ class Transport(ABC):
     def _circuit_open(self, wait: float) -> CircuitOpen:
         return self.errors.circuit_open(self.breaker.reason, wait)
 
-    async def _refusal(self, reply: Reply) -> UpstreamError:
+    async def _refusal(self, reply: HttpReply) -> UpstreamError:
         """The error in a reply, which may itself be broken or endless."""
         try:
             words = await reply.read(LARGEST_ERROR)
@@ -276,7 +276,7 @@ class Transport(ABC):
         return self.errors.from_refusal(reply.status, reply.headers, words[:LARGEST_ERROR])
 
 
-class Exchange(Request):
+class JsonExchange(UpstreamRequest):
     """An object in JSON there, an object in JSON back: a POST, or a GET where there is no body."""
 
     def __init__(
@@ -297,7 +297,7 @@ class Exchange(Request):
         self.method = "GET" if body is None else "POST"
 
     def body(self) -> Mapping[str, Any] | None:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         return self._body
 
     async def reply(self) -> dict[str, Any]:
