@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import CandidateSet, Frozen, Question, SamplingParams
 from quorate.storage.candidate_columns import candidate_of
@@ -170,7 +171,7 @@ async def _question_rows(
 
 def _answers(group: SampleGroup, extractor: Extractor) -> list[str | None]:
     same, candidates = group.kind == RECORDED, group.candidates.candidates
-    return [(c.answer if same or c.answer is not None else extractor.extract(c.text)) or None for c in candidates]
+    return [(c.answer if same or c.answer is not None else read_answer(extractor, c.text, c.reasoning, c.finish_reason)) or None for c in candidates]
 
 
 def _row(
