@@ -31,7 +31,8 @@ _ADD = (
 )
 _UNGRADED = (
     "SELECT s.id, s.text, s.reasoning, s.finish_reason, i.id AS item FROM items i "
-    "CROSS JOIN requests r ON r.question = i.question CROSS JOIN samples s ON s.request = r.id LEFT JOIN grades g ON g.sample = s.id AND g.item = i.id "
+    "CROSS JOIN requests r ON r.question = i.question CROSS JOIN samples s ON s.request = r.id "
+    "LEFT JOIN grades g ON g.sample = s.id AND g.item = i.id "
     "WHERE i.task = ? AND i.item = ? AND i.question = ? AND i.current AND g.sample IS NULL"
 )
 
