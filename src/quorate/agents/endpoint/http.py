@@ -15,16 +15,13 @@ from ssl import SSLContext
 from typing import Any, Protocol
 from urllib.request import getproxies
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput
 
 from .errors import ErrorFactory
 from .request import HttpReply, UpstreamRequest, encode_body
-from .settings import Timeouts
 from .transport import Transport
 
 try:
@@ -32,7 +29,7 @@ try:
 except ImportError:  # httptools is missing, as on PyPy and Windows
     LeanSession = None  # type: ignore[assignment, misc]
 
-__all__ = ["AiohttpSession", "Connections", "Http", "HttpSession", "api_root", "common_headers"]
+__all__ = ["Connections", "Http", "HttpSession", "api_root", "common_headers"]
 
 IDLE = 4.0
 """Seconds to keep an unused connection: less than the five after which uvicorn (so vLLM) closes it."""
@@ -85,7 +82,9 @@ class Http(Transport):
         """Connections for the running event loop."""
         tls = _ssl() if self.root.scheme == "https" else None
         if LeanSession is None or getproxies():
-            return AiohttpSession(self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors)
+            from .aiohttp_session import AiohttpSession  # takes a tenth of a second to import
+
+            return AiohttpSession(self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors, idle=IDLE)
         return LeanSession(self.root, self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors, idle=IDLE)
 
     def _url(self, path: str) -> URL:
@@ -128,80 +127,6 @@ class HttpSession(Protocol):
     async def close(self) -> None:
         """Closes all connections."""
         ...
-
-
-class AiohttpSession:
-    """See `HttpSession`.
-
-    Args:
-        headers: of every request.
-        tls: how the server is spoken to over TLS; None for plain HTTP.
-        timeouts: how long to wait.
-        errors: makes its errors.
-    """
-
-    def __init__(
-        self, headers: CIMultiDict[str], *, tls: SSLContext | None, timeouts: Timeouts, errors: ErrorFactory
-    ) -> None:
-        self._headers, self._timeouts, self._errors = headers, timeouts, errors
-        # The number of connections is left to the endpoint's limit.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=tls or True)
-        # Looking proxies up costs aiohttp two threads a request, so only where there are any.
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=bool(getproxies())
-        )
-
-    async def request(
-        self,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        content: bytes | None,
-        *,
-        deadline: float,
-        silence: float,
-    ) -> HttpReply:
-        """See `HttpSession`."""
-        every = self._headers
-        if headers:
-            every = every.copy()
-            every.update(headers)
-        left = max(deadline - asyncio.get_running_loop().time(), 1e-3)
-        limits = aiohttp.ClientTimeout(total=left, sock_connect=self._timeouts.connect, sock_read=silence)
-        try:
-            response = await self._session.request(
-                method, url, headers=every, data=content, allow_redirects=False, timeout=limits
-            )
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._not_sent(error) from None
-        return _AiohttpReply(response, self._timeouts, self._errors)
-
-    def _not_sent(self, error: Exception) -> UpstreamError:
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-            return self._errors.timed_out(f"no reply within {self._timeouts.total:g} s")
-        return self._errors.not_sent(error)
-
-    async def close(self) -> None:
-        """See `HttpSession`."""
-        await self._session.close()
-
-
-class _AiohttpReply(HttpReply):
-    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, errors: ErrorFactory) -> None:
-        super().__init__(errors, response.status, response.headers)
-        self._response = response
-        self._timeouts = timeouts
-
-    async def _receive(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-                raise self._errors.timed_out(f"no complete reply within {self._timeouts.total:g} s") from None
-            raise self._errors.broken_off(error) from None
-
-    async def release(self) -> None:
-        self._response.release()
 
 
 @dataclass
