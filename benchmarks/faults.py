@@ -38,7 +38,7 @@ FAULTS: dict[str, Step] = {
     "refuses (429, Retry-After 60)": Fault.status(429, retry_after=60),
     "resets in the middle": Fault.reset_midway(after_chunks=2),
     "ends without its end": Fault.close_midway(after_chunks=2),
-    "gives no JSON": Fault.malformed(b"<html>"),
+    "gives no JSON": Fault.bad_body(b"<html>"),
 }
 
 
@@ -77,7 +77,7 @@ async def under(fault: Step, rounds: int) -> tuple[list[float], list[float], lis
                 due = DEADLINE if place < 2 else GOOD.delay + GRACE
                 late[place].append(1000 * (seconds - due))
                 estimated += answer.usage.estimated
-                exact += (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.counted
+                exact += (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.token_counts
     return *late, f"{exact} of {3 * rounds}" + (f" ({estimated} flagged estimated)" if estimated else "")
 
 

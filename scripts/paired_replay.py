@@ -16,7 +16,8 @@ import numpy as np
 
 from quorate.evals.answer_files import read_bank
 from quorate.evals.records import AnswerRecord
-from quorate.evals.replay.rules import Replayable, SubsetOutcome, find_rule
+from quorate.evals.replay.contract import Replayable, SubsetOutcome
+from quorate.evals.replay.rules import find_rule
 
 RESAMPLES = 5000
 

@@ -94,7 +94,7 @@ class Simulation:
         heapq.heappush(self._events, (at, self._number, sent, ticket))
 
 
-def varied(mean: float) -> Callable[[float, random.Random], float]:
+def vary(mean: float) -> Callable[[float, random.Random], float]:
     """Answers of very different lengths."""
     return lambda _, rng: mean * rng.lognormvariate(-0.5, 1.0)
 
@@ -115,7 +115,7 @@ def test_it_grows_while_latency_is_flat() -> None:
     assert simulation.most == 5000
 
 
-@pytest.mark.parametrize("seconds", [lambda now, rng: 0.2, varied(1.0)])
+@pytest.mark.parametrize("seconds", [lambda now, rng: 0.2, vary(1.0)])
 def test_it_shrinks_where_requests_only_queue(seconds: Callable[[float, random.Random], float]) -> None:
     """32 at a time and 320 who ask: all of the throughput, with a short queue in the server instead of a long one."""
     simulation = Simulation(AdaptiveLimit(), 320, slots=32, seconds=seconds)
@@ -153,7 +153,7 @@ def test_longer_answers_are_no_overload() -> None:
 
 def test_varied_answers_hardly_lower_it() -> None:
     """Noise is not growth: nearly all of the throughput."""
-    simulation = Simulation(AdaptiveLimit(), 320, seconds=varied(2.0))
+    simulation = Simulation(AdaptiveLimit(), 320, seconds=vary(2.0))
     assert simulation.run(300) > 0.95 * 320 / 2.0
 
 

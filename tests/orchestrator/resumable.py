@@ -58,7 +58,7 @@ def build_graph(log: Path) -> Graph:
     )
     nodes: list[Node] = [
         Logged("a", log),
-        Logged("slow", log, steps=4),
+        Logged("slow", log, steps=8),
         Logged("quick", log),
         ModelNode("inside", inner),
         Logged("join", log),

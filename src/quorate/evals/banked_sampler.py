@@ -138,6 +138,7 @@ class BankedSampler(Wrapper, Agent):
             ledger.saved_seconds += max(0.0, longest - (time.monotonic() - begun))
         for candidate in candidates:
             by_index[candidate.index].adopt(candidate)
+            await by_index[candidate.index].reviewed()
 
     async def _draw_missing(
         self, question: Question, request: SampleRequest, indices: Sequence[int], run: RunContext

@@ -154,7 +154,9 @@ def _step(graph: Graph, name: str) -> Callable[..., Awaitable[Any]]:
         if name not in graph.ready(state):
             return Command(update={"waiting": name})
         visit = await graph.visit(name, state, runtime.context)
-        return Command(update={"visits": [visit], "waiting": ""}, goto=graph.blocked_by(name, state))
+        return Command(
+            update={"visits": [visit], "waiting": ""}, goto=graph.blocked_by(name, graph.advance(state, visit))
+        )
 
     step.__annotations__ = {"channels": Channels, "runtime": Runtime[RunContext], "return": Command}
     return step

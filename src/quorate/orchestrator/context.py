@@ -13,7 +13,16 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from .events import Event, NodeEnded, NodeStarted, Observer, UpstreamEnded, UpstreamRetried, UpstreamStarted
+from .events import (
+    AnswerToken,
+    Event,
+    NodeEnded,
+    NodeStarted,
+    Observer,
+    UpstreamEnded,
+    UpstreamRetried,
+    UpstreamStarted,
+)
 from .reading import AnswerReader
 from .types import Code, Degradation, Frozen, NodeUsage, Usage
 
@@ -41,6 +50,37 @@ class Budget(Frozen):
     """Candidates drawn by each sampling stage."""
 
 
+class _Sum:
+    """Usage that is added up in place, since every candidate is counted on several pages."""
+
+    __slots__ = ("completion_tokens", "cost", "estimated", "prompt_tokens", "reasoning_tokens", "requests")
+
+    def __init__(self) -> None:
+        self.prompt_tokens = self.completion_tokens = self.reasoning_tokens = self.requests = 0
+        self.cost: float | None = None
+        self.estimated = False
+
+    def add(self, usage: Usage | _Sum) -> None:
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+        self.requests += usage.requests
+        self.estimated = self.estimated or usage.estimated
+        if usage.cost is not None:
+            self.cost = usage.cost if self.cost is None else self.cost + usage.cost
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            requests=self.requests,
+            cost=self.cost,
+            estimated=self.estimated,
+        )
+
+
 class Ledger:
     """Counts every upstream token once: finished, failed, retried, cancelled and judge calls alike.
 
@@ -56,12 +96,13 @@ class Ledger:
         self.parent = parent
         self.budget = budget
         self._node = node
-        self._entries: dict[tuple[str, str], Usage] = {}
+        self._entries: dict[tuple[str, str], _Sum] = {}
 
     def record(self, node: str, model: str, usage: Usage) -> None:
         node = self._node or node
-        known = self._entries.get((node, model))
-        self._entries[node, model] = usage if known is None else known + usage
+        if (known := self._entries.get((node, model))) is None:
+            known = self._entries[node, model] = _Sum()
+        known.add(usage)
         if self.parent is not None:
             self.parent.record(node, model, usage)
 
@@ -74,11 +115,16 @@ class Ledger:
 
     @property
     def usage(self) -> Usage:
-        return Usage.total(self._entries.values())
+        """Of all nodes and models."""
+        total = _Sum()
+        for entry in self._entries.values():
+            total.add(entry)
+        return total.usage
 
     @property
     def nodes(self) -> tuple[NodeUsage, ...]:
-        return tuple(NodeUsage(node=n, model=m, usage=u) for (n, m), u in self._entries.items())
+        """By node and model, in the order in which they first spent something."""
+        return tuple(NodeUsage(node=n, model=m, usage=entry.usage) for (n, m), entry in self._entries.items())
 
     @property
     def root(self) -> Ledger:
@@ -348,20 +394,23 @@ _TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, Upstream
 
 
 class _Inside:
-    """What is told of a model inside a node: its nodes and upstream calls to everybody, the rest to who asked it."""
+    """What is told of a model inside a node: its nodes and upstream calls to everybody, its answer to who asked it."""
 
     def __init__(self, around: Observer, asking: Observer) -> None:
         self.around, self.asking = around, asking
 
     def __call__(self, event: Event) -> None:
-        (self.around if type(event) in _TOLD_FROM_INSIDE else self.asking)(event)
+        if type(event) in _TOLD_FROM_INSIDE:
+            self.around(event)
+        elif type(event) is AnswerToken:
+            self.asking(event)
 
 
 def _inside(around: Observer, asking: Observer | None) -> Observer:
     # A model three pipelines deep reaches the outermost observer in one step.
     around = around.around if isinstance(around, _Inside) else around
     asking = asking or _unobserved
-    return around if around is asking else _Inside(around, asking)
+    return _unobserved if around is asking is _unobserved else _Inside(around, asking)
 
 
 def explain_cut(reason: str, where: str) -> Degradation:

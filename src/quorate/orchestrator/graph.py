@@ -33,6 +33,8 @@ LOOP = 16
 """How often a node in a loop runs at most, unless it says otherwise."""
 MAX_CALLS = 100_000
 """More answers of single models than this one answer may never take."""
+BEGINNING = -1
+"""In place of a visit: the node was led to from the start."""
 SLACK = 0.1
 """Seconds beyond a deadline in which a node may end by itself, with the best that it has."""
 
@@ -341,18 +343,44 @@ class Graph(ModelBase):
 
     def pending(self, state: State) -> dict[str, tuple[int, ...]]:
         """The nodes that were led to and have not run since, each with the visits that led to it."""
-        waiting: dict[str, tuple[int, ...]] = {edge.target: () for edge in self._out[START]}
+        waiting: dict[str, tuple[int, ...]] = {edge.target: (BEGINNING,) for edge in self._out[START]}
         for place, visit in enumerate(state.visits):
-            waiting.pop(visit.node, None)
+            left = [p for p in waiting.pop(visit.node, ()) if p != BEGINNING and p not in visit.inputs]
+            if left:
+                waiting[visit.node] = tuple(left)
             for target in visit.edges:
                 waiting[target] = (*waiting.get(target, ()), place)
         return waiting
 
     def ready(self, state: State, running: Sequence[str] = ()) -> list[str]:
-        """The nodes that may run: nothing that still runs or waits can lead to them, but by going around a loop."""
-        waiting = [name for name in self.pending(state) if name not in running and name != END]
+        """The nodes that may run: nothing that still runs or waits is on its way to them.
+
+        What goes around a loop begins anew once nothing in the loop is left of the round before.
+        """
+        pending = self.pending(state)
+        waiting = [name for name in pending if name not in running and name != END]
+        again = {name for name in waiting if not self._forward(state, name, pending[name])}
         active = {*waiting, *running}
-        return [name for name in waiting if not self._before[name] & active]
+        ready = []
+        for name in waiting:
+            # The round that runs does not wait for the next one of its loop, but the next one waits for it.
+            later = set() if name in again else again & self._loops[name]
+            left = self._loops[name] & (active - again) if name in again else set()
+            if not self._before[name] & (active - later) and not left:
+                ready.append(name)
+        return ready
+
+    def _forward(self, state: State, name: str, leads: Iterable[int]) -> list[int]:
+        """Those of the visits that led to a node that did not go around a loop."""
+        return [p for p in leads if p == BEGINNING or state.visits[p].node in self._before[name]]
+
+    def _inputs(self, state: State, name: str) -> tuple[int, ...]:
+        """What a node reads in this round: what has gone around the loop meanwhile is for the next.
+
+        By the order of the nodes in the graph, whichever of them took longer.
+        """
+        leads = self.pending(state)[name]
+        return self._in_order(state, (p for p in self._forward(state, name, leads) or leads if p != BEGINNING))
 
     def advance(self, state: State, visit: Visit) -> State:
         """After a visit."""
@@ -360,11 +388,13 @@ class Graph(ModelBase):
 
     def blocked_by(self, name: str, state: State) -> list[str]:
         """The nodes that were led to and wait for this one among others."""
-        return [other for other in self.pending(state) if other != END and name in self._before[other]]
+        return [
+            other for other in self.pending(state) if other != END and name in self._before[other] | self._loops[other]
+        ]
 
     async def visit(self, name: str, state: State, run: RunContext) -> Visit:
         """Runs a node: what it gives, what went wrong, and where it leads."""
-        node, inputs = self.nodes[name], self._in_order(state, self.pending(state)[name])
+        node, inputs = self.nodes[name], self._inputs(state, name)
         page, begun, outcome = Ledger(run.ledger), time.monotonic(), ""
         if run.observed:
             run.emit(NodeStarted(thread=run.thread, node=name))
@@ -403,7 +433,7 @@ class Graph(ModelBase):
         )
 
     def _in_order(self, state: State, places: Iterable[int]) -> tuple[int, ...]:
-        """Visits by the order of the nodes in the graph, whichever of them took longer."""
+        """Visits by the order of the nodes in the graph."""
         order = {name: number for number, name in enumerate(self.nodes)}
         return tuple(sorted(places, key=lambda place: (order[state.visits[place].node], place)))
 
@@ -491,8 +521,23 @@ class Graph(ModelBase):
 
     @cached_property
     def _before(self) -> dict[str, frozenset[str]]:
-        """For each node those that can lead to it without going around a loop."""
-        return _Check(self).ancestors()
+        """For each node those that can lead to it; of those in a loop with it, without going around the loop."""
+        check = _Check(self)
+        forward, reach = check.ancestors(), check.reach()
+        return {
+            name: frozenset(
+                other
+                for other in self.nodes
+                if other != name and (other in forward[name] if other in self._loops[name] else name in reach[other])
+            )
+            for name in self.nodes
+        }
+
+    @cached_property
+    def _loops(self) -> dict[str, frozenset[str]]:
+        """For each node those that are in a loop with it; none where it is in none."""
+        reach = _Check(self).reach()
+        return {name: frozenset(o for o in self.nodes if o in reach[name] and name in reach[o]) for name in self.nodes}
 
     @cached_property
     def _looping(self) -> frozenset[str]:
@@ -590,6 +635,10 @@ class _Check:
                 found.add(target)
                 waiting += self._targets(target)
         return found
+
+    def reach(self) -> dict[str, set[str]]:
+        """For each node those that it can lead to, by one edge or more."""
+        return {name: self._reachable(name) for name in self.graph.nodes}
 
     def looping(self) -> frozenset[str]:
         return frozenset(name for name in self.graph.nodes if name in self._reachable(name))

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
-from .errors import NoAnswer
+from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .partial import PartialCandidate
 from .protocols import Model
@@ -174,6 +174,9 @@ class Agent(ModelBase):
             slot.fail(Failure(code="model_silent", message=f"{self.name} ended without an answer"))
         except TimeoutError:
             late = True
+        except QuorateError as error:
+            slot.fail(error)
+            raise
         finally:
             slot.cancel()
             if run.observed:

@@ -6,6 +6,7 @@ it ends once, and there its tokens are booked and its end is told: in one place.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,8 @@ class PartialCandidate:
         """The candidate, once it has ended."""
         self.on_write: Writer | None = None
         """Is told of every piece: its text, whether it is thinking, and its log-probabilities."""
+        self.review: asyncio.Event | None = None
+        """Set by an owner once it has looked at the end and wants the others all the same."""
         self.pieces = 0
         """Written so far; about as many as tokens."""
         self._run = run
@@ -228,6 +231,11 @@ class PartialCandidate:
         return candidate.model_copy(
             update={**self._marks, "text": self._prefix + candidate.text if said else candidate.text}
         )
+
+    async def reviewed(self) -> None:
+        """Waits until its owner has looked at its end, for who writes one after the other: it may want no more."""
+        if self.review is not None:
+            await self.review.wait()
 
     def add_listener(self, listener: Callable[[PartialCandidate], None]) -> None:
         """Tells one more of its end, after those before."""

@@ -307,10 +307,13 @@ class _Drawing:
                     self.wake.clear()
                     if self.crash is not None:
                         raise self.crash
-                    if self.ended:
-                        await self._note(self.ended.popleft())
+                    slot = self.ended.popleft() if self.ended else None
+                    if slot is not None:
+                        await self._note(slot)
                     if (stop := self._stop_now()) is not None:
                         break
+                    if slot is not None and slot.review is not None:
+                        slot.review.set()
                     limit.move(self._until())
         except TimeoutError:
             stop = self._overtime()
@@ -329,6 +332,8 @@ class _Drawing:
         slot = PartialCandidate(index, self.run, on_end=self._slot_ended, extract=extract)
         if self.run.frugal:
             slot.on_write = self._watch_budget
+        if self.run.frugal or self.stage.stop is not None:
+            slot.review = asyncio.Event()
         return slot
 
     def _slot_ended(self, slot: PartialCandidate) -> None:

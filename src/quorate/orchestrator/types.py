@@ -66,6 +66,7 @@ Code = Literal[
     "verdict_missing",
     "tests_missing",
     "all_abstained",
+    "answer_in_reasoning",
     "no_confidence",
     "assembled_invalid",
     "selector_fell_back",

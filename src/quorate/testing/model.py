@@ -74,6 +74,7 @@ class ScriptedModel(Agent):
             await asyncio.sleep(0)
         slot.finish("stop", self._usage(question, len(pieces)), text=text)
         await asyncio.sleep(0)
+        await slot.reviewed()
 
     def _usage(self, question: Question, written: int) -> Usage:
         prompt = sum(len(pieces_of(message.text)) for message in question.messages)

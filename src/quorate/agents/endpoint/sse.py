@@ -22,7 +22,7 @@ class Decoder:
         self._rest: list[bytes] = []
         self._data: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that is complete with this chunk; an empty one ends the stream.
 
         Some servers leave out the blank line after the last event.

@@ -47,8 +47,9 @@ _FUNCTIONS = {"sqrt", "sin", "cos", "tan", "sec", "csc", "cot", "log", "exp", "m
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\}")
 _NO_EXPRESSION = re.compile(
-    r"[0-9] [0-9]|[0-9] mod [0-9]|[0-9]+[/-][0-9]+[/-][0-9]|[0-9]\s*(?:\\[lc]?dots|\.\.\.|…)|\\[a-z]*(?:arrow|[^a-z]to)(?![a-z])"
+    r"[0-9] [0-9]|[0-9] mod [0-9]|^[0-9]{1,4}([/-])[0-9]{1,2}\1[0-9]{1,4}$|[0-9]\s*(?:\\[lc]?dots|\.\.\.|…)|arrow(?![a-z])"
 )
+_COMPUTED = re.compile(r"(?:[-+*/^(){}0-9.,\s!]|\\(?:times|cdot|frac|sqrt|div|binom))+")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+(?:\s*[A-Za-z]+)?")
 _SEPARATOR = re.compile(r"\s*,\s*(?:and|or)\s+|\s*;\s*|\s+(?:and|or)\s+", re.IGNORECASE)
 _END = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?|\\frac\{[^{}]*\}\{[^{}]*\}|\\infty)"
@@ -83,6 +84,9 @@ def _key(answer: str) -> Key:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
     text = normalize_tex(text)
+    *sides, last = text.split("=")
+    if sides and all(_COMPUTED.fullmatch(side) for side in sides):
+        text = last.strip()  # 2 + 2 = 4
     named = _NAMED.fullmatch(text)
     if named is None or ("," in named[1] and not named[2].startswith("(")):
         return _parse_value(text, latex=text)

@@ -78,6 +78,7 @@ _RULES = [
     (re.compile(r"[(\[]\s*(?=\\begin\{pmatrix\})|(?<=\\end\{pmatrix\})\s*[)\]]"), ""),
     (re.compile(r"\\(?:operatorname\s*\{)?\s*(?:p|b)?mod(?![a-z])\s*\}?\s*\{?\s*([0-9]+)\s*\}?"), r" mod \1"),
     (re.compile(r"(?<=[0-9])\s*\(\s*mod\s*([0-9]+)\s*\)"), r" mod \1"),
+    (re.compile(r"(\^\{?[0-9]+\}?)\s+(?=[0-9]+\s*\^)"), r"\1\\cdot "),
     (re.compile(r"[ \t\n\r]+"), " "),
 ]
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?:\\!|\\,|\{\})\s*(?=[0-9]{3}(?![0-9]))")

@@ -17,16 +17,32 @@ All skip what a model thinks aloud (up to the last `</think>`), and all take tim
 
 from __future__ import annotations
 
-from .finders import Boxed, Choices, Finder, FirstOf, Hashes, LastNumber, LoneLetter, Phrase
+from .choices import Choices, LoneLetter
+from .finders import Boxed, Finder, FirstOf, Hashes, JsonField, LastNumber, Phrase, Tagged
+from .reading import is_only_reasoned, read_answer
 
-__all__ = ["AnswerExtractor", "Boxed", "Choices", "Finder", "FirstOf", "Hashes", "LastNumber", "LoneLetter", "Phrase"]
+__all__ = [
+    "AnswerExtractor",
+    "Boxed",
+    "Choices",
+    "Finder",
+    "FirstOf",
+    "Hashes",
+    "JsonField",
+    "LastNumber",
+    "LoneLetter",
+    "Phrase",
+    "Tagged",
+    "is_only_reasoned",
+    "read_answer",
+]
 
 
 class AnswerExtractor(FirstOf):
     """The default: a box, else `####`, else "the answer is", else a letter alone, else the last number."""
 
     def __init__(self) -> None:
-        super().__init__(Boxed(), Hashes(), Phrase(), LoneLetter(), LastNumber())
+        super().__init__(Boxed(), Tagged(), Hashes(), JsonField(), Phrase(), LoneLetter(), LastNumber())
 
     def __repr__(self) -> str:
         return "AnswerExtractor()"
