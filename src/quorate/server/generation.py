@@ -27,6 +27,7 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Outcome",
+    "apply_control",
     "apply_limits",
     "check_limits",
     "limit_tokens",
@@ -188,7 +189,7 @@ async def resolve_model(name: str, control: Control, caller: Caller) -> Model:
         NotAllowed: the caller may not ask it.
     """
     model = await caller.resolve(_full_name(name, control, caller.catalog), n=control.n)
-    return _apply(control, model)
+    return apply_control(control, model)
 
 
 def apply_limits(request: GenerationRequest, model: Model, caller: Caller, settings: ServerSettings) -> Generation:
@@ -270,7 +271,7 @@ def _full_name(model: str, control: Control, catalog: Catalog) -> str:
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 
-def _apply(control: Control, model: Model) -> Model:
+def apply_control(control: Control, model: Model) -> Model:
     """The model with the stopping rule, the quorum and the deadlines of the request.
 
     Raises:
