@@ -20,8 +20,10 @@ Rule = Literal["borda", "copeland"]
 Bounds = Mapping[int, tuple[Fraction, Fraction]]
 """The least and the highest score that each answer can end with."""
 
-_LINE = re.compile(r"^[\W_]*(?:final )?ranking\b[^\d\n]{0,40}((?:\d{1,4}[^\d\n]{0,20})+)", re.IGNORECASE | re.MULTILINE)
-_BARE = re.compile(r"^\W*(\d{1,4}(?:\s*[>,]\s*\d{1,4})+)\W*$", re.MULTILINE)
+_NUMBER = re.compile(r"\d+")
+_MARKED = re.compile(r"(?:final )?ranking\b", re.IGNORECASE)
+_SIGNS = " \t0123456789>,*_`"
+"""What a line consists of that is a ranking without saying so."""
 MOST = 100_000
 """Characters at the end of a reply that are read."""
 
@@ -31,10 +33,12 @@ def parse_ranking(reply: str, n: int) -> list[int] | None:
 
     Each of them must be named once: a ranking that leaves some out says nothing of them.
     """
-    for form in (_LINE, _BARE):
-        found = form.findall(reply[-MOST:])
+    lines = [line.strip(" \t#>*_`-") for line in reply[-MOST:].splitlines()]
+    marked = [line for line in lines if _MARKED.match(line) and _NUMBER.search(line)]
+    bare = [line for line in lines if ">" in line and not line.strip(_SIGNS)]
+    for found in (marked, bare):
         if found:
-            numbers = [int(number) - 1 for number in re.findall(r"\d+", found[-1])]
+            numbers = [int(number[:9]) - 1 for number in _NUMBER.findall(found[-1])]
             return numbers if sorted(numbers) == list(range(n)) else None
     return None
 
