@@ -9,6 +9,7 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
+from ..votes.effective import count_effective_votes
 from ..votes.majority import MajorityVote
 from .calls import ToolCallVote
 from .documents import JsonVote
@@ -27,11 +28,25 @@ class StructuredVote(Aggregator):
     Args:
         vote: the vote over texts; `MajorityVote()` by default.
         ignore_arguments: of tool calls, see `ToolCallVote`.
+        error_correlation: of two samples, as `quorate eval plan` measures it; the answer then says how many
+            independent votes its own amount to.
+
+    Raises:
+        BadInput: a setting is impossible.
     """
 
     name = "majority"
 
-    def __init__(self, vote: MajorityVote | None = None, *, ignore_arguments: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        vote: MajorityVote | None = None,
+        *,
+        ignore_arguments: Collection[str] = (),
+        error_correlation: float | None = None,
+    ) -> None:
+        if error_correlation is not None:
+            count_effective_votes(1, error_correlation)
+        self.error_correlation = error_correlation
         self.vote = vote or MajorityVote()
         self.ignore_arguments = ignore_arguments
         self._calls = ToolCallVote(self.vote, ignore_arguments=ignore_arguments)
@@ -51,7 +66,11 @@ class StructuredVote(Aggregator):
         texts = self.documents if wants_json(question) else self.vote
         calls = ToolCallVote(texts, ignore_arguments=self.ignore_arguments)
         chosen = calls if _any_calls(sampled.candidates) else texts
-        return await chosen.aggregate(question, sampled, run)
+        answer = await chosen.aggregate(question, sampled, run)
+        voters = sum(cluster.votes for cluster in answer.tally)
+        if self.error_correlation is None or not voters:
+            return answer
+        return answer.replace(effective_votes=round(count_effective_votes(voters, self.error_correlation), 3))
 
     async def aclose(self) -> None:
         """Closes the vote over texts."""

@@ -57,10 +57,18 @@ class BestsOptions(RewardOptions):
     """Size of the bootstrapped subsets; the square root of the samples, rounded up, if not given."""
 
 
+class MajorityOptions(CallOptions):
+    """What counts as one vote, and how alike voters err."""
+
+    error_correlation: float | None = Field(default=None, ge=-1, le=1)
+    """Of two samples, as `quorate eval plan` measures it; the answer then tells its effective votes."""
+
+
 def _majority(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import StructuredVote
 
-    return StructuredVote(ignore_arguments=context.options.ignore_arguments)
+    options = context.options
+    return StructuredVote(ignore_arguments=options.ignore_arguments, error_correlation=options.error_correlation)
 
 
 def _by_model(context: BuildContext) -> Aggregator | Pipeline:
@@ -110,7 +118,7 @@ PIPELINES = (
         "arXiv 2203.11171, section 2",
         16,
         _majority,
-        CallOptions,
+        MajorityOptions,
     ),
     PipelineSpec(
         "by-model",

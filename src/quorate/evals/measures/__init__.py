@@ -10,6 +10,7 @@ questions is `record.facts["cluster"]`):
 - `headroom(records)` -> `Headroom`: pass@1, majority, oracle, and what a better choice could still win.
 - `agreement(records)` -> `AnswerAgreement`: plurality share, entropy, pair agreement, Fleiss' kappa, how alike
   the errors are.
+- `measure_effective_votes(records)` -> `EffectiveVotes`: how many independent voters, with grades or not.
 - `tally_confidence(records)` -> (confidences, credits); `calibration(confidences, credits)` -> `Calibration`:
   ECE, Brier, reliability bins, risk-coverage, AURC.
 - `token_spending(records)` -> `Spread`.
@@ -36,6 +37,7 @@ from .agreement import AnswerAgreement, agreement
 from .calibration import Bin, Calibration, RiskPoint, calibration, tally_confidence
 from .comparing import Comparisons, SystemPair, compare_systems
 from .curves import AtK, Curve, Headroom, at_k, curve, headroom, maj_at_k, sizes
+from .effective import EffectiveVotes, measure_effective_votes
 from .results import (
     Comparison,
     Ensembled,
@@ -62,6 +64,7 @@ __all__ = [
     "Comparison",
     "Comparisons",
     "Curve",
+    "EffectiveVotes",
     "Ensembled",
     "Headroom",
     "Played",
@@ -82,6 +85,7 @@ __all__ = [
     "headroom",
     "list_systems",
     "maj_at_k",
+    "measure_effective_votes",
     "measure_ensembling",
     "measure_pipeline",
     "measure_spending",
