@@ -19,6 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("checkpoints.py", "resumed: 42 from 4 samples"),
         ("server.py", "candidates"),
         ("faults.py", "stragglers_cancelled"),
+        ("panel.py", "minority, blue"),
     ],
 )
 def test_an_example_runs(name: str, says: str) -> None:

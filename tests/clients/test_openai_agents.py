@@ -71,7 +71,7 @@ async def test_twenty_turns_streamed(pipeline: str, served: tuple[str, ScriptedU
         result = agents.Runner.run_streamed(agent, "Walk twenty steps.", max_turns=STEPS + 5)
         async for event in result.stream_events():
             data = getattr(event, "data", None)
-            if getattr(data, "type", "") == "response.output_text.delta":
+            if data is not None and data.type == "response.output_text.delta":
                 pieces.append(data.delta)
     check_walk(walk, served[1], panel=pipeline != "voting")
     assert "".join(pieces) == result.final_output == ARRIVED

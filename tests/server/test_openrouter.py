@@ -86,9 +86,8 @@ async def test_the_openai_client_streams_it(start: Start) -> None:
     pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
     assert len(pieces) > 1
     assert "".join(pieces) == "lab/b wrote it"
-    assert [c.model_extra["quorate"]["fusion"]["status"] for c in chunks if "quorate" in (c.model_extra or {})] == [
-        "ok"
-    ]
+    told = [c.model_extra["quorate"] for c in chunks if c.model_extra and "quorate" in c.model_extra]
+    assert [quorate["fusion"]["status"] for quorate in told] == ["ok"]
 
 
 async def test_a_panel_that_is_not_named(start: Start) -> None:
