@@ -42,7 +42,7 @@ def walker(client: Any, pipeline: str, walk: Walk) -> Any:
     """An agent with the one tool."""
     agents.set_tracing_disabled(True)
 
-    @agents.function_tool
+    @agents.function_tool  # type: ignore[untyped-decorator]
     def step(number: int, reason: str) -> str:
         """Takes a step."""
         return walk.step(number)

@@ -30,7 +30,7 @@ def walker(client: Any, pipeline: str, walk: Walk) -> Any:
 
     agent = Agent(OpenAIChatModel(pipeline, provider=OpenAIProvider(openai_client=client)), instructions="Walk.")
 
-    @agent.tool_plain
+    @agent.tool_plain  # type: ignore[untyped-decorator]
     def step(number: int, reason: str) -> str:
         """Takes a step."""
         return walk.step(number)
