@@ -64,7 +64,8 @@ class Visit(Frozen):
     seconds: float = 0.0
 
 
-class State(Frozen):
+@dataclass(frozen=True)
+class State:
     """The question and all that has happened since."""
 
     question: Question
@@ -306,7 +307,7 @@ class Graph(ModelBase):
 
     async def _answer(self, question: Question, run: RunContext) -> Answer:
         """The answer of the last node, with all that is known of how it came about."""
-        run = replace(run, ledger=Ledger(run.ledger))
+        run = run.replace(ledger=Ledger(run.ledger))
         if run.checkpoints is None:
             state = await self.execute(self.begin(question), run)
         else:
@@ -359,6 +360,8 @@ class Graph(ModelBase):
         """
         pending = self.pending(state)
         waiting = [name for name in pending if name not in running and name != END]
+        if len(waiting) < 2 and not running:
+            return waiting
         again = {name for name in waiting if not self._forward(state, name, pending[name])}
         active = {*waiting, *running}
         ready = []
@@ -384,7 +387,7 @@ class Graph(ModelBase):
 
     def advance(self, state: State, visit: Visit) -> State:
         """After a visit."""
-        return state.model_copy(update={"visits": (*state.visits, visit)})
+        return replace(state, visits=(*state.visits, visit))
 
     def blocked_by(self, name: str, state: State) -> list[str]:
         """The nodes that were led to and wait for this one among others."""
@@ -401,10 +404,9 @@ class Graph(ModelBase):
         result: Result | None = None
         degraded: tuple[Degradation, ...] = ()
         try:
-            inner = replace(self._telling(node, run), ledger=page)
+            inner = self._telling(node, run).replace(ledger=page, visit=state.visited(name) + 1)
             inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
-            inner = replace(inner, visit=state.visited(name) + 1)
-            result = await self._run(node, state.model_copy(update={"inputs": inputs}), inner)
+            result = await self._run(node, replace(state, inputs=inputs), inner)
             if not isinstance(result, Choice):
                 degraded = result.degraded
             done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
@@ -440,7 +442,7 @@ class Graph(ModelBase):
     def _telling(self, node: Node, run: RunContext) -> RunContext:
         """The run of a node: its tokens are the answer's only where nothing can come after it."""
         final = node.fallback is None and all(edge.target == END for edge in self._out[node.name])
-        return run if final or not run.observed else replace(run, emit=_Unanswered(run.emit))
+        return run if final or not run.observed else run.replace(emit=_Unanswered(run.emit))
 
     async def _run(self, node: Node, state: State, run: RunContext) -> Result:
         """A node that does not notice that its time is over is ended."""
@@ -464,8 +466,7 @@ class Graph(ModelBase):
         edges = self._out[name]
         if all(edge.when is None and edge.target not in self._looping for edge in edges):
             return {edge.target: "" for edge in edges}
-        looking = {"inputs": (len(state.visits) - 1,), "tokens_left": run.tokens_left()}
-        here = state.model_copy(update=looking)
+        here = replace(state, inputs=(len(state.visits) - 1,), tokens_left=run.tokens_left())
         left = [e for e in edges if e.target == END or here.visited(e.target) < self.most_visits(e.target)]
         taken = {e.target: why for e in left if e.when != ELSE and (why := self._reason(e, here)) is not None}
         if not taken:

@@ -201,6 +201,7 @@ class PartialCandidate:
         """The one place where tokens are booked and an end is told."""
         if self.result is not None:
             return
+        fresh = candidate is None
         if candidate is None:
             if usage is None:
                 usage = self._left or Usage()
@@ -213,8 +214,7 @@ class PartialCandidate:
         if self._marks or self._prefix:
             candidate = self._marked(candidate)
         if self._extract is not None and candidate.answer is None and candidate.ok:
-            answer = self._extract(candidate)
-            candidate = candidate if answer is None else candidate.model_copy(update={"answer": answer})
+            candidate = _with_answer(candidate, self._extract(candidate), fresh=fresh)
         self.result = candidate
         if not self._booked:
             for model, spent in candidate.charges if self._charge is None else ((candidate.model, self._charge),):
@@ -253,6 +253,17 @@ class PartialCandidate:
     def _tell(self, kind: Callable[..., Event], **fields: Any) -> None:
         if self._emit is not None:
             self._emit(kind(node=self._run.node, **({} if "candidate" in fields else {"index": self.index}), **fields))
+
+
+def _with_answer(candidate: Candidate, answer: str | None, *, fresh: bool) -> Candidate:
+    """The candidate with its answer; one that nobody else has seen is completed, since a copy costs as much as it."""
+    if answer is None:
+        return candidate
+    if not fresh:
+        return candidate.model_copy(update={"answer": answer})
+    candidate.__dict__["answer"] = answer
+    candidate.__pydantic_fields_set__.add("answer")
+    return candidate
 
 
 def failure_of(error: Exception) -> Failure:

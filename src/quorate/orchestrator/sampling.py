@@ -159,13 +159,13 @@ async def fill(model: Model, question: Question, slots: Sequence[PartialCandidat
             await model.sample(question, slots, run)
         else:
             await gather([_fill_one(model, question, slot, run) for slot in slots])
-        failure = Failure(code="model_silent", message=f"{model.name} ended without this candidate", status=502)
+        failure = None
     except Exception as error:
         failure = failure_of(error)
     for slot in slots:
         if not slot.done:
             slot.start(model.name, model.name)
-            slot.fail(failure)
+            slot.fail(failure or Failure(code="model_silent", message=f"{model.name} ended without this candidate"))
 
 
 async def _fill_one(model: Model, question: Question, slot: PartialCandidate, run: RunContext) -> None:
@@ -293,7 +293,7 @@ class _Drawing:
         """One wave; why it shall be the last, if it shall."""
         slots = [self._slot(index) for index in indices]
         self.writing = {slot.index: slot for slot in slots}
-        run = replace(self.run, live=True) if self.live and not self.run.live else self.run
+        run = self.run.replace(live=True) if self.live and not self.run.live else self.run
         tasks = [asyncio.create_task(fill(m, q, mine, run)) for m, q, mine in self._shares(slots)]
         for task in tasks:
             task.add_done_callback(self._task_ended)
