@@ -118,7 +118,7 @@ def tidy(answer: str) -> str:
     for _ in range(_PEELS):
         before = answer
         answer = answer.strip().strip("*`")
-        stripped = answer.rstrip(".,;:")
+        stripped = answer if answer.endswith("...") else answer.rstrip(".,;:")
         if not stripped.endswith(("\\", r"\right")):
             answer = stripped
         answer = _peel(answer.strip())

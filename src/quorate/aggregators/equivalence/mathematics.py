@@ -86,7 +86,7 @@ class MathEquivalence:
         """Joins what algebra finds equivalent: expressions with each other and with exact values."""
         short = [key for key in keys if len(key.latex) <= MAX_LENGTH]
         maths = [key for key in short if key.kind == "maths"]
-        exact = [key for key in short if key.kind == "exact"]
+        exact = [key for key in short if key.kind == "exact" or (key.kind == "words" and len(key.value) == 1)]
         if not maths or len(maths) + len(exact) < 2:
             return
         queries = _AlgebraQueries(self.algebra)
@@ -190,11 +190,11 @@ class _Quantities:
         for quantity, values in readings.items():
             claims[quantity] = claims[quantity] or values
         claimed = Counter(value for values in claims.values() for value in values)
-        moved = {
-            quantity: value
-            for quantity, values in claims.items()
-            if len(values) == 1 and (claimed[value := next(iter(values))] == 1 or value in readings[quantity])
-        }
+        moved: dict[Group, Group] = {}
+        for quantity, values in claims.items():
+            only = next(iter(values)) if len(values) == 1 else None
+            if only is not None and (claimed[only] == 1 or only in readings[quantity]):
+                moved[quantity] = only
         return {key: moved.get(group, group) for key, group in quantity_of.items()}
 
 

@@ -153,7 +153,8 @@ class Tagged(Finder):
     """`<answer>x</answer>`, the last one; it may be left open at the end, as where the closing tag is a stop word."""
 
     _tag = re.compile(
-        r"(?:<(answer|final_answer|final|result|solution)>|\[ANSWER\])([^<\[]{1,1000})(?:</\1?|\[/ANSWER\]|$)", re.IGNORECASE
+        r"(?:<(answer|final_answer|final|result|solution)>|\[ANSWER\])([^<\[]{1,1000})(?:</\1?|\[/ANSWER\]|$)",
+        re.IGNORECASE,
     )
 
     def find(self, text: str) -> str | None:
@@ -188,7 +189,8 @@ class JsonField(Finder):
 
     _field = re.compile(
         r"""[{,]\s*["'](?:final_?\s?|correct_?\s?|the_)?(?:answer|result|solution|choice)["']\s*:\s*
-            (?: "((?:[^"\\\n]|\\.){0,1000})" | '([^'\n]{0,1000})' | (-?[0-9][0-9.,eE+_-]*+|true|false) | (\[[^\[\]{}]{0,1000}\]) )""",
+            (?: "((?:[^"\\\n]|\\.){0,1000})" | '([^'\n]{0,1000})' | (-?[0-9][0-9.,eE+_-]*+|true|false)
+              | (\[[^\[\]{}]{0,1000}\]) )""",
         re.IGNORECASE | re.VERBOSE,
     )
 
@@ -227,20 +229,37 @@ class Phrase(Finder):
           | (?: 答案 | 答え | 答 | 정답 | 답 | 最终答案 | 解答 ) [*_ \t]*+ (?: [:：=] | 是 | 为 | 為 | は ) [*_:：,\s]*+
           | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
                | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
-               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь | svaret?(?:[ ]är)?
+               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь
+               | svaret?(?:[ ]är)?
                | svar | cevap | vastaus | válasz | odpověď | răspuns(?:ul)? | الجواب | उत्तर | đáp[ ]án | jawaban )
-            (?: (?<=ist) | (?<=lautet) | (?<=est) | (?<=[ ]es) | (?<=[ ]è) | (?<=[ ]é) | (?<=är) | (?<=[ ]is) | [*_ \t]*+ [:=：] | [ ]هو )
-            [*_:：,\s]*+ )""",
+            (?: (?<=ist) | (?<=lautet) | (?<=est) | (?<=[ ]es) | (?<=[ ]è) | (?<=[ ]é) | (?<=är) | (?<=[ ]is)
+              | [*_ \t]*+ [:=：]
+              | [ ]هو ) [*_:：,\s]*+ )""",
         re.IGNORECASE | re.VERBOSE,
     )
     _signs = (
-        *("answer", "correct", "答", "정답", "답", "最终", "解答", "antwo", "lösung", "réponse", "respuesta", "solución"),
+        *(
+            "answer",
+            "correct",
+            "答",
+            "정답",
+            "답",
+            "最终",
+            "解答",
+            "antwo",
+            "lösung",
+            "réponse",
+            "respuesta",
+            "solución",
+        ),
         *("risposta", "resposta", "odpowied", "ответ", "відповідь", "svar", "cevap", "vastaus", "válasz", "odpověď"),
         *("răspuns", "الجواب", "उत्तर", "đáp", "jawaban"),
     )
     """How the forms of `_mark` begin."""
     _heading = re.compile(r"[#*_ \t]*+(?:the\s)?(?:final\s)?", re.IGNORECASE)
-    _end = re.compile(r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=\S)\s*[!?！？](?=\s|$)")
+    _end = re.compile(
+        r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=[0-9０-９])\s?(?:です|である|だ|입니다|이다)|(?<=\S)\s*[!?！？](?=\s|$)"
+    )
     _talk = re.compile(
         r"(?:in)?correct\b|right\b|wrong\b|not\b|below\b|above\b|as\sfollows|unclear\b|clear\b|obvious|given\sby"
         r"|found\sby|indeed\b|consistent\b|reasonable\b|verified\b|unknown\b|(?:highly\s)?likely\b|ready\b|complete\b",
