@@ -53,7 +53,8 @@ def list_tokenizers() -> list[str]:
 
 def read_spec(name: str) -> str:
     """The text of a `tokenizer.json`."""
-    return (find_folder("tokenizers") / name / "tokenizer.json").read_text(encoding="utf-8")
+    file: Path = find_folder("tokenizers") / name / "tokenizer.json"
+    return file.read_text(encoding="utf-8")
 
 
 @cache
