@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
@@ -28,6 +28,7 @@ __all__ = [
     "Providers",
     "StoppingSpec",
     "VerifierConfig",
+    "VerifierOptions",
     "find_spec",
 ]
 
@@ -45,6 +46,23 @@ class VerifierConfig(Frozen):
     """Environment variable that holds the API key."""
     api: Literal["pooling", "score", "rerank"] = "pooling"
     """`pooling` for reward models on vLLM; `score` and `rerank` for models of pairs of texts."""
+
+
+class VerifierOptions(Options):
+    """Who scores."""
+
+    verifier: VerifierConfig | None = None
+    """A pipeline by its bare name has none, and says so when it is built."""
+    concurrency: int = Field(default=16, ge=1)
+    """Scores at a time."""
+
+    def open_verifier(self, name: str, context: BuildContext) -> Verifier:
+        if self.verifier is None:
+            raise BadInput(
+                f"{name} needs a reward model: configure it in quorate.yaml as "
+                f"{{pipeline: {name}, models: [...], options: {{verifier: {{base_url: ..., model: ...}}}}}}"
+            )
+        return context.providers.verifier(self.verifier)
 
 
 class Providers(Protocol):
@@ -89,6 +107,8 @@ class BuildContext:
     stop: StoppingRule | None = None
     wave: int | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    vote: Callable[[], Aggregator]
+    """Makes the vote that stands in where an aggregator fails."""
     name: str | None = None
     """How what is built is called; a name made of its parts, if not given."""
     providers: Providers = field(default_factory=_NoProviders)
@@ -206,6 +226,9 @@ class StoppingSpec(_Spec):
     build: Callable[[Any], StoppingRule]
     """From an instance of `options`."""
     options: type[Options] = Options
+    _: KW_ONLY
+    vote: str | None = None
+    """What a majority vote that stops by it does, where there is a pipeline of the rule's name."""
 
     @property
     def option_model(self) -> type[Options]:

@@ -17,6 +17,7 @@ from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..equivalence import SameText
 from ..markup import visible
+from ..specs import PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
 from .canonical import parse_json, to_json
 
@@ -141,3 +142,14 @@ def _preference(candidate: Candidate) -> tuple[object, ...]:
     ended = candidate.finish_reason in {"tool_calls", "stop"}
     texts = (len(candidate.text), candidate.text, candidate.reasoning or "")
     return (not ended, candidate.finish_reason != "tool_calls", len(calls), calls, *texts, candidate.model)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "tool-vote",
+        "the tool calls that most of N samples make, arguments compared by value",
+        "arXiv 2203.11171, section 2, over canonical calls",
+        8,
+        lambda _: ToolCallVote(),
+    ),
+)

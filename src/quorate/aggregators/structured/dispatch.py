@@ -9,6 +9,7 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
+from ..specs import PipelineSpec
 from ..votes.majority import MajorityVote
 from .calls import ToolCallVote
 from .documents import JsonVote
@@ -73,3 +74,14 @@ class _CallsOrTexts:
 
 def _any_calls(candidates: Sequence[Candidate]) -> bool:
     return any(c.ok and c.tool_calls for c in candidates)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "majority",
+        "the most frequent answer of N samples (self-consistency)",
+        "arXiv 2203.11171, section 2",
+        16,
+        lambda _: StructuredVote(),
+    ),
+)

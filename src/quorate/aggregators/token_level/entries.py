@@ -1,19 +1,18 @@
-"""Models that write one answer together, token by token: no samples, so no N and no stopping rule."""
+"""Token-level ensembles by name: models that write one answer together, so no N and no stopping rule."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from quorate.aggregators.specs import BuildContext, EnsembleSpec, Options
-
-if TYPE_CHECKING:
-    from quorate.aggregators.token_level import SAFE
-    from quorate.aggregators.token_level.conditions import Conditions
-    from quorate.aggregators.token_level.engine import EnsembleStrategy
-    from quorate.aggregators.token_level.mixture import BaseEnsemble, Sharpening
+from ..specs import BuildContext, EnsembleSpec, Options
+from .conditions import Adaptive, Conditions, EveryToken, Fixed, Safe
+from .engine import EnsembleRule, EnsembleStrategy
+from .mixture import BaseEnsemble, GaC, Geometric, PrefixMass, Sharpening, UniTE
+from .mixture_sampling import Mix
+from .safe import SAFE
 
 __all__ = ["ENSEMBLES"]
 
@@ -48,40 +47,28 @@ class SafeOptions(TogetherOptions):
 
 
 def _safe(context: BuildContext) -> SAFE:
-    from quorate.aggregators.token_level import Adaptive, Fixed, GaC, Safe, UniTE
-
     options = context.options
     lookahead = Adaptive() if options.lookahead is None else Fixed(options.lookahead)
     return _together(context, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
 
 
 def _unite(context: BuildContext) -> SAFE:
-    from quorate.aggregators.token_level import EveryToken, UniTE
-
     return _together(context, EveryToken(), UniTE(context.options.k))
 
 
 def _gac(context: BuildContext) -> SAFE:
-    from quorate.aggregators.token_level import EveryToken, GaC
-
     return _together(context, EveryToken(), GaC(context.options.k))
 
 
 def _mix(context: BuildContext) -> SAFE:
-    from quorate.aggregators.token_level import Mix
-
     return _by(context, Mix())
 
 
 def _together(context: BuildContext, conditions: Conditions, merge: BaseEnsemble) -> SAFE:
-    from quorate.aggregators.token_level import EnsembleRule
-
     return _by(context, EnsembleRule(conditions, merge, _sharpen(context.options)))
 
 
 def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
-    from quorate.aggregators.token_level import SAFE
-
     options = context.options
     return SAFE(
         context.models,
@@ -94,8 +81,6 @@ def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
 
 
 def _sharpen(options: TogetherOptions) -> Sharpening | None:
-    from quorate.aggregators.token_level import Geometric, PrefixMass
-
     match options.sharpen:
         case "prefix":
             return PrefixMass(options.threshold)

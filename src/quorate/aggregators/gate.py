@@ -1,4 +1,10 @@
-"""The agreement gate: any other pipeline's aggregator, called only where a cheap one is unsure."""
+"""The agreement gate: another pipeline's aggregator, or its layers, only where a cheap vote is unsure.
+
+Ours; the halves are known: Adaptive-Consistency's criterion (arXiv 2305.11860, section 3) says when a vote is settled,
+and learned aggregators gain just where the plurality is small (arXiv 2509.06870, section 4). With the same rule as
+`stop` of the sampling stage, easy questions cost a few samples and no further call. The graph is built by
+`quorate.orchestrator.pipeline.gate`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,14 @@ from typing import Any
 
 from pydantic import Field
 
-from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.pipeline import Pipeline, gate
-from quorate.orchestrator.protocols import Aggregator, StoppingRule
+from quorate.orchestrator.protocols import StoppingRule
 
-__all__ = ["PIPELINES"]
+from .specs import BuildContext, Options, PipelineSpec
+from .stopping import Agreement
+
+__all__ = ["GateOptions"]
 
 NAME = "gate"
 AGREEMENT = "agreement"
@@ -32,14 +40,15 @@ class GateOptions(Options):
     """Its options; those of `agreement` are `share` and `min_votes`."""
 
 
-def _gate(context: BuildContext) -> Aggregator | Pipeline:
-    options, rule = context.options, _rule(context)
-    expensive = _aggregator(context, options.expensive, options.expensive_options, "expensive")
-    cheap = _aggregator(context, options.cheap, {}, "cheap")
-    return gate(context.sample(stop=rule), cheap.aggregator, expensive=expensive, rule=rule)
+def _build_gate(context: BuildContext) -> Pipeline:
+    options, rule = context.options, _build_rule(context)
+    expensive = _build_part(context, options.expensive, options.expensive_options, "expensive")
+    cheap = _build_part(context, options.cheap, {}, "cheap")
+    stage = context.sample(stop=rule, top_logprobs=expensive.stage.sampling.top_logprobs)
+    return gate(stage, cheap.aggregator, expensive=expensive, rule=rule)
 
 
-def _aggregator(context: BuildContext, name: str, given: dict[str, Any], option: str) -> Pipeline:
+def _build_part(context: BuildContext, name: str, given: dict[str, Any], option: str) -> Pipeline:
     """Another pipeline over the same models."""
     known = set(context.pipelines) - {NAME}
     if name not in known:
@@ -48,9 +57,7 @@ def _aggregator(context: BuildContext, name: str, given: dict[str, Any], option:
     return context.of_another(context.pipelines[name], given)
 
 
-def _rule(context: BuildContext) -> StoppingRule:
-    from quorate.aggregators import Agreement
-
+def _build_rule(context: BuildContext) -> StoppingRule:
     options = context.options
     if options.rule == AGREEMENT:
         try:
@@ -69,7 +76,7 @@ PIPELINES = (
         "a vote while it is sure; where N samples leave it open, an expensive aggregator",
         "ours; arXiv 2305.11860, section 3, before arXiv 2509.06870 or any other",
         16,
-        _gate,
+        _build_gate,
         GateOptions,
     ),
 )
