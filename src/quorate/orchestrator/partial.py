@@ -86,8 +86,8 @@ class PartialCandidate:
 
     @property
     def untouched(self) -> bool:
-        """Nobody has begun to write it, and nothing was spent on it."""
-        return not self._started and self._left is None
+        """Nothing was written into it, nor spent on it as far as is known."""
+        return not self.pieces and self._left is None
 
     @property
     def text(self) -> str:
@@ -205,10 +205,11 @@ class PartialCandidate:
         if candidate is None:
             if usage is None:
                 usage = self._left or Usage()
-            written: dict[str, Any] = {"text": self.text, "reasoning": self.reasoning or None, "usage": usage}
+            given = self._fields
+            given |= {"text": self.text, "reasoning": self.reasoning or None, "usage": usage, "latency": self.seconds}
             if self._logprobs:
-                written["logprobs"] = tuple(self._logprobs)
-            candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | self._left_fields | fields))
+                given["logprobs"] = tuple(self._logprobs)
+            candidate = Candidate(**(given | self._left_fields | fields))
         elif candidate.index != self.index:
             candidate = candidate.model_copy(update={"index": self.index})
         if self._marks or self._prefix:
