@@ -128,7 +128,7 @@ def _parse_value(text: str, latex: str = "") -> Key:
 
 
 def _is_prose(text: str) -> bool:
-    """Two words or more that are no functions: no algebra will help, and math-verify would read a part."""
+    """Two words or more that are no functions: no algebra will help, and a parser would read a part."""
     if _ADJACENT_WORDS.search(text):
         return True
     words = [word for word in _WORD.findall(_ENVIRONMENT.sub("", text)) if word.lower() not in _FUNCTIONS]

@@ -2,14 +2,20 @@
 
 Policies, where people differ:
 
-- Units. `18`, `$18` and `18 dollars` are one answer, unless answers of the same number name
-  different units (`18 cm`, `18 m`): then each unit is a class, and the bare number another.
-  Words that are no known unit (`18 apples`) are decoration.
+- Units. Equal quantities are one answer (`5 m`, `500 cm`), different ones never (`5 kW`, `5 MW`; `20°C`, `20°F`).
+  A bare number belongs to the quantity that has it, `18` to `$18`, unless several quantities have it (`18 cm`, `18 m`),
+  or the quantity has several such numbers (`5` and `500`).
+- Words. Some make another quantity of the same number: `3 May`, `3 June`; `5 east`, `5 west`; a gain and a loss. Others
+  name what is counted: `5 boys` and `5 girls` differ, but where somebody answers `5`, the number is what was asked,
+  and such words are decoration.
 - Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
 - Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
   never one class.
-- Rounding. A decimal of six or more significant digits equals the endless fraction or root that it
-  rounds; `0.33` is not `1/3`.
+- Rounding. A decimal of six or more significant digits equals the endless fraction or irrational that it
+  rounds; `0.33` is not `1/3`. Everything else is exact, however small: 1/20! is not 1/52!.
+- Numbers of other places. `1 234`, `12'500`, `１２`, `1.234,56`, `0,75` and `3,5 kg` are read as they are meant; `1,2`
+  alone is a list, `2 3` no number.
+- Angles. `60°` goes with `60` if somebody answered that, else with pi/3.
 - Order. It counts in brackets, not in a bare list or a set. `(1, 2)` is not `1, 2`.
 """
 
@@ -39,7 +45,7 @@ class MathEquivalence:
 
     The classes are the connected components over sorted distinct keys, so they do not depend on the
     order of the answers. Equal keys and different numbers cost microseconds; only where an expression
-    must be compared is math-verify asked, in a worker process of its own, for at most a second a pair.
+    must be compared is computer algebra asked, in a worker process of its own, for at most a second a pair.
     A pair that takes longer is not equivalent.
 
     Args:

@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _LABEL = (
-    r"(?:(?:my\s+|overall\s+|final\s+)?(?:confidence|certainty)(?:\s+(?:level|score))?|probability(?:\s+of\s+being\s+correct)?|word\s+count"
+    r"(?:(?:my\s+|overall\s+|final\s+)?(?:confidence|certainty)(?:\s+(?:level|score))?|probability(?:\s+of\s+being\s+correct)?|(?:word|token|character|step)\s+count"
     r"|words|tokens?(?:\s+used)?|characters|difficulty|notes?|n\.?b\.?|p\.?s\.?|sources?|references?|citations?|score|rating|disclaimer"
     r"|(?:time|steps|tools)(?:\s+(?:taken|used|spent))?|number\s+of\s+(?:steps|words|tokens)|version|date|reminder|caveat|explanation"
     r"|justification|reason(?:ing)?|check|verification)"
@@ -68,6 +68,8 @@ _ASIDES = re.compile(
             \s*(?:no\.?\s*|\#)?\(?[0-9]+(?:\.[0-9]+)*\)?
       | (?<=[\w.,;)])\[\^?[0-9]+\] | (?<=[0-9%])\s\[\^?[0-9]+\](?=[\s.,;]|$)
       | \b[0-9]+\s+(?:words|tokens|characters)\b
+      | \b(?:let\s+me\s+know|feel\s+free|if\s+you\s+(?:need|want|have|would)|would\s+you\s+like|do\s+you\s+want
+            |hope\s+(?:this|that|it))\b[^\n]*
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -85,7 +87,7 @@ _COMMA_WORDS = re.compile(
     r"|della|sono|risposta|quindi|os|uma?|são|portanto|resposta|het|een|zijn|antwoord|jest|odpowiedź|ответ|это|равно|svaret|och|är|cevap)\b",
     re.IGNORECASE,
 )
-_DECIMAL_COMMA = re.compile(r"(?<![0-9.,(\[{])([0-9]+),([0-9]{1,2}|[0-9]{4,})(?![0-9.,)\]}])")
+_DECIMAL_COMMA = re.compile(r"(?<![0-9.,(\[{])([0-9]+),([0-9]{1,2}|[0-9]{4,})(?![0-9)\]}]|[.,][0-9])")
 
 
 def is_refusal(text: str) -> bool:

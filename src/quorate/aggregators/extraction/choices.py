@@ -80,15 +80,20 @@ class Choices(Finder):
         if not self.letters or any(len(letter) != 1 or not letter.isalnum() for letter in self.letters):
             raise BadInput(f"Choices({''.join(self.letters)!r}): give single letters or digits, such as 'ABCD'")
         one = f"([{''.join(map(re.escape, self.letters))}])"
-        self._leading = re.compile(rf"[\s*_`$(\[{{\\\"']*+(?:(?:option|choice)\s++\(?)?{one}(?![\w'’]|\s[a-z])", re.I)
+        self._leading = re.compile(rf"[\s*_`$(（\[{{\\\"']*+(?:(?:option|choice)\s++\(?)?{one}(?![\w'’]|\s[a-z])", re.I)
         # The text of the option may follow, numbers included: "Answer: C) 7 metres".
-        self._lettered = re.compile(rf"\banswer(?:\s++is)?+[\s:*_$]++\(?{one}[).:](?!\w)", re.I)
+        self._lettered = re.compile(
+            rf"\banswer(?:\s++is)?+(?:[\s:*_$]++\(?{one}[).:](?!\w)|[\s:*_]*+[=–-][\s*_]*+\(?{one}(?!\w))", re.I
+        )
         self._mention = re.compile(
             rf"(?:\b(?:option|choice|answer|letter)[\s:*_]++\(?|\(|\*\*\(?|[\"'`]){one}(?![\w'’])|(?<![\w'’\\/.-]){one}(?![\w'’/-]|\.\w)",
             re.I,
         )
         self._alone = re.compile(rf"[\s*_`$(\[\"']*+{one}[\s*_`$)\].,:!\"']*+", re.I)
-        self._opening = re.compile(rf"[\s*_`$(]*+{one}[\s*_`$)]*+(?:[,;–-]|\s(?:since|because)\b)")
+        begins = rf"[\s*_`$(]*+{one}"
+        self._opening = re.compile(
+            rf"{begins}[\s*_`$)]*+(?:[,;–-]|\s(?:since|because)\b)|{begins}[).:]\s[^\n]*+\Z", re.I
+        )
         self._line = re.compile(rf"^[ \t*_`>-]*+\(?{one}(?:[).:]|[*_`\s]*+$)", re.MULTILINE)
 
     def extract_marked(self, text: str) -> str | None:

@@ -48,7 +48,9 @@ class Finder(ABC):
         if self.guesses and (is_refusal(shown) or is_shell(shown)):
             return None
         found = self.find(shown)
-        answer = tidy(found) if found is not None else ""
+        if found is None:
+            return None
+        answer = tidy(found)
         return None if is_placeholder(answer) else with_decimal_points(answer, shown)
 
     def extract_marked(self, text: str) -> str | None:
@@ -227,8 +229,10 @@ class Phrase(Finder):
                 [*_ \t]*+ (?: (?:therefore|thus|then|simply|just|indeed|option|choice)\b )? [*_:,\s]*+
               | [*_ \t]*+ \n \s*+ )
           | (?: 答案 | 答え | 答 | 정답 | 답 | 最终答案 | 解答 ) [*_ \t]*+ (?: [:：=] | 是 | 为 | 為 | は ) [*_:：,\s]*+
-          | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
-               | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
+          | (?: 选择 | 选 | 選択 | 選 ) [:：\s]*+ (?=[(（]?[A-J](?![A-Za-z]))
+          | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung(?:[ ]ist)? | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
+               | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución(?:[ ]es)?
+               | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
                | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь
                | svaret?(?:[ ]är)?
                | svar | cevap | vastaus | válasz | odpověď | răspuns(?:ul)? | الجواب | उत्तर | đáp[ ]án | jawaban )
@@ -242,6 +246,8 @@ class Phrase(Finder):
             "answer",
             "correct",
             "答",
+            "选",
+            "選",
             "정답",
             "답",
             "最终",
@@ -256,6 +262,7 @@ class Phrase(Finder):
         *("răspuns", "الجواب", "उत्तर", "đáp", "jawaban"),
     )
     """How the forms of `_mark` begin."""
+    _ascii_signs = tuple(filter(str.isascii, _signs))
     _heading = re.compile(r"[#*_ \t]*+(?:the\s)?(?:final\s)?", re.IGNORECASE)
     _end = re.compile(
         r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=[0-9０-９])\s?(?:です|である|だ|입니다|이다)|(?<=\S)\s*[!?！？](?=\s|$)"
@@ -280,7 +287,8 @@ class Phrase(Finder):
     def _first_sign(self, text: str) -> int | None:
         """Where the first mark can begin: looking for words is many times faster than matching all forms everywhere."""
         lowered = text.lower()
-        found = [place for sign in self._signs if (place := lowered.find(sign)) >= 0]
+        signs = self._ascii_signs if lowered.isascii() else self._signs
+        found = [place for sign in signs if (place := lowered.find(sign)) >= 0]
         if not found:
             return None
         return min(found) if len(lowered) == len(text) else 0
@@ -323,7 +331,7 @@ class LastNumber(Finder):
 
     def find(self, text: str) -> str | None:
         last = None
-        for match in NUMBER.finditer(without_asides(with_plain_digits(text))):
+        for match in NUMBER.finditer(without_asides(with_plain_digits(with_decimal_points(text, text)))):
             last = match
         return strip_separators(last[0]) if last else None
 
