@@ -14,7 +14,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
+
+from pydantic import Field
 
 from .context import Budget, Ledger, RunContext
 from .errors import BadGraph, BadInput, NoAnswer, TimedOut
@@ -57,7 +59,7 @@ class Visit(Frozen):
     """The visits that led to it, by their places in the list of all."""
     result: Result | None = None
     """None where it failed, and its fallback took over."""
-    edges: Mapping[str, str] = {}
+    edges: Mapping[str, str] = Field(default_factory=dict)
     """The nodes that it led to, each with the words of the condition that held; empty words for a plain edge."""
     degraded: tuple[Degradation, ...] = ()
     usage: tuple[NodeUsage, ...] = ()
@@ -409,8 +411,10 @@ class Graph(ModelBase):
             result = await self._run(node, replace(state, inputs=inputs), inner)
             if not isinstance(result, Choice):
                 degraded = result.degraded
-            done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
-            edges = self._taken(name, self.advance(state, done), run)
+            edges = self._plain.get(name)
+            if edges is None:
+                done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
+                edges = self._choose_edges(name, self.advance(state, done), run)
             outcome = _outcome(result)
         except BadInput:
             raise
@@ -436,6 +440,9 @@ class Graph(ModelBase):
 
     def _in_order(self, state: State, places: Iterable[int]) -> tuple[int, ...]:
         """Visits by the order of the nodes in the graph."""
+        places = tuple(places)
+        if len(places) < 2:
+            return places
         order = {name: number for number, name in enumerate(self.nodes)}
         return tuple(sorted(places, key=lambda place: (order[state.visits[place].node], place)))
 
@@ -454,7 +461,16 @@ class Graph(ModelBase):
         except TimeoutError as error:
             raise TimedOut(f"{self.name}: node {node.name!r}: {run.timed_out()}") from error
 
-    def _taken(self, name: str, state: State, run: RunContext) -> dict[str, str]:
+    @cached_property
+    def _plain(self) -> dict[str, dict[str, str]]:
+        """Where the nodes lead whose edges are always taken."""
+        return {
+            name: {edge.target: "" for edge in edges}
+            for name, edges in self._out.items()
+            if all(edge.when is None and edge.target not in self._looping for edge in edges)
+        }
+
+    def _choose_edges(self, name: str, state: State, run: RunContext) -> dict[str, str]:
         """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
 
         An edge whose node has run as often as it may is not taken; where none else holds, a loop is left by the
@@ -464,8 +480,6 @@ class Graph(ModelBase):
             BadGraph: a condition raised, or none holds.
         """
         edges = self._out[name]
-        if all(edge.when is None and edge.target not in self._looping for edge in edges):
-            return {edge.target: "" for edge in edges}
         here = replace(state, inputs=(len(state.visits) - 1,), tokens_left=run.tokens_left())
         left = [e for e in edges if e.target == END or here.visited(e.target) < self.most_visits(e.target)]
         taken = {e.target: why for e in left if e.when != ELSE and (why := self._reason(e, here)) is not None}
@@ -480,10 +494,10 @@ class Graph(ModelBase):
         return taken
 
     def _reason(self, edge: Edge, state: State) -> str | None:
-        if not isinstance(edge.when, Condition):
+        if edge.when is None or isinstance(edge.when, str):
             return ""
         try:
-            return edge.when.holds(state)
+            return cast(Condition, edge.when).holds(state)
         except Exception as error:
             raise BadGraph(
                 f"{self.name}: the condition of the edge {edge} raised {error!r}", edge=(edge.source, edge.target)

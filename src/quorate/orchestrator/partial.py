@@ -86,8 +86,8 @@ class PartialCandidate:
 
     @property
     def untouched(self) -> bool:
-        """Nothing was written into it, nor spent on it as far as is known."""
-        return not self.pieces and self._left is None
+        """Nobody has begun to write it, and nothing was spent on it."""
+        return not self._started and self._left is None
 
     @property
     def text(self) -> str:
@@ -219,7 +219,7 @@ class PartialCandidate:
         self.result = candidate
         if not self._booked:
             for model, spent in candidate.charges if self._charge is None else ((candidate.model, self._charge),):
-                if spent != NOTHING:
+                if spent is not NOTHING and (spent.requests or spent.total_tokens or spent.cost):
                     self._run.record(model, spent)
         if self._emit is not None:
             kind = CandidateFailed if candidate.error is not None else CandidateFinished
