@@ -66,15 +66,17 @@ def parse_json(text: str) -> Document | None:
 
 @_remember
 def find_document(text: str) -> Document | None:
-    """The document in a model's text: the whole text after its thinking, its last fenced block that is JSON, or else the
-    only object that stands in its prose.
+    """The document in a model's text.
+
+    The whole text after its thinking, its last fenced block that is JSON, or else the only object in its prose.
     """
     shown = visible(text).strip()
     if (whole := parse_json(shown)) is not None:
         return whole
     blocks = shown.split("```")[1::2]
     if blocks:
-        return next((found for block in reversed(blocks) if (found := parse_json(_strip_label(block))) is not None), None)
+        documents = (parse_json(_strip_label(block)) for block in reversed(blocks))
+        return next((document for document in documents if document is not None), None)
     return _only_object(shown)
 
 
