@@ -146,7 +146,7 @@ def test_a_key_can_come_from_a_file(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, text))
     endpoint = config.catalog().models["qwen"]
     assert isinstance(endpoint, Endpoint)
-    assert endpoint.http._headers["authorization"] == "Bearer s3cret"
+    assert endpoint.http.headers["authorization"] == "Bearer s3cret"
     secret.unlink()
     with pytest.raises(ConfigError, match=r"quorate.yaml:6: models.qwen.key_file: .*key cannot be read"):
         config.catalog()

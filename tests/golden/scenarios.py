@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -126,10 +126,8 @@ async def run_answer(
 async def run_failing(model: Any, question: Question, *, seed: int | None, budget: Budget | None) -> RunContext:
     """The context of a run that ends in an error, which holds what was spent on it."""
     run = RunContext(seed=seed, budget=budget or Budget())
-    try:
+    with suppress(QuorateError):
         await model.answer(question, run)
-    except QuorateError:
-        pass
     return run
 
 

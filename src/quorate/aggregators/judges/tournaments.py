@@ -181,6 +181,7 @@ class SwissOptions(JudgeOptions):
     rounds: int | None = Field(default=None, ge=1)
     """log2 of the candidates, rounded up, if not given."""
     ranking: Literal["bradley-terry", "borda"] = "bradley-terry"
+    """How the matches become an order."""
 
 
 def _build_swiss(context: BuildContext) -> Swiss:

@@ -246,6 +246,7 @@ class RewardSoftmaxOptions(VerifierOptions):
     """Who scores, and how sharply."""
 
     temperature: float = Field(default=1.0, gt=0)
+    """The larger, the less the scores count."""
 
 
 def _build_borda(context: BuildContext) -> ScoredVote:
