@@ -162,8 +162,8 @@ models:
   small: {base_url: http://small:8000/v1, hedge: {after: 2}}
   m: {type: pool, models: [one, two], balance: round-robin, hedge: {percentile: 0.9, share: 0.2}, fallback: [small]}
 pipelines:
-  vote:
-    {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, min_candidates: 2, sample_seconds: 9, aggregate_seconds: 3}
+  vote: {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, min_candidates: 2, sample_seconds: 9,
+    aggregate_seconds: 3}
 """
 
 

@@ -152,8 +152,9 @@ class _Line:
             return ends[0]
         inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{node.thread}/{node.text}.")]
         inside += [c.ended for c in self.calls.get((node.thread, node.text), ())]
-        seen = [m.at for m in self.choice.moments if m.what == "done" or m.node == node.text]
-        return max([node.at, *inside, *(seen if not node.thread else ())])
+        if not node.thread:
+            inside += [m.at for m in self.choice.moments if m.what == "done" or m.node == node.text]
+        return max([node.at, *inside])
 
     def _candidate(self, node: Moment, end: float, index: int, depth: int) -> Row:
         own = [m for m in self._during(node, end) if m.index == index]

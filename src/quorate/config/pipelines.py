@@ -389,7 +389,7 @@ class GraphConfig(Frozen):
             field = at
             if error.node is not None:
                 field = f"{at}.nodes.{error.node}"
-            elif error.edge in places:
+            elif error.edge is not None and error.edge in places:
                 field = f"{at}.edges.{places[error.edge]}"
             raise ConfigError(str(error).removeprefix(f"{name}: "), field=field) from error
 
@@ -407,7 +407,7 @@ class GraphConfig(Frozen):
         for number, written in enumerate(self.edges):
             with at_field(f"{at}.edges.{number}"):
                 for edge in _written_edges(written):
-                    places.setdefault((edge.source, edge.target), number)
+                    places[edge.source, edge.target] = number
                     edges.append(edge)
         return edges, places
 

@@ -232,6 +232,8 @@ class RunContext:
     """Under which checkpoints keep all parts of one run, however often it is taken up again."""
     until: float | None = None
     """When the node has to end, on the monotonic clock; the budget may end before."""
+    until_of: str = ""
+    """The node whose time that is, this one or one around it."""
     switch: StopSwitch | None = None
     """Ends this run and others when it is triggered."""
     emit: Observer = _unobserved
@@ -257,16 +259,17 @@ class RunContext:
         self, node: str, *, live: bool | None = None, seconds: float | None = None, budget: Budget | None = None
     ) -> RunContext:
         """The same run inside one node, which begins now; its limits hold beside those of the run."""
-        until = self.until
+        until, until_of = self.until, self.until_of
         for limit in (seconds, budget.seconds if budget is not None else None):
-            until = until if limit is None else _earliest(until, time.monotonic() + limit)
+            if limit is not None and (until is None or time.monotonic() + limit < until):
+                until, until_of = time.monotonic() + limit, node
         ledger, whole = self.ledger, self.budget
         if budget is not None:
             ledger = Ledger(ledger, budget=budget)
             if budget.samples is not None:
                 whole = whole.model_copy(update={"samples": min(budget.samples, whole.samples or budget.samples)})
         live = self.live if live is None else live
-        return self.replace(node=node, live=live, until=until, ledger=ledger, budget=whole)
+        return self.replace(node=node, live=live, until=until, until_of=until_of, ledger=ledger, budget=whole)
 
     def nested(self, purpose: int | str, *, emit: Observer | None = None) -> RunContext:
         """The run of a model that is asked inside this node: its own ledger page, seed and thread.
@@ -400,7 +403,7 @@ class RunContext:
         seconds = self.budget.seconds
         if seconds is not None and (self.until is None or self.started + seconds <= self.until):
             return f"budget: {seconds} seconds passed"
-        return f"{_NODE} the time of node {self.node!r} is over"
+        return f"{_NODE} the time of node {(self.until_of or self.node)!r} is over"
 
 
 _TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded})

@@ -165,7 +165,8 @@ class Predicate:
         return told if isinstance(told, str) else str(self) if told else None
 
     def __str__(self) -> str:
-        return getattr(self.function, "__name__", "condition").strip("<>").replace("_", " ")
+        name: str = getattr(self.function, "__name__", "<lambda>")
+        return "a condition" if name == "<lambda>" else name.replace("_", " ")
 
 
 @dataclass(frozen=True)

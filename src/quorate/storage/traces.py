@@ -292,7 +292,7 @@ def is_store(path: Path) -> bool:
         return False
     with closing(sqlite3.connect(path)) as db:
         try:
-            return db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format
+            return bool(db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format)
         except sqlite3.Error:
             return False
 
