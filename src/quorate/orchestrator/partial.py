@@ -135,7 +135,7 @@ class PartialCandidate:
         self._hand_on(text, reasoning, logprobs or ())
 
     def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
-        if self._emit is not None:
+        if self._emit is not None and self._run.live:
             self._tell_piece(text, reasoning, logprobs)
         if self.on_write is not None:
             self.on_write(text, reasoning, logprobs)
