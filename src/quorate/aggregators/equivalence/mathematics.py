@@ -21,6 +21,7 @@ Policies, where people differ:
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
@@ -32,6 +33,7 @@ from .units import POUND_WEIGHT, factor_and_dimension
 
 __all__ = ["MathEquivalence"]
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 MAX_PAIRS = 500
 """Pairs of different expressions, in sorted order, that are compared by algebra for one partition."""
 MAX_CUT_OFF = 3
@@ -61,6 +63,9 @@ class MathEquivalence:
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`; numbered by first appearance."""
+        if all(_WHOLE.fullmatch(answer) for answer in answers):  # as most are: equal where they are spelt alike
+            spelt: dict[str, int] = {}
+            return [spelt.setdefault(answer, len(spelt)) for answer in answers]
         keys = [key_of(answer) for answer in answers]
         group_of = await self._groups(sorted(set(keys)))
         numbers: dict[Group, int] = {}
