@@ -230,8 +230,8 @@ async def sample_candidates(
     """
     question = question.model_copy(update={"sampling": question.sampling.over(stage.sampling)})
     stage, question = stage.begin(question)
-    drawing = _Drawing(stage, question, run, counter, questions)
-    return await drawing.run_waves(required=required)
+    stage_run = _StageRun(stage, question, run, counter, questions)
+    return await stage_run.run_waves(required=required)
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class _Stop:
     code: Code | None = None
 
 
-class _Drawing:
+class _StageRun:
     """One run of a sampling stage: the candidates so far and what they amount to."""
 
     def __init__(
