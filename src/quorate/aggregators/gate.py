@@ -77,6 +77,6 @@ PIPELINES = (
         "ours; arXiv 2305.11860, section 3, before arXiv 2509.06870 or any other",
         16,
         _build_gate,
-        GateOptions,
+        options=GateOptions,
     ),
 )

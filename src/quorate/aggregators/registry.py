@@ -42,7 +42,7 @@ def _stopping_vote(rule: StoppingSpec, summary: str) -> PipelineSpec:
     def build(context: BuildContext) -> Pipeline:
         return context.sample(stop=rule.build(context.options)) | StructuredVote()
 
-    return PipelineSpec(rule.name, summary, rule.source, 16, build, rule.options)
+    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=rule.options)
 
 
 PIPELINES: Mapping[str, PipelineSpec] = {

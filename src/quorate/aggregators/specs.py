@@ -140,14 +140,15 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class _Spec:
+    """What all entries have."""
+
     name: str
     summary: str
     source: str
     """Paper, with section."""
-
-    @property
-    def option_model(self) -> type[Options]:
-        raise NotImplementedError
+    _: KW_ONLY
+    options: type[Options] = Options
+    """Its parameters."""
 
     def check_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated.
@@ -156,10 +157,10 @@ class _Spec:
             BadInput: an option is unknown or impossible; names it.
         """
         try:
-            return self.option_model.model_validate(dict(given))
+            return self.options.model_validate(dict(given))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            known = ", ".join(self.option_model.model_fields) or "none"
+            known = ", ".join(self.options.model_fields) or "none"
             where = ".".join(map(str, first["loc"]))
             raise BadInput(f"{self.name}: option {where!r}: {first['msg']}; its options: {known}") from None
 
@@ -172,14 +173,9 @@ class PipelineSpec(_Spec):
     """Candidates where nothing is said."""
     build: Callable[[BuildContext], Aggregator | Pipeline]
     """Gives the aggregator where a plain sampling stage goes before it, else the whole pipeline."""
-    options: type[Options] = Options
     _: KW_ONLY
     listed: bool = True
     """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
 
     def build_pipeline(self, context: BuildContext) -> Pipeline:
         """The pipeline.
@@ -212,11 +208,6 @@ class EnsembleSpec(_Spec):
 
     build: Callable[[BuildContext], Model]
     """From models, sampling settings, options and the name; the rest of the context is refused before."""
-    options: type[Options] = Options
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
 
 
 @dataclass(frozen=True)
@@ -225,14 +216,9 @@ class StoppingSpec(_Spec):
 
     build: Callable[[Any], StoppingRule]
     """From an instance of `options`."""
-    options: type[Options] = Options
     _: KW_ONLY
     vote: str | None = None
     """What a majority vote that stops by it does, where there is a pipeline of the rule's name."""
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
 
     def build_rule(self, given: Mapping[str, Any]) -> StoppingRule:
         """The rule with these options.

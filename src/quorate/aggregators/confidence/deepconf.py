@@ -288,6 +288,6 @@ PIPELINES = (
         "arXiv 2508.15260, section 3.3",
         64,
         _build_deepconf,
-        DeepConfOptions,
+        options=DeepConfOptions,
     ),
 )

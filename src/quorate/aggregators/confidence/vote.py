@@ -239,7 +239,7 @@ PIPELINES = (
         "arXiv 2508.15260, section 3",
         16,
         _build_confidence,
-        ConfidenceOptions,
+        options=ConfidenceOptions,
     ),
     PipelineSpec(
         "self-certainty",
@@ -247,6 +247,6 @@ PIPELINES = (
         "arXiv 2502.18581, section 4",
         16,
         _build_self_certainty,
-        SelfCertaintyOptions,
+        options=SelfCertaintyOptions,
     ),
 )

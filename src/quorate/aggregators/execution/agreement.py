@@ -254,7 +254,7 @@ PIPELINES = (
         "arXiv 2207.10397, section 2",
         16,
         _build_execution,
-        ExecutionOptions,
+        options=ExecutionOptions,
         listed=False,
     ),
 )

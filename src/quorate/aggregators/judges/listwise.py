@@ -63,7 +63,7 @@ PIPELINES = (
         "arXiv 2311.17311, section 3",
         8,
         lambda context: build_judge(UniversalSelfConsistency, context),
-        JudgeOptions,
+        options=JudgeOptions,
     ),
     PipelineSpec(
         "genselect",
@@ -71,6 +71,6 @@ PIPELINES = (
         "arXiv 2507.17797",
         8,
         lambda context: build_judge(GenSelect, context),
-        JudgeOptions,
+        options=JudgeOptions,
     ),
 )

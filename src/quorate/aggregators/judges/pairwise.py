@@ -124,6 +124,6 @@ PIPELINES = (
         "arXiv 2302.02300",
         16,
         lambda context: build_judge(JudgeRunOff, context),
-        JudgeOptions,
+        options=JudgeOptions,
     ),
 )

@@ -196,7 +196,7 @@ PIPELINES = (
         "arXiv 2603.04304; arXiv 2306.02561",
         8,
         lambda context: build_judge(Knockout, context),
-        JudgeOptions,
+        options=JudgeOptions,
     ),
     PipelineSpec(
         "swiss",
@@ -204,6 +204,6 @@ PIPELINES = (
         "arXiv 2603.04304; arXiv 2306.02561",
         8,
         _build_swiss,
-        SwissOptions,
+        options=SwissOptions,
     ),
 )

@@ -126,7 +126,7 @@ RULES = (
         "stop once the samples left would very likely not change the winner",
         "our own: Polya urn up to the limit of samples",
         lambda options: LookAhead(options.epsilon),
-        LookAheadOptions,
+        options=LookAheadOptions,
         vote="a majority vote that stops once the rest up to N would hardly change its winner",
     ),
 )

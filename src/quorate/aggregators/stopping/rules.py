@@ -400,7 +400,7 @@ RULES = (
         "stop once the leading answer is safe against the second",
         "arXiv 2305.11860, section 3 (Beta stopping criterion)",
         lambda options: AdaptiveConsistency(options.threshold),
-        AdaptiveConsistencyOptions,
+        options=AdaptiveConsistencyOptions,
         vote="a majority vote that stops once 95 % sure, after at most N samples",
     ),
     StoppingSpec(
@@ -408,7 +408,7 @@ RULES = (
         "stop once a window of samples is unanimous",
         "arXiv 2401.10480, section 3",
         lambda options: ESC(options.window),
-        ESCOptions,
+        options=ESCOptions,
         vote="a majority vote that stops once five samples in a row agree, after at most N",
     ),
     StoppingSpec(
@@ -416,24 +416,28 @@ RULES = (
         "stop once the leading answer is very likely the one of infinitely many samples",
         "arXiv 2509.21091, section 3 (Bayes factor of a Dirichlet posterior)",
         lambda options: BestOfInfinity(options.bayes_factor, options.unknown),
-        BestOfInfinityOptions,
+        options=BestOfInfinityOptions,
         vote="a majority vote that stops at a Bayes factor of 10, after at most N samples",
     ),
     StoppingSpec(
-        "fixed", "stop at a number of votes", "common practice", lambda options: FixedVotes(options.votes), FixedOptions
+        "fixed",
+        "stop at a number of votes",
+        "common practice",
+        lambda options: FixedVotes(options.votes),
+        options=FixedOptions,
     ),
     StoppingSpec(
         "token-limit",
         "stop at a number of tokens",
         "common practice",
         lambda options: TokenLimit(options.tokens),
-        TokenLimitOptions,
+        options=TokenLimitOptions,
     ),
     StoppingSpec(
         "consensus",
         "stop once one answer has almost all of the weight",
         "arXiv 2508.15260, section 3.3",
         lambda options: Consensus(options.share, options.after),
-        ConsensusOptions,
+        options=ConsensusOptions,
     ),
 )

@@ -171,6 +171,6 @@ PIPELINES = (
         "arXiv 2108.04718, section 3",
         8,
         _build_centroid,
-        CentroidOptions,
+        options=CentroidOptions,
     ),
 )

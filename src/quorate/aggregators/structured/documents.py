@@ -246,6 +246,6 @@ PIPELINES = (
         "arXiv 2203.11171, section 2, over every leaf",
         8,
         _build_fields,
-        FieldOptions,
+        options=FieldOptions,
     ),
 )

@@ -158,6 +158,6 @@ PIPELINES = (
         "arXiv 2509.06870, section 3",
         8,
         _build_agglm,
-        AggLMOptions,
+        options=AggLMOptions,
     ),
 )

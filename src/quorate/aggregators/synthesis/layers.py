@@ -180,7 +180,7 @@ PIPELINES = (
         "arXiv 2406.04692, section 2",
         6,
         _build_moa,
-        MixtureOptions,
+        options=MixtureOptions,
     ),
     PipelineSpec(
         "aft",
@@ -188,6 +188,6 @@ PIPELINES = (
         "arXiv 2501.11877, section 4",
         5,
         _build_aft,
-        ProposeOptions,
+        options=ProposeOptions,
     ),
 )

@@ -275,7 +275,7 @@ PIPELINES = (
         "arXiv 2509.26626, section 3",
         16,
         _build_rsa,
-        RecursiveOptions,
+        options=RecursiveOptions,
     ),
     PipelineSpec(
         "debate",
@@ -283,6 +283,6 @@ PIPELINES = (
         "arXiv 2305.14325, section 2",
         3,
         _build_debate,
-        DebateOptions,
+        options=DebateOptions,
     ),
 )

@@ -252,6 +252,6 @@ PIPELINES = (
         "arXiv 2502.00674, section 5",
         16,
         _build_self_moa_seq,
-        WindowOptions,
+        options=WindowOptions,
     ),
 )

@@ -178,6 +178,6 @@ PIPELINES = (
         "arXiv 2502.00674, section 3",
         6,
         _build_self_moa,
-        SynthesisOptions,
+        options=SynthesisOptions,
     ),
 )

@@ -179,7 +179,7 @@ PIPELINES = (
         "a prior on models",
         16,
         _build_by_model,
-        PriorOptions,
+        options=PriorOptions,
     ),
     PipelineSpec(
         "log-odds",
@@ -187,7 +187,7 @@ PIPELINES = (
         "Nitzan and Paroush 1982; one-coin Dawid-Skene",
         16,
         _build_log_odds,
-        LogOddsOptions,
+        options=LogOddsOptions,
     ),
     PipelineSpec(
         "run-off",
@@ -202,7 +202,7 @@ PIPELINES = (
         "our own: quorate.aggregators.votes.abilities",
         8,
         _build_label_free,
-        LabelFreeOptions,
+        options=LabelFreeOptions,
         listed=False,
     ),
 )

@@ -284,7 +284,7 @@ PIPELINES = (
         "arXiv 2502.18581, section 5",
         16,
         _build_borda,
-        BordaOptions,
+        options=BordaOptions,
         listed=False,
     ),
     PipelineSpec(
@@ -293,7 +293,7 @@ PIPELINES = (
         "arXiv 2511.18630",
         16,
         _build_bests,
-        BestsOptions,
+        options=BestsOptions,
         listed=False,
     ),
     PipelineSpec(
@@ -302,7 +302,7 @@ PIPELINES = (
         "arXiv 2110.14168, section 4.2",
         16,
         _build_reward_best,
-        VerifierOptions,
+        options=VerifierOptions,
         listed=False,
     ),
     PipelineSpec(
@@ -311,7 +311,7 @@ PIPELINES = (
         "arXiv 2206.02336, section 3.2",
         16,
         _build_reward_vote,
-        VerifierOptions,
+        options=VerifierOptions,
         listed=False,
     ),
     PipelineSpec(
@@ -320,7 +320,7 @@ PIPELINES = (
         "arXiv 2206.02336, section 3.2",
         16,
         _build_reward_softmax,
-        RewardSoftmaxOptions,
+        options=RewardSoftmaxOptions,
         listed=False,
     ),
 )

@@ -190,7 +190,7 @@ PIPELINES = (
         "our own: quorate.aggregators.learned.selector",
         8,
         _build_selector,
-        SelectorOptions,
+        options=SelectorOptions,
         listed=False,
     ),
 )
