@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,11 @@ def test_too_much_nesting_is_refused_by_name(load: Any) -> None:
         load(PLAIN).resolve("majority@500/majority@500/small")
     with pytest.raises(UnknownName):
         load(PLAIN).resolve("majority@500/nobody")
+
+
+async def test_what_the_documentation_shows_loads(load: Any) -> None:
+    """And goes the ways that it says."""
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [shown] = [block for block in re.findall(r"```yaml\npipelines:\n(.*?)```", text, re.DOTALL) if "nodes:" in block]
+    answer = await load(shown).resolve("careful").answer("hard?")
+    assert [visit.node for visit in answer.path] == ["kind", "draft", "debate", "debate", "debate", "judge"]
