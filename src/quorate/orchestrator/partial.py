@@ -90,6 +90,11 @@ class PartialCandidate:
         return not self._started and self._left is None
 
     @property
+    def is_followed(self) -> bool:
+        """Whether somebody is told of its pieces as they come; else they may be written when it ends or is left."""
+        return self.on_write is not None or (self._emit is not None and self._run.live)
+
+    @property
     def text(self) -> str:
         """What is written so far, without the thinking."""
         return self._left_fields.get("text", "") or "".join(self._text)
