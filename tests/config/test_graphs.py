@@ -163,7 +163,7 @@ async def test_wrapping_reaches_every_model_of_a_graph(load: Any) -> None:
         seen.append(model.name)
         return model
 
-    catalog.wrapped(wrap).resolve("careful")
+    catalog.wrap_models(wrap).resolve("careful")
     assert sorted(seen) == ["large", "small"]
 
 
