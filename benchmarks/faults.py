@@ -21,7 +21,7 @@ from rich.table import Table
 
 from quorate import Budget, Endpoint, MajorityVote, Pipeline, SelfMoA, sample
 from quorate.agents import BreakerPolicy, RetryPolicy
-from quorate.config.recipes import RECIPES, Parts
+from quorate.aggregators.registry import build_pipeline
 from quorate.orchestrator.types import Answer
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
@@ -98,8 +98,7 @@ async def leaving(name: str, rounds: int) -> list[float]:
             if name == "nested":
                 pipeline = sample(sample(model, n=4) | SelfMoA(model), n=4) | MajorityVote()
             else:
-                recipe = RECIPES[name.partition("@")[0]]
-                pipeline = recipe.build(Parts((model,), 4, recipe.options()))
+                pipeline = build_pipeline(name.partition("@")[0], [model], n=4)
             reader = asyncio.create_task(pipeline.answer(QUESTION))
             await up.wait_until(lambda up: len(up.requests) > sampled and up.in_flight > 0)
             await asyncio.sleep(0.05)

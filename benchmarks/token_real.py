@@ -3,18 +3,21 @@
     python -m scripts.fetch_real models
     python -m benchmarks.token_real
 
-Every system answers all questions at once, greedily, with the same three worked examples before each; an answer
-is right if its first line holds the gold answer as a word of its own.
+`accuracy`: every system answers all questions at once, greedily, with the same three worked examples before each;
+an answer is right if its first line holds the gold answer as a word of its own. `speed`: longer answers one at a
+time, the systems by turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from scripts.fetch_real import find_folder
 
@@ -71,6 +74,11 @@ QUESTIONS: Sequence[tuple[str, str]] = (
     ("What is half of 18?", "9"),
     ("What is 100 + 25?", "125"),
 )
+LONGER = (
+    "Why is the sky blue?",
+    "What is a volcano?",
+    "How do plants grow?",
+)
 
 
 def ask(text: str) -> Question:
@@ -123,23 +131,44 @@ async def measure(name: str, system: Model, shown: bool) -> list[bool]:
     return right
 
 
+async def compare_speed(systems: Mapping[str, Model], drafter: str) -> None:
+    """Longer answers one at a time, all systems by turns, so that what else the machine does hits all alike."""
+    speeds: dict[str, list[float]] = {name: [] for name in systems}
+    for text in LONGER:
+        params = SamplingParams(temperature=0, max_tokens=16)
+        question = Question(messages=(Message(role="user", content=text),), sampling=params)
+        for name, system in systems.items():
+            began = time.perf_counter()
+            answer = await system.answer(question)
+            found = answer.candidates[0].ensembling
+            speeds[name].append(sum(found.counts.values()) / (time.perf_counter() - began) if found else math.nan)
+    for name, each in speeds.items():
+        ratios = [one / other for one, other in zip(each, speeds[drafter], strict=True)]
+        print(f"{name:22} {median(each):6.2f} tokens/s, {median(ratios):.2f} of {drafter} alone")
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["accuracy", "speed"], nargs="*", default=["accuracy", "speed"])
     parser.add_argument("--models", type=Path, default=find_folder("models"))
+    parser.add_argument("--systems", nargs="*", help="some of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="every answer")
     given = parser.parse_args()
     import torch
 
     torch.set_num_threads(given.threads)
-    small, gemma = Embedded(given.models / "smollm2-135m"), Embedded(given.models / "gemma3-270m")
-    right = {}
-    for name, system in make_systems(small, gemma).items():
+    systems = make_systems(Embedded(given.models / "smollm2-135m"), Embedded(given.models / "gemma3-270m"))
+    systems = {name: system for name, system in systems.items() if not given.systems or name in given.systems}
+    for system in systems.values():
         await system.answer(ask("What is 1 + 1?"))  # loads what is to be loaded
-        right[name] = await measure(name, system, given.show)
-    for name in ("safe-unite", "safe-gac", "unite"):
-        difference = paired_difference(right[name], right["gemma3"])
-        print(f"{name} less gemma3: {difference}")
+    if "accuracy" in given.what:
+        right = {name: await measure(name, system, given.show) for name, system in systems.items()}
+        for name in right if "gemma3" in right else ():
+            difference = paired_difference(right[name], right["gemma3"])
+            print(f"{name} less gemma3: {difference}")
+    if "speed" in given.what:
+        await compare_speed(systems, "gemma3")
 
 
 if __name__ == "__main__":

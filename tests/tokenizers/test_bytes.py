@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from scripts.fetch_real import find_folder
@@ -46,10 +47,11 @@ def test_bytes_are_the_decoders_in_the_middle(name: str) -> None:
     for token, said in broken:
         if (sides := complete(said)) is None:
             continue
-        ids = [[vocabulary.id_of(bytes([byte])) for byte in side] for side in sides]
-        if None in ids[0] + ids[1]:
+        before_it, behind_it = ([vocabulary.id_of(bytes([byte])) for byte in side] for side in sides)
+        row: list[Any] = [beside, *before_it, token, *behind_it, beside]
+        if None in row:
             continue
-        whole = tokenizer.decode([beside, *ids[0], token, *ids[1], beside], skip_special_tokens=False)
+        whole = tokenizer.decode(row, skip_special_tokens=False)
         assert whole == before + b"".join((sides[0], said, sides[1])).decode() + after, (token, said)
         completed += 1
     assert completed > 100

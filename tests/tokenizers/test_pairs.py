@@ -25,7 +25,7 @@ from quorate.aggregators.token_level.token_bytes import TokenBytes
 
 from .random_models import list_tokenizers, load_model, load_vocabulary, read_prompt, write_with
 
-LIMIT = 28
+LIMIT = 20
 RULES: dict[str, EnsembleStrategy] = {
     "safe": EnsembleRule(Safe(Adaptive()), UniTE(), PrefixMass()),
     "safe, GaC": EnsembleRule(Safe(Adaptive()), GaC(), PrefixMass()),
@@ -53,6 +53,7 @@ def write(
     return write_with(engine, prompts, limit=LIMIT, temperature=temperature, seed=3)
 
 
+@pytest.mark.timeout(900)
 @pairs
 def test_pairs_write_together(drafter: str, verifier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Greedy and sampled, by every rule: what is written is its tokens' bytes, and nobody is lost."""

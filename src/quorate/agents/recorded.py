@@ -119,10 +119,9 @@ class Recorded(Agent):
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`; one after the other."""
-        for slot in slots:
-            slot.start(self.name, self.name)
         samples = self._samples_of(question)
         for slot in slots:
+            slot.start(self.name, self.name)
             candidate = self._candidate(question, samples, slot.index)
             if run.live and candidate.error is None:
                 await _write_words(slot, candidate)

@@ -49,7 +49,8 @@ def visible(text: str) -> str:
     `[THINK]`, `◁think▷`, the channels of harmony, `<|START_THINKING|>`. An opening mark may be missing, since templates
     write it into the prompt. A closing mark that is one too many, behind the answer, changes nothing.
     """
-    if not any(sign in text for sign in _SIGNS):
+    marked = "<" in text or "[" in text or "&" in text or "\\" in text or "◁" in text
+    if not (marked and any(sign in text for sign in _SIGNS)):
         return _final_channel_without_marks(text)
     if "<|channel|>" in text:
         text = _final_channel(text)
@@ -118,7 +119,7 @@ def tidy(answer: str) -> str:
     for _ in range(_PEELS):
         before = answer
         answer = answer.strip().strip("*`")
-        stripped = answer.rstrip(".,;:")
+        stripped = answer if answer.endswith("...") else answer.rstrip(".,;:")
         if not stripped.endswith(("\\", r"\right")):
             answer = stripped
         answer = _peel(answer.strip())

@@ -184,7 +184,7 @@ def bank_models(
     def wrap(model: Model) -> Model:
         return BankedSampler(Throttled(model, places), bank) if is_sampler(model) else model
 
-    over = catalog.wrapped(wrap)
+    over = catalog.wrap_models(wrap)
     return {name: over.resolve(name) for name in names}
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
 from uuid import uuid4
@@ -104,14 +103,14 @@ class Checkpoints:
         if not (same and (attempt == run.attempt if run.attempt else known.next)):
             attempt = run.attempt or uuid4().hex
             begin = {"question": question, "visits": ANEW, "attempt": attempt}
-            found = await compiled.ainvoke(begin, config, context=replace(run, attempt=attempt), durability="sync")
+            found = await compiled.ainvoke(begin, config, context=run.replace(attempt=attempt), durability="sync")
             return State(question=question, visits=tuple(found["visits"]))
         visits = known.values["visits"]
         for visit in visits:
             for entry in visit.usage:
                 run.ledger.record(entry.node, entry.model, entry.usage)
         if known.next:
-            found = await compiled.ainvoke(None, config, context=replace(run, attempt=attempt), durability="sync")
+            found = await compiled.ainvoke(None, config, context=run.replace(attempt=attempt), durability="sync")
             visits = found["visits"]
         return State(question=question, visits=tuple(visits))
 

@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -97,12 +97,15 @@ class Ledger:
         self.budget = budget
         self._node = node
         self._entries: dict[tuple[str, str], _Sum] = {}
+        self._usage: Usage | None = None
+        self._nodes: tuple[NodeUsage, ...] | None = None
 
     def record(self, node: str, model: str, usage: Usage) -> None:
         node = self._node or node
         if (known := self._entries.get((node, model))) is None:
             known = self._entries[node, model] = _Sum()
         known.add(usage)
+        self._usage = self._nodes = None
         if self.parent is not None:
             self.parent.record(node, model, usage)
 
@@ -116,15 +119,19 @@ class Ledger:
     @property
     def usage(self) -> Usage:
         """Of all nodes and models."""
-        total = _Sum()
-        for entry in self._entries.values():
-            total.add(entry)
-        return total.usage
+        if self._usage is None:
+            total = _Sum()
+            for entry in self._entries.values():
+                total.add(entry)
+            self._usage = total.usage
+        return self._usage
 
     @property
     def nodes(self) -> tuple[NodeUsage, ...]:
         """By node and model, in the order in which they first spent something."""
-        return tuple(NodeUsage(node=n, model=m, usage=entry.usage) for (n, m), entry in self._entries.items())
+        if self._nodes is None:
+            self._nodes = tuple(NodeUsage(node=n, model=m, usage=e.usage) for (n, m), e in self._entries.items())
+        return self._nodes
 
     @property
     def root(self) -> Ledger:
@@ -225,6 +232,8 @@ class RunContext:
     """Under which checkpoints keep all parts of one run, however often it is taken up again."""
     until: float | None = None
     """When the node has to end, on the monotonic clock; the budget may end before."""
+    until_of: str = ""
+    """The node whose time that is, this one or one around it."""
     switch: StopSwitch | None = None
     """Ends this run and others when it is triggered."""
     emit: Observer = _unobserved
@@ -238,20 +247,29 @@ class RunContext:
     caller: str = ""
     """Whose run it is, such as an API key's name: a busy server's places are handed out to its callers in turn."""
 
+    def replace(self, **changes: Any) -> RunContext:
+        """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"RunContext has no field {', '.join(changes.keys() - self.__dict__.keys())}")
+        copied = object.__new__(RunContext)
+        copied.__dict__.update(self.__dict__, **changes)
+        return copied
+
     def at_node(
         self, node: str, *, live: bool | None = None, seconds: float | None = None, budget: Budget | None = None
     ) -> RunContext:
         """The same run inside one node, which begins now; its limits hold beside those of the run."""
-        until = self.until
+        until, until_of = self.until, self.until_of
         for limit in (seconds, budget.seconds if budget is not None else None):
-            until = until if limit is None else _earliest(until, time.monotonic() + limit)
+            if limit is not None and (until is None or time.monotonic() + limit < until):
+                until, until_of = time.monotonic() + limit, node
         ledger, whole = self.ledger, self.budget
         if budget is not None:
             ledger = Ledger(ledger, budget=budget)
             if budget.samples is not None:
                 whole = whole.model_copy(update={"samples": min(budget.samples, whole.samples or budget.samples)})
         live = self.live if live is None else live
-        return replace(self, node=node, live=live, until=until, ledger=ledger, budget=whole)
+        return self.replace(node=node, live=live, until=until, until_of=until_of, ledger=ledger, budget=whole)
 
     def nested(self, purpose: int | str, *, emit: Observer | None = None) -> RunContext:
         """The run of a model that is asked inside this node: its own ledger page, seed and thread.
@@ -263,8 +281,7 @@ class RunContext:
             emit: is told of the tokens of its answer; of what happens inside only nodes and upstream calls are told.
         """
         left = self.seconds_left
-        return replace(
-            self,
+        return self.replace(
             until=None if left is None else time.monotonic() + left - min(NESTED_MOST, NESTED_EARLIER * left),
             seed=derive_seed(self.seed, "nested", purpose),
             ledger=Ledger(self.ledger),
@@ -277,8 +294,7 @@ class RunContext:
 
         Whatever it spends belongs to this node, whatever nodes the model has itself.
         """
-        return replace(
-            self,
+        return self.replace(
             seed=derive_seed(self.seed, self.node, purpose),
             ledger=Ledger(self.ledger, node=self.node),
             thread=self._thread_of(purpose),
@@ -387,7 +403,7 @@ class RunContext:
         seconds = self.budget.seconds
         if seconds is not None and (self.until is None or self.started + seconds <= self.until):
             return f"budget: {seconds} seconds passed"
-        return f"{_NODE} the time of node {self.node!r} is over"
+        return f"{_NODE} the time of node {(self.until_of or self.node)!r} is over"
 
 
 _TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded})

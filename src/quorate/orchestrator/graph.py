@@ -14,7 +14,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
+
+from pydantic import Field
 
 from .context import Budget, Ledger, RunContext
 from .errors import BadGraph, BadInput, NoAnswer, TimedOut
@@ -57,14 +59,15 @@ class Visit(Frozen):
     """The visits that led to it, by their places in the list of all."""
     result: Result | None = None
     """None where it failed, and its fallback took over."""
-    edges: Mapping[str, str] = {}
+    edges: Mapping[str, str] = Field(default_factory=dict)
     """The nodes that it led to, each with the words of the condition that held; empty words for a plain edge."""
     degraded: tuple[Degradation, ...] = ()
     usage: tuple[NodeUsage, ...] = ()
     seconds: float = 0.0
 
 
-class State(Frozen):
+@dataclass(frozen=True)
+class State:
     """The question and all that has happened since."""
 
     question: Question
@@ -162,7 +165,8 @@ class Predicate:
         return told if isinstance(told, str) else str(self) if told else None
 
     def __str__(self) -> str:
-        return getattr(self.function, "__name__", "condition").strip("<>").replace("_", " ")
+        name: str = getattr(self.function, "__name__", "<lambda>")
+        return "a condition" if name == "<lambda>" else name.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -306,7 +310,7 @@ class Graph(ModelBase):
 
     async def _answer(self, question: Question, run: RunContext) -> Answer:
         """The answer of the last node, with all that is known of how it came about."""
-        run = replace(run, ledger=Ledger(run.ledger))
+        run = run.replace(ledger=Ledger(run.ledger))
         if run.checkpoints is None:
             state = await self.execute(self.begin(question), run)
         else:
@@ -359,6 +363,8 @@ class Graph(ModelBase):
         """
         pending = self.pending(state)
         waiting = [name for name in pending if name not in running and name != END]
+        if len(waiting) < 2 and not running:
+            return waiting
         again = {name for name in waiting if not self._forward(state, name, pending[name])}
         active = {*waiting, *running}
         ready = []
@@ -384,7 +390,7 @@ class Graph(ModelBase):
 
     def advance(self, state: State, visit: Visit) -> State:
         """After a visit."""
-        return state.model_copy(update={"visits": (*state.visits, visit)})
+        return replace(state, visits=(*state.visits, visit))
 
     def blocked_by(self, name: str, state: State) -> list[str]:
         """The nodes that were led to and wait for this one among others."""
@@ -401,14 +407,15 @@ class Graph(ModelBase):
         result: Result | None = None
         degraded: tuple[Degradation, ...] = ()
         try:
-            inner = replace(self._telling(node, run), ledger=page)
+            inner = self._telling(node, run).replace(ledger=page, visit=state.visited(name) + 1)
             inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
-            inner = replace(inner, visit=state.visited(name) + 1)
-            result = await self._run(node, state.model_copy(update={"inputs": inputs}), inner)
+            result = await self._run(node, replace(state, inputs=inputs), inner)
             if not isinstance(result, Choice):
                 degraded = result.degraded
-            done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
-            edges = self._taken(name, self.advance(state, done), run)
+            edges = self._plain.get(name)
+            if edges is None:
+                done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
+                edges = self._choose_edges(name, self.advance(state, done), run)
             outcome = _outcome(result)
         except BadInput:
             raise
@@ -434,13 +441,16 @@ class Graph(ModelBase):
 
     def _in_order(self, state: State, places: Iterable[int]) -> tuple[int, ...]:
         """Visits by the order of the nodes in the graph."""
+        places = tuple(places)
+        if len(places) < 2:
+            return places
         order = {name: number for number, name in enumerate(self.nodes)}
         return tuple(sorted(places, key=lambda place: (order[state.visits[place].node], place)))
 
     def _telling(self, node: Node, run: RunContext) -> RunContext:
         """The run of a node: its tokens are the answer's only where nothing can come after it."""
         final = node.fallback is None and all(edge.target == END for edge in self._out[node.name])
-        return run if final or not run.observed else replace(run, emit=_Unanswered(run.emit))
+        return run if final or not run.observed else run.replace(emit=_Unanswered(run.emit))
 
     async def _run(self, node: Node, state: State, run: RunContext) -> Result:
         """A node that does not notice that its time is over is ended."""
@@ -452,7 +462,16 @@ class Graph(ModelBase):
         except TimeoutError as error:
             raise TimedOut(f"{self.name}: node {node.name!r}: {run.timed_out()}") from error
 
-    def _taken(self, name: str, state: State, run: RunContext) -> dict[str, str]:
+    @cached_property
+    def _plain(self) -> dict[str, dict[str, str]]:
+        """Where the nodes lead whose edges are always taken."""
+        return {
+            name: {edge.target: "" for edge in edges}
+            for name, edges in self._out.items()
+            if all(edge.when is None and edge.target not in self._looping for edge in edges)
+        }
+
+    def _choose_edges(self, name: str, state: State, run: RunContext) -> dict[str, str]:
         """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
 
         An edge whose node has run as often as it may is not taken; where none else holds, a loop is left by the
@@ -462,10 +481,7 @@ class Graph(ModelBase):
             BadGraph: a condition raised, or none holds.
         """
         edges = self._out[name]
-        if all(edge.when is None and edge.target not in self._looping for edge in edges):
-            return {edge.target: "" for edge in edges}
-        looking = {"inputs": (len(state.visits) - 1,), "tokens_left": run.tokens_left()}
-        here = state.model_copy(update=looking)
+        here = replace(state, inputs=(len(state.visits) - 1,), tokens_left=run.tokens_left())
         left = [e for e in edges if e.target == END or here.visited(e.target) < self.most_visits(e.target)]
         taken = {e.target: why for e in left if e.when != ELSE and (why := self._reason(e, here)) is not None}
         if not taken:
@@ -479,10 +495,10 @@ class Graph(ModelBase):
         return taken
 
     def _reason(self, edge: Edge, state: State) -> str | None:
-        if not isinstance(edge.when, Condition):
+        if edge.when is None or isinstance(edge.when, str):
             return ""
         try:
-            return edge.when.holds(state)
+            return cast(Condition, edge.when).holds(state)
         except Exception as error:
             raise BadGraph(
                 f"{self.name}: the condition of the edge {edge} raised {error!r}", edge=(edge.source, edge.target)

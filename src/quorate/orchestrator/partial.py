@@ -90,6 +90,11 @@ class PartialCandidate:
         return not self._started and self._left is None
 
     @property
+    def is_followed(self) -> bool:
+        """Whether somebody is told of its pieces as they come; else they may be written when it ends or is left."""
+        return self.on_write is not None or (self._emit is not None and self._run.live)
+
+    @property
     def text(self) -> str:
         """What is written so far, without the thinking."""
         return self._left_fields.get("text", "") or "".join(self._text)
@@ -135,7 +140,7 @@ class PartialCandidate:
         self._hand_on(text, reasoning, logprobs or ())
 
     def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
-        if self._emit is not None:
+        if self._emit is not None and self._run.live:
             self._tell_piece(text, reasoning, logprobs)
         if self.on_write is not None:
             self.on_write(text, reasoning, logprobs)
@@ -201,24 +206,25 @@ class PartialCandidate:
         """The one place where tokens are booked and an end is told."""
         if self.result is not None:
             return
+        fresh = candidate is None
         if candidate is None:
             if usage is None:
                 usage = self._left or Usage()
-            written: dict[str, Any] = {"text": self.text, "reasoning": self.reasoning or None, "usage": usage}
+            given = self._fields
+            given |= {"text": self.text, "reasoning": self.reasoning or None, "usage": usage, "latency": self.seconds}
             if self._logprobs:
-                written["logprobs"] = tuple(self._logprobs)
-            candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | self._left_fields | fields))
+                given["logprobs"] = tuple(self._logprobs)
+            candidate = Candidate(**(given | self._left_fields | fields))
         elif candidate.index != self.index:
             candidate = candidate.model_copy(update={"index": self.index})
         if self._marks or self._prefix:
             candidate = self._marked(candidate)
         if self._extract is not None and candidate.answer is None and candidate.ok:
-            answer = self._extract(candidate)
-            candidate = candidate if answer is None else candidate.model_copy(update={"answer": answer})
+            candidate = _with_answer(candidate, self._extract(candidate), fresh=fresh)
         self.result = candidate
         if not self._booked:
             for model, spent in candidate.charges if self._charge is None else ((candidate.model, self._charge),):
-                if spent != NOTHING:
+                if spent is not NOTHING and (spent.requests or spent.total_tokens or spent.cost):
                     self._run.record(model, spent)
         if self._emit is not None:
             kind = CandidateFailed if candidate.error is not None else CandidateFinished
@@ -253,6 +259,17 @@ class PartialCandidate:
     def _tell(self, kind: Callable[..., Event], **fields: Any) -> None:
         if self._emit is not None:
             self._emit(kind(node=self._run.node, **({} if "candidate" in fields else {"index": self.index}), **fields))
+
+
+def _with_answer(candidate: Candidate, answer: str | None, *, fresh: bool) -> Candidate:
+    """The candidate with its answer; one that nobody else has seen is completed, since a copy costs as much as it."""
+    if answer is None:
+        return candidate
+    if not fresh:
+        return candidate.model_copy(update={"answer": answer})
+    candidate.__dict__["answer"] = answer
+    candidate.__pydantic_fields_set__.add("answer")
+    return candidate
 
 
 def failure_of(error: Exception) -> Failure:

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,15 +158,29 @@ class ChatCall(UpstreamRequest):
 
     async def _read_stream(self, reply: HttpReply) -> None:
         decoder, parser, piece = Decoder(), self._parser, b"-"
-        while piece:
-            piece = await reply.next_piece()
-            for message in decoder.decode(piece):
-                if message == DONE:
-                    await _drain(reply)
-                    parser.close(done=True)
-                    return
-                parser.take_chunk(parse_object(message))
+        # One of several samples may end, and make the others needless, before the stream does.
+        reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
+        try:
+            while piece:
+                piece = await reply.next_piece()
+                for message in decoder.decode(piece):
+                    if message == DONE:
+                        await _drain(reply)
+                        parser.close(done=True)
+                        return
+                    parser.take_chunk(parse_object(message))
+        except asyncio.CancelledError:
+            if reply.patient:
+                self._take_rest(decoder, reply.take_rest())
+            raise
         parser.close(done=False)
+
+    def _take_rest(self, decoder: Decoder, piece: bytes) -> None:
+        """What had come when somebody wanted no more; how it ends is of no matter any more."""
+        with suppress(UpstreamError, Malformed):
+            for message in decoder.decode(piece) if piece else ():
+                if message != DONE:
+                    self._parser.take_chunk(parse_object(message))
 
     def body(self) -> dict[str, Any]:
         """See `UpstreamRequest`."""

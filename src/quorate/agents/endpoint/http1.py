@@ -31,6 +31,8 @@ __all__ = ["LeanSession"]
 MOST_BUFFERED = 2**20
 """Bytes of a body that wait to be read; then the server is made to wait."""
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+ENDING = (b"[DONE]", b'"error"')
+"""What is read at once in a stream that is read late."""
 KNOWN = 10.0
 """Seconds that an address is taken from memory."""
 SECOND_ADDRESS = 0.25
@@ -291,6 +293,12 @@ class _LeanReply(HttpReply):
                 self._waiter = self._loop.create_future()
                 await self._waiter
 
+    def take_rest(self) -> bytes:
+        """See `HttpReply`."""
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        return piece if self._decoder is None else self._decode(piece)
+
     async def release(self) -> None:
         """See `HttpReply`."""
         self._timer.cancel()
@@ -313,10 +321,15 @@ class _LeanReply(HttpReply):
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
         self._buffered += len(data)
+        if self.on_body is not None:
+            self.on_body()
+            self.on_body = None
         if self._buffered > MOST_BUFFERED and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()
-        self._wake()
+        # A stream may stay open after its last event, or after an error.
+        if not self.patient or self._paused or any(sign in data for sign in ENDING):
+            self._wake()
 
     def complete(self, *, keep: bool) -> None:
         self.ended, self._keep = True, keep

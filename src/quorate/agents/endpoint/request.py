@@ -73,6 +73,8 @@ class HttpReply(ABC):
         self.headers = headers
         self.on_body: Callable[[], None] | None = None
         """Is told once, when the body begins."""
+        self.patient = False
+        """Nobody needs the pieces of its body before it ends, so several may come as one."""
 
     @abstractmethod
     async def _receive(self) -> bytes:
@@ -81,6 +83,10 @@ class HttpReply(ABC):
     @abstractmethod
     async def release(self) -> None:
         """Gives its connection back, or closes it where something is still to come."""
+
+    def take_rest(self) -> bytes:
+        """What has come and was not read, for who reads no more."""
+        return b""
 
     async def next_piece(self) -> bytes:
         """The next bytes of the body; none at its end.

@@ -103,7 +103,7 @@ class ReplyChoice:
         content = raw.get(part)
         if content is None:
             content = {}
-        if not isinstance(content, Mapping):
+        if not isinstance(content, dict):
             raise Malformed(f"{part} is {_kind(content)}, not an object")
         reasoning = repair_surrogates(_first_text(content, "reasoning_content", "reasoning"))
         text = self._join_halves(_first_text(content, "content", "refusal"))
@@ -133,7 +133,7 @@ class ReplyChoice:
         Raises:
             Malformed: they are none.
         """
-        content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+        content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if content is None:
             return
         if not isinstance(content, list):
@@ -167,7 +167,7 @@ class ReplyChoice:
         if not isinstance(calls, list):
             raise Malformed(f"tool_calls is {_kind(calls)}, not a list")
         for position, call in enumerate(calls):
-            if not isinstance(call, Mapping) or not isinstance(call.get("function") or {}, Mapping):
+            if not isinstance(call, dict) or not isinstance(call.get("function") or {}, dict):
                 raise Malformed("a tool call is not an object with a function")
             place = call.get("index")
             place = place if is_count(place) else position
@@ -362,14 +362,14 @@ def _in_order(raws: list[Any]) -> list[Any]:
 
 def _logprob(entry: object) -> TokenLogprob:
     token, logprob = _pair(entry)
-    top = entry.get("top_logprobs") if isinstance(entry, Mapping) else None
+    top = entry.get("top_logprobs") if isinstance(entry, dict) else None
     if not isinstance(top, list | None):
         raise Malformed(f"top_logprobs is {_kind(top)}, not a list")
     return TokenLogprob(token=token, logprob=logprob, top=tuple(_pair(t) for t in top or ()))
 
 
 def _pair(entry: object) -> tuple[str, float]:
-    token, logprob = (entry.get("token"), entry.get("logprob")) if isinstance(entry, Mapping) else (None, None)
+    token, logprob = (entry.get("token"), entry.get("logprob")) if isinstance(entry, dict) else (None, None)
     if not isinstance(token, str) or not isinstance(logprob, int | float) or abs(logprob) > LARGEST:
         raise Malformed("a logprobs entry lacks its token or its logprob")
     return repair_surrogates(token), float(logprob)

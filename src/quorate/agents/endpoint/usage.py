@@ -36,13 +36,13 @@ class Counts(NamedTuple):
     def of(cls, reply: Mapping[str, Any]) -> Counts | None:
         """The `usage` of a reply or chunk, if it holds one that can be used."""
         usage = reply.get("usage")
-        if not isinstance(usage, Mapping):
+        if not isinstance(usage, dict):
             return None
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if not (is_count(prompt) and is_count(completion)):
             return None
         details = usage.get("completion_tokens_details")
-        reasoning = details.get("reasoning_tokens") if isinstance(details, Mapping) else None
+        reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
         return cls(prompt, completion, min(reasoning, completion) if is_count(reasoning) else 0)
 
 

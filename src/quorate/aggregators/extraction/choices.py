@@ -19,7 +19,7 @@ _Stance = Literal["for", "against", "open"]
 
 
 class LoneLetter(Finder):
-    """A last line that is nothing but one capital letter, `B`, `(B)`, `**B.**`, or a letter with its option, `B) 7 metres`."""
+    """A last line that is one capital letter, `B`, `(B)`, `**B.**`, or a letter with its option, `B) 7 metres`."""
 
     guesses = True
     _line = re.compile(r"[\s*_`$(]*+(?:\\text\s*\{)?\(?([A-Z])[\s*_`$).}]*+")
@@ -52,7 +52,7 @@ class Choices(Finder):
     _mentions = 100
     """The last ones that are weighed."""
     _for = re.compile(
-        r"""(?:\b(?:answer|go(?:ing)?\s+with|choose|chose|pick|select|choice|chosen|must\s+be|has\s+to\s+be|have\s+to\s+be|should\s+be
+        r"""(?:\b(?:not\s+\(?\w\)?,?\s+but|answer|go(?:ing)?\s+with|choose|chose|pick|select|choice|chosen|must\s+be|has\s+to\s+be|have\s+to\s+be|should\s+be
               |would\s+be|conclude|therefore|thus|hence|so|rather|actually|clearly|prefer|say|guess|it\s+is|it['’]s|is|mark|opt\s+for|favou?r)\b|:)
             [\s,:*_"'`$]*(?:it\s+(?:is|must\s+be)\s+)?(?:(?:the\s+)?(?:correct\s+|right\s+)?(?:option|choice|answer|letter)(?:\s+is)?\s*)?[(*_"'`$\\\s]*$""",
         re.IGNORECASE | re.VERBOSE,
@@ -80,14 +80,20 @@ class Choices(Finder):
         if not self.letters or any(len(letter) != 1 or not letter.isalnum() for letter in self.letters):
             raise BadInput(f"Choices({''.join(self.letters)!r}): give single letters or digits, such as 'ABCD'")
         one = f"([{''.join(map(re.escape, self.letters))}])"
-        self._leading = re.compile(rf"[\s*_`$(\[{{\\\"']*+(?:(?:option|choice)\s++\(?)?{one}(?![\w'’]|\s[a-z])", re.I)
+        self._leading = re.compile(rf"[\s*_`$(（\[{{\\\"']*+(?:(?:option|choice)\s++\(?)?{one}(?![\w'’]|\s[a-z])", re.I)
         # The text of the option may follow, numbers included: "Answer: C) 7 metres".
-        self._lettered = re.compile(rf"\banswer(?:\s++is)?+[\s:*_$]++\(?{one}[).:](?!\w)", re.I)
+        self._lettered = re.compile(
+            rf"\banswer(?:\s++is)?+(?:[\s:*_$]++\(?{one}[).:](?!\w)|[\s:*_]*+[=–-][\s*_]*+\(?{one}(?!\w))", re.I
+        )
         self._mention = re.compile(
-            rf"(?:\b(?:option|choice|answer|letter)[\s:*_]++\(?|\(|\*\*\(?|[\"'`]){one}(?![\w'’])|(?<![\w'’\\/.-]){one}(?![\w'’/-]|\.\w)", re.I
+            rf"(?:\b(?:option|choice|answer|letter)[\s:*_]++\(?|\(|\*\*\(?|[\"'`]){one}(?![\w'’])|(?<![\w'’\\/.-]){one}(?![\w'’/-]|\.\w)",
+            re.I,
         )
         self._alone = re.compile(rf"[\s*_`$(\[\"']*+{one}[\s*_`$)\].,:!\"']*+", re.I)
-        self._opening = re.compile(rf"[\s*_`$(]*+{one}[\s*_`$)]*+(?:[,;–-]|\s(?:since|because)\b)")
+        begins = rf"[\s*_`$(]*+{one}"
+        self._opening = re.compile(
+            rf"{begins}[\s*_`$)]*+(?:[,;–-]|\s(?:since|because)\b)|{begins}[).:]\s[^\n]*+\Z", re.I
+        )
         self._line = re.compile(rf"^[ \t*_`>-]*+\(?{one}(?:[).:]|[*_`\s]*+$)", re.MULTILINE)
 
     def extract_marked(self, text: str) -> str | None:
@@ -100,7 +106,9 @@ class Choices(Finder):
             if (letter := self._first(self._leading.match(self._words(finder.find(text))))) is not None:
                 return letter
         body = without_asides(text).strip()
-        if (letter := self._first(self._last(self._lettered, body))) or (letter := self._first(self._alone.fullmatch(body))):
+        if (letter := self._first(self._last(self._lettered, body))) or (
+            letter := self._first(self._alone.fullmatch(body))
+        ):
             return letter
         return self._settled(body) or self._first(self._opening.match(body)) or self._only_line(body)
 
@@ -124,9 +132,15 @@ class Choices(Finder):
             if letter is None:
                 continue
             bare = mention[2] is not None
-            before = re.split(r"[.!?\n](?=\s)|\n", text[max(0, mention.start(bare + 1) - self._reach) : mention.start(bare + 1)])[-1]
-            after = re.split(r"[.!?;](?=\s|$)|\n|,\s(?:so|but|and)\b|\b(?:since|because|whereas|while|unlike)\b", text[mention.end(bare + 1) : mention.end() + self._reach], maxsplit=1)[0]
-            if bare and (mention[2] not in self.letters or re.match(r"\s[a-z]", after) and not self._speaks(after)):
+            before = re.split(
+                r"[.!?\n](?=\s)|\n", text[max(0, mention.start(bare + 1) - self._reach) : mention.start(bare + 1)]
+            )[-1]
+            after = re.split(
+                r"[.!?;](?=\s|$)|\n|,\s(?:so|but|and)\b|\b(?:since|because|whereas|while|unlike)\b",
+                text[mention.end(bare + 1) : mention.end() + self._reach],
+                maxsplit=1,
+            )[0]
+            if bare and (mention[2] not in self.letters or (re.match(r"\s[a-z]", after) and not self._speaks(after))):
                 continue
             stance: _Stance = "open"
             if self._against.search(before) or self._against_after.match(after):
@@ -139,7 +153,9 @@ class Choices(Finder):
 
     def _speaks(self, after: str) -> bool:
         """Whether the words behind a bare letter treat it as one."""
-        verb = re.match(r"\s(?:is|was|because|since|as|for|it|fits|works|must|and|or|fails|cannot|seems|here|would|holds)\b", after)
+        verb = re.match(
+            r"\s(?:is|was|because|since|as|for|it|fits|works|must|and|or|fails|cannot|seems|here|would|holds)\b", after
+        )
         return verb is not None
 
     def _only_line(self, text: str) -> str | None:

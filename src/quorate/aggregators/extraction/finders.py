@@ -48,7 +48,9 @@ class Finder(ABC):
         if self.guesses and (is_refusal(shown) or is_shell(shown)):
             return None
         found = self.find(shown)
-        answer = tidy(found) if found is not None else ""
+        if found is None:
+            return None
+        answer = tidy(found)
         return None if is_placeholder(answer) else with_decimal_points(answer, shown)
 
     def extract_marked(self, text: str) -> str | None:
@@ -153,7 +155,8 @@ class Tagged(Finder):
     """`<answer>x</answer>`, the last one; it may be left open at the end, as where the closing tag is a stop word."""
 
     _tag = re.compile(
-        r"(?:<(answer|final_answer|final|result|solution)>|\[ANSWER\])([^<\[]{1,1000})(?:</\1?|\[/ANSWER\]|$)", re.IGNORECASE
+        r"(?:<(answer|final_answer|final|result|solution)>|\[ANSWER\])([^<\[]{1,1000})(?:</\1?|\[/ANSWER\]|$)",
+        re.IGNORECASE,
     )
 
     def find(self, text: str) -> str | None:
@@ -188,7 +191,8 @@ class JsonField(Finder):
 
     _field = re.compile(
         r"""[{,]\s*["'](?:final_?\s?|correct_?\s?|the_)?(?:answer|result|solution|choice)["']\s*:\s*
-            (?: "((?:[^"\\\n]|\\.){0,1000})" | '([^'\n]{0,1000})' | (-?[0-9][0-9.,eE+_-]*+|true|false) | (\[[^\[\]{}]{0,1000}\]) )""",
+            (?: "((?:[^"\\\n]|\\.){0,1000})" | '([^'\n]{0,1000})' | (-?[0-9][0-9.,eE+_-]*+|true|false)
+              | (\[[^\[\]{}]{0,1000}\]) )""",
         re.IGNORECASE | re.VERBOSE,
     )
 
@@ -225,22 +229,44 @@ class Phrase(Finder):
                 [*_ \t]*+ (?: (?:therefore|thus|then|simply|just|indeed|option|choice)\b )? [*_:,\s]*+
               | [*_ \t]*+ \n \s*+ )
           | (?: 答案 | 答え | 答 | 정답 | 답 | 最终答案 | 解答 ) [*_ \t]*+ (?: [:：=] | 是 | 为 | 為 | は ) [*_:：,\s]*+
-          | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
-               | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
-               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь | svaret?(?:[ ]är)?
+          | (?: 选择 | 选 | 選択 | 選 ) [:：\s]*+ (?=[(（]?[A-J](?![A-Za-z]))
+          | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung(?:[ ]ist)? | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
+               | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución(?:[ ]es)?
+               | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
+               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь
+               | svaret?(?:[ ]är)?
                | svar | cevap | vastaus | válasz | odpověď | răspuns(?:ul)? | الجواب | उत्तर | đáp[ ]án | jawaban )
-            (?: (?<=ist) | (?<=lautet) | (?<=est) | (?<=[ ]es) | (?<=[ ]è) | (?<=[ ]é) | (?<=är) | (?<=[ ]is) | [*_ \t]*+ [:=：] | [ ]هو )
-            [*_:：,\s]*+ )""",
+            (?: (?<=ist) | (?<=lautet) | (?<=est) | (?<=[ ]es) | (?<=[ ]è) | (?<=[ ]é) | (?<=är) | (?<=[ ]is)
+              | [*_ \t]*+ [:=：]
+              | [ ]هو ) [*_:：,\s]*+ )""",
         re.IGNORECASE | re.VERBOSE,
     )
     _signs = (
-        *("answer", "correct", "答", "정답", "답", "最终", "解答", "antwo", "lösung", "réponse", "respuesta", "solución"),
+        *(
+            "answer",
+            "correct",
+            "答",
+            "选",
+            "選",
+            "정답",
+            "답",
+            "最终",
+            "解答",
+            "antwo",
+            "lösung",
+            "réponse",
+            "respuesta",
+            "solución",
+        ),
         *("risposta", "resposta", "odpowied", "ответ", "відповідь", "svar", "cevap", "vastaus", "válasz", "odpověď"),
         *("răspuns", "الجواب", "उत्तर", "đáp", "jawaban"),
     )
     """How the forms of `_mark` begin."""
+    _ascii_signs = tuple(filter(str.isascii, _signs))
     _heading = re.compile(r"[#*_ \t]*+(?:the\s)?(?:final\s)?", re.IGNORECASE)
-    _end = re.compile(r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=\S)\s*[!?！？](?=\s|$)")
+    _end = re.compile(
+        r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=[0-9０-９])\s?(?:です|である|だ|입니다|이다)|(?<=\S)\s*[!?！？](?=\s|$)"
+    )
     _talk = re.compile(
         r"(?:in)?correct\b|right\b|wrong\b|not\b|below\b|above\b|as\sfollows|unclear\b|clear\b|obvious|given\sby"
         r"|found\sby|indeed\b|consistent\b|reasonable\b|verified\b|unknown\b|(?:highly\s)?likely\b|ready\b|complete\b",
@@ -261,7 +287,8 @@ class Phrase(Finder):
     def _first_sign(self, text: str) -> int | None:
         """Where the first mark can begin: looking for words is many times faster than matching all forms everywhere."""
         lowered = text.lower()
-        found = [place for sign in self._signs if (place := lowered.find(sign)) >= 0]
+        signs = self._ascii_signs if lowered.isascii() else self._signs
+        found = [place for sign in signs if (place := lowered.find(sign)) >= 0]
         if not found:
             return None
         return min(found) if len(lowered) == len(text) else 0
@@ -304,7 +331,7 @@ class LastNumber(Finder):
 
     def find(self, text: str) -> str | None:
         last = None
-        for match in NUMBER.finditer(without_asides(with_plain_digits(text))):
+        for match in NUMBER.finditer(without_asides(with_plain_digits(with_decimal_points(text, text)))):
             last = match
         return strip_separators(last[0]) if last else None
 

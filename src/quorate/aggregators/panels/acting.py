@@ -113,7 +113,7 @@ class AdviceNode(SampleNode):
             limit = min(self.max_tokens, question.sampling.max_tokens or self.max_tokens)
             question = question.with_params(max_tokens=limit)
         if not tools:
-            return await super().run(state.model_copy(update={"question": question}), run)
+            return await super().run(replace(state, question=question), run)
         words = self.prompt.render(system=system_text(question), tools=_describe_tools(tools))
         params = question.sampling
         extra = {name: value for name, value in params.extra.items() if name != "parallel_tool_calls"}

@@ -98,7 +98,7 @@ PIPELINES = (
         "OpenRouter Fusion, documentation of 2026; arXiv 2502.00674, section 3",
         3,
         _fusion,
-        FusionOptions,
+        options=FusionOptions,
     ),
     PipelineSpec(
         "council",
@@ -106,7 +106,7 @@ PIPELINES = (
         "karpathy/llm-council (2025); Borda and Copeland counts",
         3,
         _council,
-        CouncilOptions,
+        options=CouncilOptions,
     ),
     PipelineSpec(
         "act",
@@ -114,6 +114,6 @@ PIPELINES = (
         "our own; without tools arXiv 2502.00674, section 3",
         3,
         _act,
-        ActOptions,
+        options=ActOptions,
     ),
 )

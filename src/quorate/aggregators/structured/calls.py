@@ -18,10 +18,11 @@ from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..equivalence import SameText
 from ..markup import visible
+from ..specs import Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
 from .canonical import parse_json, to_json
 
-__all__ = ["NO_CALL", "ToolCallVote", "canonical_calls", "winners"]
+__all__ = ["NO_CALL", "CallOptions", "ToolCallVote", "canonical_calls", "winners"]
 
 NO_CALL = "no tool call"
 """What a text without calls votes for; no call is spelled like this."""
@@ -161,3 +162,22 @@ def _preference(candidate: Candidate) -> tuple[object, ...]:
     ended = candidate.finish_reason in {"tool_calls", "stop"}
     texts = (len(candidate.text), candidate.text, candidate.reasoning or "")
     return (not ended, candidate.finish_reason != "tool_calls", len(calls), calls, *texts, candidate.model)
+
+
+class CallOptions(Options):
+    """When tool calls are one vote."""
+
+    ignore_arguments: tuple[str, ...] = ()
+    """Arguments that do not count, in every tool (`reason`) or in one (`search.reason`)."""
+
+
+PIPELINES = (
+    PipelineSpec(
+        "tool-vote",
+        "the tool calls that most of N samples make, arguments compared by value",
+        "arXiv 2203.11171, section 2, over canonical calls",
+        8,
+        lambda context: ToolCallVote(ignore_arguments=context.options.ignore_arguments),
+        options=CallOptions,
+    ),
+)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
+from ..specs import BuildContext, PipelineSpec
 from ..votes.effective import count_effective_votes
 from ..votes.majority import MajorityVote
-from .calls import ToolCallVote
+from .calls import CallOptions, ToolCallVote
 from .documents import JsonVote
 from .schema import wants_json
 
@@ -96,3 +99,27 @@ class _CallsOrTexts:
 
 def _any_calls(candidates: Sequence[Candidate]) -> bool:
     return any(c.ok and c.tool_calls for c in candidates)
+
+
+class MajorityOptions(CallOptions):
+    """What counts as one vote, and how alike voters err."""
+
+    error_correlation: float | None = Field(default=None, ge=-1, le=1)
+    """Of two samples, as `quorate eval plan` measures it; the answer then tells its effective votes."""
+
+
+def _build_majority(context: BuildContext) -> StructuredVote:
+    options = context.options
+    return StructuredVote(ignore_arguments=options.ignore_arguments, error_correlation=options.error_correlation)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "majority",
+        "the most frequent answer of N samples (self-consistency)",
+        "arXiv 2203.11171, section 2",
+        16,
+        _build_majority,
+        options=MajorityOptions,
+    ),
+)

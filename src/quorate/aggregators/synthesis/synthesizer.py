@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.partial import failure_of
@@ -19,11 +21,12 @@ from quorate.orchestrator.protocols import Aggregator, Extractor, Model, VoteCou
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..extraction import AnswerExtractor
+from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import MajorityVote, count_votes
 from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates
 from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
 
-__all__ = ["SelfMoA", "Synthesizer"]
+__all__ = ["SelfMoA", "SynthesisOptions", "Synthesizer", "common_arguments"]
 
 
 class Synthesizer(Aggregator):
@@ -161,3 +164,31 @@ class SelfMoA(Synthesizer):
 
     name = "self-moa"
     prompt_name = "self-moa"
+
+
+class SynthesisOptions(Options):
+    """What every synthesizer can be told."""
+
+    max_context_tokens: int = Field(default=24_000, ge=1)
+    """Room for the candidates in one prompt; longer ones lose their middle, and the answer says so."""
+
+
+def common_arguments(context: BuildContext) -> dict[str, Any]:
+    """What every synthesizer of the registry is made with; a vote stands in where it fails."""
+    return {"max_context_tokens": context.options.max_context_tokens, "fallback": context.vote()}
+
+
+def _build_self_moa(context: BuildContext) -> SelfMoA:
+    return SelfMoA(context.writer, **common_arguments(context))
+
+
+PIPELINES = (
+    PipelineSpec(
+        "self-moa",
+        "N samples synthesized by a model, the first of them unless told otherwise, into a new answer",
+        "arXiv 2502.00674, section 3",
+        6,
+        _build_self_moa,
+        options=SynthesisOptions,
+    ),
+)

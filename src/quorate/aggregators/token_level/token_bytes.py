@@ -50,11 +50,11 @@ class TokenBytes:
     @cached_property
     def _synonyms(self) -> dict[bytes, list[int]]:
         """Keys that several ids stand for."""
-        found: dict[bytes, list[int]] = {}
+        found: dict[bytes, list[int]] = {END: self._ends}
         for token, key in enumerate(self.keys):
-            if key is not None:
-                found.setdefault(key, []).append(token)
-        return {key: tokens for key, tokens in found.items() if len(tokens) > 1}
+            if key and (other := self.vocabulary.id_of(key)) is not None and other != token:
+                found.setdefault(key, [other]).append(token)
+        return {key: sorted(tokens) for key, tokens in found.items() if len(tokens) > 1}
 
     def tokens_of(self, key: bytes) -> list[int]:
         """All ids that say this whole; none where no token does."""

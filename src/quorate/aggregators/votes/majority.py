@@ -242,8 +242,8 @@ def draw_tie(tally: tuple[Cluster, ...], run: RunContext) -> tuple[Cluster, ...]
 def representative(candidates: Sequence[Candidate], answer: str | None = None) -> Candidate:
     """The candidate whose text stands for an answer, chosen by content alone.
 
-    First those that spell the answer just so, then those that say something, those that ended by themselves, the shortest
-    text, then the first in the alphabet; of those that are alike in all this, the one with the lowest index.
+    First those that spell the answer just so, then those that say something, those that ended by themselves, the
+    shortest text, then the first in the alphabet; of those that are alike in all this, the one with the lowest index.
     """
     return min(
         candidates,

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from ..telemetry.record import RECORD, RequestRecord
 from .errors import MethodNotAllowed, UnknownRoute
 
-__all__ = ["Route", "Router", "read_header"]
+__all__ = ["Route", "RouteTable", "read_header"]
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 NAME = "{name:path}"
@@ -32,7 +32,7 @@ class Route:
     method: str = "GET"
 
 
-class Router:
+class RouteTable:
     """An ASGI application of routes.
 
     Args:
