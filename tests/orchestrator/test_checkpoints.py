@@ -219,6 +219,17 @@ async def test_a_finished_nested_graph_is_not_asked_again(tmp_path: Path) -> Non
     assert len(model.asked) == 4
 
 
+async def test_runs_without_a_name_keep_apart(tmp_path: Path) -> None:
+    """Graphs inside two of them, asked at once, do not take each other's place."""
+    inner = graph_of(Script(pauses={"x": 0.02}), "start x; x y; y end").with_name("inner")
+    pipeline = sample(inner, n=2) | First()
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        questions = [Question.of(f"question {number}?") for number in range(4)]
+        answers = await asyncio.gather(*(pipeline.answer(q, checkpoints=kept) for q in questions))
+    assert [answer.usage.completion_tokens for answer in answers] == [4] * 4
+    assert {answer.text for answer in answers} == {"y(x())"}
+
+
 async def test_a_loop_asks_a_nested_graph_anew_each_time(tmp_path: Path) -> None:
     """The second visit of a node is no repetition of the first."""
     model = Texts("a", "b")

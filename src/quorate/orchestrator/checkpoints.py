@@ -89,6 +89,8 @@ class Checkpoints:
         """What LangGraph is told of a run: its thread, and a limit of steps that no graph of ours reaches."""
         steps = 2 * sum(graph.most_visits(name) for name in graph.nodes) + len(graph.nodes) + 10
         thread = run.thread or f"{graph.name}:{question.key}:{run.seed}"
+        if thread.startswith("/"):  # inside a run without a name, of which there may be several at once
+            thread = f"{run.attempt}{thread}"
         return {"configurable": {"thread_id": thread}, "recursion_limit": steps}
 
     async def execute(self, graph: Graph, question: Question, run: RunContext) -> State:
