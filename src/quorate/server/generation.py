@@ -150,6 +150,7 @@ class Generation:
             budget=self.budget,
             ledger=self.ledger,
             live=live,
+            follow_candidates=False,  # that one has begun is all that a client sees of it before its end
             switch=caller.switch,
             caller=caller.key.name,
             **observed,
