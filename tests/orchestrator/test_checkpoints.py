@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from quorate import Answer, Checkpoints, Edge, Graph, Node, Question, sample
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.graph import ELSE, END, START, State
 from quorate.orchestrator.nodes import ModelNode
+from quorate.orchestrator.state import ELSE, END, START, State
 from quorate.orchestrator.types import Usage
 
 from .fakes import First, Plurality, PowerCut, Texts

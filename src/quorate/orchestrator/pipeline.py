@@ -17,10 +17,11 @@ from typing import Any, Self
 
 from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
-from .graph import ELSE, END, START, Condition, Edge, Graph, Node, State
+from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
 from .sampling import SamplingStage
+from .state import ELSE, END, START, Condition, Edge, Node, State
 from .types import Question, SamplingParams
 
 __all__ = ["Pipeline", "Sampling", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]
