@@ -17,8 +17,8 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 
-from .access.caller import Caller
 from .api.fields import Control
+from .context import Caller
 from .deltas import Delta, DeltaStream, ProgressLines
 from .http.errors import BadField
 from .telemetry.metrics import label_pipeline
