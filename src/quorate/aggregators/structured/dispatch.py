@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
@@ -37,8 +38,9 @@ class StructuredVote(Aggregator):
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
         """See `protocols.Aggregator`."""
-        texts = self.documents if wants_json(question) else self.vote
-        return _CallsOrTexts(ToolCallVote(self.vote).counter(question, run), texts.counter(question, run))
+        return _CallsOrTexts(
+            lambda: ToolCallVote(self.vote).counter(question, run), self._choose(question).counter(question, run)
+        )
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`.
@@ -46,9 +48,13 @@ class StructuredVote(Aggregator):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        texts = self.documents if wants_json(question) else self.vote
+        texts = self._choose(question)
         chosen = ToolCallVote(texts) if _any_calls(sampled.candidates) else texts
         return await chosen.aggregate(question, sampled, run)
+
+    def _choose(self, question: Question) -> MajorityVote:
+        """The vote over texts, or over JSON where that is what is asked for."""
+        return self.documents if question.response_format is not None and wants_json(question) else self.vote
 
     async def aclose(self) -> None:
         """Closes the vote over texts."""
@@ -58,12 +64,17 @@ class StructuredVote(Aggregator):
         return f"StructuredVote({self.vote!r})"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _CallsOrTexts:
     """Counts calls where there are some, else texts."""
 
-    calls: VoteCounter
+    make_calls: Callable[[], VoteCounter]
     texts: VoteCounter
+
+    @cached_property
+    def calls(self) -> VoteCounter:
+        """Counts calls; most questions have none."""
+        return self.make_calls()
 
     def extract(self, candidate: Candidate) -> str | None:
         return (self.calls if candidate.tool_calls else self.texts).extract(candidate)
