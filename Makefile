@@ -44,7 +44,7 @@ test: $(VENV)/.test ## Every test, under 12 minutes on two cores
 	@$(PYTEST) -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.test test-clients tokenizers ## With the slow suites, other programs as clients, and the report in Chromium where there is one
-	@$(PYTEST) $(ARGS)
+	@REAL_TOKENIZERS=1 $(PYTEST) $(ARGS)
 	@$(PIP) playwright
 	@$(RUN) scripts/look_at_report.py || test $$? -eq 77
 
@@ -81,7 +81,7 @@ tokenizers: $(VENV)/.test
 	@$(RUN) -m scripts.fetch_real tokenizers
 
 test-tokenizers: tokenizers ## Token-level ensembling on the tokenizers of Llama, Qwen, Gemma, DeepSeek, gpt-oss, Mistral, Phi, ...
-	@$(PYTEST) -m 'not slow' tests/tokenizers $(ARGS)
+	@REAL_TOKENIZERS=1 $(PYTEST) -m 'not slow' tests/tokenizers $(ARGS)
 
 soak: $(VENV)/.test ## 20,000 mixed requests: does the server's memory stay flat?
 	@$(RUN) benchmarks/soak.py

@@ -20,8 +20,8 @@ from quorate import (
     sample,
 )
 from quorate.orchestrator.drawing import draw_mermaid
-from quorate.orchestrator.graph import ELSE, END, START, State
 from quorate.orchestrator.nodes import AggregateNode, SampleNode
+from quorate.orchestrator.state import ELSE, END, START, State
 
 QUESTION = "A bakery bakes 7 trays of 12 rolls each. It sells 30 rolls. How many rolls are left?"
 

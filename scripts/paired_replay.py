@@ -22,7 +22,9 @@ from quorate.evals.replay.rules import find_rule
 RESAMPLES = 5000
 
 
-def outcomes(entry: Replayable, records: tuple[AnswerRecord, ...], k: int, draws: int, seed: int) -> list[SubsetOutcome]:
+def outcomes(
+    entry: Replayable, records: tuple[AnswerRecord, ...], k: int, draws: int, seed: int
+) -> list[SubsetOutcome]:
     """For each question the mean over subsets, which depend on the seed and the question alone."""
     means = []
     for record in records:

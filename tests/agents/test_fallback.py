@@ -12,6 +12,7 @@ from quorate.aggregators import UniversalSelfConsistency
 from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Agent
+from quorate.orchestrator.protocols import is_sampler
 from quorate.orchestrator.tokens import TokenModel
 from quorate.orchestrator.types import Failure, Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
@@ -284,7 +285,9 @@ def test_a_prompted_agent_before_a_chain_is_known_by_its_own_name() -> None:
     """Marks of the outer slot hold, whoever writes it in the end."""
     failing = ScriptedModel([Failure(code="down", message="down")], name="big")
     chain = Fallback(failing, ScriptedModel(["4"], name="small"))
-    [candidate] = asyncio.run(draw(prompted(chain, system="Be brief.", name="terse"))).candidates
+    terse = prompted(chain, system="Be brief.", name="terse")
+    assert is_sampler(terse)
+    [candidate] = asyncio.run(draw(terse)).candidates
     assert (candidate.text, candidate.agent) == ("4", "terse")
     assert candidate.prompt_version is not None
     assert [note.code for note in candidate.degraded] == ["fallback_used"]

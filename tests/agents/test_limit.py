@@ -17,7 +17,7 @@ from quorate.agents import RetryPolicy
 from quorate.agents.endpoint.limit import START, AdaptiveLimit, Places, Ticket
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.types import Question
-from quorate.testing import Fault, Received, Reply, ScriptedUpstream
+from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
 from .asking import Drawing, draw
 
@@ -317,15 +317,13 @@ async def test_three_hundred_requests_at_once_are_no_matter() -> None:
 async def test_an_endpoint_learns_from_refusals() -> None:
     """A server that bears eight requests at once and refuses the others: soon it is asked no more than that."""
 
-    def bears_eight(_: Received) -> Reply | object:
+    def bears_eight(_: Received) -> Step:
         return Reply("x", delay=0.02) if up.in_flight <= 8 else Fault.status(429, retry_after=0.01)
 
     retries = RetryPolicy(attempts=50)
     async with (
         ScriptedUpstream(bears_eight) as up,
-        Endpoint(  # type: ignore[arg-type]
-            "m", base_url=up.url, n_supported=False, retries=retries
-        ) as agent,
+        Endpoint("m", base_url=up.url, n_supported=False, retries=retries) as agent,
     ):
         await draw(agent, 64)
         places = agent.http.limits().places

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quorate import Answer, Candidate, Question, Sampled
 from quorate.config.expressions import WORDS, parse_condition
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.graph import Choice, State, Visit
+from quorate.orchestrator.state import Choice, State, Visit
 from quorate.orchestrator.types import Cluster
 
 

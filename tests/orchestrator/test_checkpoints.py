@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from quorate import Answer, Checkpoints, Edge, Graph, Node, Question, sample
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.graph import ELSE, END, START, State
 from quorate.orchestrator.nodes import ModelNode
+from quorate.orchestrator.state import ELSE, END, START, State
 from quorate.orchestrator.types import Usage
 
 from .fakes import First, Plurality, PowerCut, Texts
@@ -217,6 +217,22 @@ async def test_a_finished_nested_graph_is_not_asked_again(tmp_path: Path) -> Non
     async with Checkpoints(tmp_path / "runs.sqlite") as kept:
         await pipeline.answer(QUESTION, checkpoints=kept, thread="t")
     assert len(model.asked) == 4
+
+
+async def test_runs_without_a_name_keep_apart(tmp_path: Path) -> None:
+    """What one of them has kept of the graphs inside it is not overwritten by another."""
+    script = Script()
+    inner = graph_of(script, "start x; x y; y end").with_name("inner")
+    outer = Graph([ModelNode("inner", inner)], [Edge(START, "inner"), Edge("inner", END)], name="outer")
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        script.breaks = {"y"}
+        with pytest.raises(PowerCut):
+            await outer.answer("one?", checkpoints=kept)
+        script.breaks = set()
+        await outer.answer("another?", checkpoints=kept)
+        script.log.clear()
+        assert (await outer.answer("one?", checkpoints=kept)).text == "y(x())"
+    assert script.log == ["y"]
 
 
 async def test_a_loop_asks_a_nested_graph_anew_each_time(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from quorate import Answer, Budget, Edge, Graph, Question, cascade, gate, route, sample
 from quorate.orchestrator.errors import BadGraph, BadInput, NoAnswer, TimedOut
 from quorate.orchestrator.events import AnswerToken, Event, NodeEnded, NodeStarted
-from quorate.orchestrator.graph import ELSE, END, START, Node, State
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, ModelNode, SampleNode
 from quorate.orchestrator.pipeline import pipeline
 from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.state import ELSE, END, START, Node, State
 
 from .fakes import First, Hangs, Plurality, Texts
 from .test_checkpoints import QUESTION, Says, Script, graph_of

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from scripts.fetch_real import find_folder
-
 from tokenizers import Tokenizer
 
 from .random_models import list_tokenizers, load_vocabulary, read_spec

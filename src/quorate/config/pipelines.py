@@ -37,12 +37,13 @@ from quorate.aggregators.registry import (
 )
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadGraph, BadInput, ConfigError
-from quorate.orchestrator.graph import ELSE, END, START, Edge, Graph, Node
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.shadow import ShadowRule
+from quorate.orchestrator.state import ELSE, END, START, Edge, Node
 from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .catalog import MAX_SAMPLES

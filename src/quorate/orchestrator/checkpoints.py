@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
 from uuid import uuid4
 
-from . import graph as graphs
+from . import state as states
 from . import types
 from .context import RunContext
 from .errors import BadInput, MissingExtra
-from .graph import START, Graph, State, Visit
+from .graph import Graph
+from .state import START, State, Visit
 from .types import Question
 
 __all__ = ["Checkpoints"]
@@ -89,6 +90,8 @@ class Checkpoints:
         """What LangGraph is told of a run: its thread, and a limit of steps that no graph of ours reaches."""
         steps = 2 * sum(graph.most_visits(name) for name in graph.nodes) + len(graph.nodes) + 10
         thread = run.thread or f"{graph.name}:{question.key}:{run.seed}"
+        if thread.startswith("/"):  # inside a run without a name, of which there may be several at once
+            thread = f"{run.attempt}{thread}"
         return {"configurable": {"thread_id": thread}, "recursion_limit": steps}
 
     async def execute(self, graph: Graph, question: Question, run: RunContext) -> State:
@@ -122,7 +125,7 @@ class Checkpoints:
             raise MissingExtra("checkpoints", "keeping checkpoints") from error
         self._check()
         saver = await self._stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(self.path)))
-        ours = [(module.__name__, name) for module in (types, graphs) for name in module.__all__]
+        ours = [(module.__name__, name) for module in (types, states) for name in module.__all__]
         saver.serde = JsonPlusSerializer(allowed_msgpack_modules=ours)
         self._saver = saver
         return self

@@ -222,6 +222,8 @@ class RunContext:
     node: str = "answer"
     live: bool = True
     """Somebody reads tokens as they come, so upstream calls must stream."""
+    follow_candidates: bool = True
+    """Where tokens are read as they come, those of candidates too; else of each candidate only the first is told."""
     started: float = field(default_factory=time.monotonic)
     checkpoints: Saver | None = None
     thread: str = ""

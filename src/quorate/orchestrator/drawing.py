@@ -11,8 +11,9 @@ from itertools import count
 from pathlib import Path
 
 from .errors import BadInput, MissingExtra
-from .graph import ELSE, END, START, Edge, Graph, Node
+from .graph import Graph
 from .protocols import Model
+from .state import ELSE, END, START, Edge, Node
 
 __all__ = ["draw_mermaid", "save_drawing"]
 

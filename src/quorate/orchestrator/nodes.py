@@ -10,11 +10,11 @@ from typing import Any, Protocol, Self
 from .context import RunContext, derive_seed, explain_cut
 from .errors import BadInput, NoAnswer, TimedOut
 from .events import AnswerToken, Event
-from .graph import Choice, Node, State
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import SamplingStage, sample_candidates
 from .shadow import sample_watching
+from .state import Choice, Node, State
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
 
 __all__ = [

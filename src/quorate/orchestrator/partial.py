@@ -78,6 +78,7 @@ class PartialCandidate:
         self._booked = False
         self._charge: Usage | None = None
         self._started = False
+        self._tells_pieces = run.live
         self._begun = time.monotonic()
 
     @property
@@ -92,7 +93,7 @@ class PartialCandidate:
     @property
     def is_followed(self) -> bool:
         """Whether somebody is told of its pieces as they come; else they may be written when it ends or is left."""
-        return self.on_write is not None or (self._emit is not None and self._run.live)
+        return self.on_write is not None or (self._tells_pieces and self._emit is not None)
 
     @property
     def text(self) -> str:
@@ -140,7 +141,7 @@ class PartialCandidate:
         self._hand_on(text, reasoning, logprobs or ())
 
     def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
-        if self._emit is not None and self._run.live:
+        if self._tells_pieces and self._emit is not None:
             self._tell_piece(text, reasoning, logprobs)
         if self.on_write is not None:
             self.on_write(text, reasoning, logprobs)
@@ -255,6 +256,7 @@ class PartialCandidate:
     def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
         told = tuple(logprobs) if logprobs else None
         self._tell(CandidateToken, text=text, reasoning=reasoning, logprobs=told)
+        self._tells_pieces = self._run.follow_candidates
 
     def _tell(self, kind: Callable[..., Event], **fields: Any) -> None:
         if self._emit is not None:

@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
-from .graph import ELSE, END, START, Condition, Edge, Graph, Node, State, Visit
+from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
 from .sampling import SamplingStage
 from .shadow import ShadowRule, gate_saving
+from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
 from .types import Answer, Question, SamplingParams, Saving
 
 __all__ = ["Pipeline", "Sampling", "ShadowGate", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]

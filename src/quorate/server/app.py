@@ -18,8 +18,7 @@ from .api.routes import make_route
 from .context import ServerContext
 from .health import make_health_routes
 from .http.errors import ErrorMiddleware, send_reply
-from .http.origins import SECURITY_HEADERS, OriginMiddleware, cors_options
-from .http.routing import Route, RouteTable, read_header
+from .http.routing import SECURITY_HEADERS, OriginMiddleware, Route, RouteTable, cors_options, read_header
 from .models_api import make_models_routes
 from .openapi import make_openapi_route
 from .telemetry.middleware import TelemetryMiddleware

@@ -17,8 +17,8 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 
-from .access.caller import Caller
 from .api.fields import Control
+from .context import Caller
 from .deltas import Delta, DeltaStream, ProgressLines
 from .http.errors import BadField
 from .telemetry.metrics import label_pipeline
@@ -151,6 +151,7 @@ class Generation:
             budget=self.budget,
             ledger=self.ledger,
             live=live,
+            follow_candidates=False,  # that one has begun is all that a client sees of it before its end
             switch=caller.switch,
             caller=caller.key.name,
             **observed,

@@ -116,8 +116,8 @@ def _describe_panel(answer: Answer) -> dict[str, Any]:
 
 
 def _describe_candidate(candidate: Candidate) -> dict[str, Any]:
-    """A candidate of the trace; its logprobs stay out, which are many times its text."""
-    return candidate.model_dump(mode="json", exclude={"logprobs"})
+    """A candidate of the trace; its logprobs stay out, which are many times its text, and what only accounts need."""
+    return candidate.model_dump(mode="json", exclude={"logprobs", "prompt_counted"})
 
 
 def _describe_logprob(token: TokenLogprob) -> dict[str, Any]:

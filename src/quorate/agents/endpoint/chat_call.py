@@ -158,10 +158,10 @@ class ChatCall(UpstreamRequest):
 
     async def _read_stream(self, reply: HttpReply) -> None:
         decoder, parser, piece = Decoder(), self._parser, b"-"
-        # One of several samples may end, and make the others needless, before the stream does.
-        reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
         try:
             while piece:
+                # One of several samples may end, and make the others needless, before the stream does.
+                reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
                 piece = await reply.next_piece()
                 for message in decoder.decode(piece):
                     if message == DONE:

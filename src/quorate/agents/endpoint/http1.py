@@ -70,6 +70,8 @@ class LeanSession:
         self._free: deque[tuple[float, _Connection]] = deque()
         """With the time from which on each is idle, the longest idle first."""
         self._open: set[_Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        """Closes those that have been idle for too long."""
         self._looking_up = asyncio.Lock()
         self._known: Sequence[AddrInfoType] = ()
         self._known_until = -math.inf
@@ -112,6 +114,8 @@ class LeanSession:
     def put(self, connection: _Connection) -> None:
         """Keeps it for the next request."""
         self._free.append((self.loop.time(), connection))
+        if self._sweep is None:
+            self._sweep = self.loop.call_later(self._idle, self._close_stale)
 
     def forget(self, connection: _Connection) -> None:
         """It is closed."""
@@ -119,6 +123,9 @@ class LeanSession:
 
     async def close(self) -> None:
         """Closes all connections."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         for connection in list(self._open):
             connection.close()
         self._free.clear()
@@ -131,15 +138,18 @@ class LeanSession:
         await asyncio.sleep(0)
 
     def _take(self) -> _Connection | None:
-        """The connection that was used last, since it is the likeliest to be open; stale ones are closed."""
-        oldest = self.loop.time() - self._idle
-        while self._free and (self._free[0][0] < oldest or self._free[0][1].is_closing):
-            self._free.popleft()[1].close()
-        while self._free:
+        """The connection that was used last, since it is the likeliest to be open."""
+        while self._free and self._free[-1][0] > self.loop.time() - self._idle:
             _, connection = self._free.pop()
             if not connection.is_closing:
                 return connection
         return None
+
+    def _close_stale(self) -> None:
+        oldest = self.loop.time() - self._idle
+        while self._free and (self._free[0][0] <= oldest or self._free[0][1].is_closing):
+            self._free.popleft()[1].close()
+        self._sweep = self.loop.call_at(self._free[0][0] + self._idle, self._close_stale) if self._free else None
 
     async def _connect(self, deadline: float) -> _Connection:
         until = min(self.loop.time() + self.timeouts.connect, deadline)

@@ -17,11 +17,11 @@ from typing import Any, Unpack
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.graph import END, START, Edge, State
 from quorate.orchestrator.nodes import AggregateNode, SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import SamplingStage, sample_candidates
+from quorate.orchestrator.state import END, START, Edge, State
 from quorate.orchestrator.types import Answer, Message, Question, Sampled
 from quorate.prompts import Prompt
 

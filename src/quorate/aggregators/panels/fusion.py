@@ -21,12 +21,12 @@ from typing import Any, Unpack
 from quorate.orchestrator.conditions import Settled
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.graph import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.nodes import AggregateNode, hand_on
 from quorate.orchestrator.pipeline import Pipeline, ShadowGate
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, VoteCounter
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.shadow import ShadowRule
+from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.types import (
     Analysis,
     Answer,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import Field
 
@@ -57,8 +58,7 @@ class StructuredVote(Aggregator):
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
         """See `protocols.Aggregator`."""
-        texts = self.documents if wants_json(question) else self.vote
-        return _CallsOrTexts(self._calls.counter(question, run), texts.counter(question, run))
+        return _CallsOrTexts(lambda: self._calls.counter(question, run), self._choose(question).counter(question, run))
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`.
@@ -66,7 +66,7 @@ class StructuredVote(Aggregator):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        texts = self.documents if wants_json(question) else self.vote
+        texts = self._choose(question)
         calls = ToolCallVote(texts, ignore_arguments=self.ignore_arguments)
         chosen = calls if _any_calls(sampled.candidates) else texts
         answer = await chosen.aggregate(question, sampled, run)
@@ -74,6 +74,10 @@ class StructuredVote(Aggregator):
         if self.error_correlation is None or not voters:
             return answer
         return answer.replace(effective_votes=round(count_effective_votes(voters, self.error_correlation), 3))
+
+    def _choose(self, question: Question) -> MajorityVote:
+        """The vote over texts, or over JSON where that is what is asked for."""
+        return self.documents if question.response_format is not None and wants_json(question) else self.vote
 
     async def aclose(self) -> None:
         """Closes the vote over texts."""
@@ -83,12 +87,17 @@ class StructuredVote(Aggregator):
         return f"StructuredVote({self.vote!r})"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _CallsOrTexts:
     """Counts calls where there are some, else texts."""
 
-    calls: VoteCounter
+    make_calls: Callable[[], VoteCounter]
     texts: VoteCounter
+
+    @cached_property
+    def calls(self) -> VoteCounter:
+        """Counts calls; most questions have none."""
+        return self.make_calls()
 
     def extract(self, candidate: Candidate) -> str | None:
         return (self.calls if candidate.tool_calls else self.texts).extract(candidate)

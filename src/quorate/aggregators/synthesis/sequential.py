@@ -21,11 +21,11 @@ from pydantic import Field
 
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.graph import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.nodes import AggregateNode, Revision, SampleNode, hand_on, mark_member, note_members
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import SamplingStage, sample_candidates
+from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question, Sampled
 
 from ..specs import BuildContext, PipelineSpec

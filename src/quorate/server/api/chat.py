@@ -14,7 +14,7 @@ from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Answer, Message, Question
 
-from ..access.caller import Caller
+from ..context import Caller
 from ..deltas import Delta
 from ..generation import Generation, GenerationRequest, Outcome, apply_control, apply_limits, prepare
 from ..http.errors import BadField
@@ -79,7 +79,7 @@ class ChatRequest(ModelRequest):
             question = Question.of(self.messages)
         except BadInput as error:
             raise BadField(str(error), "messages") from None
-        tools, choice = choose_tools(self.tools, self.tool_choice)
+        tools, choice = choose_tools(self.tools, self.tool_choice) if self.tools or self.tool_choice else ((), None)
         question = Question(
             messages=question.messages,
             tools=tools,

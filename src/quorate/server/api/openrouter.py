@@ -23,8 +23,8 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Analysis, Answer
 
-from ..access.caller import Caller
 from ..access.errors import NotAllowed
+from ..context import Caller
 from ..http.errors import BadField
 from .fields import Control, Count, Flag, Name
 
