@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from quorate.aggregators.panels.ballots import Ballot, bound_scores, is_decided, parse_ranking
+from quorate.aggregators.panels.ballots import RankedBallot, bound_scores, is_decided, parse_ranking
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_hostile_rankings_take_little_time(reply: str) -> None:
 
 def test_borda_and_copeland_by_hand() -> None:
     """Three answers, two reviewers who both see all of them."""
-    ballots = [Ballot((0, 1, 2), ((0, 1, 2),)), Ballot((0, 1, 2), ((1, 0, 2), (0, 1, 2)))]
+    ballots = [RankedBallot((0, 1, 2), ((0, 1, 2),)), RankedBallot((0, 1, 2), ((1, 0, 2), (0, 1, 2)))]
     borda = bound_scores([0, 1, 2], ballots, [], "borda")
     assert {i: low for i, (low, high) in borda.items() if low == high} == {
         0: Fraction(7, 8),
@@ -56,7 +56,7 @@ def test_borda_and_copeland_by_hand() -> None:
 
 def test_who_gives_no_ranking_puts_all_level() -> None:
     """It neither helps nor harms."""
-    assert Ballot((0, 1)).points(1) == Ballot((0, 1)).preference(0, 1) == Fraction(1, 2)
+    assert RankedBallot((0, 1)).points(1) == RankedBallot((0, 1)).preference(0, 1) == Fraction(1, 2)
 
 
 @pytest.mark.parametrize("rule", ["borda", "copeland"])
@@ -66,11 +66,11 @@ def test_a_safe_lead_is_never_lost(rule: Literal["borda", "copeland"]) -> None:
     answers = [0, 1, 2, 3]
     own = [tuple(a for a in answers if a != member) for member in answers]
     for _ in range(150):
-        given = [Ballot(of, (tuple(generator.sample(of, 3)),)) for of in own[:3]]
+        given = [RankedBallot(of, (tuple(generator.sample(of, 3)),)) for of in own[:3]]
         bounds = bound_scores(answers, given, own[3:], rule)
         ends = []
         for rest in product(*(permutations(of) for of in own[3:])):
-            ballots = [*given, *(Ballot(of, (ranking,)) for of, ranking in zip(own[3:], rest, strict=True))]
+            ballots = [*given, *(RankedBallot(of, (ranking,)) for of, ranking in zip(own[3:], rest, strict=True))]
             end = {a: low for a, (low, _) in bound_scores(answers, ballots, [], rule).items()}
             assert all(bounds[a][0] <= end[a] <= bounds[a][1] for a in answers)
             ends.append(end)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["Ballot", "Bounds", "Rule", "bound_scores", "is_decided", "parse_ranking"]
+__all__ = ["Bounds", "RankedBallot", "Rule", "bound_scores", "is_decided", "parse_ranking"]
 
 Rule = Literal["borda", "copeland"]
 Bounds = Mapping[int, tuple[Fraction, Fraction]]
@@ -44,7 +44,7 @@ def parse_ranking(reply: str, n: int) -> list[int] | None:
 
 
 @dataclass(frozen=True)
-class Ballot:
+class RankedBallot:
     """What one reviewer says of the answers that are not its own: rankings, one for each order in which it read."""
 
     of: tuple[int, ...]
@@ -67,7 +67,7 @@ class Ballot:
 
 
 def bound_scores(
-    answers: Sequence[int], ballots: Sequence[Ballot], missing: Sequence[Sequence[int]], rule: Rule
+    answers: Sequence[int], ballots: Sequence[RankedBallot], missing: Sequence[Sequence[int]], rule: Rule
 ) -> Bounds:
     """Between which scores each answer ends.
 
@@ -81,7 +81,7 @@ def bound_scores(
     return find(answers, ballots, missing)
 
 
-def _bound_borda(answers: Sequence[int], ballots: Sequence[Ballot], missing: Sequence[Sequence[int]]) -> Bounds:
+def _bound_borda(answers: Sequence[int], ballots: Sequence[RankedBallot], missing: Sequence[Sequence[int]]) -> Bounds:
     bounds = {}
     for answer in answers:
         given = [ballot.points(answer) for ballot in ballots if answer in ballot.of]
@@ -91,7 +91,9 @@ def _bound_borda(answers: Sequence[int], ballots: Sequence[Ballot], missing: Seq
     return bounds
 
 
-def _bound_copeland(answers: Sequence[int], ballots: Sequence[Ballot], missing: Sequence[Sequence[int]]) -> Bounds:
+def _bound_copeland(
+    answers: Sequence[int], ballots: Sequence[RankedBallot], missing: Sequence[Sequence[int]]
+) -> Bounds:
     bounds = {}
     for one in answers:
         least = most = Fraction(0)

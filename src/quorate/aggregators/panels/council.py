@@ -36,7 +36,7 @@ from ..synthesis.material import TokenBudget, label_candidate, load_tokenizer, o
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import count_votes
 from .analysis import make_fence
-from .ballots import Ballot, Bounds, Rule, bound_scores, is_decided, parse_ranking
+from .ballots import Bounds, RankedBallot, Rule, bound_scores, is_decided, parse_ranking
 
 __all__ = ["Council", "council", "report_dissent"]
 
@@ -188,7 +188,7 @@ class _Review:
         self.council, self.question, self.run = council, question, run
         self.reviewers = list(reviewers)
         self.notes: list[Degradation] = []
-        self.ballots: list[Ballot] = []
+        self.ballots: list[RankedBallot] = []
         self.saving: Saving | None = None
         self.outcome = ""
         self._answers = [player.index for player in players]
@@ -230,14 +230,14 @@ class _Review:
         bounds = self.bounds()
         return max(bounds, key=lambda index: (bounds[index][0], -index))
 
-    async def _ask(self, reviewer: _Reviewer) -> Ballot:
+    async def _ask(self, reviewer: _Reviewer) -> RankedBallot:
         """The reviewer's rankings in both orders."""
         run = self.run
         await load_tokenizer(reviewer.model)
         order = list(reviewer.of)
         run.rng(f"order-{reviewer.number}").shuffle(order)
         found = await gather([self._rank(reviewer, seen, turn) for turn, seen in enumerate((order, order[::-1]))])
-        return Ballot(reviewer.indices, tuple(ranking for ranking in found if ranking is not None))
+        return RankedBallot(reviewer.indices, tuple(ranking for ranking in found if ranking is not None))
 
     async def _rank(self, reviewer: _Reviewer, order: Sequence[Candidate], turn: int) -> tuple[int, ...] | None:
         council, run = self.council, self.run
