@@ -138,7 +138,8 @@ class PartialCandidate:
             (self._reasoning if reasoning else self._text).append(text)
         if logprobs:
             self._logprobs.extend(logprobs)
-        self._hand_on(text, reasoning, logprobs or ())
+        if self._tells_pieces or self.on_write is not None:
+            self._hand_on(text, reasoning, logprobs or ())
 
     def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
         if self._tells_pieces and self._emit is not None:

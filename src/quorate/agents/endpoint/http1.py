@@ -31,8 +31,6 @@ __all__ = ["LeanSession"]
 MOST_BUFFERED = 2**20
 """Bytes of a body that wait to be read; then the server is made to wait."""
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-ENDING = (b"[DONE]", b'"error"')
-"""What is read at once in a stream that is read late."""
 KNOWN = 10.0
 """Seconds that an address is taken from memory."""
 SECOND_ADDRESS = 0.25
@@ -338,7 +336,7 @@ class _LeanReply(HttpReply):
             self._paused = True
             self._connection.pause()
         # A stream may stay open after its last event, or after an error.
-        if not self.patient or self._paused or any(sign in data for sign in ENDING):
+        if not self.patient or self._paused or b"[DONE]" in data or b'"error"' in data:
             self._wake()
 
     def complete(self, *, keep: bool) -> None:

@@ -101,6 +101,12 @@ class ReplyChoice:
         """
         self.seen = True
         content = raw.get(part)
+        if type(content) is dict and len(content) == 1 and not self._half:  # nearly all parts of a stream
+            only = content.get("content")
+            if type(only) is str and only and only.isascii():
+                self.text += only
+                self.pieces += part == "delta"
+                return "", only
         if content is None:
             content = {}
         if not isinstance(content, dict):
