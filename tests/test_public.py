@@ -61,7 +61,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_importing_quorate_is_light() -> None:
     """None of the heavy libraries come along; those that a user needs load at first use."""
-    heavy = "{'torch', 'transformers', 'openai', 'langgraph', 'httpx', 'aiohttp', 'fastapi', 'scipy', 'sympy'}"
+    heavy = "{'torch', 'transformers', 'openai', 'langgraph', 'httpx', 'aiohttp', 'starlette', 'scipy', 'sympy'}"
     code = f"import sys, quorate; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

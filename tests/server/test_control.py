@@ -11,7 +11,7 @@ import pytest
 
 from quorate.agents.endpoint import Endpoint, Price
 from quorate.aggregators import MajorityVote, SelfMoA
-from quorate.orchestrator.pipeline import sample
+from quorate.orchestrator.pipeline import cascade, sample
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
 from .conftest import Start, asked
@@ -152,3 +152,16 @@ async def test_a_quorum_for_one_request(start: Start) -> None:
     assert own["tally"][0]["votes"] == 4
     assert [c["finish_reason"] for c in own["candidates"]] == ["cancelled", *["stop"] * 4]
     assert strict.status_code == 504
+
+
+async def test_a_graph_that_does_not_sample_first_says_so(start: Start) -> None:
+    """Its stages are its own: how many samples, until when and how long is no matter of one request."""
+    model = Echo()
+    small, large = sample(model, n=2) | Plurality(), sample(model, n=3) | Plurality()
+    both = cascade(small.with_name("small"), large.with_name("large"))
+    async with start(model, pipelines={"both": both}) as served:
+        assert (await served.post(model="both")).status_code == 200
+        for name, value in {"stop": "esc", "quorum": 2, "aggregate_seconds": 3, "n": 2}.items():
+            refused = await served.post(model="both", quorate={name: value})
+            assert refused.status_code == 400
+            assert "a graph that does not begin by sampling" in refused.json()["error"]["message"]

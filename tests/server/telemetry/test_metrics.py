@@ -53,6 +53,20 @@ async def test_a_request_is_counted_with_all_that_it_caused(start: Start) -> Non
     assert seen.value("quorate_first_byte_seconds_count", pipeline="majority", stream="false") == 1
 
 
+async def test_what_an_aggregator_asks_counts_under_its_node(start: Start) -> None:
+    """Its calls as its tokens, whatever graph lies inside."""
+    async with (
+        ScriptedUpstream(Reply("it is 4", usage=(10, 3))) as up,
+        Endpoint("m", base_url=up.url, n_supported=False) as agent,
+        start(agent) as served,
+    ):
+        assert (await served.post(model="self-moa@2/m")).status_code == 200
+        seen = await scraped(served)
+    assert seen.value("quorate_upstream_calls_total", endpoint="m", node="sample") == 2
+    assert seen.value("quorate_upstream_calls_total", endpoint="m", node="aggregate") == 1
+    assert seen.value("quorate_tokens_total", node="aggregate", kind="prompt") == 10
+
+
 async def test_failures_degradations_and_early_stops_are_counted(start: Start) -> None:
     """By code, and by the rule that stopped."""
 

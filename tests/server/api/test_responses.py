@@ -16,8 +16,8 @@ from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Candidate, Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
-from .conftest import Serving, Start
-from .scripted import Echo, Merged, Plurality
+from ..conftest import Serving, Start
+from ..scripted import Echo, Merged, Plurality
 
 TOOL: Any = {
     "type": "function",

@@ -13,7 +13,7 @@ from quorate.agents.endpoint import Endpoint
 from quorate.testing import Reply, ScriptedUpstream
 from quorate.testing.upstream import Received
 
-from .conftest import Serving, Start, asked
+from ..conftest import Serving, Start, asked
 
 TOOL = {
     "type": "function",

@@ -15,9 +15,9 @@ from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
-from .conftest import Serving, Start
-from .scripted import Echo, Merged, Plurality
-from .telemetry.scraping import scraped
+from ..conftest import Serving, Start
+from ..scripted import Echo, Merged, Plurality
+from ..telemetry.scraping import scraped
 
 
 async def posted(served: Serving, **body: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.server import create_app
 
-from .conftest import Start, asked
-from .scripted import Echo, Plurality
+from ..conftest import Start, asked
+from ..scripted import Echo, Plurality
 
 
 def error_of(reply: httpx.Response) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
 
-from quorate.orchestrator.context import derive_seed
-from quorate.orchestrator.pipeline import sample
-from quorate.orchestrator.types import Candidate, Failure, Question
+from quorate.orchestrator.context import RunContext, derive_seed
+from quorate.orchestrator.pipeline import cascade, sample
+from quorate.orchestrator.types import Answer, Candidate, Failure, Question, Sampled, TokenLogprob
 
-from .conftest import Start, asked
-from .scripted import Echo, Merged, Plurality
+from ..conftest import Start, asked
+from ..scripted import Echo, Merged, Plurality
 
 ANSWERS = ["42", "41", "42", "40"]
 
@@ -257,3 +257,43 @@ async def test_every_reply_has_a_request_id(start: Start, given: str | None) -> 
         reply = await served.http.get("/health", headers={"x-request-id": given} if given else {})
     identity = reply.headers["x-request-id"]
     assert identity == given if given == "abc-1.2_3" else len(identity) == 32
+
+
+class Last(Plurality):
+    """The last candidate is the answer, whatever the others said."""
+
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
+        return Answer.of(sampled.candidates[-1], model=self.name)
+
+
+async def test_log_probabilities_are_those_of_the_candidate_that_was_selected(start: Start) -> None:
+    """Not those of another one that said the same."""
+
+    def say(logprob: float) -> Candidate:
+        tokens = (TokenLogprob(token="4", logprob=logprob),)
+        return Candidate(index=0, model="m", text="4", finish_reason="stop", logprobs=tokens)
+
+    one, other = Echo("one", lambda *_: say(-0.5)), Echo("other", lambda *_: say(-0.125))
+    async with start(pipelines={"last": sample([one, other], n=2) | Last()}) as served:
+        reply = await served.post(model="last", logprobs=True)
+    assert [token["logprob"] for token in reply.json()["choices"][0]["logprobs"]["content"]] == [-0.125]
+
+
+async def test_a_reply_tells_the_way_through_the_graph(start: Start) -> None:
+    """Of a pipeline the nodes with their seconds and outcomes, of a cascade which answer was taken; else nothing."""
+    model = vote()
+    small, large = sample(model, n=2) | Plurality(), sample(model, n=4) | Plurality()
+    both = cascade(small.with_name("small"), large.with_name("large"), accept=0.5)
+    async with start(model, pipelines={"vote": large, "both": both}) as served:
+        bare = (await served.post()).json()["quorate"]
+        voted = (await served.post(model="vote")).json()["quorate"]
+        chosen = (await served.post(model="both")).json()["quorate"]
+    assert "path" not in bare
+    assert [(visit["node"], visit["outcome"]) for visit in voted["path"]] == [
+        ("sample", "4 of 4 candidates; complete"),
+        ("aggregate", "42"),
+    ]
+    assert all(visit["seconds"] >= 0 for visit in voted["path"])
+    assert [visit["node"] for visit in chosen["path"]] == ["small"]
+    assert chosen["route"] == "small: 1 of 2 agree"
+    assert [each["node"] for each in chosen["usage"]["nodes"]] == ["small"]
