@@ -234,3 +234,14 @@ async def test_compressed_replies_are_read() -> None:
         broken = (await draw(agent)).one
     assert broken.error is not None
     assert broken.error.code == "upstream_bad_reply"
+
+
+async def test_a_stream_that_nobody_follows_keeps_what_came_until_it_was_cut() -> None:
+    """It is read late, but not lost: the texts at the deadline are the best answer so far, and are counted."""
+    hang = Fault.hang(after_chunks=3, reply=Reply("it is 4 I think", usage=(7, 5)))
+    async with ScriptedUpstream(hang) as up, Endpoint("m", base_url=up.url, n_supported=False) as agent:
+        run = RunContext(live=False).at_node("sample", seconds=0.3)
+        sampled = await sample_candidates(sample(agent, n=2), Question.of("?"), run)
+    assert [c.text.strip() for c in sampled.candidates] == ["it is 4"] * 2
+    assert [c.finish_reason for c in sampled.candidates] == ["length"] * 2
+    assert all(c.usage.completion_tokens for c in sampled.candidates)

@@ -154,6 +154,23 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> No
             await asyncio.sleep(0.05)
 
 
+async def test_unused_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, without another request: the server sees the end."""
+    monkeypatch.setattr(http_module, "IDLE", 0.1)
+    ended = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(CHAT), CHAT))
+        assert await reader.read() == b""
+        ended.set()
+
+    async with serve(handler) as url, Endpoint("m", base_url=url) as agent:
+        assert (await draw(agent)).texts == ["ok"]
+        await asyncio.wait_for(ended.wait(), 10)
+
+
 async def test_a_reader_who_is_slow_makes_the_server_wait() -> None:
     """A body of 64 MiB does not pile up here; it is cut off as it should be."""
     written = [0]
