@@ -39,6 +39,7 @@ __all__ = [
 STAGE = ("quorum", "grace", "min_candidates", "sample_seconds")
 """Fields of `quorate` that are about the sampling stage."""
 
+UNLIMITED = Budget()
 Outcome = Answer | QuorateError
 """How one choice ended; the failure of one is a value, so that the others are kept."""
 
@@ -220,7 +221,7 @@ def make_generation(
     Raises:
         KeyBudgetExceeded: the caller has nothing left to spend.
     """
-    budget = caller.limit_budget(request.control.budget or Budget())
+    budget = caller.limit_budget(request.control.budget or UNLIMITED)
     generation = Generation(request, model, caller, budget, calls, progress)
     record = caller.record
     record.model = model.name

@@ -69,9 +69,8 @@ class AccessControl:
         """
         return asked if key.budget is None else self._accounts.limit_budget(key, asked)
 
-    @asynccontextmanager
-    async def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> AsyncGenerator[None, None]:
-        """A place to be served in, when it is this request's turn; at the end its key pays for the ledger.
+    def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> Admission:
+        """`async with`: a place to be served in, when it is this request's turn; its key pays for the ledger at the end.
 
         Args:
             key: who asks.
@@ -83,16 +82,12 @@ class AccessControl:
             QueueFull: as many wait as may.
             Overloaded: no place came free in time.
         """
-        came = record.seconds_so_far()
-        async with self.queue.place(key, cost):
-            if self.switch.reason is not None:
-                raise Overloaded(self.switch.reason, AFTER_RESTART)
-            record.queued = record.seconds_so_far() - came
-            try:
-                yield
-            finally:
-                if key.budget is not None:
-                    self._accounts.spend(key, ledger.usage)
+        return Admission(self, key, cost, ledger, record)
+
+    def spend(self, key: ApiKey, ledger: Ledger) -> None:
+        """The key pays for what a request has used."""
+        if key.budget is not None:
+            self._accounts.spend(key, ledger.usage)
 
     @asynccontextmanager
     async def keep_accounts(self) -> AsyncGenerator[None, None]:
@@ -103,3 +98,25 @@ class AccessControl:
         finally:
             saving.cancel()
             await asyncio.gather(saving, return_exceptions=True)
+
+
+class Admission:
+    """See `AccessControl.admit`."""
+
+    def __init__(self, control: AccessControl, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> None:
+        self._control, self._key, self._ledger, self._record = control, key, ledger, record
+        self._place = control.queue.place(key, cost)
+
+    async def __aenter__(self) -> None:
+        came = self._record.seconds_so_far()
+        await self._place.__aenter__()
+        if (reason := self._control.switch.reason) is not None:
+            await self._place.__aexit__()
+            raise Overloaded(reason, AFTER_RESTART)
+        self._record.queued = self._record.seconds_so_far() - came
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            self._control.spend(self._key, self._ledger)
+        finally:
+            await self._place.__aexit__()

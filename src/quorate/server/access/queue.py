@@ -9,9 +9,8 @@ a key that sends too much turns away its own requests and nobody else's.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from quorate.config.server_settings import ApiKey
@@ -76,9 +75,8 @@ class FairQueue:
         self.running = 0
         self.waiting = 0
 
-    @asynccontextmanager
-    async def place(self, key: ApiKey, cost: float = 1.0) -> AsyncGenerator[None, None]:
-        """A place to be served in, once it is this request's turn.
+    def place(self, key: ApiKey, cost: float = 1.0) -> QueuePlace:
+        """`async with`: a place to be served in, once it is this request's turn.
 
         Args:
             key: who asks.
@@ -88,17 +86,10 @@ class FairQueue:
             QueueFull: as many wait as may.
             Overloaded: no place came free in time.
         """
-        line = self._lines.setdefault(key.name, _KeyQueue(key))
-        await self._await_turn(line, cost)
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        try:
-            yield
-        finally:
-            self._learn(loop.time() - begun)
-            self._leave(line)
+        return QueuePlace(self, self._lines.setdefault(key.name, _KeyQueue(key)), cost)
 
-    async def _await_turn(self, line: _KeyQueue, cost: float) -> None:
+    async def await_turn(self, line: _KeyQueue, cost: float) -> None:
+        """Waits for a place; see `place`."""
         if not line.waiting:
             line.start = max(line.start, self._now)
         ticket = _WaitingRequest(cost / line.key.weight, asyncio.get_running_loop().create_future())
@@ -155,6 +146,11 @@ class FairQueue:
         elif not ticket.turn.cancelled() and ticket.turn.exception() is None:
             self._leave(line)
 
+    def leave(self, line: _KeyQueue, seconds: float) -> None:
+        """A request of this line is through, after so many seconds."""
+        self._learn(seconds)
+        self._leave(line)
+
     def _leave(self, line: _KeyQueue) -> None:
         self.running -= 1
         line.running -= 1
@@ -166,3 +162,17 @@ class FairQueue:
     def _expected_wait(self) -> float:
         """Seconds until those who wait now are likely through; at least one."""
         return max(1.0, (self._mean or 1.0) * (self.waiting + 1) / self._places)
+
+
+class QueuePlace:
+    """See `FairQueue.place`."""
+
+    def __init__(self, queue: FairQueue, line: _KeyQueue, cost: float) -> None:
+        self._queue, self._line, self._cost = queue, line, cost
+
+    async def __aenter__(self) -> None:
+        await self._queue.await_turn(self._line, self._cost)
+        self._begun = time.monotonic()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._queue.leave(self._line, time.monotonic() - self._begun)

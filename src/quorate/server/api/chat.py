@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from secrets import token_hex
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
@@ -80,17 +80,13 @@ class ChatRequest(ModelRequest):
         except BadInput as error:
             raise BadField(str(error), "messages") from None
         tools, choice = choose_tools(self.tools, self.tool_choice) if self.tools or self.tool_choice else ((), None)
-        question = Question(
-            messages=question.messages,
-            tools=tools,
-            tool_choice=choice,
-            response_format=self.response_format,
-            sampling=self.make_sampling(
-                max_tokens=self.max_completion_tokens or self.max_tokens,
-                top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-                parallel_tool_calls=self.parallel_tool_calls if tools else None,
-            ),
+        sampling = self.make_sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            parallel_tool_calls=self.parallel_tool_calls if tools else None,
         )
+        asked = {"tools": tools, "tool_choice": choice, "response_format": self.response_format, "sampling": sampling}
+        question = question.model_copy(update={name: value for name, value in asked.items() if value})
         return GenerationRequest(
             model=self.model,
             questions=(question,),
@@ -133,7 +129,7 @@ class ChatExchange:
     def __init__(self, generation: Generation, *, fusion: bool = False) -> None:
         self.generation = generation
         self._fusion = fusion
-        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._id = f"chatcmpl-{token_hex(16)}"
 
     async def reply(self) -> dict[str, Any]:
         """A `chat.completion`; a choice that failed is left out and told in `quorate.degraded`."""

@@ -7,9 +7,9 @@ such servers can do works. Pipelines and other models get each prompt as a conve
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from itertools import accumulate
+from secrets import token_hex
 from typing import Annotated, Any
 
 from pydantic import Field, Strict
@@ -205,7 +205,7 @@ class CompletionExchange:
 
     def _head(self) -> dict[str, Any]:
         name, created = self.generation.model.name, int(time.time())
-        return {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": created, "model": name}
+        return {"id": f"cmpl-{token_hex(16)}", "object": "text_completion", "created": created, "model": name}
 
     def _echo(self, index: int) -> str:
         return self.generation.question(index).text if self._request.echo else ""

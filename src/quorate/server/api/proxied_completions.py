@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from secrets import token_hex
 from typing import Any
 
 from quorate.orchestrator.protocols import Completing
@@ -84,7 +84,7 @@ class ProxiedExchange:
 
     def _head(self) -> dict[str, Any]:
         name, created = self._model.name, int(time.time())
-        return {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": created, "model": name}
+        return {"id": f"cmpl-{token_hex(16)}", "object": "text_completion", "created": created, "model": name}
 
     def _quorate(self) -> dict[str, Any]:
         usage = make_quorate_usage(self.generation.ledger.usage, self.generation.ledger.nodes)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from secrets import token_hex
 from typing import Any
 
 from quorate.orchestrator.types import Answer, Usage
@@ -21,7 +21,7 @@ INCOMPLETE = {"length": "max_output_tokens", "cancelled": "max_output_tokens", "
 
 def make_response_id(kind: str) -> str:
     """A fresh id."""
-    return f"{kind}_{uuid.uuid4().hex}"
+    return f"{kind}_{token_hex(16)}"
 
 
 def make_response(

@@ -16,7 +16,7 @@ from ..generation import Generation
 from ..http.body import parse_body, read_body, while_connected
 from ..http.errors import ClientGone, make_envelope, send_json
 from ..http.routing import Route
-from ..http.sse import EventStream
+from ..http.sse import EventStream, encode_event
 from .fields import ModelRequest
 
 __all__ = ["Api", "Exchange", "make_route"]
@@ -108,10 +108,12 @@ async def _stream(
     api: Api[Any], request: ModelRequest, caller: Caller, settings: ServerSettings, receive: Receive, send: Send
 ) -> None:
     """An error before the first frame is raised, so that it gets its HTTP status; a later one is the last frame."""
-    exchange = await while_connected(receive, api.prepare(request, caller, settings))
-    generation = exchange.generation
+    exchange: Exchange | None = None
 
     async def write_all() -> None:
+        nonlocal exchange
+        exchange = await api.prepare(request, caller, settings)
+        generation = exchange.generation
         async with caller.with_admission(generation.calls, generation.ledger):
             await exchange.stream(body.write)
 
@@ -126,4 +128,5 @@ async def _stream(
             if not isinstance(error, QuorateError):
                 log.exception("request %s failed while it was streamed", caller.record.id)
             caller.record.fail(error)
-            body.write(exchange.encode_failure(make_envelope(error)))
+            envelope = make_envelope(error)
+            body.write(encode_event(envelope) if exchange is None else exchange.encode_failure(envelope))

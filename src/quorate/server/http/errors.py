@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
@@ -37,6 +38,7 @@ log = logging.getLogger("quorate.server")
 Headers = Iterable[tuple[bytes, bytes]]
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""For what pydantic's encoder, which is several times as fast, cannot write."""
 
 
 class BadField(BadInput):
@@ -79,7 +81,10 @@ def make_envelope(error: Exception) -> dict[str, Any]:
 
 def encode_json(content: Any) -> bytes:
     """JSON without spaces; text that UTF-8 cannot hold is replaced, since models can write half a surrogate pair."""
-    return _encode(content).encode(errors="replace")
+    try:
+        return to_json(content)
+    except ValueError:
+        return _encode(content).encode(errors="replace")
 
 
 async def send_reply(send: Send, body: bytes, content_type: bytes, status: int = 200, headers: Headers = ()) -> None:

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO
 
+from pydantic_core import to_json
+
 from quorate.config.server_settings import TelemetrySettings
 
 from .record import RequestRecord, current_record
@@ -178,7 +180,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 def _render_json(line: Line) -> str:
     seconds, rest = divmod(line["time"], 1)
     line["time"] = f"{_format_second(seconds)}.{int(1e6 * rest):06d}Z"
-    return _encode(line)
+    try:
+        return to_json(line, serialize_unknown=True).decode()
+    except ValueError:  # half a surrogate pair
+        return _encode(line)
 
 
 @lru_cache(1)

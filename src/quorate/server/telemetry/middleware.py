@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import re
-import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
@@ -194,7 +194,7 @@ def _identify(headers: Sequence[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id" and _PLAIN.fullmatch(given := value.decode("latin-1")):
             return given
-    return uuid.uuid4().hex
+    return token_hex(16)
 
 
 def _make_spans(setting: bool | None, environment: Mapping[str, str]) -> Spans | None:
