@@ -20,6 +20,8 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, 
 
 from ..equivalence import default_equivalence
 from ..extraction import AnswerExtractor
+from ..meaning.counter import MeaningCounter
+from ..meaning.grouping import Grouping, LexicalGrouping
 
 __all__ = [
     "AnswerCounter",
@@ -58,12 +60,26 @@ class MajorityVote(Aggregator):
     """
 
     name = "majority"
+    grouping: Grouping = LexicalGrouping()
+    """Which answers in sentences mean the same; see `with_grouping`."""
 
     def __init__(self, extractor: Extractor | None = None, equivalence: Equivalence | None = None) -> None:
         self.extractor, self.equivalence = extractor, equivalence
 
-    def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - texts alone count
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
         """See `protocols.Aggregator`."""
+        return self.counter_of(question, run)
+
+    def counter_of(self, question: Question, run: RunContext, *, final: bool = False) -> AnswerCounter | MeaningCounter:
+        """By meaning, unless the vote or its run says what an answer is.
+
+        Args:
+            question: as it was asked.
+            run: pays for models that are asked which answers are one.
+            final: whether all candidates have come.
+        """
+        if self.extractor is None and self.equivalence is None and run.answer_reader is None:
+            return MeaningCounter(question.text, default_reader(), self.grouping.bind(question, run, final=final), self.weigh)
         reader = choose_reader(run, self.extractor, self.equivalence)
         return AnswerCounter(_TextReader(reader.extractor), reader.equivalence, self.weigh)
 
@@ -160,8 +176,9 @@ async def count_votes(counter: VoteCounter, sampled: Sampled) -> Sampled:
     """The candidates with their answers, and their tally; as they are where somebody has counted them."""
     if sampled.tally or (sampled.tally is not None and not any(c.answer for c in sampled.good)):
         return sampled
+    tally = await counter.tally(sampled.candidates)  # first, since a set may be read otherwise than each of its texts
     candidates = tuple(with_answer(counter, c) if c.ok else c for c in sampled.candidates)
-    return sampled.model_copy(update={"candidates": candidates, "tally": await counter.tally(candidates)})
+    return sampled.model_copy(update={"candidates": candidates, "tally": tally})
 
 
 @cache

@@ -1,0 +1,94 @@
+"""Who says which texts of prose mean the same, and what can be promised of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Protocol
+
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.protocols import Equivalence, Model
+from quorate.orchestrator.types import Cluster, Question
+
+from .lexical import LexicalClasses
+
+__all__ = ["Agreement", "Grouping", "LexicalGrouping", "ProseClasses", "measure_agreement"]
+
+
+class ProseClasses(Equivalence, Protocol):
+    """An `Equivalence` of texts that says what it can promise."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the classes that it gave last may stop sampling and state a confidence."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it could not do what it was made for, in words; empty where it could."""
+        ...
+
+
+class Grouping(Protocol):
+    """Makes the classes of one question's answers."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those that it may ask."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Most answers of these models that one set takes."""
+        ...
+
+    def bind(self, question: Question, run: RunContext, *, final: bool = False) -> ProseClasses:
+        """The classes of answers to this question.
+
+        Args:
+            question: as it was asked.
+            run: whose ledger pays for models that are asked.
+            final: whether the set is complete, so that a set that is still growing need not be asked about again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Closes models and connections."""
+        ...
+
+
+class LexicalGrouping:
+    """Groups by shared words; approximate, and free."""
+
+    models: tuple[Model, ...] = ()
+    calls = 0
+
+    def bind(self, question: Question, run: RunContext, *, final: bool = False) -> ProseClasses:  # noqa: ARG002
+        """See `Grouping`."""
+        return LexicalClasses(question.text)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def __repr__(self) -> str:
+        return "LexicalGrouping()"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a set of answers agrees."""
+
+    share: float
+    """Of the votes, on the first class."""
+    entropy: float
+    """Semantic entropy of the classes in nats (Farquhar et al., Nature 630, 2024, discrete form); 0 where all agree."""
+
+
+def measure_agreement(tally: Sequence[Cluster]) -> Agreement | None:
+    """Share and semantic entropy of the votes; None where the classes are approximate or there are none."""
+    votes = [cluster.votes for cluster in tally]
+    total = sum(votes)
+    if not total or not all(cluster.certain for cluster in tally):
+        return None
+    return Agreement(votes[0] / total, max(0.0, -sum(v / total * log(v / total) for v in votes if v)))
