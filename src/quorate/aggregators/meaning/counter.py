@@ -69,6 +69,11 @@ class MeaningCounter:
         """Why prose could not be grouped as it should have been."""
         return self._prose.problem if self._settled is not None and self._settled.prose else ""
 
+    def complete(self) -> MeaningCounter:
+        """The counter itself, now that no candidate comes any more."""
+        self._prose.complete = True
+        return self
+
     def with_weights(self, weigh: Weigh) -> MeaningCounter:
         """The same counter with other weights."""
         return MeaningCounter(self._question, self._reader, self._prose, weigh)
@@ -162,7 +167,7 @@ class MeaningCounter:
         answers |= {s: read.get(s) for s in distinct}
         if reading.kind == "prose":
             numbers = await self._prose.classes(distinct)
-            return _Settled(answers, dict(zip(distinct, numbers, strict=True)), certain=self._prose.certain, prose=True)
+            return _Settled(answers, dict(zip(distinct, numbers, strict=True)), certain=self._prose.certain or len(distinct) == 1, prose=True)
         if reading.classes is None:
             values = sorted({a for a in answers.values() if a is not None})
             number_of = dict(zip(values, await self._reader.equivalence.classes(values), strict=True))

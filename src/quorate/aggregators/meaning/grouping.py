@@ -19,15 +19,12 @@ __all__ = ["Agreement", "Grouping", "LexicalGrouping", "ProseClasses", "measure_
 class ProseClasses(Equivalence, Protocol):
     """An `Equivalence` of texts that says what it can promise."""
 
-    @property
-    def certain(self) -> bool:
-        """Whether the classes that it gave last may stop sampling and state a confidence."""
-        ...
-
-    @property
-    def problem(self) -> str:
-        """Why it could not do what it was made for, in words; empty where it could."""
-        ...
+    certain: bool
+    """Whether the classes that it gave last may stop sampling and state a confidence."""
+    problem: str
+    """Why it could not do what it was made for, in words; empty where it could."""
+    complete: bool
+    """Whether no answer comes any more; set by who knows, so that a model need not be asked about every set that grows."""
 
 
 class Grouping(Protocol):
@@ -43,13 +40,12 @@ class Grouping(Protocol):
         """Most answers of these models that one set takes."""
         ...
 
-    def bind(self, question: Question, run: RunContext, *, final: bool = False) -> ProseClasses:
+    def bind(self, question: Question, run: RunContext) -> ProseClasses:
         """The classes of answers to this question.
 
         Args:
             question: as it was asked.
             run: whose ledger pays for models that are asked.
-            final: whether the set is complete, so that a set that is still growing need not be asked about again.
         """
         ...
 
@@ -64,7 +60,7 @@ class LexicalGrouping:
     models: tuple[Model, ...] = ()
     calls = 0
 
-    def bind(self, question: Question, run: RunContext, *, final: bool = False) -> ProseClasses:  # noqa: ARG002
+    def bind(self, question: Question, run: RunContext) -> ProseClasses:  # noqa: ARG002
         """See `Grouping`."""
         return LexicalClasses(question.text)
 

@@ -17,11 +17,11 @@ from math import log
 
 from .form import QuestionForm
 from .spans import MONTHS, find_quantities
-from .texts import FUNCTION_WORDS, NEGATIONS, Statement, stem
+from .texts import FUNCTION_WORDS, NEGATIONS, Statement, stem, words_of
 
 __all__ = ["LexicalClasses", "Profile", "are_opposed", "lexical_classes", "link", "medoid"]
 
-MAX_WORDS = 400
+MAX_WORDS = 150
 """Of one text that are compared."""
 MAX_TEXTS = 64
 """Distinct texts that are compared pair by pair; further ones are classes of their own."""
@@ -45,22 +45,22 @@ for _i, _pair in enumerate(_OPPOSITES.replace("\n", " ").split(";")):
     for _side, _words in enumerate(_pair.split("|")):
         for _word in _words.split():
             _GROUPS.setdefault(_word, []).append((_i, _side))
-_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "counter", "non-", "anti-", "counter-", "de", "mal")
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "counter", "de", "mal")
 _BETWEEN = frozenset("to from before after than by over into above below".split())
 _COMMON_VERBS = frozenset("use try put get take make go press hit type click choose select add give keep let set turn need want help".split())
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Profile:
     """A statement as its words."""
 
     said: Statement
-    asked: frozenset[str] = field(default=frozenset())
+    asked: frozenset[str] = frozenset()
 
     @cached_property
     def tokens(self) -> list[str]:
         """Folded words, hyphens taken apart."""
-        return [part for word in self.said.words[:MAX_WORDS] for part in (word.split("-") if word[0].isalpha() else [word]) if part]
+        return [part for word in words_of(self.said.text[: 8 * MAX_WORDS])[:MAX_WORDS] for part in (word.split("-") if word[0].isalpha() else [word]) if part]
 
     @cached_property
     def ordered(self) -> list[str]:
@@ -79,7 +79,7 @@ class Profile:
     @cached_property
     def grams(self) -> frozenset[str]:
         """Beginnings and other quadruples of letters of its content words."""
-        return frozenset(f"{w}"[i : i + 4] for w in self.own or self.stems for i in range(max(1, len(w) - 3)))
+        return frozenset(w[i : i + 4] for w in self.own or self.stems for i in range(0, max(1, len(w) - 3), 2 if len(self.own) > 40 else 1))
 
     @cached_property
     def denied(self) -> frozenset[str]:
@@ -98,6 +98,11 @@ class Profile:
         return self.stems - self.denied
 
     @cached_property
+    def unprefixed(self) -> frozenset[str]:
+        """Its words with a prefix that denies, without it."""
+        return frozenset(w[len(p) :] for w in self.stems if w.startswith(_PREFIXES) for p in _PREFIXES if w.startswith(p) and len(w) > len(p) + 3)
+
+    @cached_property
     def numbers(self) -> frozenset[str]:
         return frozenset(str(q.value) for q in find_quantities(self.said.lead) if q.value != 1)
 
@@ -109,7 +114,7 @@ class Profile:
     @cached_property
     def poles(self) -> dict[int, set[int]]:
         found: dict[int, set[int]] = {}
-        for word in [*self.tokens[:60], *(w for w in self.said.words[:60] if "-" in w)]:
+        for word in [*self.tokens[:60], *(w for w in self.said.first_words[:60] if "-" in w)]:
             for group, side in _GROUPS.get(word, ()):
                 found.setdefault(group, set()).add(side)
         return found
@@ -132,7 +137,7 @@ def are_opposed(a: Profile, b: Profile) -> bool:
 
 def _denied_words(a: Profile, b: Profile) -> bool:
     """`legal` against `illegal`."""
-    return any(prefix + word in b.stems and word not in b.stems for word in a.own if len(word) > 3 for prefix in _PREFIXES)
+    return any(rest in a.own and rest not in b.stems for rest in b.unprefixed)
 
 
 def _swapped(a: Profile, b: Profile) -> bool:
@@ -214,7 +219,7 @@ def lexical_classes(question: str, sources: Sequence[str], threshold: float = TH
     """For each text the number of its class; independent of the order of the texts."""
     asked = QuestionForm(question).stems
     distinct = sorted(set(sources), key=lambda s: (len(s), s))
-    profiles = [Profile(Statement(s), asked) for s in distinct[:MAX_TEXTS]]
+    profiles = [Profile(Statement.of(s), asked) for s in distinct[:MAX_TEXTS]]
     classes = link(similarities(profiles), threshold)
     class_of = dict(zip(distinct, [*classes, *range(len(distinct), 2 * len(distinct))], strict=False))
     return [class_of[s] for s in sources]
@@ -226,7 +231,7 @@ def medoid(question: str, members: Sequence[str], others: Iterable[str] = ()) ->
         return min(members, key=lambda s: (-members.count(s), len(s), s))
     asked = QuestionForm(question).stems
     distinct = sorted(set(members), key=lambda s: (len(s), s))[:MAX_TEXTS]
-    profiles = [Profile(Statement(s), asked) for s in distinct]
+    profiles = [Profile(Statement.of(s), asked) for s in distinct]
     count = Counter(members)
     seen = Counter(w for p in profiles for w in p.stems)
     weight = {w: log(1 + len(profiles) / n) for w, n in seen.items()}
@@ -237,7 +242,7 @@ def medoid(question: str, members: Sequence[str], others: Iterable[str] = ()) ->
     return distinct[max(range(len(distinct)), key=lambda i: (round(centrality(i), 9), -i))]
 
 
-@dataclass(frozen=True)
+@dataclass
 class LexicalClasses:
     """An `Equivalence` of prose by shared words; approximate.
 
@@ -248,6 +253,9 @@ class LexicalClasses:
     question: str = ""
     certain: bool = field(default=False, init=False)
     """Its classes may not stop sampling nor state a confidence."""
+    problem: str = field(default="", init=False)
+    """None."""
+    complete: bool = False
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`."""

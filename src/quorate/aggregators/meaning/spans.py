@@ -114,6 +114,7 @@ def find_dates(text: str) -> list[Date]:
     found = []
     for match in _DATE.finditer(fold_ascii(text)):
         g = match.groupdict()
+        parts: tuple[int | None, int | None, int | None]
         if g["iso_y"]:
             parts = (int(g["iso_y"]), int(g["iso_m"]), int(g["iso_d"]))
         elif g["m1"]:
@@ -125,7 +126,8 @@ def find_dates(text: str) -> list[Date]:
             parts = (-int(g["era"]), None, None)
         else:
             parts = (int(g["year"]), None, None)
-        found.append(Date(*parts, match.start(), text[match.start() : match.end()].strip()))
+        year, month, date_day = parts
+        found.append(Date(year, month, date_day, match.start(), text[match.start() : match.end()].strip()))
     return _with_years(text, found)
 
 

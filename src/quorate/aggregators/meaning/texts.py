@@ -21,7 +21,8 @@ _LINK = re.compile(r"\[([^\]\[]{1,200})\]\([^()\s]{1,300}\)")
 WORD = r"[^\W_]+(?:(?:['’.&/@+_-]|:(?=[0-9])|,(?=[0-9]{3}\b))[^\W_]+)*[+#]*"
 """A word, a number, an address or a combination of keys."""
 _WORD = re.compile(rf"{WORD}|[%°$€£]")
-_SENTENCE = re.compile(r"(?<![A-Z])(?<!\b[A-Z][a-z])(?<!\b[A-Z][a-z]{2})[.!?]+[\"”')]*\s+|(?<=[a-z]{4})\.\s+|\n+")
+_SENTENCE = re.compile(r"[.!?]+[\"”')]*\s+|\n+")
+_SHORTENED = re.compile(r"(?:^|[\s(.])(?:[A-Z]|[A-Z][a-z]{1,2}|[a-z]\.[a-z]|vs|etc|approx|ca|no)$")
 _REFUSAL = re.compile(
     r"""^\W*(?:(?:i['’]?\s?a?m\s|sorry|apolog|unfortunately|as\san?\s(?:ai|language|large)|my\sapolog)[^.!?]{0,60}?)?
         (?: i\s(?:really\s|just\s|honestly\s)?(?:do\snot|don['’]?t|can\s?not|can['’]?t|could\snot|couldn['’]?t|am\snot\sable\sto
@@ -98,7 +99,7 @@ def is_refusal(text: str) -> bool:
                          rest, re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Statement:
     """One answer in words."""
 
@@ -115,8 +116,13 @@ class Statement:
 
     @cached_property
     def sentences(self) -> list[str]:
-        """Its sentences and lines, without their full stops."""
-        return [part.strip() for part in _SENTENCE.split(self.text) if part and any(map(str.isalnum, part))]
+        """The first sentences and lines, without their full stops, as far as a lead can reach."""
+        text, parts, start = self.text[: 3 * LEAD], [], 0
+        for end in _SENTENCE.finditer(text):
+            if end[0][0] != "." or not _SHORTENED.search(text[max(0, end.start() - 8) : end.start()]):
+                parts.append(text[start : end.start()].strip())
+                start = end.end()
+        return [part for part in (*parts, text[start:].strip().rstrip(".!?")) if any(map(str.isalnum, part))]
 
     @cached_property
     def lead(self) -> str:
@@ -125,7 +131,7 @@ class Statement:
         for sentence in self.sentences:
             if lead and len(lead) + len(sentence) > LEAD:
                 break
-            lead = f"{lead}. {sentence}" if lead else sentence[: 2 * LEAD]
+            lead = f"{lead}. {sentence}" if lead else sentence[: LEAD + LEAD // 2]
         return lead
 
     @cached_property
@@ -133,12 +139,27 @@ class Statement:
         """It says nothing, or that it does not know."""
         return not any(map(str.isalnum, self.text)) or is_refusal(self.text)
 
+    @classmethod
+    def of(cls, source: str) -> Statement:
+        """The statement of a text; that of one that is not long is remembered."""
+        return _statement(source) if len(source) <= MAX_CHARACTERS else cls(source)
+
     @cached_property
     def words(self) -> list[str]:
         """The folded words of all of it."""
         return words_of(self.text)
 
     @cached_property
+    def first_words(self) -> list[str]:
+        """The folded words of its beginning, some sixty at least."""
+        return words_of(self.text[:600])
+
+    @cached_property
     def lead_words(self) -> list[str]:
         """The folded words of the lead."""
         return words_of(self.lead)
+
+
+@lru_cache(maxsize=512)
+def _statement(source: str) -> Statement:
+    return Statement(source)

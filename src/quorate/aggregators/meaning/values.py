@@ -10,7 +10,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from fractions import Fraction
+from functools import cached_property, partial
 from typing import Literal
 
 from ..equivalence.mathematics import Partition
@@ -112,6 +113,25 @@ class _Text:
         return find_runs(self.lead, self.form.stems if self.strict else frozenset())
 
     @cached_property
+    def spans(self) -> dict[tuple[str, ...], Run]:
+        """Its runs by their stems, the first of equal ones."""
+        return {_stems(r.words): r for r in reversed(self.runs)}
+
+    @cached_property
+    def clause(self) -> int:
+        """Where its main clause ends."""
+        return len(_clause(self.lead))
+
+    @cached_property
+    def lead_stems(self) -> list[tuple[str, int]]:
+        """Stems of the words in the lead that may be answers, with their places."""
+        return [(stem(fold(m[0]).removesuffix("'s")), m.start()) for m in re.finditer(WORD, self.lead) if _may_answer(m, self.lead)]
+
+    @cached_property
+    def stem_list(self) -> list[str]:
+        return [s for s, _ in self.lead_stems]
+
+    @cached_property
     def polarity(self) -> bool | None:
         """What it leads with: yes, no, or neither."""
         match = _YES.match(self.said.text[:80])
@@ -122,12 +142,12 @@ class _Text:
     @cached_property
     def content(self) -> list[str]:
         """Content words of all of it, up to where a short answer would have ended."""
-        return [w for w in self.said.words[:60] if w not in FUNCTION_WORDS]
+        return [w for w in self.said.first_words[:60] if w not in FUNCTION_WORDS]
 
     @cached_property
     def short(self) -> bool:
         """It is hardly more than its answer."""
-        return len(self.content) <= SHORT and len(self.said.words) <= SHORT + 4
+        return len(self.content) <= SHORT and len(self.said.first_words) <= SHORT + 4
 
     @cached_property
     def bare(self) -> str:
@@ -146,7 +166,7 @@ def read_values(question: str, sources: Sequence[str]) -> Reading:
         sources: the answers, none of which is silent. The reading does not depend on their order.
     """
     form = QuestionForm(question)
-    texts = [_Text(Statement(source), form) for source in sources]
+    texts = [_Text(Statement.of(source), form) for source in sources]
     if not texts:
         return Reading("prose")
     for attempt in (_read_marked, _read_letters, _read_polar, _read_measures, _read_names):
@@ -162,9 +182,13 @@ def _share(flags: Sequence[bool]) -> float:
 
 def _read_marked(texts: Sequence[_Text], form: QuestionForm) -> Reading | None:
     """Answers marked as such, and calculations: the reading of story problems."""
-    boxes = [Boxed().find(t.said.text) is not None or Hashes().find(t.said.text) is not None for t in texts]
+    boxes = [
+        ("\\" in t.said.text and Boxed().find(t.said.text) is not None)
+        or ("####" in t.said.text and Hashes().find(t.said.text) is not None)
+        for t in texts
+    ]
     working = [
-        ("=" in t.said.text and len(re.findall(r"[0-9]", t.said.text)) > 2)
+        ("=" in t.said.text and sum(map(t.said.text.count, "0123456789")) > 2)
         or (t.marked_answer is not None and any(map(str.isdigit, t.marked_answer)))
         for t in texts
     ]
@@ -190,7 +214,7 @@ def _letter(text: _Text, choices: Choices, lone: LoneLetter, form: QuestionForm)
     source = text.said.text
     if (match := _LETTERED.match(source)) and (form.options or len(source) < 4):
         return match[1]
-    if (letter := lone.extract(source) or choices.extract(source)) is not None:
+    if (form.options or len(source) < 200) and (letter := lone.extract(source) or choices.extract(source)) is not None:
         return letter
     if form.options:
         said = f" {' '.join(text.said.lead_words)} "
@@ -232,7 +256,7 @@ def _echoes(text: _Text, form: QuestionForm) -> bool:
 
 
 def _own_words(text: _Text, form: QuestionForm) -> list[str]:
-    return [s for w in text.said.words[:60] if w not in FUNCTION_WORDS and w not in NEGATIONS and (s := stem(w)) not in form.stems]
+    return [s for w in text.said.first_words[:60] if w not in FUNCTION_WORDS and w not in NEGATIONS and (s := stem(w)) not in form.stems]
 
 
 def _denies(text: _Text, form: QuestionForm) -> bool:
@@ -272,7 +296,7 @@ def _is_pure(text: _Text, form: QuestionForm) -> bool:
     told_words = {*words_of(told), *(w for q in text.quantities for w in [q.noun])}
     return not any(
         w not in told_words and stem(w) not in told_words and w not in FUNCTION_WORDS and w not in _ROUGHLY and not w[0].isdigit()
-        and stem(w) not in form.stems for w in text.said.words
+        and stem(w) not in form.stems for w in text.said.first_words
     )
 
 
@@ -290,7 +314,10 @@ def _choose_dates(texts: Sequence[_Text], form: QuestionForm) -> Reading:
         alone = len(offered[texts.index(text)]) == 1
         return (-alone, text.is_aside(date.start), -backing[date.key], -sum(p is not None for p in date.key), date.start)
 
-    chosen = [min(dates, key=lambda d, t=t: rank(t, d)) if dates else None for t, dates in zip(texts, offered, strict=True)]
+    chosen: list[Date | None] = []
+    for t, dates in zip(texts, offered, strict=True):
+        ranked = sorted(dates, key=partial(rank, t))
+        chosen.append(ranked[0] if ranked else None)
     present = sorted({d.key for d in chosen if d is not None}, key=lambda k: (-sum(p is not None for p in k), repr(k)))
     numbers: dict[tuple[int | None, int | None, int | None], int] = {}
     for key in present:
@@ -320,14 +347,15 @@ def _choose_quantities(texts: Sequence[_Text], form: QuestionForm) -> Reading:
         root[q.value, q.error, q.dimension, q.number] for t, quantities in zip(texts, offered, strict=True) if t.short and len(quantities) == 1 for q in quantities
     )
 
-    def rank(text: _Text, q: Quantity, first: Quantity) -> tuple[float, ...]:
+    def rank(text: _Text, first: Sequence[Quantity], q: Quantity) -> tuple[float, ...]:
         r = root[q.value, q.error, q.dimension, q.number]
         named = q.noun in form.stems and q.noun != ""
-        return (text.is_aside(q.start), -(1.5 * named + 1.0 * (short[r] > 0) + backing[r] / len(texts) + 0.6 * (q is first)), q.start)
+        return (text.is_aside(q.start), -(1.5 * named + 1.0 * (short[r] > 0) + backing[r] / len(texts) + 0.6 * (q is first[0])), q.start)
 
     chosen: list[Quantity | None] = []
     for t, quantities in zip(texts, offered, strict=True):
-        chosen.append(min(quantities, key=lambda q, t=t, f=quantities[0]: rank(t, q, f)) if quantities else None)
+        ranked = sorted(quantities, key=partial(rank, t, quantities[:1]))
+        chosen.append(ranked[0] if ranked else None)
     roots = sorted({root[q.value, q.error, q.dimension, q.number] for q in chosen if q})
     return Reading(
         "number",
@@ -336,7 +364,11 @@ def _choose_quantities(texts: Sequence[_Text], form: QuestionForm) -> Reading:
     )
 
 
-def _close(one: tuple, other: tuple) -> bool:  # type: ignore[type-arg]
+_Measure = tuple[Fraction, Fraction, str, Fraction]
+
+
+def _close(one: _Measure, other: _Measure) -> bool:
+    """Equal in the unit that both have, or as bare numbers where one has none; a decimal is as exact as it is told."""
     (a, e, d, raw), (b, f, g, other_raw) = one, other
     if d == g:
         return abs(a - b) <= e + f
@@ -352,8 +384,9 @@ class _Anchors:
     names: Counter[tuple[str, ...]] = field(default_factory=Counter)
     runs: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(sorted({*self.short, *self.sole, *self.names, *(r for r, n in self.runs.items() if n > 1)}))
+    def inventory(self) -> list[tuple[str, ...]]:
+        """All of them, sorted; runs of words only where they recur."""
+        return sorted({*self.short, *self.sole, *self.names, *(r for r, n in self.runs.items() if n > 1)})
 
 
 def _stems(words: Sequence[str]) -> tuple[str, ...]:
@@ -384,16 +417,14 @@ def _read_names(texts: Sequence[_Text], form: QuestionForm) -> Reading | None:
                 anchors.short[_stems(inner[0].words)] += 1
             elif not set(whole) & form.stems or not inner:
                 anchors.short[whole] += 1
-        clause = _clause(t.lead)
-        inside = [r for r in t.runs if r.start < len(clause)]
+        inside = [r for r in t.runs if r.start < t.clause]
         if len(inside) == 1 and len(inside[0].words) <= SHORT:
             anchors.sole[_stems(inside[0].words)] += 1
         for words in {_stems(r.words) for r in t.runs if r.capital and len(r.words) <= SHORT + 1}:
             anchors.names[words] += 1
-        for words in {_stems(r.words) for r in t.runs if len(r.words) <= SHORT}:
-            anchors.runs[words] += 1
+        anchors.runs.update(words for words in t.spans if len(words) <= SHORT)
     _add_parts(anchors, texts)
-    inventory = list(anchors)
+    inventory = anchors.inventory()
     chosen = [_best_anchor(t, inventory, anchors, texts) for t in texts]
     if not _are_values(texts, chosen, anchors, form):
         return None
@@ -402,14 +433,14 @@ def _read_names(texts: Sequence[_Text], form: QuestionForm) -> Reading | None:
 
 def _add_parts(anchors: _Anchors, texts: Sequence[_Text]) -> None:
     """The first and the last word of a name stand for it where only one name has them."""
-    names = [w for w in anchors if len(w) > 1 and (anchors.short[w] or anchors.names[w])]
+    names = [w for w in anchors.inventory() if len(w) > 1 and (anchors.short[w] or anchors.names[w])]
     whole: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for words in names:
         for part in {words[0], words[-1]}:
             whole[part].add(words)
     for part, owners in whole.items():
         largest = max(owners, key=lambda w: (len(w), w))
-        if all(set(w) <= set(largest) for w in owners) and any(part in [s for s, _ in _lead_stems(t)] for t in texts):
+        if all(set(w) <= set(largest) for w in owners) and any(part in t.stem_list for t in texts):
             for counts in (anchors.short, anchors.names):
                 counts[(part,)] = max(counts[(part,)], counts[largest] - 1, 0) + (counts[(part,)] > 0)
             anchors.runs[(part,)] = max(anchors.runs[(part,)], 2)
@@ -434,12 +465,10 @@ def _find(words: tuple[str, ...], stems: Sequence[str]) -> int:
 
 def _best_anchor(text: _Text, inventory: Sequence[tuple[str, ...]], anchors: _Anchors, texts: Sequence[_Text]) -> _Chosen | None:
     best: _Chosen | None = None
-    run_of = {_stems(r.words): r for r in reversed(text.runs)}
-    clause = len(_clause(text.lead))
-    lead = _lead_stems(text)
+    run_of, clause, lead = text.spans, text.clause, text.lead_stems
+    present = set(text.stem_list)
     for words in inventory:
-        place = _find(words, [s for s, _ in lead])
-        if place < 0:
+        if words[0] not in present or (place := _find(words, text.stem_list)) < 0:
             continue
         start = lead[place][1]
         if words in run_of and not text.is_aside(run_of[words].start):
@@ -472,10 +501,6 @@ def _only_whole(words: tuple[str, ...], text: _Text, anchors: _Anchors, inventor
     )
 
 
-def _lead_stems(text: _Text) -> list[tuple[str, int]]:
-    return [(stem(fold(m[0]).removesuffix("'s")), m.start()) for m in re.finditer(WORD, text.lead) if _may_answer(m, text.lead)]
-
-
 def _may_answer(match: re.Match[str], lead: str) -> bool:
     word = match[0]
     return fold(word) not in FUNCTION_WORDS or (word[0].isupper() and word != "I" and (match.start() > 0 or len(word) == len(lead.strip(" ."))))
@@ -496,7 +521,7 @@ def features(texts: Sequence[_Text], chosen: Sequence[_Chosen | None], anchors: 
         "recurring": recurring,
         "short": _share([t.short for t in texts]),
         "named": _share([c is not None and anchors.names[c.words] > 0 for c in chosen]),
-        "brief": _share([len(t.said.words) <= 12 for t in texts]),
+        "brief": _share([len(t.said.first_words) <= 12 for t in texts]),
         "name": float(form.name or form.date or form.number),
         "prose": float(form.prose),
         "why": float(form.explains),
@@ -524,8 +549,8 @@ def _group_names(texts: Sequence[_Text], chosen: Sequence[_Chosen | None]) -> Re
     classes: list[int | None] = []
     for c in chosen:
         classes.append(None if c is None else numbers.setdefault(partition.root(" ".join(c.words)), len(numbers)))
-    for i, c in enumerate(classes):
-        if c is None:
+    for i, number in enumerate(classes):
+        if number is None:
             classes[i] = len(numbers) + sorted(t.said.text for t in texts).index(texts[i].said.text)
     answers = tuple(c.text if c is not None else _clause(t.lead)[:200] or None for c, t in zip(chosen, texts, strict=True))
     return Reading("name", answers, tuple(classes))
@@ -596,7 +621,7 @@ def _direction(words: Sequence[str]) -> int | None:
 def _side(text: _Text, sides: Mapping[str, tuple[str, ...]], wanted: int | None) -> str | None:
     if _SAME.search(text.said.lead) and not re.search(r"\bthan\b", text.said.lead):
         return "the same"
-    lead = _lead_stems(text)
+    lead = text.lead_stems
     stems = [s for s, _ in lead]
     places = {}
     for name, own in sides.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
 from ..votes.majority import MajorityVote
@@ -33,6 +33,15 @@ class StructuredVote(Aggregator):
     def __init__(self, vote: MajorityVote | None = None) -> None:
         self.vote = vote or MajorityVote()
         self.documents = JsonVote()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those of the vote over texts."""
+        return self.vote.models
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Aggregator`."""
+        return self.vote.calls(n)
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
         """See `protocols.Aggregator`."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cache
 from math import fsum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..equivalence import default_equivalence
@@ -67,19 +68,9 @@ class MajorityVote(Aggregator):
         self.extractor, self.equivalence = extractor, equivalence
 
     def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
-        """See `protocols.Aggregator`."""
-        return self.counter_of(question, run)
-
-    def counter_of(self, question: Question, run: RunContext, *, final: bool = False) -> AnswerCounter | MeaningCounter:
-        """By meaning, unless the vote or its run says what an answer is.
-
-        Args:
-            question: as it was asked.
-            run: pays for models that are asked which answers are one.
-            final: whether all candidates have come.
-        """
+        """See `protocols.Aggregator`; by meaning, unless the vote or its run says what an answer is."""
         if self.extractor is None and self.equivalence is None and run.answer_reader is None:
-            return MeaningCounter(question.text, default_reader(), self.grouping.bind(question, run, final=final), self.weigh)
+            return MeaningCounter(question.text, default_reader(), self.grouping.bind(question, run), self.weigh)
         reader = choose_reader(run, self.extractor, self.equivalence)
         return AnswerCounter(_TextReader(reader.extractor), reader.equivalence, self.weigh)
 
@@ -98,21 +89,50 @@ class MajorityVote(Aggregator):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        sampled = await count_votes(self.counter(question, run), sampled)
+        sampled, notes = await self._count(question, sampled, run)
         voters = sampled.good
         if not voters:
             raise NoAnswer(f"{self.name}: all {len(sampled.candidates)} candidates failed")
         tally = draw_tie(self.weigh(voters, sampled.tally or ()), run)
         if tally:
             winner = representative([c for c in voters if c.index in tally[0].voters], tally[0].answer)
-            return Answer.of(winner, answer=tally[0].answer, tally=tally)
+            return Answer.of(winner, answer=tally[0].answer, tally=tally, degraded=notes)
         detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
         note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
-        return Answer.of(representative(voters), answer=None, degraded=(note,))
+        return Answer.of(representative(voters), answer=None, degraded=(*notes, note))
+
+    async def _count(
+        self, question: Question, sampled: Sampled, run: RunContext
+    ) -> tuple[Sampled, tuple[Degradation, ...]]:
+        """The votes; anew where a model can say which of the texts mean the same, and was not asked of all of them."""
+        if sampled.tally and self.grouping.models and not all(cluster.certain for cluster in sampled.tally):
+            sampled = sampled.model_copy(update={"tally": None})
+        counter = self.counter(question, run)
+        if isinstance(counter, MeaningCounter):
+            counter.complete()
+        sampled = await count_votes(counter, sampled)
+        if not isinstance(counter, MeaningCounter) or not counter.problem:
+            return sampled, ()
+        return sampled, (Degradation(code="verdict_missing", where=f"{run.node}: {self.name}", detail=counter.problem),)
+
+    def with_grouping(self, grouping: Grouping) -> Self:
+        """The same vote with other classes of answers in sentences."""
+        vote = copy(self)
+        vote.grouping = grouping
+        return vote
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The judge of meaning, if there is one."""
+        return self.grouping.models
+
+    def calls(self, n: int) -> int:  # noqa: ARG002 - one call is about all of them
+        """See `protocols.Aggregator`."""
+        return self.grouping.calls
 
     async def aclose(self) -> None:
-        """Ends the equivalence's worker process, if it has one."""
-        await close_all(self.equivalence or default_equivalence())
+        """Ends the equivalence's worker process, if it has one, and closes who groups by meaning."""
+        await close_all(self.equivalence or default_equivalence(), self.grouping)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
