@@ -97,8 +97,22 @@ class Scorer:
         Raises:
             UpstreamError: the server failed, or its reply holds no finite score.
         """
+        reply = await self.post({"model": self.model, **self.body(question, candidate)}, run)
+        try:
+            score = self.read(reply)
+        except (KeyError, IndexError, TypeError) as error:
+            raise self._bad_reply(f"no score in the reply ({error!r})") from None
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise self._bad_reply(f"the score is {score!r}, not a finite number")
+        return float(score)
+
+    async def post(self, body: dict[str, Any], run: RunContext) -> dict[str, Any]:
+        """The reply to a body; what it spends is booked in the run's node.
+
+        Raises:
+            UpstreamError: the server failed.
+        """
         watch = UpstreamCall(run, agent=self.name, model=self.model, server=self.http.server)
-        body = {"model": self.model, **self.body(question, candidate)}
         rng = partial(run.rng, f"retry:{self.name}")
         request = Exchange(self.http, self.path, body, watch=watch, run=run, rng=rng)
         try:
@@ -111,13 +125,7 @@ class Scorer:
         tokens = _prompt_tokens(reply)
         known = _estimate(body) if tokens is None else tokens
         watch.ended("ok", self._book(run, request, known, estimated=tokens is None))
-        try:
-            score = self.read(reply)
-        except (KeyError, IndexError, TypeError) as error:
-            raise self._bad_reply(f"no score in the reply ({error!r})") from None
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise self._bad_reply(f"the score is {score!r}, not a finite number")
-        return float(score)
+        return reply
 
     def _bad_reply(self, text: str) -> BadReply:
         return self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: {text}")

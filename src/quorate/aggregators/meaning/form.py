@@ -39,22 +39,22 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _PROSE = re.compile(
-    r"^\W*(?:why|how (?:do|does|did|can|could|should|would|is|are|was|to|come|might|will)\b|explain|describe|discuss|summari[sz]e|compare|write|tell (?:me|us)"
+    r"^\W*(?:why|how (?:do|does|did|can|could|should|would|is|are|was|to|come|might|will)\b(?! (?:you|one|i) (?:say|spell|call|write|pronounce)\b)|explain|describe|discuss|summari[sz]e|compare|write|tell (?:me|us)"
     r"(?! (?:the|who|what|which|where|when|whether|if|how many))|suggest|recommend|give (?:me|us) (?:some|an? (?:tip|idea|name|reason|example|piece|short|brief)|advice|your)"
     r"|define|compose|draft|invent|create|paraphrase|rephrase|advise|propose|outline|warum|pourquoi|por que|wie (?:kann|macht|soll)|comment)\b"
     r"|\bwhy\b|\b(?:mean|means|meaning|difference|relation(?:ship)?|purpose|role|function|advantages?|disadvantages?|benefits?|effects?|consequences?|"
     r"reasons?|opinion|think of|think about|feel about|best|good|better|favou?rite|nice|advice|tips?|steps?|way to|ways to|happens?|should (?:i|we|you|one)|would you|idea|recommend|suggest|"
     r"explain|moral|message|theme|summary|instructions|say(?:s)? (?:about|on)|work|works)\b|^\W*what(?:['’]s| is| are) (?:an? )?[\w\s-]{3,30}\?*$|^\W*what (?:do|does|did|can|could|should|would|will|must)\b"
     r"|\bwhat (?:was|were|is|has|had|have|must|should)\b[^?]*\b(?:done|decided|said|agreed|happened|announced|learn(?:ed|t)?|advised|reported|ruled|written|promised|ordered|planned|proposed)\b"
-    r"|\bhow often\b|\bin (?:your|one) (?:own )?(?:words|sentence|opinion)\b",
+    r"|\b(?:what|which) (?:order|change|way|manner|importance|use|sense)\b|\bhow often\b|\bin (?:your|one) (?:own )?(?:words|sentence|opinion)\b",
     re.IGNORECASE,
 )
 _EXPLAIN = re.compile(
-    r"\bwhy\b|^\W*(?:please\s)?(?:how (?:do|does|did|can|could|should|would|to|come)\b|explain|describe|discuss|summari[sz]e|write|compose|draft|invent|create"
+    r"\bwhy\b|^\W*(?:please\s)?(?:how (?:do|does|did|can|could|should|would|to|come)\b(?! (?:you|one|i) (?:say|spell|call|write|pronounce)\b)|explain|describe|discuss|summari[sz]e|write|compose|draft|invent|create"
     r"|suggest|recommend|propose|advise|paraphrase|rephrase|outline|compare|warum|pourquoi|por que)",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?:^|[\s(])\(?([A-H])[).:]\s*([^\n]*?)(?=[\s,;]*(?:\(?\b[B-I][).:]\s)|\n|$)")
+_OPTION = re.compile(r"(?:^|[\s(])\(?([A-Ha-h])[).:]\s*([^\n]*?)(?=[\s,;]*(?:\(?\b[B-Ib-i][).:]\s)|\n|$)")
 _EITHER = re.compile(r"[\w'’-]+\s+or\s+[\w'’-]+", re.IGNORECASE)
 _COMPARATIVE = re.compile(r"\b(?:which|who|what|whose)\b[^?]*\b(?:more|less|fewer|first|earlier|later|\w{2,}er|better|worse|same)\b", re.IGNORECASE)
 
@@ -113,7 +113,7 @@ class QuestionForm:
     @cached_property
     def options(self) -> dict[str, str]:
         """Lettered options."""
-        found = {m[1]: m[2].strip(" .,;") for m in _OPTION.finditer(self.text) if m[2].strip()}
+        found = {m[1].upper(): m[2].strip(" .,;") for m in _OPTION.finditer(self.text) if m[2].strip()}
         return found if len(found) >= 2 and sorted(found) == list("ABCDEFGH"[: len(found)]) else {}
 
     @cached_property

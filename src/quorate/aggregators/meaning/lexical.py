@@ -25,7 +25,7 @@ MAX_WORDS = 150
 """Of one text that are compared."""
 MAX_TEXTS = 64
 """Distinct texts that are compared pair by pair; further ones are classes of their own."""
-THRESHOLD = 0.2
+THRESHOLD = 0.15
 """Mean similarity from which two groups are one."""
 
 _OPPOSITES = """left|right; clockwise|counterclockwise anticlockwise counter-clockwise anti-clockwise; positive plus|negative minus;
@@ -190,7 +190,7 @@ def _similarity(a: Profile, b: Profile, weight: dict[str, float]) -> float:
         return 0.0
     dice = 2 * top / (size_a + size_b)
     contained = top / min(size_a, size_b)
-    return 0.45 * dice + 0.3 * contained + 0.25 * _dice(a.grams, b.grams)
+    return 0.2 * dice + 0.3 * contained + 0.5 * _dice(a.grams, b.grams)
 
 
 def link(matrix: Sequence[Sequence[float]], threshold: float) -> list[int]:

@@ -26,6 +26,8 @@ class GateOptions(Options):
     """Its options."""
     cheap: str = "majority"
     """The pipeline whose aggregator answers where the candidates agree; it must count votes."""
+    cheap_options: dict[str, Any] = Field(default={})
+    """Its options, such as who says which answers in sentences are one."""
     rule: str = "adaptive-consistency"
     """A stopping rule, which says when they agree and ends sampling then; or `agreement`, a share of the votes."""
     rule_options: dict[str, Any] = Field(default={})
@@ -35,7 +37,7 @@ class GateOptions(Options):
 def _gate(context: BuildContext) -> Aggregator | Pipeline:
     options, rule = context.options, _rule(context)
     expensive = _aggregator(context, options.expensive, options.expensive_options, "expensive")
-    cheap = _aggregator(context, options.cheap, {}, "cheap")
+    cheap = _aggregator(context, options.cheap, options.cheap_options, "cheap")
     return gate(context.sample(stop=rule), cheap.aggregator, expensive=expensive, rule=rule)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from quorate.aggregators.meaning.options import MeaningOptions, build_grouping
 from quorate.aggregators.specs import BuildContext, Options, PipelineSpec, StoppingSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import StoppingRule
@@ -109,11 +110,28 @@ def _consensus(options: ConsensusOptions) -> StoppingRule:
     return Consensus(options.share, options.after)
 
 
+class AdaptiveVoteOptions(AdaptiveConsistencyOptions, MeaningOptions):
+    """When to stop, and which answers are one."""
+
+
+class ESCVoteOptions(ESCOptions, MeaningOptions):
+    """When to stop, and which answers are one."""
+
+
+class BestOfInfinityVoteOptions(BestOfInfinityOptions, MeaningOptions):
+    """When to stop, and which answers are one."""
+
+
+class LookAheadVoteOptions(LookAheadOptions, MeaningOptions):
+    """When to stop, and which answers are one."""
+
+
 def _vote(rule: Callable[[Any], StoppingRule]) -> Callable[[BuildContext], Pipeline]:
     def build(context: BuildContext) -> Pipeline:
-        from quorate.aggregators import StructuredVote
+        from quorate.aggregators import MajorityVote, StructuredVote
 
-        return context.sample(stop=rule(context.options)) | StructuredVote()
+        vote = StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
+        return context.sample(stop=rule(context.options)) | vote
 
     return build
 
@@ -160,12 +178,12 @@ RULES = (
 )
 
 _VOTES = (
-    (_ADAPTIVE, "a majority vote that stops once 95 % sure, after at most N samples"),
-    (_ESC, "a majority vote that stops once five samples in a row agree, after at most N"),
-    (_INFINITY, "a majority vote that stops at a Bayes factor of 10, after at most N samples"),
-    (_LOOK_AHEAD, "a majority vote that stops once the rest up to N would hardly change its winner"),
+    (_ADAPTIVE, AdaptiveVoteOptions, "a majority vote that stops once 95 % sure, after at most N samples"),
+    (_ESC, ESCVoteOptions, "a majority vote that stops once five samples in a row agree, after at most N"),
+    (_INFINITY, BestOfInfinityVoteOptions, "a majority vote that stops at a Bayes factor of 10, after at most N samples"),
+    (_LOOK_AHEAD, LookAheadVoteOptions, "a majority vote that stops once the rest up to N would hardly change its winner"),
 )
 
 PIPELINES = tuple(
-    PipelineSpec(rule.name, summary, rule.source, 16, _vote(rule.build), rule.options) for rule, summary in _VOTES
+    PipelineSpec(rule.name, summary, rule.source, 16, _vote(rule.build), options) for rule, options, summary in _VOTES
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from quorate.aggregators.meaning.options import Classes, MeaningOptions, build_grouping
 from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator
@@ -15,7 +16,7 @@ from .judges import RewardOptions
 __all__ = ["PIPELINES"]
 
 
-class PriorOptions(Options):
+class PriorOptions(MeaningOptions):
     """What each model's vote weighs."""
 
     weights: Mapping[str, float] = Field(default={})
@@ -24,7 +25,7 @@ class PriorOptions(Options):
     """Of models that are not named."""
 
 
-class LogOddsOptions(Options):
+class LogOddsOptions(MeaningOptions):
     """How often each model is right."""
 
     accuracies: Mapping[str, float] = Field(default={})
@@ -33,7 +34,7 @@ class LogOddsOptions(Options):
     """Of models that are not named."""
 
 
-class LabelFreeOptions(Options):
+class LabelFreeOptions(MeaningOptions):
     """What is known, and whether more is learned."""
 
     file: str | None = None
@@ -56,34 +57,41 @@ class BestsOptions(RewardOptions):
     """Size of the bootstrapped subsets; the square root of the samples, rounded up, if not given."""
 
 
-def _majority(_: BuildContext) -> Aggregator | Pipeline:
-    from quorate.aggregators import StructuredVote
+class MeaningVoteOptions(MeaningOptions):
+    """Which answers in sentences are one."""
 
-    return StructuredVote()
+    classes: Classes = "judge"
+    """As for `majority`."""
+
+
+def _majority(context: BuildContext) -> Aggregator | Pipeline:
+    from quorate.aggregators import MajorityVote, StructuredVote
+
+    return StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
 
 
 def _by_model(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import ByModel, RuleVote
 
-    return RuleVote(ByModel(context.options.weights, default=context.options.default))
+    return RuleVote(ByModel(context.options.weights, default=context.options.default)).with_grouping(build_grouping(context))
 
 
 def _log_odds(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import LogOdds, RuleVote
 
-    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default))
+    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default)).with_grouping(build_grouping(context))
 
 
-def _run_off(_: BuildContext) -> Aggregator | Pipeline:
+def _run_off(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import RuleVote, RunOff
 
-    return RuleVote(RunOff())
+    return RuleVote(RunOff()).with_grouping(build_grouping(context))
 
 
 def _label_free(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators import LabelFreeVote
 
-    return LabelFreeVote(context.options.file, learn=context.options.learn)
+    return LabelFreeVote(context.options.file, learn=context.options.learn).with_grouping(build_grouping(context))
 
 
 def _borda(context: BuildContext) -> Aggregator | Pipeline:
@@ -109,6 +117,15 @@ PIPELINES = (
         "arXiv 2203.11171, section 2",
         16,
         _majority,
+        MeaningOptions,
+    ),
+    PipelineSpec(
+        "meaning",
+        "the answer that most of N samples give by meaning; a model says which sentences are one",
+        "semantic entropy's classes, Nature 630 (2024), in one call",
+        8,
+        _majority,
+        MeaningVoteOptions,
     ),
     PipelineSpec(
         "by-model",
@@ -132,6 +149,7 @@ PIPELINES = (
         "arXiv 2302.02300, section 3",
         16,
         _run_off,
+        MeaningOptions,
     ),
     PipelineSpec(
         "label-free",
