@@ -22,7 +22,7 @@ _NUMBER = re.compile(
     r"\bhow (?:many|much|old|long|far|tall|high|deep|heavy|big|large|fast|wide|hot|cold|thick|loud)\b"
     r"|\bwhat(?:['’]s| is| are| was)? (?:the )?(?:\w+ ){0,3}?(?:number|percentage|percent|population|distance|temperature|speed|height|weight|"
     r"length|price|cost|sum|product|total|age|area|boiling point|freezing point|melting point|atomic number|square root|value|result|remainder)\b"
-    r"|\b(?:calculate|compute|solve|evaluate|count|add up|wie\s?viele?|combien|cuant[oa]s|quant[io])\b|\d\s*[-+*/x×÷^]\s*\d",
+    r"|\b(?:calculate|compute|solve|evaluate|count|add up|wie\s?viele?|combien|cuant[oa]s|quant[io])\b|\d\s*(?:[-+*/x×÷^]|times|plus|minus|divided by|multiplied by|to the power of)\s*\d",
     re.IGNORECASE,
 )
 _DATE = re.compile(
@@ -44,7 +44,7 @@ _PROSE = re.compile(
     r"|define|compose|draft|invent|create|paraphrase|rephrase|advise|propose|outline|warum|pourquoi|por que|wie (?:kann|macht|soll)|comment)\b"
     r"|\bwhy\b|\b(?:mean|means|meaning|difference|relation(?:ship)?|purpose|role|function|advantages?|disadvantages?|benefits?|effects?|consequences?|"
     r"reasons?|opinion|think of|think about|feel about|best|good|better|favou?rite|nice|advice|tips?|steps?|way to|ways to|happens?|should (?:i|we|you|one)|would you|idea|recommend|suggest|"
-    r"explain|moral|message|theme|summary|instructions|say(?:s)? (?:about|on)|work|works)\b|^\W*what(?:['’]s| is| are) (?:an? )?[\w\s-]{3,30}\?*$|^\W*what (?:do|does|did|can|could|should|would|will|must)\b"
+    r"explain|moral|message|theme|summary|instructions|say(?:s)? (?:about|on)|work|works)\b|^\W*what(?:['’]s| is| are) (?!the\b)(?:an? )?[\w-]{3,20}(?: [\w-]+)?\?*$|^\W*what (?:do|does|did|can|could|should|would|will|must)\b"
     r"|\bwhat (?:was|were|is|has|had|have|must|should)\b[^?]*\b(?:done|decided|said|agreed|happened|announced|learn(?:ed|t)?|advised|reported|ruled|written|promised|ordered|planned|proposed)\b"
     r"|\b(?:what|which) (?:order|change|way|manner|importance|use|sense)\b|\bhow often\b|\bin (?:your|one) (?:own )?(?:words|sentence|opinion)\b",
     re.IGNORECASE,
@@ -84,6 +84,11 @@ class QuestionForm:
     def number(self) -> bool:
         """It asks for a number."""
         return _NUMBER.search(self.text[-2000:]) is not None
+
+    @cached_property
+    def sum(self) -> bool:
+        """It is a calculation in figures."""
+        return re.search(r"\d\s*(?:[-+*/x×÷^]|times|plus|minus|divided by|multiplied by)\s*\d", self.last) is not None
 
     @cached_property
     def date(self) -> bool:

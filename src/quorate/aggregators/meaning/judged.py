@@ -31,6 +31,8 @@ WORDS = 320
 """Of all answers together that a judge reads: about those of one sample."""
 MOST = 32
 """Distinct answers that it is asked about."""
+FREE = 3
+"""Calls about a set that still grows; after these one follows each time that it has doubled."""
 PASSED = 0.9
 """Share of the pairs of the self-test that a judge must get right."""
 REMEMBERED = 256
@@ -187,14 +189,14 @@ class _Judged:
 
     def __init__(self, grouping: JudgedGrouping, question: str, run: RunContext) -> None:
         self._grouping, self._question, self._run = grouping, question, run
-        self._asked = 1
+        self._asked, self._times = 1, 0
         self.certain, self.problem, self.complete = False, "", False
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`; by shared words where the judge cannot say."""
         self.certain, self.problem = False, ""
         texts = sorted(set(answers), key=lambda s: (len(s), s))
-        due = len(texts) > 1 and (self.complete or len(texts) >= 2 * self._asked)
+        due = len(texts) > 1 and (self.complete or self._times < FREE or len(texts) >= 2 * self._asked)
         found = await self._ask(texts) if due else None
         if found is None:
             return lexical_classes(self._question, answers)
@@ -205,7 +207,7 @@ class _Judged:
         if len(texts) > MOST:
             self.problem = f"{len(texts)} different answers, and a judge is asked about {MOST} at most"
             return None
-        self._asked = len(texts)
+        self._asked, self._times = len(texts), self._times + 1
         doubt = await self._grouping.test(self._run)
         found = await self._grouping.ask(self._question, texts, self._run)
         if isinstance(found, str):

@@ -132,7 +132,7 @@ def are_opposed(a: Profile, b: Profile) -> bool:
             return True
     if _denied_words(a, b) or _denied_words(b, a):
         return True
-    return overlap > 0.7 and (_swapped(a, b) or _exchanged(a, b))
+    return overlap > 0.6 and (_swapped(a, b) or _exchanged(a, b))
 
 
 def _denied_words(a: Profile, b: Profile) -> bool:

@@ -119,7 +119,8 @@ def find_dates(text: str) -> list[Date]:
             parts = (int(g["iso_y"]), int(g["iso_m"]), int(g["iso_d"]))
         elif g["m1"]:
             day = g["d1"] or g["d2"]
-            if not day and not g["y1"] and (g["m1"] in ("may", "march", "mar", "mars", "mai")):
+            named = match.start() > 0 and text[match.start()].isupper() and text[match.start() - 1] == " " and text[match.start() - 2] not in ".!?"
+            if not day and not g["y1"] and not named and (g["m1"] in ("may", "march", "mar", "mars", "mai")):
                 continue
             parts = (int(g["y1"]) if g["y1"] else None, MONTHS[g["m1"]], int(day) if day else None)
         elif g["era"]:

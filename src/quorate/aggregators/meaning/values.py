@@ -194,6 +194,8 @@ def _read_marked(texts: Sequence[_Text], form: QuestionForm) -> Reading | None:
     ]
     if _share(boxes) >= 0.5 or (_share([a or b for a, b in zip(boxes, working, strict=True)]) >= 0.5):
         return Reading("marked")
+    if form.sum and _share([bool(t.quantities) for t in texts]) >= 0.5:
+        return Reading("marked")
     return None
 
 
@@ -507,11 +509,11 @@ def _may_answer(match: re.Match[str], lead: str) -> bool:
 
 
 WEIGHTS = {
-    "anchored": 1.0, "strong": 1.7, "recurring": 1.0, "short": 0.5, "named": 1.2, "brief": 0.1, "name": 1.2, "prose": -1.6,
-    "explains": -0.6, "clauses": -0.6, "length": -1.2, "asks": 0.4,
+    "anchored": 0.7, "strong": 1.4, "recurring": 0.8, "short": 0.5, "named": 1.1, "brief": -0.6, "name": 1.5, "prose": -2.4,
+    "explains": -0.7, "clauses": -0.6, "length": -0.1, "asks": 0.4,
 }  # fmt: skip
 """Of what speaks for values: logistic regression on labelled sets, ten-fold accuracy .97; see docs/meaning.md."""
-BIAS = -2.9
+BIAS = -2.1
 
 
 def _are_values(texts: Sequence[_Text], chosen: Sequence[_Chosen | None], anchors: _Anchors, form: QuestionForm) -> bool:
