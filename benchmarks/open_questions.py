@@ -1,10 +1,10 @@
 """What picks one of several models' answers to open questions better than chance, by stored preferences of a judge.
 
-    python benchmarks/open_questions.py DIR [--outputs 12] [--resamples 2000]
+    python benchmarks/open_questions.py DIR [--limit N] [--resamples 2000]
 
-DIR holds `preferences.jsonl.gz` and `outputs_top.jsonl.gz` of the AlpacaEval 2 matrix. Prints a JSON line a way of picking:
-mean preference of what was picked, its difference to a random pick, and the 95 % bootstrap interval over questions of
-that difference. Ways that use labels are fitted on the other nine of ten folds.
+DIR holds `preferences.jsonl.gz` and `outputs_top.jsonl.gz` of the AlpacaEval 2 matrix. Prints a JSON line a way of
+picking: mean preference of what was picked, its difference to a random pick, and the 95 % bootstrap interval over
+questions of that difference. Ways that use labels are fitted on the other nine of ten folds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from quorate.aggregators.meaning.lexical import Profile, lexical_classes, simila
 from quorate.aggregators.meaning.texts import Statement, words_of
 
 Texts = Mapping[str, str]
-Pick = Callable[[str, Texts], "str | Sequence[str]"]
-"""From the question and the texts by model to the model picked, or to several among which a coin decides."""
+Pick = Callable[[Texts], "str | Sequence[str]"]
+"""From the texts by model to the model picked, or to several among which a coin decides."""
 
 
 def read(path: Path) -> list[dict]:
@@ -32,7 +32,7 @@ def read(path: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
-def tfidf_medoid(question: str, texts: Texts) -> str:
+def tfidf_medoid(texts: Texts) -> str:
     counts = {model: Counter(words_of(text[:8000])) for model, text in texts.items()}
     seen = Counter(word for words in counts.values() for word in words)
     weight = {word: log((1 + len(texts)) / (1 + n)) + 1 for word, n in seen.items()}
@@ -45,29 +45,29 @@ def tfidf_medoid(question: str, texts: Texts) -> str:
     return max(texts, key=lambda m: (sum(cosine(m, other) for other in texts if other != m), m))
 
 
-def lexical_medoid(question: str, texts: Texts) -> str:
+def lexical_medoid(texts: Texts) -> str:
     models = sorted(texts)
     matrix = similarities([Profile(Statement.of(texts[m])) for m in models])
     return models[max(range(len(models)), key=lambda i: (sum(max(0.0, x) for x in matrix[i]), -i))]
 
 
-def largest_class(question: str, texts: Texts) -> list[str]:
+def largest_class(texts: Texts) -> list[str]:
     """All members of the largest class by shared words, among which a coin decides."""
     models = sorted(texts)
-    classes = lexical_classes(question, [texts[m] for m in models])
+    classes = lexical_classes("", [texts[m] for m in models])
     sizes = Counter(classes)
     return [m for m, c in zip(models, classes, strict=True) if sizes[c] == max(sizes.values())]
 
 
-def longest(question: str, texts: Texts) -> str:
+def longest(texts: Texts) -> str:
     return max(texts, key=lambda m: (len(texts[m]), m))
 
 
-def median_length(question: str, texts: Texts) -> str:
+def median_length(texts: Texts) -> str:
     return sorted(texts, key=lambda m: (len(texts[m]), m))[len(texts) // 2]
 
 
-def most_lines(question: str, texts: Texts) -> str:
+def most_lines(texts: Texts) -> str:
     """Lists, headings and emphasis."""
     return max(texts, key=lambda m: (texts[m].count("\n") + texts[m].count("**"), m))
 
@@ -95,7 +95,9 @@ def best_model_out_of_fold(rows: Sequence[tuple[str, Texts, Mapping[str, float]]
     return picked
 
 
-def agreement_ability(rows: Sequence[tuple[str, Texts, Mapping[str, float]]], matrices: Sequence[np.ndarray], sign: int) -> list[str]:
+def agreement_ability(
+    rows: Sequence[tuple[str, Texts, Mapping[str, float]]], matrices: Sequence[np.ndarray], sign: int
+) -> list[str]:
     """Without labels: the model that agrees most (or least) with all others over all questions."""
     models = sorted(rows[0][1])
     mean = np.mean([m.sum(1) for m in matrices], axis=0)
@@ -121,25 +123,32 @@ def main() -> None:
     def report(name: str, values: np.ndarray, labels: str) -> None:
         difference = values - random_pick
         low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
-        line = {"way": name, "labels": labels, "n": len(rows), "mean": round(float(values.mean()), 4),
-                "difference": round(float(difference.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}  # fmt: skip
-        print(json.dumps(line), flush=True)
+        figures = {"mean": values.mean(), "difference": difference.mean(), "low": low, "high": high}
+        rounded = {key: round(float(value), 4) for key, value in figures.items()}
+        print(json.dumps({"way": name, "labels": labels, "n": len(rows)} | rounded), flush=True)
 
     report("random pick", random_pick, "none")
     report("oracle", np.array([max(p[m] for m in t) for _, t, p in rows]), "all")
     for name, pick in WAYS.items():
         values = []
-        for question, texts, preference in rows:
-            chosen = pick(question, texts)
+        for _, texts, preference in rows:
+            chosen = pick(texts)
             chosen = [chosen] if isinstance(chosen, str) else chosen
             values.append(np.mean([preference[m] for m in chosen]))
         report(name, np.array(values), "none")
     matrices = [_matrix(texts) for _, texts, _ in rows]
-    for name, sign in (("model that agrees most over all questions", 1), ("model that agrees least over all questions", -1)):
+    for name, sign in (
+        ("model that agrees most over all questions", 1),
+        ("model that agrees least over all questions", -1),
+    ):
         picked = agreement_ability(rows, matrices, sign)
         report(name, np.array([p[m] for (_, _, p), m in zip(rows, picked, strict=True)]), "none")
     picked = best_model_out_of_fold(rows)
-    report("best model of the other folds", np.array([p[m] for (_, _, p), m in zip(rows, picked, strict=True)]), "out of fold")
+    report(
+        "best model of the other folds",
+        np.array([p[m] for (_, _, p), m in zip(rows, picked, strict=True)]),
+        "out of fold",
+    )
 
 
 def _matrix(texts: Texts) -> np.ndarray:

@@ -10,25 +10,17 @@ from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Usage
 
-from .reward import Scorer
+from .reward import PostedModel
 
 __all__ = ["EmbeddingModel", "LocalEmbedder"]
 
 
-class EmbeddingModel(Scorer):
-    """Embeds texts by an endpoint; see `Scorer` for the settings."""
+class EmbeddingModel(PostedModel):
+    """Embeds texts by an endpoint; see `PostedModel` for the settings."""
 
     path = "/embeddings"
-
-    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
-        """What is asked of one text: that of the candidate."""
-        return {"input": [candidate.text]}
-
-    def read(self, reply: dict[str, Any]) -> object:
-        """An embedding is no score."""
-        raise TypeError("an embedding is no score")
 
     async def embed(self, texts: Sequence[str], run: RunContext) -> list[list[float]]:
         """A vector for each text, in one request.

@@ -2,8 +2,8 @@
 
     python -m tests.aggregators.meaning.scoring [--show]
 
-`gold` has a letter a class, `-` for answers that say nothing; `half` is `held` for forms of questions that came after the
-rules (the pilot's own halves are as its author dealt them).
+`gold` has a letter a class, `-` for answers that say nothing; `half` is `held` for forms of questions that came
+after the rules (the pilot's own halves are as its author dealt them).
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def kind_of(question: str, texts: Sequence[str]) -> str:
 
 
 def _pairs(classes: Sequence[object]) -> set[tuple[int, int]]:
-    return {(i, j) for i, j in combinations(range(len(classes)), 2) if classes[i] is not None and classes[i] == classes[j]}
+    return {
+        (i, j) for i, j in combinations(range(len(classes)), 2) if classes[i] is not None and classes[i] == classes[j]
+    }
 
 
 def _is_winner(classes: Sequence[int | None], gold: Sequence[str | None]) -> bool:
@@ -103,10 +105,20 @@ def score(sets: Iterable[dict[str, Any]]) -> Score:
         found, wanted = _pairs(classes), _pairs(gold)
         total.n += 1
         total.kinds += kind_of(row["question"], row["answers"]) == row["kind"]
-        total.both, total.found, total.wanted = total.both + len(found & wanted), total.found + len(found), total.wanted + len(wanted)
+        total.both, total.found, total.wanted = (
+            total.both + len(found & wanted),
+            total.found + len(found),
+            total.wanted + len(wanted),
+        )
         total.winners += _is_winner(classes, gold)
         if "--show" in sys.argv and (found != wanted or kind_of(row["question"], row["answers"]) != row["kind"]):
-            print(row["id"], row["kind"], row["question"], *zip(row["gold"], classes, row["answers"], strict=True), sep="\n   ")
+            print(
+                row["id"],
+                row["kind"],
+                row["question"],
+                *zip(row["gold"], classes, row["answers"], strict=True),
+                sep="\n   ",
+            )
     return total
 
 

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from quorate.aggregators import AdaptiveConsistency, Agreement, Consensus, FixedVotes, LabelFreeVote, LookAhead, MajorityVote, SelfMoA, StructuredVote
+from quorate.aggregators import (
+    AdaptiveConsistency,
+    Agreement,
+    Consensus,
+    FixedVotes,
+    LabelFreeVote,
+    LookAhead,
+    MajorityVote,
+    SelfMoA,
+    StructuredVote,
+)
 from quorate.aggregators.meaning.embedded import EmbeddedGrouping
 from quorate.aggregators.meaning.grouping import measure_agreement
 from quorate.aggregators.meaning.judged import SELF_TEST, JudgedGrouping, parse_groups
@@ -55,8 +65,12 @@ def judged(**settings: object) -> tuple[JudgedGrouping, ScriptedModel]:
     return JudgedGrouping(model), model
 
 
-async def vote(aggregator: MajorityVote | StructuredVote, question: str, texts: Sequence[str], run: RunContext | None = None):
-    return await aggregator.aggregate(ask(question), Sampled(candidates=tuple(candidates_of(texts))), run or RunContext(seed=1))
+async def vote(
+    aggregator: MajorityVote | StructuredVote, question: str, texts: Sequence[str], run: RunContext | None = None
+):
+    return await aggregator.aggregate(
+        ask(question), Sampled(candidates=tuple(candidates_of(texts))), run or RunContext(seed=1)
+    )
 
 
 async def test_prose_is_grouped_by_words_and_the_medoid_answers() -> None:
@@ -131,7 +145,9 @@ def test_rules_on_numbers_of_votes_do() -> None:
 
 async def test_sampling_stops_on_values_in_words_and_not_on_rough_classes() -> None:
     rule = AdaptiveConsistency()
-    same = ScriptedModel(["It is Paris.", "Paris", "The capital of France is Paris.", "Paris, France's capital."], name="m")
+    same = ScriptedModel(
+        ["It is Paris.", "Paris", "The capital of France is Paris.", "Paris, France's capital."], name="m"
+    )
     answer = await (sample(same, n=16, stop=rule) | StructuredVote()).answer("What is the capital of France?", seed=1)
     assert len([c for c in answer.candidates if c.ok]) < 16
     prose = ScriptedModel(PROSE[:3], name="m")
@@ -195,7 +211,9 @@ async def test_a_judge_that_fails_leaves_the_shared_words() -> None:
 async def test_guards_overrule_a_judge() -> None:
     texts = ["The lump is benign.", "The lump is not benign.", "It is a benign lump."]
     model = ScriptedModel(Judge(dict.fromkeys(texts, "A")), name="judge")
-    answer = await vote(MajorityVote().with_grouping(JudgedGrouping(model)), "What did the doctor say about the lump?", texts)
+    answer = await vote(
+        MajorityVote().with_grouping(JudgedGrouping(model)), "What did the doctor say about the lump?", texts
+    )
     assert [cluster.votes for cluster in answer.tally] == [2, 1]
 
 
@@ -240,7 +258,14 @@ async def test_entailment_asks_both_ways() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "groups"),
-    [("1 1 2", [1, 1, 2]), ("Groups:\n1, 1, 2", [1, 1, 2]), ("1 1", None), ("one one two", None), ("1 1 2 because", None), ("", None)],
+    [
+        ("1 1 2", [1, 1, 2]),
+        ("Groups:\n1, 1, 2", [1, 1, 2]),
+        ("1 1", None),
+        ("one one two", None),
+        ("1 1 2 because", None),
+        ("", None),
+    ],
 )
 def test_replies(reply: str, groups: list[int] | None) -> None:
     assert parse_groups(reply, 3) == groups
@@ -265,7 +290,9 @@ class Embedder:
 async def test_embeddings_stay_behind_the_guards_and_promise_nothing() -> None:
     """All vectors are alike here, and yet what is denied is no wording of it."""
     texts = ["The lump is benign.", "The lump is not benign.", "A benign lump it is."]
-    answer = await vote(MajorityVote().with_grouping(EmbeddedGrouping(Embedder())), "What did the doctor say about the lump?", texts)
+    answer = await vote(
+        MajorityVote().with_grouping(EmbeddedGrouping(Embedder())), "What did the doctor say about the lump?", texts
+    )
     assert [cluster.votes for cluster in answer.tally] == [2, 1]
     assert not any(cluster.certain for cluster in answer.tally)
 
@@ -323,7 +350,9 @@ def test_the_medoid_is_the_most_central_text() -> None:
 async def test_gate_pays_only_where_the_classes_leave_it_open() -> None:
     expensive = SelfMoA(ScriptedModel("an expensive answer", name="writer"))
     same = ScriptedModel(["It is Paris.", "Paris", "The capital of France is Paris."], name="m")
-    graph = gate(sample(same, n=6, stop=AdaptiveConsistency()), StructuredVote(), expensive=expensive, rule=AdaptiveConsistency())
+    graph = gate(
+        sample(same, n=6, stop=AdaptiveConsistency()), StructuredVote(), expensive=expensive, rule=AdaptiveConsistency()
+    )
     answer = await graph.answer("What is the capital of France?", seed=1)
     assert answer.answer == "Paris"
     assert not any(node.model == "writer" for node in answer.nodes)
@@ -336,5 +365,7 @@ async def test_label_free_learns_from_answers_in_words() -> None:
     vote_by_ability = LabelFreeVote()
     texts = ["It is Paris.", "Paris", "Lyon"]
     candidates = [c.model_copy(update={"agent": f"m{c.index}"}) for c in candidates_of(texts)]
-    answer = await vote_by_ability.aggregate(ask("What is the capital of France?"), Sampled(candidates=tuple(candidates)), RunContext())
+    answer = await vote_by_ability.aggregate(
+        ask("What is the capital of France?"), Sampled(candidates=tuple(candidates)), RunContext()
+    )
     assert answer.answer == "Paris"

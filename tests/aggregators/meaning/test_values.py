@@ -54,7 +54,11 @@ def test_what_the_first_version_answered_2023() -> None:
 @pytest.mark.parametrize(
     ("question", "texts", "kind"),
     [
-        ("Why is the sky blue?", ["Air scatters blue light.", "Blue light is scattered, as found in 1871.", "2023"], "prose"),
+        (
+            "Why is the sky blue?",
+            ["Air scatters blue light.", "Blue light is scattered, as found in 1871.", "2023"],
+            "prose",
+        ),
         ("What is 6 x 7?", ["6 x 7 = 42", "so \\boxed{42}", "42"], "marked"),
         ("Is it far?", ["Yes, it is.", "No.", "It isn't far."], "polar"),
         ("Pick one: (A) red (B) blue", ["A", "(B) blue", "The answer is A."], "letter"),
@@ -124,7 +128,16 @@ def test_texts_that_say_nothing_abstain(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * 10**6, "word " * 200_000, "1 " * 500_000, "(" * 10**5, "no, not " * 50_000, "a.b.c" * 10**5, "«" * 10**5, "\n" * 10**6],
+    [
+        "x" * 10**6,
+        "word " * 200_000,
+        "1 " * 500_000,
+        "(" * 10**5,
+        "no, not " * 50_000,
+        "a.b.c" * 10**5,
+        "«" * 10**5,
+        "\n" * 10**6,
+    ],
 )
 def test_a_megabyte_is_read_in_moments(text: str) -> None:
     started = time.process_time()
@@ -156,9 +169,15 @@ def test_forms() -> None:
 def test_the_cost() -> None:
     """Eight texts of three hundred words: a few milliseconds, of which the fastest of some tries is taken."""
     rng = random.Random(3)
-    words = "the of and to light system water people city government number because however Paris river house method".split()
+    words = "the of and to light system water people city number because however Paris river house".split(" ")
     words += [f"word{i}" for i in range(400)]
-    texts = [" ".join(rng.choice(words).capitalize() if i % 12 == 0 else rng.choice(words) + "." * (i % 12 == 11) for i in range(300)) for _ in range(8)]
+    texts = [
+        " ".join(
+            rng.choice(words).capitalize() if i % 12 == 0 else rng.choice(words) + "." * (i % 12 == 11)
+            for i in range(300)
+        )
+        for _ in range(8)
+    ]
 
     def spend() -> float:
         _statement.cache_clear()

@@ -109,7 +109,10 @@ class MeaningCounter:
             named.append(c if c.answer == answer else c.model_copy(update={"answer": answer}))
             if (number := settled.classes.get(sources[c.index][0])) is not None and answer is not None:
                 members[number].append(named[-1])
-        tally = _ordered(self._cluster(group, {c.index: s for c, (s, _) in zip(voters, sources.values(), strict=True)}) for group in members.values())
+        tally = _ordered(
+            self._cluster(group, {c.index: s for c, (s, _) in zip(voters, sources.values(), strict=True)})
+            for group in members.values()
+        )
         return tally if self._weigh is None else self._weigh(named, tally)
 
     def _cluster(self, group: Sequence[Candidate], sources: Mapping[int, str]) -> Cluster:
@@ -163,11 +166,22 @@ class MeaningCounter:
         reading = read_values(self._question, sources[: 4 * MAX_SET])
         if preset:
             return await self._settle_presets(distinct, reading, sources, answers)
-        read = dict(zip(sources, self._answers(reading, sources[: len(reading.answers)] if reading.classes else sources), strict=False))
+        read = dict(
+            zip(
+                sources,
+                self._answers(reading, sources[: len(reading.answers)] if reading.classes else sources),
+                strict=False,
+            )
+        )
         answers |= {s: read.get(s) for s in distinct}
         if reading.kind == "prose":
             numbers = await self._prose.classes(distinct)
-            return _Settled(answers, dict(zip(distinct, numbers, strict=True)), certain=self._prose.certain or len(distinct) == 1, prose=True)
+            return _Settled(
+                answers,
+                dict(zip(distinct, numbers, strict=True)),
+                certain=self._prose.certain or len(distinct) == 1,
+                prose=True,
+            )
         if reading.classes is None:
             values = sorted({a for a in answers.values() if a is not None})
             number_of = dict(zip(values, await self._reader.equivalence.classes(values), strict=True))
@@ -184,7 +198,9 @@ class MeaningCounter:
         numbers = await self._reader.equivalence.classes(distinct)
         partition = Partition(map(str, range(len(distinct) + max(numbers, default=0) + 1)))
         first: dict[str, str] = {}
-        given = dict(zip(sources, reading.classes or (), strict=False)) if reading.kind in ("name", "date", "polar") else {}
+        given = (
+            dict(zip(sources, reading.classes or (), strict=False)) if reading.kind in ("name", "date", "polar") else {}
+        )
         for place, (source, number) in enumerate(zip(distinct, numbers, strict=True)):
             for key in (f"value {number}", f"read {given[source]}" if given.get(source) is not None else ""):
                 if key:

@@ -20,7 +20,7 @@ from .grouping import ProseClasses
 from .lexical import Profile, lexical_classes, link, similarities
 from .texts import Statement
 
-__all__ = ["Embedder", "EmbeddedGrouping"]
+__all__ = ["EmbeddedGrouping", "Embedder"]
 
 COSINE, OVERLAP = 0.6, 0.4
 """Weights of the mix, from the pilot on 126 labelled sets."""
@@ -97,12 +97,19 @@ class _Embedded:
             return True
         question = self._question[-500:]
         try:
-            vectors = await self._embedder.embed([f"{question}\n{Statement.of(t).text[:1000]}" for t in texts], self._run)
+            vectors = await self._embedder.embed(
+                [f"{question}\n{Statement.of(t).text[:1000]}" for t in texts], self._run
+            )
         except QuorateError as error:
             self.problem = f"{self._embedder.name}: {error}"
             return False
         sizes = {len(v) for v in (*vectors, *self._vectors.values())}
-        if len(vectors) != len(texts) or len(sizes) != 1 or 0 in sizes or not all(isfinite(x) for v in vectors for x in v):
+        if (
+            len(vectors) != len(texts)
+            or len(sizes) != 1
+            or 0 in sizes
+            or not all(isfinite(x) for v in vectors for x in v)
+        ):
             self.problem = f"{self._embedder.name}: its vectors are not one a text, of one size and finite"
             return False
         self._vectors.update(zip(texts, vectors, strict=True))

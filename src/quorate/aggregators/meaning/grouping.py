@@ -24,7 +24,7 @@ class ProseClasses(Equivalence, Protocol):
     problem: str
     """Why it could not do what it was made for, in words; empty where it could."""
     complete: bool
-    """Whether no answer comes any more; set by who knows, so that a model need not be asked about every set that grows."""
+    """Whether no answer comes any more; set by who knows, so that a model is not asked about every set that grows."""
 
 
 class Grouping(Protocol):

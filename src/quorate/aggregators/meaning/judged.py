@@ -44,7 +44,7 @@ SELF_TEST: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     )),
     ("When shall the pump be primed?", (
         ("A", "Prime the pump before opening the valve."), ("B", "Prime the pump after opening the valve."),
-        ("A", "First prime the pump, then open the valve."), ("B", "Open the valve first and prime the pump afterwards."),
+        ("A", "First prime the pump, then open the valve."), ("B", "Open the valve first and prime the pump after it."),
     )),
     ("What happened at the trial?", (
         ("A", "Miller accused Stone of fraud."), ("B", "Stone accused Miller of fraud."),
@@ -119,24 +119,28 @@ class JudgedGrouping:
                 self._known.popitem(last=False)
         return classes
 
-    async def _group(self, judge: JudgeModel, question: str, texts: Sequence[str], run: RunContext) -> tuple[int, ...] | str:
+    async def _group(
+        self, judge: JudgeModel, question: str, texts: Sequence[str], run: RunContext
+    ) -> tuple[int, ...] | str:
         reply = await judge.ask(self._prompt.render(question=question, answers=texts), f"meaning:{len(texts)}", run)
         if reply.problem:
             return reply.problem
         groups = parse_groups(reply.text, len(texts))
         return f"its reply names no groups of {len(texts)} answers" if groups is None else tuple(groups)
 
-    async def _entail(self, judge: JudgeModel, question: str, texts: Sequence[str], run: RunContext) -> tuple[int, ...] | str:
+    async def _entail(
+        self, judge: JudgeModel, question: str, texts: Sequence[str], run: RunContext
+    ) -> tuple[int, ...] | str:
         """Each text is compared with the first of every class, in the order given, as in the paper."""
         firsts: list[int] = []
         classes: list[int] = []
         for place, text in enumerate(texts):
             for number, first in enumerate(firsts):
                 pairs = ((texts[first], text), (text, texts[first]))
+                words = (self._prompt.render(question=question, one=a, other=b) for a, b in pairs)
                 replies = await asyncio.gather(
-                    *(judge.ask(self._prompt.render(question=question, one=a, other=b), f"entail:{place}:{first}:{k}", run)
-                      for k, (a, b) in enumerate(pairs))
-                )  # fmt: skip
+                    *(judge.ask(w, f"entail:{place}:{first}:{k}", run) for k, w in enumerate(words))
+                )
                 if problem := next((r.problem for r in replies if r.problem), ""):
                     return problem
                 if all(re.match(r"\W*yes\b", r.text, re.IGNORECASE) for r in replies):

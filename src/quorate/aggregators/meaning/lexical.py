@@ -1,14 +1,16 @@
 """Classes of prose by the words that it shares, with guards: no model, no promise.
 
-Texts are joined by average linkage over overlaps weighted within the set; negation, numbers, opposites, order of the same
+Texts are joined by average linkage over overlaps weighted within the set; negation, numbers, opposites, order of
+the same
 words and one word exchanged in the same frame keep them apart. Such classes group and order; they are too often
 wrong to stop sampling by, or to state a confidence.
 """
 
+# ruff: noqa: SIM905 - lists of words are read as text
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -28,18 +30,30 @@ MAX_TEXTS = 64
 THRESHOLD = 0.15
 """Mean similarity from which two groups are one."""
 
-_OPPOSITES = """left|right; clockwise|counterclockwise anticlockwise counter-clockwise anti-clockwise; positive plus|negative minus;
-raise raises raised increase increases increased rise rises rising grow grows up|lower lowers lowered decrease decreases decreased fall falls
-falling drop drops reduce reduces reduced shrink shrinks down; before|after; high higher|low; open opens opened|close closes closed shut;
-on|off; hot warm|cold cool; more|less fewer; true|false; safe|unsafe dangerous; win won wins|lose lost loses; benign|malignant; buy bought buys
-acquire acquired|sell sold sells; allow allowed allows permitted legal|forbid forbidden prohibited banned illegal; first|last; above over|below under;
-inside indoors|outside outdoors; always|never; start starts begin begins|stop stops end ends; north|south; east|west; empty|full; morning|evening
-night; accept accepted approved approve|reject rejected denied refuse refused; early earlier|late later; fast faster quick quickly|slow slower
-slowly; alive|dead; guilty|innocent; expensive|cheap; strong stronger|weak weaker; gain gains gained|loss lose loses; attach connect
-connected|detach disconnect disconnected; common everywhere|rare; freeze freezes|melt melts; push|pull; enter entered|leave left; passed
-pass|failed fail; present|absent; minimum|maximum; male|female; heavy heavier|light lighter; agree agrees|disagree disagrees; import
-imports|export exports; lend lends|borrow borrows; horizontal|vertical; old older|young younger; tighten|loosen; include includes
-with|exclude excludes without; rough|smooth; ascending|descending; public|private; acid acidic|alkaline basic; solid|liquid; wet|dry"""
+_OPPOSITES = """left|right; clockwise|counterclockwise anticlockwise counter-clockwise anti-clockwise;
+positive plus|negative minus;
+raise raises raised increase increases increased rise rises rising grow grows up|lower lowers lowered decrease
+decreases decreased fall falls
+falling drop drops reduce reduces reduced shrink shrinks down; before|after; high higher|low; open opens
+opened|close closes closed shut;
+on|off; hot warm|cold cool; more|less fewer; true|false; safe|unsafe dangerous; win won wins|lose lost loses;
+benign|malignant; buy bought buys
+acquire acquired|sell sold sells; allow allowed allows permitted legal|forbid forbidden prohibited banned illegal;
+first|last; above over|below under;
+inside indoors|outside outdoors; always|never; start starts begin begins|stop stops end ends; north|south;
+east|west; empty|full; morning|evening
+night; accept accepted approved approve|reject rejected denied refuse refused; early earlier|late later; fast
+faster quick quickly|slow slower
+slowly; alive|dead; guilty|innocent; expensive|cheap; strong stronger|weak weaker; gain gains gained|loss lose
+loses; attach connect
+connected|detach disconnect disconnected; common everywhere|rare; freeze freezes|melt melts; push|pull; enter
+entered|leave left; passed
+pass|failed fail; present|absent; minimum|maximum; male|female; heavy heavier|light lighter; agree agrees|disagree
+disagrees; import
+imports|export exports; lend lends|borrow borrows; horizontal|vertical; old older|young younger; tighten|loosen;
+include includes
+with|exclude excludes without; rough|smooth; ascending|descending; public|private; acid acidic|alkaline basic;
+solid|liquid; wet|dry"""
 _GROUPS: dict[str, list[tuple[int, int]]] = {}
 for _i, _pair in enumerate(_OPPOSITES.replace("\n", " ").split(";")):
     for _side, _words in enumerate(_pair.split("|")):
@@ -47,7 +61,9 @@ for _i, _pair in enumerate(_OPPOSITES.replace("\n", " ").split(";")):
             _GROUPS.setdefault(_word, []).append((_i, _side))
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "counter", "de", "mal")
 _BETWEEN = frozenset("to from before after than by over into above below".split())
-_COMMON_VERBS = frozenset("use try put get take make go press hit type click choose select add give keep let set turn need want help".split())
+_COMMON_VERBS = frozenset(
+    "use try put get take make go press hit type click choose select add give keep let set turn need want help".split()
+)
 
 
 @dataclass(eq=False)
@@ -60,7 +76,12 @@ class Profile:
     @cached_property
     def tokens(self) -> list[str]:
         """Folded words, hyphens taken apart."""
-        return [part for word in words_of(self.said.text[: 8 * MAX_WORDS])[:MAX_WORDS] for part in (word.split("-") if word[0].isalpha() else [word]) if part]
+        return [
+            part
+            for word in words_of(self.said.text[: 8 * MAX_WORDS])[:MAX_WORDS]
+            for part in (word.split("-") if word[0].isalpha() else [word])
+            if part
+        ]
 
     @cached_property
     def ordered(self) -> list[str]:
@@ -79,7 +100,11 @@ class Profile:
     @cached_property
     def grams(self) -> frozenset[str]:
         """Beginnings and other quadruples of letters of its content words."""
-        return frozenset(w[i : i + 4] for w in self.own or self.stems for i in range(0, max(1, len(w) - 3), 2 if len(self.own) > 40 else 1))
+        return frozenset(
+            w[i : i + 4]
+            for w in self.own or self.stems
+            for i in range(0, max(1, len(w) - 3), 2 if len(self.own) > 40 else 1)
+        )
 
     @cached_property
     def denied(self) -> frozenset[str]:
@@ -100,7 +125,13 @@ class Profile:
     @cached_property
     def unprefixed(self) -> frozenset[str]:
         """Its words with a prefix that denies, without it."""
-        return frozenset(w[len(p) :] for w in self.stems if w.startswith(_PREFIXES) for p in _PREFIXES if w.startswith(p) and len(w) > len(p) + 3)
+        return frozenset(
+            w[len(p) :]
+            for w in self.stems
+            if w.startswith(_PREFIXES)
+            for p in _PREFIXES
+            if w.startswith(p) and len(w) > len(p) + 3
+        )
 
     @cached_property
     def numbers(self) -> frozenset[str]:
@@ -109,7 +140,10 @@ class Profile:
     @cached_property
     def passive(self) -> bool:
         t = self.tokens[:40]
-        return any(w in ("was", "were", "is", "are", "be", "been", "being") and "by" in t[i + 1 : i + 8] for i, w in enumerate(t))
+        return any(
+            w in ("was", "were", "is", "are", "be", "been", "being") and "by" in t[i + 1 : i + 8]
+            for i, w in enumerate(t)
+        )
 
     @cached_property
     def poles(self) -> dict[int, set[int]]:
@@ -225,7 +259,7 @@ def lexical_classes(question: str, sources: Sequence[str], threshold: float = TH
     return [class_of[s] for s in sources]
 
 
-def medoid(question: str, members: Sequence[str], others: Iterable[str] = ()) -> str:
+def medoid(question: str, members: Sequence[str]) -> str:
     """Of texts of one class the one most like the rest; shorter ones win ties."""
     if len(set(members)) < 3:
         return min(members, key=lambda s: (-members.count(s), len(s), s))

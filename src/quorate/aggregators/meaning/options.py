@@ -22,8 +22,9 @@ class MeaningOptions(Options):
     """Which answers in sentences are one; answers that are values are compared by value."""
 
     classes: Classes = "lexical"
-    """`lexical`: by shared words, approximate; `judge`: one call to the aggregator's model, which must pass a self-test;
-    `entailment`: that model is asked of pairs, in both directions; `embeddings`: mixed with shared words, approximate."""
+    """`lexical`: by shared words, approximate; `judge`: one call to the aggregator's model, which must pass a
+    self-test; `entailment`: that model is asked of pairs, in both directions; `embeddings`: mixed with shared words,
+    approximate."""
     embedder: EmbedderConfig | None = Field(default=None)
     """For `embeddings`."""
 
@@ -39,6 +40,8 @@ def build_grouping(context: BuildContext) -> Grouping:
         return JudgedGrouping(context.writer, "grouping" if options.classes == "judge" else "entailment")
     if options.classes == "embeddings":
         if options.embedder is None:
-            raise BadInput("classes: embeddings needs the option embedder: {base_url: ..., model: ...} or {folder: ...}")
+            raise BadInput(
+                "classes: embeddings needs the option embedder: {base_url: ..., model: ...} or {folder: ...}"
+            )
         return EmbeddedGrouping(context.providers.embedder(options.embedder))
     return LexicalGrouping()

@@ -1,12 +1,12 @@
 """The values that a statement may give: dates, quantities, and runs of words that the question does not have."""
 
+# ruff: noqa: SIM905 - lists of words are read as text
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 from ..equivalence.keys import key_of
 from ..equivalence.rationals import parse_words
@@ -16,10 +16,18 @@ from .texts import FUNCTION_WORDS, WORD, fold, stem
 __all__ = ["Date", "Quantity", "Run", "contrast_zones", "find_dates", "find_quantities", "find_runs"]
 
 _MONTH_NAMES = (
-    "january januar janvier enero jan", "february februar fevrier febrero feb", "march marz mars marzo mar",
-    "april avril abril apr", "may mai mayo", "june juni juin junio jun", "july juli juillet julio jul",
-    "august aout agosto aug", "september septembre septiembre sept sep", "october oktober octobre octubre oct",
-    "november novembre noviembre nov", "december dezember decembre diciembre dec",
+    "january januar janvier enero jan",
+    "february februar fevrier febrero feb",
+    "march marz mars marzo mar",
+    "april avril abril apr",
+    "may mai mayo",
+    "june juni juin junio jun",
+    "july juli juillet julio jul",
+    "august aout agosto aug",
+    "september septembre septiembre sept sep",
+    "october oktober octobre octubre oct",
+    "november novembre noviembre nov",
+    "december dezember decembre diciembre dec",
 )
 MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
@@ -29,7 +37,8 @@ _DATE = re.compile(
         (?:\s(?P<d2>[0-3]?[0-9])(?:st|nd|rd|th)?\b(?![:.,]?[0-9]{{2,3}}\b(?!\s*[0-9])))?
         (?:,?\s(?:of\s|de\s|in\s)?(?P<y1>[12][0-9]{{3}}))?\b
       | (?P<era>[0-9]{{1,4}})\s(?:b\.?c\.?(?:e\.?)?)(?=\W|$)
-      | (?P<year>1[0-9]{{3}}|20[0-9]{{2}})s?\b(?!\s?(?:%|\$|km|m|kg|miles|feet|people|meters|metres|calories|dollars)\b)(?![,.][0-9])
+      | (?P<year>1[0-9]{{3}}|20[0-9]{{2}})s?\b(?!\s?(?:%|\$|km|m|kg|miles|feet|people|meters|metres|calories
+      |dollars)\b)(?![,.][0-9])
     )""",
     re.VERBOSE,
 )
@@ -38,14 +47,18 @@ _NUMBER_WORD = (
     "|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|(?:a|one)\\s(?:hundred|thousand|million|billion)"
 )
 _QUANTITY = re.compile(
-    rf"""(?<![\w.,/^-])(?: [-−]?[$€£]?\s?[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)? | [-−]?[$€£]?\s?[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?
-        | \b(?:one|{_NUMBER_WORD})\b(?:[\s-](?:and\s)?(?:a\shalf|hundred|thousand|million|billion|one|{_NUMBER_WORD})\b)* )
+    rf"""(?<![\w.,/^-])(?: [-−]?[$€£]?\s?[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?
+        | [-−]?[$€£]?\s?[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?
+        | \b(?:one|{_NUMBER_WORD})\b(?:[\s-](?:and\s)?(?:a\shalf|hundred|thousand|million|billion|one
+        |{_NUMBER_WORD})\b)* )
         (?:\s?(?:million|billion|trillion|thousand|hundred|dozen)\b)?
-        (?P<tail>\s?(?:%|°\s?[CFK]?)|\s(?:percent|per\scent|degrees(?:\s(?:celsius|fahrenheit))?)\b|[-\s]?[A-Za-z]{{1,12}}\b(?:/[a-z]{{1,2}}\b)?)?""",
+        (?P<tail>\s?(?:%|°\s?[CFK]?)|\s(?:percent|per\scent|degrees(?:\s(?:celsius|fahrenheit))?)\b
+        |[-\s]?[A-Za-z]{{1,12}}\b(?:/[a-z]{{1,2}}\b)?)?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _CLOCK = re.compile(
-    r"\b([0-2]?[0-9])[:.]([0-5][0-9])(?:\s?[ap]\.?m\b\.?|\s?o['’]clock|(?=\W|$)(?!\s?(?:%|[a-z]?[mg]\b|km|miles|dollars|percent|million|billion)))"
+    r"\b([0-2]?[0-9])[:.]([0-5][0-9])(?:\s?[ap]\.?m\b\.?|\s?o['’]clock|(?=\W|$)(?!\s?(?:%|[a-z]?[mg]\b|km"
+    r"|miles|dollars|percent|million|billion)))"
     r"|\b([0-1]?[0-9])\s?(?:[ap]\.?m\b\.?|o['’]clock)|\b(?:noon|midday|midnight)\b",
     re.IGNORECASE,
 )
@@ -53,9 +66,12 @@ _TOKEN = re.compile(rf"{WORD}|[,;:.!?()\"“”«»—–]|\s-\s|[^\s\w]")
 _JOINTS = frozenset("of da de di del della van von der den the la le el al bin ibn and & y e du des".split())
 _CONTRAST = re.compile(
     r"""(?:,\s)?\b(?:not(?!\sonly)|n['’]t|nor|rather\sthan|instead\sof|unlike|compared\s(?:to|with)|as\sopposed\sto|than|although
-    |even\sthough|though|while|whereas|wrongly|mistak\w+|confus\w+|replac\w+|formerly|previously|before\sthat|former|between
-    |used\sto\sbe|despite|except|contrary\sto|some\s(?:people\s)?(?:say|think|attribute|believe|claim)|many\s(?:people\s)?(?:say|think|believe|assume)
-    |people\s(?:often\s)?(?:think|believe|assume)|once\scalled|followed\sby|next\sto|near|nicht|sondern|pas|anders\sals|statt|nachbar\w*)\b
+    |even\sthough|though|while|whereas|wrongly|mistak\w+|confus\w+|replac\w+|formerly|previously|before\sthat
+    |former|between
+    |used\sto\sbe|despite|except|contrary\sto|some\s(?:people\s)?(?:say|think|attribute|believe|claim)
+    |many\s(?:people\s)?(?:say|think|believe|assume)
+    |people\s(?:often\s)?(?:think|believe|assume)|once\scalled|followed\sby|next\sto|near|nicht|sondern|pas
+    |anders\sals|statt|nachbar\w*)\b
     [^,;.()\n]*+ | \([^()\n]{0,200}\)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -119,7 +135,12 @@ def find_dates(text: str) -> list[Date]:
             parts = (int(g["iso_y"]), int(g["iso_m"]), int(g["iso_d"]))
         elif g["m1"]:
             day = g["d1"] or g["d2"]
-            named = match.start() > 0 and text[match.start()].isupper() and text[match.start() - 1] == " " and text[match.start() - 2] not in ".!?"
+            named = (
+                match.start() > 0
+                and text[match.start()].isupper()
+                and text[match.start() - 1] == " "
+                and text[match.start() - 2] not in ".!?"
+            )
             if not day and not g["y1"] and not named and (g["m1"] in ("may", "march", "mar", "mars", "mai")):
                 continue
             parts = (int(g["y1"]) if g["y1"] else None, MONTHS[g["m1"]], int(day) if day else None)
@@ -167,7 +188,17 @@ def _clock(match: re.Match[str]) -> Quantity:
 def _quantity(match: re.Match[str]) -> Quantity | None:
     tail = match["tail"] or ""
     bare = match[0][: len(match[0]) - len(tail)].strip().replace("−", "-")
-    if bare.lower() == "one" and stem(fold(tail.strip())) in ("of", "is", "can", "wa", "another", "should", "and", "or", ""):
+    if bare.lower() == "one" and stem(fold(tail.strip())) in (
+        "of",
+        "is",
+        "can",
+        "wa",
+        "another",
+        "should",
+        "and",
+        "or",
+        "",
+    ):
         return None
     key = key_of(bare)
     if key.number is None:
@@ -190,7 +221,9 @@ def _quantity(match: re.Match[str]) -> Quantity | None:
     if scale and ("°" in tail or "degrees" in tail):
         fahrenheit = (scale[1] or scale[2]).lower() == "f"
         kelvin = Fraction(5, 9) * (number - 32) if fahrenheit else number
-        return Quantity(kelvin, Fraction(1, 2) if fahrenheit else error, "celsius", match.start(), match[0].strip(), "", number)
+        return Quantity(
+            kelvin, Fraction(1, 2) if fahrenheit else error, "celsius", match.start(), match[0].strip(), "", number
+        )
     return Quantity(number * factor, error * factor, dimension, match.start(), text, noun, number)
 
 
@@ -204,7 +237,7 @@ def find_runs(text: str, known: frozenset[str]) -> list[Run]:
     return list(_runs(text, known))
 
 
-def _runs(text: str, known: frozenset[str]) -> Iterator[Run]:
+def _runs(text: str, known: frozenset[str]) -> Iterator[Run]:  # noqa: PLR0912 - one state machine
     open_run: list[re.Match[str]] = []
     pending: list[re.Match[str]] = []
     for token in _TOKEN.finditer(text):
@@ -242,7 +275,13 @@ def _splits(before: str, word: str, text: str, start: int) -> bool:
     """Whether a name ends or begins between two words, such as in `Fleming discovered`."""
     upper, next_upper = before[0].isupper(), word[0].isupper()
     first = start == 0 or text[max(0, start - 2) : start] in (". ", "\n")
-    return upper != next_upper and not (first and next_upper) and not (before.isupper() and len(before) < 5) and not word[0].isdigit() and not before[0].isdigit()
+    return (
+        upper != next_upper
+        and not (first and next_upper)
+        and not (before.isupper() and len(before) < 5)
+        and not word[0].isdigit()
+        and not before[0].isdigit()
+    )
 
 
 def _is_content(word: str, known: frozenset[str], original: str) -> bool:
@@ -254,7 +293,13 @@ def _is_content(word: str, known: frozenset[str], original: str) -> bool:
 def _is_inner(token: re.Match[str], text: str) -> bool:
     """A capital letter inside a sentence makes any word a name, such as gold's symbol."""
     before = text[: token.start()].rstrip(" (\"'“")
-    return token[0][0].isupper() and token[0] != "I" and bool(before) and (before[-1].isalnum() or before[-1] in ",;") and before[-1] != "."
+    return (
+        token[0][0].isupper()
+        and token[0] != "I"
+        and bool(before)
+        and (before[-1].isalnum() or before[-1] in ",;")
+        and before[-1] != "."
+    )
 
 
 def _run(tokens: Sequence[re.Match[str]], text: str) -> Run:

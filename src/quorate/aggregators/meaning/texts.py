@@ -1,5 +1,6 @@
 """What the comparison of answers in words begins with: plain text, sentences, words, and what says nothing."""
 
+# ruff: noqa: SIM905 - lists of words are read as text
 from __future__ import annotations
 
 import re
@@ -25,10 +26,12 @@ _SENTENCE = re.compile(r"[.!?]+[\"”')]*\s+|\n+")
 _SHORTENED = re.compile(r"(?:^|[\s(.])(?:[A-Z]|[A-Z][a-z]{1,2}|[a-z]\.[a-z]|vs|etc|approx|ca|no)$")
 _REFUSAL = re.compile(
     r"""^\W*(?:(?:i['’]?\s?a?m\s|sorry|apolog|unfortunately|as\san?\s(?:ai|language|large)|my\sapolog)[^.!?]{0,60}?)?
-        (?: i\s(?:really\s|just\s|honestly\s)?(?:do\snot|don['’]?t|can\s?not|can['’]?t|could\snot|couldn['’]?t|am\snot\sable\sto
+        (?: i\s(?:really\s|just\s|honestly\s)?(?:do\snot|don['’]?t|can\s?not|can['’]?t|could\snot|couldn['’]?t
+        |am\snot\sable\sto
             |['’]m\snot\sable\sto|am\sunable\sto|won['’]?t)\s
             (?:actually\s|really\s)?(?:know|have|help|assist|answer|share|provide|find|tell|say|give|determine|comply
-            |access|look|see|predict|foresee|verify|confirm|identify|browse|view|speculate|guess|recall|remember|be\ssure|discuss|do\sthat|fulfil|offer|disclose|reveal|support)
+            |access|look|see|predict|foresee|verify|confirm|identify|browse|view|speculate|guess|recall|remember
+            |be\ssure|discuss|do\sthat|fulfil|offer|disclose|reveal|support)
           | i['’]m\s(?:unable|not\sable|not\ssure(?=[.!?]*$|\sabout|\sof|\show|\swhat|\swhich|\swho|\swhen|\swhere))
           | i\shave\sno\s(?:idea|information|way|data|knowledge)
           | (?:there\sis\s)?(?:no|not\senough)\s(?:information|data|idea|clue)\b
@@ -43,21 +46,21 @@ _REFUSAL = re.compile(
 )
 
 FUNCTION_WORDS = frozenset(
-    """a an the and or but of in on at to for from by with as is are was were be been being am it its it's itself this that
-    these those there here he she they we you i him her them his their our your my me us who whom whose which what when
-    where why how do does did done has have had having will would can could shall should may might must so than then too
-    very just also only some any each both all more most such if because since while though although about into over
-    under up out off through during per via s t d ll re ve m o not no nor one's that's there's he's she's they're you're
-    called known named considered generally usually often typically commonly widely really actually well
-    der die das den dem des ein eine einer eines ist sind war waren und oder von vom zu im in am auf fur mit es er sie
-    le la les un une des du de et est sont etait il elle ce c'est dans sur au aux en que qui
-    el los las una y es son era del al se lo e i o gli della dello nel sono""".split()
+    """a an the and or but of in on at to for from by with as is are was were be been being am it its it's itself this
+    that these those there here he she they we you i him her them his their our your my me us who whom whose
+    which what when where why how do does did done has have had having will would can could shall should may
+    might must so than then too very just also only some any each both all more most such if because since while
+    though although about into over under up out off through during per via s t d ll re ve m o not no nor one's
+    that's there's he's she's they're you're called known named considered generally usually often typically
+    commonly widely really actually well der die das den dem des ein eine einer eines ist sind war waren und
+    oder von vom zu im in am auf fur mit es er sie le la les un une des du de et est sont etait il elle ce c'est
+    dans sur au aux en que qui el los las una y es son era del al se lo e i o gli della dello nel sono""".split()
 )
 """Words that carry no answer, in a few languages, folded."""
 NEGATIONS = frozenset(
-    """not no never neither nor none nobody nothing without cannot can't don't doesn't didn't isn't aren't wasn't weren't
-    won't wouldn't shouldn't couldn't hasn't haven't hadn't ain't nowhere hardly false untrue incorrect wrong myth
-    nicht kein keine keinen keiner nie ne pas non jamais nunca""".split()
+    """not no never neither nor none nobody nothing without cannot can't don't doesn't didn't isn't aren't wasn't
+    weren't won't wouldn't shouldn't couldn't hasn't haven't hadn't ain't nowhere hardly false untrue incorrect
+    wrong myth nicht kein keine keinen keiner nie ne pas non jamais nunca""".split()
 )
 
 
@@ -76,8 +79,23 @@ def stem(word: str) -> str:
     word = word.removesuffix("'s")
     if len(word) < 4 or word[0].isdigit():
         return word
-    for ending, least in (("ization", 4), ("ation", 4), ("ion", 4), ("or", 4), ("ment", 4), ("ness", 4), ("ing", 3), ("ies", 2), ("ed", 3),
-                          ("ly", 4), ("es", 3), ("s", 3), ("er", 4), ("e", 3), ("y", 3)):
+    for ending, least in (
+        ("ization", 4),
+        ("ation", 4),
+        ("ion", 4),
+        ("or", 4),
+        ("ment", 4),
+        ("ness", 4),
+        ("ing", 3),
+        ("ies", 2),
+        ("ed", 3),
+        ("ly", 4),
+        ("es", 3),
+        ("s", 3),
+        ("er", 4),
+        ("e", 3),
+        ("y", 3),
+    ):
         if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
             word = word[: -len(ending)]
             return word[:-1] if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "ls" else word
@@ -95,8 +113,11 @@ def is_refusal(text: str) -> bool:
     if match is None:
         return False
     rest = text[match.end() : 400]
-    return not re.search(r"\b(?:but|however|though)\b[^.]*\b(?:think|believe|guess|probably|likely|may|might|would|is|was|'s)\b",
-                         rest, re.IGNORECASE)
+    return not re.search(
+        r"\b(?:but|however|though)\b[^.]*\b(?:think|believe|guess|probably|likely|may|might|would|is|was|'s)\b",
+        rest,
+        re.IGNORECASE,
+    )
 
 
 @dataclass(eq=False)

@@ -180,8 +180,16 @@ RULES = (
 _VOTES = (
     (_ADAPTIVE, AdaptiveVoteOptions, "a majority vote that stops once 95 % sure, after at most N samples"),
     (_ESC, ESCVoteOptions, "a majority vote that stops once five samples in a row agree, after at most N"),
-    (_INFINITY, BestOfInfinityVoteOptions, "a majority vote that stops at a Bayes factor of 10, after at most N samples"),
-    (_LOOK_AHEAD, LookAheadVoteOptions, "a majority vote that stops once the rest up to N would hardly change its winner"),
+    (
+        _INFINITY,
+        BestOfInfinityVoteOptions,
+        "a majority vote that stops at a Bayes factor of 10, after at most N samples",
+    ),
+    (
+        _LOOK_AHEAD,
+        LookAheadVoteOptions,
+        "a majority vote that stops once the rest up to N would hardly change its winner",
+    ),
 )
 
 PIPELINES = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from quorate.aggregators.meaning.options import Classes, MeaningOptions, build_grouping
-from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
+from quorate.aggregators.specs import BuildContext, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator
 
@@ -73,13 +73,17 @@ def _majority(context: BuildContext) -> Aggregator | Pipeline:
 def _by_model(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import ByModel, RuleVote
 
-    return RuleVote(ByModel(context.options.weights, default=context.options.default)).with_grouping(build_grouping(context))
+    return RuleVote(ByModel(context.options.weights, default=context.options.default)).with_grouping(
+        build_grouping(context)
+    )
 
 
 def _log_odds(context: BuildContext) -> Aggregator | Pipeline:
     from quorate.aggregators.votes import LogOdds, RuleVote
 
-    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default)).with_grouping(build_grouping(context))
+    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default)).with_grouping(
+        build_grouping(context)
+    )
 
 
 def _run_off(context: BuildContext) -> Aggregator | Pipeline:
