@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from quorate.aggregators.meaning.lexical import Profile, lexical_classes, similarities
-from quorate.aggregators.meaning.texts import Statement, words_of
+from quorate.aggregators.meaning.texts import FUNCTION_WORDS, Statement, words_of
 
 Texts = Mapping[str, str]
 Pick = Callable[[Texts], "str | Sequence[str]"]
@@ -33,7 +33,16 @@ def read(path: Path) -> list[dict]:
 
 
 def tfidf_medoid(texts: Texts) -> str:
-    counts = {model: Counter(words_of(text[:8000])) for model, text in texts.items()}
+    return _tfidf_medoid({model: words_of(text[:8000]) for model, text in texts.items()})
+
+
+def tfidf_medoid_of_content(texts: Texts) -> str:
+    """Without function words, each word once."""
+    return _tfidf_medoid({model: sorted(set(words_of(text[:8000])) - FUNCTION_WORDS) for model, text in texts.items()})
+
+
+def _tfidf_medoid(texts: Mapping[str, Sequence[str]]) -> str:
+    counts = {model: Counter(words) for model, words in texts.items()}
     seen = Counter(word for words in counts.values() for word in words)
     weight = {word: log((1 + len(texts)) / (1 + n)) + 1 for word, n in seen.items()}
     vectors = {m: {w: n * weight[w] for w, n in words.items()} for m, words in counts.items()}
@@ -74,6 +83,7 @@ def most_lines(texts: Texts) -> str:
 
 WAYS: dict[str, Pick] = {
     "TF-IDF medoid": tfidf_medoid,
+    "TF-IDF medoid of content words": tfidf_medoid_of_content,
     "medoid by shared words": lexical_medoid,
     "largest class by shared words": largest_class,
     "longest": longest,
