@@ -36,7 +36,10 @@ async def test_vectors_come_in_the_order_of_the_texts_and_are_booked() -> None:
     assert run.ledger.usage.prompt_tokens == 7
 
 
-@pytest.mark.parametrize("step", [reply((0, [1.0])), raw("{}"), raw('{"data": [1]}')], ids=["too few", "none", "numbers"])
+BAD = {"too few": reply((0, [1.0])), "none": raw("{}"), "numbers": raw('{"data": [1]}')}
+
+
+@pytest.mark.parametrize("step", BAD.values(), ids=BAD)
 async def test_a_reply_without_a_vector_for_each_text_is_refused(step: Raw) -> None:
     with pytest.raises(UpstreamError):
         await embed(step, ["a", "b"])

@@ -169,7 +169,8 @@ def test_forms() -> None:
 def test_the_cost() -> None:
     """Eight texts of three hundred words: a few milliseconds, of which the fastest of some tries is taken."""
     rng = random.Random(3)
-    words = "the of and to light system water people city number because however Paris river house".split(" ")
+    text = "the of and to light system water people city number because however Paris river house"
+    words = text.split()
     words += [f"word{i}" for i in range(400)]
     texts = [
         " ".join(
