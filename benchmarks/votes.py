@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from quorate.aggregators.votes import Ballot, Plurality
-from quorate.aggregators.votes.arrays import Votes
 from quorate.aggregators.votes.abilities import fit_votes
+from quorate.aggregators.votes.arrays import Votes
 
 VOTERS = 40
 CLASSES = 8

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from quorate.orchestrator.context import RunContext
-
-from quorate import Candidate, Checkpoints, Embedded, MajorityVote, Question, sample
-from quorate.orchestrator.events import Event
+from quorate import Answer, Checkpoints, Embedded, MajorityVote, Question, RunContext, Sampled, sample
 
 
 class PowerCut(BaseException):
@@ -22,14 +18,11 @@ class FailsOnce(MajorityVote):
 
     broken = False
 
-    async def aggregate(
-        self, question: Question, candidates: Sequence[Candidate], run: RunContext
-    ) -> AsyncGenerator[Event, None]:
+    async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         if not self.broken:
             self.broken = True
             raise PowerCut("power cut")
-        async for event in super().aggregate(question, candidates, run):
-            yield event
+        return await super().aggregate(question, sampled, run)
 
 
 async def main() -> None:

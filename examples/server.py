@@ -13,7 +13,7 @@ from quorate.server import run_server
 
 async def main() -> None:
     tiny = Embedded("quorate-tiny-base")
-    vote = (sample(tiny, n=8) | MajorityVote()).named("careful")
+    vote = (sample(tiny, n=8) | MajorityVote()).with_name("careful")
     catalog = Catalog({"tiny": tiny}, {"careful": vote})
     async with run_server(catalog) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
         print([model.id async for model in client.models.list()])

@@ -62,8 +62,8 @@ def example(folder: Path) -> Path:
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.evals.report.example import filled
 
-    from quorate.evals.report.files import write_report
     from quorate.evals.report.collect import collect
+    from quorate.evals.report.files import write_report
 
     async def written() -> Path:
         with await filled(None) as bank:

@@ -16,12 +16,15 @@ import numpy as np
 
 from quorate.evals.answer_files import read_bank
 from quorate.evals.records import AnswerRecord
-from quorate.evals.replay.rules import Replayable, SubsetOutcome, find_rule
+from quorate.evals.replay.contract import Replayable, SubsetOutcome
+from quorate.evals.replay.rules import find_rule
 
 RESAMPLES = 5000
 
 
-def outcomes(entry: Replayable, records: tuple[AnswerRecord, ...], k: int, draws: int, seed: int) -> list[SubsetOutcome]:
+def outcomes(
+    entry: Replayable, records: tuple[AnswerRecord, ...], k: int, draws: int, seed: int
+) -> list[SubsetOutcome]:
     """For each question the mean over subsets, which depend on the seed and the question alone."""
     means = []
     for record in records:

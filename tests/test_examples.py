@@ -16,9 +16,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     [
         ("quickstart.py", "votes for"),
         ("compose.py", "within a budget"),
-        ("checkpoints.py", "resumed: 42 from 4 samples"),
+        ("graphs.py", "settled by"),
+        ("checkpoints.py", "broke: power cut\nresumed: 42 from 4 samples"),
         ("server.py", "candidates"),
         ("faults.py", "stragglers_cancelled"),
+        ("panel.py", "minority, blue"),
     ],
 )
 def test_an_example_runs(name: str, says: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from aiohttp import web
 
 __all__ = ["Footprint", "announce", "cpu", "footprint", "free_port", "mock", "quorate", "wait_for"]
@@ -34,8 +35,10 @@ async def nothing() -> AsyncIterator[None]:
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def announce(handler: Handler, *, around: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> None:
-    """Serves on a free port of loopback and prints the port."""
+def announce(
+    handler: Handler, *, around: Callable[[], AbstractAsyncContextManager[None]] = nothing, fast: bool = False
+) -> None:
+    """Serves on a free port of loopback and prints the port; `fast` where it must not be what is measured."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -51,7 +54,8 @@ def announce(handler: Handler, *, around: Callable[[], AbstractAsyncContextManag
             print(runner.addresses[0][1], flush=True)
             await asyncio.Event().wait()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
+        runner.run(run())
 
 
 @contextmanager

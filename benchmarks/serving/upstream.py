@@ -25,6 +25,10 @@ TOKENS = 20
 GAP = 0.005
 """Seconds between them."""
 RIGHT = "Answer: 54"
+HEAD = (
+    b'data: {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": '
+    b'[{"index": %d, "delta": {"content": %b}, "finish_reason": null}]}\n\n'
+)
 
 _numbers = count()
 
@@ -53,7 +57,7 @@ async def _streamed(request: web.BaseRequest, n: int) -> web.StreamResponse:
         for index, text in enumerate(texts):
             size = -(-len(text) // TOKENS)
             piece = text[position * size : (position + 1) * size]
-            await response.write(_event({"index": index, "delta": {"content": piece}, "finish_reason": None}))
+            await response.write(HEAD % (index, json.dumps(piece).encode()))
         await asyncio.sleep(GAP)
     for index in range(n):
         await response.write(_event({"index": index, "delta": {}, "finish_reason": "stop"}))
@@ -85,4 +89,4 @@ def _usage(n: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    announce(answer)
+    announce(answer, fast=True)

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from .orchestrator.context import Budget as Budget
     from .orchestrator.context import RunContext as RunContext
     from .orchestrator.errors import QuorateError as QuorateError
-    from .orchestrator.graph import Edge as Edge
     from .orchestrator.graph import Graph as Graph
-    from .orchestrator.graph import Node as Node
     from .orchestrator.model import Agent as Agent
     from .orchestrator.model import ModelBase as ModelBase
     from .orchestrator.pipeline import Pipeline as Pipeline
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
     from .orchestrator.pipeline import sample as sample
     from .orchestrator.protocols import Aggregator as Aggregator
     from .orchestrator.sampling import SamplingStage as SamplingStage
+    from .orchestrator.state import Edge as Edge
+    from .orchestrator.state import Node as Node
     from .orchestrator.types import Answer as Answer
     from .orchestrator.types import Candidate as Candidate
     from .orchestrator.types import Message as Message
@@ -65,7 +65,7 @@ _HOME = {
     "Candidate": "orchestrator.types",
     "Checkpoints": "orchestrator.checkpoints",
     "ClientEndpoint": "agents",
-    "Edge": "orchestrator.graph",
+    "Edge": "orchestrator.state",
     "Embedded": "agents",
     "Endpoint": "agents",
     "Fallback": "agents",
@@ -74,7 +74,7 @@ _HOME = {
     "MajorityVote": "aggregators",
     "Message": "orchestrator.types",
     "ModelBase": "orchestrator.model",
-    "Node": "orchestrator.graph",
+    "Node": "orchestrator.state",
     "Pipeline": "orchestrator.pipeline",
     "Pool": "agents",
     "Question": "orchestrator.types",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import CandidateToken, Event
-from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.types import Candidate, Question, Usage
 
 from .watching import Notes
@@ -55,11 +56,11 @@ class Drawing:
             self.change.clear()
             await self.change.wait()
 
-    async def draw(self, agent: Agent, question: Question | str) -> None:
+    async def draw(self, agent: Sampler, question: Question | str) -> None:
         await agent.sample(Question.of(question), self.slots, self.run)
 
     async def cut_off(
-        self, agent: Agent, condition: Callable[[Drawing], bool], question: Question | str = "How many?"
+        self, agent: Sampler, condition: Callable[[Drawing], bool], question: Question | str = "How many?"
     ) -> None:
         """Draws until something holds, then lets go, as a sampling stage does."""
         task = asyncio.create_task(self.draw(agent, question))
@@ -68,7 +69,7 @@ class Drawing:
         await self.let_go(task)
         watch.cancel()
 
-    async def let_go(self, *tasks: asyncio.Task[None]) -> None:
+    async def let_go(self, *tasks: asyncio.Task[Any]) -> None:
         """Cancels the drawing, and ends what is left of it."""
         for task in tasks:
             task.cancel()
@@ -117,7 +118,7 @@ class Drawing:
 
 
 async def draw(
-    agent: Agent,
+    agent: Sampler,
     n: int = 1,
     *,
     live: bool = False,

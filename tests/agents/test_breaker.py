@@ -148,7 +148,7 @@ async def test_an_open_circuit_fails_fast_with_503_and_retry_after() -> None:
         Fault.close_midway(),
         Fault.reset_midway(),
         Fault.error_midway(),
-        Fault.malformed(b"{"),
+        Fault.bad_body(b"{"),
         Raw([b"data: {\n\n"]),
     ],
 )

@@ -30,7 +30,7 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "argumen
 
 
 @asynccontextmanager
-async def asking(
+async def ask_through(
     script: Any = OK,
     *,
     client: dict[str, Any] | None = None,
@@ -45,8 +45,8 @@ async def asking(
         yield ClientEndpoint(openai, "m", **more), up
 
 
-def mock(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
-    """An HTTP client without a network."""
+def mock(answer: Callable[[httpx.Request], httpx.Response]) -> Any:
+    """An HTTP client without a network; the official client takes httpx and its successor."""
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
 
@@ -57,7 +57,7 @@ def chat(text: str = "ok") -> dict[str, Any]:
 
 async def test_a_question_is_answered() -> None:
     """Text in, text out, usage as the server counts it, with what it costs."""
-    async with asking(Reply("It is 408.", usage=(11, 7)), price=Price(prompt=1e6, completion=2e6)) as (agent, up):
+    async with ask_through(Reply("It is 408.", usage=(11, 7)), price=Price(prompt=1e6, completion=2e6)) as (agent, up):
         answer = await agent.answer("What is 17 * 24?")
     assert (answer.text, answer.model, answer.finish_reason) == ("It is 408.", "m", "stop")
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.requests) == (11, 7, 1)
@@ -74,7 +74,7 @@ async def test_every_setting_reaches_the_server() -> None:
     question = Question.of([{"role": "user", "content": "hi", "name": "Ann", "mood": "fine"}]).model_copy(
         update={"sampling": sampling, "tools": ({"type": "function", "function": {"name": "add"}},)}
     )
-    async with asking() as (agent, up):
+    async with ask_through() as (agent, up):
         await draw(agent, question=question, seed=5)
     assert up.requests[0].body == {
         "model": "m",
@@ -95,7 +95,7 @@ async def test_every_setting_reaches_the_server() -> None:
 async def test_streams_come_in_pieces_with_their_usage() -> None:
     """Choices interleaved, reasoning apart, log-probabilities along."""
     question = Question.of("?").with_params(top_logprobs=1)
-    async with asking(Reply(["one two", "drei vier"], reasoning="hm")) as (agent, up):
+    async with ask_through(Reply(["one two", "drei vier"], reasoning="hm")) as (agent, up):
         result = await draw(agent, 2, live=True, question=question)
     assert result.tokens(0) == ["one ", "two"]
     assert result.tokens(1) == ["drei ", "vier"]
@@ -110,7 +110,7 @@ async def test_what_a_server_lacks_is_learnt(live: bool) -> None:
     """`n`, stream options, the name of max_tokens: refused once, and never sent again."""
     question = Question.of("?").with_params(max_tokens=5)
     refuses = ("n", "max_tokens", "stream_options.continuous_usage_stats")
-    async with asking(Reply("x"), server={"refuses": refuses}) as (agent, up):
+    async with ask_through(Reply("x"), server={"refuses": refuses}) as (agent, up):
         first = await draw(agent, 2, live=live, question=question)
         tries = len(up.requests)
         again = await draw(agent, 2, live=live, question=question)
@@ -122,7 +122,7 @@ async def test_what_a_server_lacks_is_learnt(live: bool) -> None:
 
 async def test_tool_calls_are_collected() -> None:
     """As with an endpoint."""
-    async with asking(Reply("", tool_calls=[CALL], finish_reason="tool_calls")) as (agent, _):
+    async with ask_through(Reply("", tool_calls=[CALL], finish_reason="tool_calls")) as (agent, _):
         assert (await draw(agent, live=True)).one.tool_calls == (CALL,)
 
 
@@ -131,7 +131,7 @@ async def test_tool_calls_are_collected() -> None:
 async def test_passing_failures_are_tried_again(fault: Step, live: bool) -> None:
     """By our rules, not the client's, so every try is counted and told."""
     notes = Notes()
-    async with asking([fault, fault, Reply("x")], retries=QUICK, client={"max_retries": 5}) as (agent, up):
+    async with ask_through([fault, fault, Reply("x")], retries=QUICK, client={"max_retries": 5}) as (agent, up):
         drawing = Drawing.of([0], live=live, notes=notes)
         await drawing.draw(agent, "?")
     assert drawing.texts == ["x"]
@@ -143,7 +143,7 @@ async def test_passing_failures_are_tried_again(fault: Step, live: bool) -> None
 
 async def test_the_clients_number_of_retries_holds() -> None:
     """Where no other is given."""
-    async with asking(Fault.status(500, "no"), client={"max_retries": 1}) as (agent, up):
+    async with ask_through(Fault.status(500, "no"), client={"max_retries": 1}) as (agent, up):
         result = await draw(agent)
     assert result.one.error is not None
     assert len(up.requests) == result.spent.requests == 2
@@ -151,7 +151,7 @@ async def test_the_clients_number_of_retries_holds() -> None:
 
 async def test_a_429_says_when_to_come_back() -> None:
     """Its Retry-After survives, and nothing is sent before."""
-    async with asking(Fault.status(429, "slow down", retry_after=70)) as (agent, up):
+    async with ask_through(Fault.status(429, "slow down", retry_after=70)) as (agent, up):
         with pytest.raises(NoAnswer, match="slow down") as caught:
             await agent.answer("?")
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "rate_limited", 70)
@@ -164,7 +164,7 @@ async def test_a_server_that_hangs_times_out(live: bool) -> None:
     ours = {"timeouts": Timeouts(total=0.2, first_byte=0.2)}
     theirs = {"client": {"timeout": 0.2, "max_retries": 0}}
     for settings in (ours, theirs):
-        async with asking(Fault.hang(), retries=RetryPolicy(attempts=1), **settings) as (agent, up):  # type: ignore[arg-type]
+        async with ask_through(Fault.hang(), retries=RetryPolicy(attempts=1), **settings) as (agent, up):
             candidate = (await draw(agent, live=live)).one
             await up.wait_until(lambda up: up.in_flight == 0)
         assert candidate.error is not None
@@ -175,7 +175,7 @@ async def test_a_server_that_hangs_times_out(live: bool) -> None:
 @pytest.mark.parametrize("timeouts", [Timeouts(first_byte=0.3), Timeouts(total=0.3)])
 async def test_a_stream_that_stops_coming_times_out(timeouts: Timeouts) -> None:
     """What had come is kept, with what it cost."""
-    async with asking(Fault.hang(after_chunks=2), timeouts=timeouts) as (agent, _):
+    async with ask_through(Fault.hang(after_chunks=2), timeouts=timeouts) as (agent, _):
         candidate = (await draw(agent, live=True)).one
     assert candidate.error is not None
     assert (candidate.error.code, candidate.text) == ("upstream_timeout", "one two ")
@@ -185,7 +185,7 @@ async def test_a_stream_that_stops_coming_times_out(timeouts: Timeouts) -> None:
 @pytest.mark.parametrize("live", [False, True])
 async def test_a_connection_that_breaks_midway_fails_the_candidate(live: bool) -> None:
     """Without another try."""
-    async with asking(Fault.close_midway(after_chunks=2), retries=QUICK) as (agent, up):
+    async with ask_through(Fault.close_midway(after_chunks=2), retries=QUICK) as (agent, up):
         candidate = (await draw(agent, live=live)).one
     assert len(up.requests) == 1
     assert candidate.error is not None
@@ -209,7 +209,7 @@ async def test_no_server_is_one_clear_line() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 3}]}'])
 async def test_a_malformed_reply_is_a_bad_reply(body: bytes) -> None:
     """Read by the endpoint's own parser."""
-    async with asking(Fault.malformed(body)) as (agent, _):
+    async with ask_through(Fault.bad_body(body)) as (agent, _):
         candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
@@ -222,7 +222,7 @@ async def test_a_broken_compression_is_a_bad_reply() -> None:
         Raw([body], content_type="application/json", headers={"Content-Encoding": "gzip"})
         for body in (whole, whole[:12] + b"\xff" * 40)
     ]
-    async with asking(steps) as (agent, _):
+    async with ask_through(steps) as (agent, _):
         assert (await draw(agent)).texts == ["small"]
         broken = (await draw(agent)).one
     assert broken.error is not None
@@ -232,7 +232,7 @@ async def test_a_broken_compression_is_a_bad_reply() -> None:
 @pytest.mark.parametrize("live", [False, True])
 async def test_leaving_closes_the_request_and_counts_it(live: bool) -> None:
     """Midway by the server's own count, before its first byte by ours."""
-    async with asking(Fault.hang(after_chunks=3 if live else None)) as (agent, up):
+    async with ask_through(Fault.hang(after_chunks=3 if live else None)) as (agent, up):
         drawing = Drawing.of([0], live=live)
         if live:
             await drawing.cut_off(agent, lambda drawing: drawing.token_count == 3)
@@ -250,7 +250,7 @@ async def test_leaving_closes_the_request_and_counts_it(live: bool) -> None:
 
 async def test_a_budget_of_time_gives_what_had_come() -> None:
     """As of any model."""
-    async with asking(Fault.hang(after_chunks=3)) as (agent, up):
+    async with ask_through(Fault.hang(after_chunks=3)) as (agent, up):
         answer = await agent.answer("?", budget=Budget(seconds=0.5))
         await up.wait_until(lambda up: up.in_flight == 0)
     assert (answer.text, answer.finish_reason) == ("one two three ", "length")
@@ -258,7 +258,7 @@ async def test_a_budget_of_time_gives_what_had_come() -> None:
 
 async def test_no_more_requests_at_once_than_allowed() -> None:
     """`concurrency` is a ceiling here too."""
-    async with asking(Reply("x", delay=0.01), concurrency=2, n_supported=False) as (agent, up):
+    async with ask_through(Reply("x", delay=0.01), concurrency=2, n_supported=False) as (agent, up):
         vote = await (sample(agent, n=6) | MajorityVote()).answer("?")
     assert len(vote.candidates) == 6
     assert up.most_in_flight == 2
@@ -267,7 +267,7 @@ async def test_no_more_requests_at_once_than_allowed() -> None:
 async def test_an_open_circuit_is_not_asked() -> None:
     """After failures enough."""
     breaker = BreakerPolicy(failures=2, pause=60)
-    async with asking(Fault.status(500), retries=RetryPolicy(attempts=1), breaker=breaker) as (agent, up):
+    async with ask_through(Fault.status(500), retries=RetryPolicy(attempts=1), breaker=breaker) as (agent, up):
         for _ in range(3):
             await draw(agent)
         assert not agent.available
@@ -336,7 +336,7 @@ async def test_secrets_are_never_shown() -> None:
     """The key and headers that hold one, where a server sends them back."""
     step = Fault.status(400, f"bad key {KEY} and {KEY[::-1]}")
     headers = {"X-Api-Key": KEY[::-1], "X-Team": "blue"}
-    async with asking(step, client={"default_headers": headers}) as (agent, _):
+    async with ask_through(step, client={"default_headers": headers}) as (agent, _):
         candidate = (await draw(agent)).one
         shown = f"{candidate} {agent!r}"
     assert "bad key *** and ***" in shown
@@ -347,18 +347,18 @@ async def test_secrets_are_never_shown() -> None:
 async def test_it_lists_models() -> None:
     """And is what an endpoint is."""
     price = Price(prompt=1, completion=2)
-    async with asking(server={"models": ("a", "b")}, price=price) as (agent, _):
+    async with ask_through(server={"models": ("a", "b")}, price=price) as (agent, _):
         assert await agent.models() == ["a", "b"]
         identity = agent.identity
     assert (identity.kind, identity.model, identity.price) == ("endpoint", "m", price)
-    async with asking(Reply("x"), server={"api_key": "another"}) as (agent, _):
+    async with ask_through(Reply("x"), server={"api_key": "another"}) as (agent, _):
         with pytest.raises(Rejected, match="401"):
             await agent.models()
 
 
 async def test_the_client_stays_its_owners() -> None:
     """Closing the agent closes nothing."""
-    async with asking() as (agent, _):
+    async with ask_through() as (agent, _):
         await agent.aclose()
         assert not agent.client.is_closed()
         assert (await draw(agent)).texts == ["ok"]
@@ -368,7 +368,7 @@ async def test_what_is_no_client_is_refused() -> None:
     """Nor a model without a name, nor a body that cannot be sent."""
     with pytest.raises(BadInput, match=r"openai\.AsyncOpenAI"):
         ClientEndpoint(object(), "m")  # type: ignore[arg-type]
-    async with asking() as (agent, up):
+    async with ask_through() as (agent, up):
         with pytest.raises(BadInput, match="empty"):
             ClientEndpoint(agent.client, " ")
         with pytest.raises(BadInput, match=r"sampling\.extra"):

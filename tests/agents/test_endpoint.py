@@ -462,3 +462,13 @@ async def _listing(body: bytes) -> list[str]:
             return await agent.models()
     finally:
         await runner.cleanup()
+
+
+def test_what_an_endpoint_is() -> None:
+    """As configured: nothing of it is asked of the server."""
+    price, sampling = Price(prompt=1, completion=2), SamplingParams(temperature=0.3)
+    identity = Endpoint("org/m", base_url="http://host", name="box", price=price, sampling=sampling).identity
+    assert (identity.kind, identity.model, identity.price, identity.sampling) == ("endpoint", "org/m", price, sampling)
+    assert identity.context is None
+    assert identity.capabilities == {"samples", "tools", "images", "completions", "tokens"}
+    assert identity.singles == (identity,)

@@ -14,8 +14,9 @@ import pytest
 
 from quorate import Endpoint
 from quorate.agents import Rate, RetryPolicy, Timeouts
+from quorate.agents.endpoint import http as http_module
 from quorate.agents.endpoint.errors import retry_after
-from quorate.agents.endpoint.transport import LARGEST_REPLY
+from quorate.agents.endpoint.request import LARGEST_REPLY
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited, Rejected, Unreachable
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream, Step
 
@@ -23,6 +24,13 @@ from .asking import draw
 
 QUICK = RetryPolicy(backoff=0.001)
 KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(params=["ours", "aiohttp"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the server: our own client, or aiohttp's as with a proxy."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(http_module, "LeanSession", None)
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -207,7 +215,7 @@ async def test_one_malformed_choice_spoils_no_other() -> None:
     """The good one already received is kept."""
     choices = [{"message": {"content": "good"}, "finish_reason": "stop"}, {"message": {"content": 7}}]
     async with (
-        ScriptedUpstream(Fault.malformed(json.dumps({"choices": choices}).encode())) as up,
+        ScriptedUpstream(Fault.bad_body(json.dumps({"choices": choices}).encode())) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
         good, bad = (await draw(agent, 2)).candidates
@@ -247,7 +255,7 @@ PLAIN = [
 @pytest.mark.parametrize("body", PLAIN)
 async def test_a_malformed_reply_is_a_bad_reply(body: bytes, live: bool) -> None:
     """Never a crash, whatever is sent."""
-    async with ScriptedUpstream(Fault.malformed(body)) as up, Endpoint("m", base_url=up.url) as agent:
+    async with ScriptedUpstream(Fault.bad_body(body)) as up, Endpoint("m", base_url=up.url) as agent:
         candidate = (await draw(agent, live=live)).one
     assert candidate.error is not None
     assert candidate.error.code == "upstream_bad_reply"
@@ -286,7 +294,7 @@ async def test_a_usage_that_makes_no_sense_is_replaced_by_our_own(usage: object)
     """The answer stands."""
     reply = {"choices": [{"message": {"content": "four by fours"}, "finish_reason": "stop"}], "usage": usage}
     async with (
-        ScriptedUpstream(Fault.malformed(json.dumps(reply).encode())) as up,
+        ScriptedUpstream(Fault.bad_body(json.dumps(reply).encode())) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
         result = await draw(agent)
@@ -297,7 +305,7 @@ async def test_a_usage_that_makes_no_sense_is_replaced_by_our_own(usage: object)
 async def test_an_error_under_a_good_status_is_an_error() -> None:
     """Some gateways send one; its code counts as the status."""
     body = b'{"error": {"message": "upstream is busy", "code": 429}}'
-    async with ScriptedUpstream(Fault.malformed(body)) as up, Endpoint("m", base_url=up.url) as agent:
+    async with ScriptedUpstream(Fault.bad_body(body)) as up, Endpoint("m", base_url=up.url) as agent:
         candidate = (await draw(agent)).one
     assert candidate.error is not None
     assert (candidate.error.status, candidate.error.code) == (429, "rate_limited")
@@ -365,9 +373,9 @@ async def test_the_key_is_never_shown(live: bool, caplog: pytest.LogCaptureFixtu
     echoes: list[Step] = [
         Fault.status(500, f"bad key {KEY}"),
         Fault.status(400, "y" * 385 + f" Bearer {KEY}"),
-        Fault.malformed(f"not json {KEY}".encode()),
+        Fault.bad_body(f"not json {KEY}".encode()),
         Raw([b'data: {"error": {"message": "bad key ' + KEY.encode() + b'"}}\n\n']),
-        Fault.malformed(json.dumps({"choices": [{"message": {"content": 3}, "finish_reason": KEY}]}).encode()),
+        Fault.bad_body(json.dumps({"choices": [{"message": {"content": 3}, "finish_reason": KEY}]}).encode()),
     ]
     for echo in echoes:
         async with ScriptedUpstream(echo) as up:

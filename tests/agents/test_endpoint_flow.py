@@ -11,6 +11,7 @@ import pytest
 
 from quorate import Endpoint, sample
 from quorate.agents import Rate, Timeouts
+from quorate.agents.endpoint import http as http_module
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.protocols import SamplingProgress
 from quorate.orchestrator.sampling import sample_candidates
@@ -20,6 +21,13 @@ from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 from .asking import Drawing, draw
 
 HOW_MANY = Question.of("How many?")
+
+
+@pytest.fixture(params=["ours", "aiohttp"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the server: our own client, or aiohttp's as with a proxy."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(http_module, "LeanSession", None)
 
 
 @pytest.mark.parametrize("n", [1, 2])

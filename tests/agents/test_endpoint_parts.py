@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate import Endpoint
-from quorate.agents.endpoint.response import Choice
+from quorate.agents.endpoint.response import ReplyChoice
 from quorate.agents.endpoint.sse import Decoder
 from quorate.agents.endpoint.usage import Counts, UsageSplitter
 from quorate.testing import Raw, ScriptedUpstream
@@ -26,7 +26,7 @@ def decode(stream: bytes, cuts: list[int]) -> list[str]:
     data: list[bytes] = []
     for cut in [*sorted(c % (len(stream) + 1) for c in cuts), len(stream)]:
         if cut > at:
-            data += decoder.feed(stream[at:cut])
+            data += decoder.decode(stream[at:cut])
         at = max(at, cut)
     return [d.decode() for d in (*data, *decoder.end())]
 
@@ -47,7 +47,7 @@ def test_several_data_lines_are_one_event(cuts: list[int]) -> None:
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 500), min_size=1, max_size=20), st.integers(0, 50))
 def test_shares_sum_to_the_total(total: int, sizes: list[int], ended: int) -> None:
     """However much each choice wrote, and whichever ended before."""
-    choices = [Choice(index, text="x" * size) for index, size in enumerate(sizes)]
+    choices = [ReplyChoice(index, text="x" * size) for index, size in enumerate(sizes)]
     splitter = UsageSplitter(lambda: "prompt", None, tries=2)
     early = choices[: ended % len(choices)]
     for choice in early:
@@ -68,7 +68,7 @@ def test_text_comes_whole_from_its_pieces(text: str, cuts: list[int]) -> None:
     utf16 = text.encode("utf-16-le", "surrogatepass")
     at = sorted({0, len(utf16), *(2 * c % len(utf16) for c in cuts)})
     pieces = [utf16[a:b].decode("utf-16-le", "surrogatepass") for a, b in itertools.pairwise(at)]
-    choice = Choice(0)
+    choice = ReplyChoice(0)
     told = "".join(choice.take({"delta": {"content": piece}}, "delta")[1] for piece in pieces)
     assert choice.text == told
     assert choice.text == utf16.decode("utf-16-le", "replace") or any("\ud800" <= c <= "\udfff" for c in text)

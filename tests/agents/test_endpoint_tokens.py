@@ -42,7 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 
 @asynccontextmanager
-async def serving(
+async def serve(
     folder: Path,
     change: Callable[[Received, Callable[[Received], Step]], Step] | None = None,
     *,
@@ -60,13 +60,15 @@ async def serving(
         yield agent, speaking, up
 
 
-async def opened(agent: Endpoint) -> EndpointTokens:
+async def open_tokens(agent: Endpoint) -> EndpointTokens:
     model = agent.token_model()
     await model.open()
     return model
 
 
-async def written(*models: Any, question: Question = ASKED, rule: EnsembleRule | None = None, seed: int = 3) -> Answer:
+async def write_together(
+    *models: Any, question: Question = ASKED, rule: EnsembleRule | None = None, seed: int = 3
+) -> Answer:
     return await SAFE(models, rule=rule).answer(question, seed=seed)
 
 
@@ -78,8 +80,8 @@ async def test_drafts_and_scores_are_the_model_s(folders: Folders) -> None:
     """Tokens, whole distributions, prompt and context are those of the model itself."""
     ours = Embedded(folders[0]).token_model()
     await ours.open()
-    async with serving(folders[0]) as (agent, _, up):
-        theirs = await opened(agent)
+    async with serve(folders[0]) as (agent, _, up):
+        theirs = await open_tokens(agent)
         assert theirs.context == ours.context == CONTEXT
         assert theirs.vocabulary.fingerprint == ours.vocabulary.fingerprint
         assert theirs.vocabulary.ends == ours.vocabulary.ends
@@ -110,10 +112,10 @@ async def test_drafts_and_scores_are_the_model_s(folders: Folders) -> None:
 async def test_any_mix_writes_the_same(folders: Folders, served: tuple[bool, bool], every: bool) -> None:
     """Whichever of two models is behind HTTP, the ensemble writes what it writes in this process."""
     rule = EnsembleRule(EveryToken(), GaC()) if every else None
-    alone = await written(*map(Embedded, folders), rule=rule)
-    async with serving(folders[0]) as (one, _, _), serving(folders[1]) as (two, _, _):
+    alone = await write_together(*map(Embedded, folders), rule=rule)
+    async with serve(folders[0]) as (one, _, _), serve(folders[1]) as (two, _, _):
         models = [http if over else Embedded(f) for http, f, over in zip((one, two), folders, served, strict=True)]
-        answer = await written(*models, rule=rule)
+        answer = await write_together(*models, rule=rule)
     assert answer.text == alone.text
     assert answer.candidates[0].ensembling is not None
     assert alone.candidates[0].ensembling is not None
@@ -130,7 +132,7 @@ async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> Non
 
     notes = Notes()
     again = {"retries": RetryPolicy(attempts=2, backoff=0.01), "name": "box"}
-    async with serving(folders[0]) as (one, _, up), serving(folders[1], change, endpoint=again) as (two, _, _):
+    async with serve(folders[0]) as (one, _, up), serve(folders[1], change, endpoint=again) as (two, _, _):
         pair = SAFE([one, two])
         await pair.answer(ASKED)
         before = len(up.requests)
@@ -149,7 +151,7 @@ async def test_calls_are_told_like_any_other_of_a_model(folders: Folders) -> Non
 
 async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path) -> None:
     """`safe/A+B` takes models as `quorate.yaml` has them, with a tokenizer of one's own choice."""
-    async with serving(folders[0], about={}) as (_, _, up):
+    async with serve(folders[0], about={}) as (_, _, up):
         file = tmp_path / "quorate.yaml"
         served = f"{{base_url: {up.url}, model: tiny, tokenizer: {folders[0]}, hedge: {{}}}}"
         file.write_text(f"models:\n  there: {served}\n  here: {{type: embedded, model: {folders[1]}}}\n")
@@ -157,14 +159,14 @@ async def test_as_a_name_over_configured_models(folders: Folders, tmp_path: Path
         ensemble = catalog.resolve("safe/there+here")
         assert isinstance(ensemble, SAFE)
         answer = await ensemble.answer(ASKED, seed=3)
-    assert answer.text == (await written(*map(Embedded, folders))).text
+    assert answer.text == (await write_together(*map(Embedded, folders))).text
 
 
 async def test_samples_repeat(folders: Folders) -> None:
     """With a temperature the server draws the drafts, by seeds that follow from the run's."""
     hot = ASKED.with_params(temperature=1.5, max_tokens=10)
-    async with serving(folders[0]) as (one, _, up), serving(folders[1]) as (two, _, _):
-        first, again, other = [await written(one, two, question=hot, seed=seed) for seed in (1, 1, 2)]
+    async with serve(folders[0]) as (one, _, up), serve(folders[1]) as (two, _, _):
+        first, again, other = [await write_together(one, two, question=hot, seed=seed) for seed in (1, 1, 2)]
         seeds = {r.body["seed"] for r in up.requests if r.body.get("seed") is not None}
     assert first.text == again.text != other.text
     assert len(seeds) > 2
@@ -173,8 +175,8 @@ async def test_samples_repeat(folders: Folders) -> None:
 async def test_usage_is_the_server_s(folders: Folders) -> None:
     """The ledger holds what the servers counted, tries and money included."""
     price = {"price": Price(prompt=1e6, completion=2e6)}
-    async with serving(folders[0], endpoint=price) as (one, here, up), serving(folders[1]) as (two, there, _):
-        await opened(one), await opened(two)
+    async with serve(folders[0], endpoint=price) as (one, here, up), serve(folders[1]) as (two, there, _):
+        await open_tokens(one), await open_tokens(two)
         probes = len(up.requests)
         here.counts.clear()
         there.counts.clear()
@@ -194,8 +196,8 @@ async def test_usage_is_the_server_s(folders: Folders) -> None:
 
 async def test_usage_without_counts(folders: Folders) -> None:
     """Where a server does not count, ours is marked as such."""
-    async with serving(folders[0], counted=False) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], counted=False) as (agent, _, _):
+        model = await open_tokens(agent)
         [draft] = await model.draft([DraftAsk("a", prompt_of(model), 4)])
     assert draft.usage is not None
     assert draft.usage.estimated
@@ -206,11 +208,11 @@ async def test_usage_without_counts(folders: Folders) -> None:
 @pytest.mark.parametrize(("most", "k"), [(20, 20), (5, 5), (7, 5)])
 async def test_a_server_that_tells_the_best_few(folders: Folders, most: int, k: int) -> None:
     """As many as it allows are asked for; others are bounded by the last, and the answer says so."""
-    async with serving(folders[0], most=most) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], most=most) as (agent, _, _):
+        model = await open_tokens(agent)
         [scores] = await model.score([ScoreAsk("a", prompt_of(model), [5])])
         [distribution] = scores.distributions
-        answer = await written(Embedded(folders[1]), agent, rule=EnsembleRule(EveryToken(), GaC()))
+        answer = await write_together(Embedded(folders[1]), agent, rule=EnsembleRule(EveryToken(), GaC()))
     listed = dict(distribution.top(400))
     assert len(listed) == k
     assert not distribution.exact
@@ -232,24 +234,24 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 async def test_what_a_server_lacks(folders: Folders, case: str) -> None:
     """A server that cannot do this is refused before anything is written, in words that say what to do."""
     settings, words = REFUSALS[case]
-    async with serving(folders[0], **settings) as (agent, _, _):
+    async with serve(folders[0], **settings) as (agent, _, _):
         with pytest.raises(BadInput, match=words):
-            await opened(agent)
+            await open_tokens(agent)
         with pytest.raises(NoAnswer, match=words) as raised:
-            await written(Embedded(folders[1]), agent)
+            await write_together(Embedded(folders[1]), agent)
     assert raised.value.status == 400
 
 
 async def test_another_tokenizer(folders: Folders, tmp_path: Path) -> None:
     """A tokenizer that reads a text otherwise than the server is refused; the right one is taken from its folder."""
-    async with serving(folders[0], endpoint={"tokenizer": "quorate-tiny-base"}) as (agent, _, _):
+    async with serve(folders[0], endpoint={"tokenizer": "quorate-tiny-base"}) as (agent, _, _):
         with pytest.raises(BadInput, match="not the server's"):
-            await opened(agent)
-    async with serving(folders[0], about={}, endpoint={"tokenizer": folders[0]}) as (agent, _, _):
-        assert (await opened(agent)).context == CONTEXT
-    async with serving(folders[0], endpoint={"tokenizer": tmp_path}) as (agent, _, _):
+            await open_tokens(agent)
+    async with serve(folders[0], about={}, endpoint={"tokenizer": folders[0]}) as (agent, _, _):
+        assert (await open_tokens(agent)).context == CONTEXT
+    async with serve(folders[0], endpoint={"tokenizer": tmp_path}) as (agent, _, _):
         with pytest.raises(BadInput, match="no tokenizer in"):
-            await opened(agent)
+            await open_tokens(agent)
 
 
 async def test_a_server_without_tokenize(folders: Folders) -> None:
@@ -258,10 +260,10 @@ async def test_a_server_without_tokenize(folders: Folders) -> None:
     def change(received: Received, speaking: Callable[[Received], Step]) -> Step:
         return Fault.status(404, "Not Found") if received.path == "/tokenize" else speaking(received)
 
-    async with serving(folders[0], change) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], change) as (agent, _, _):
+        model = await open_tokens(agent)
         assert prompt_of(model) == await asyncio.to_thread(prompt_of, model)
-        assert (await written(agent, Embedded(folders[1]))).text
+        assert (await write_together(agent, Embedded(folders[1]))).text
 
 
 async def test_the_server_s_own_template(folders: Folders) -> None:
@@ -270,8 +272,8 @@ async def test_the_server_s_own_template(folders: Folders) -> None:
     def template(messages: Any) -> str:
         return "<|system|>brief<|end|>" + "".join(f"<|user|>{message.content}<|end|>" for message in messages)
 
-    async with serving(folders[0], template=template) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], template=template) as (agent, _, _):
+        model = await open_tokens(agent)
         prompt = await asyncio.to_thread(prompt_of, model)
         plain = Embedded(folders[0]).token_model()
         await plain.open()
@@ -286,14 +288,14 @@ async def test_the_server_s_own_template(folders: Folders) -> None:
 async def test_a_question_beyond_the_context(folders: Folders) -> None:
     """The drafter's is an error of status 400; a verifier's loses the verifier."""
     long = Question.of("apples " * 400).with_params(max_tokens=8, temperature=0)
-    async with serving(folders[0]) as (agent, _, up):
+    async with serve(folders[0]) as (agent, _, up):
         with pytest.raises(NoAnswer, match="shorten") as raised:
-            await written(agent, Embedded(folders[1]), question=long)
+            await write_together(agent, Embedded(folders[1]), question=long)
         assert raised.value.status == 400
         assert all(len(r.body.get("prompt", "")) < CONTEXT for r in up.requests)
     roomy = build(folders[0].parent / "roomy", seed=3, context=4 * CONTEXT)
-    async with serving(folders[0]) as (agent, _, _):
-        answer = await written(Embedded(roomy), agent, question=long)
+    async with serve(folders[0]) as (agent, _, _):
+        answer = await write_together(Embedded(roomy), agent, question=long)
     assert answer.text
     assert [note.code for note in answer.degraded] == ["verifier_lost"]
 
@@ -302,13 +304,13 @@ async def test_a_context_that_nobody_told(folders: Folders) -> None:
     """The server's own refusal, where it has less room than was known."""
     about = {"root": str(folders[0]), "max_model_len": 100 * CONTEXT}
     long = Question.of("apples " * 400).with_params(max_tokens=8, temperature=0)
-    async with serving(folders[0], about=about) as (agent, _, _):
+    async with serve(folders[0], about=about) as (agent, _, _):
         with pytest.raises(NoAnswer, match="maximum context length") as raised:
-            await written(agent, Embedded(folders[1]), question=long)
+            await write_together(agent, Embedded(folders[1]), question=long)
     assert raised.value.status == 400
 
 
-def dying(after: int, step: Step) -> Callable[[Received, Callable[[Received], Step]], Step]:
+def die_after(after: int, step: Step) -> Callable[[Received, Callable[[Received], Step]], Step]:
     """Completions go wrong after so many of them."""
     left = [after]
 
@@ -327,8 +329,8 @@ GARBAGE = Raw([b'{"choices": []}'], content_type="application/json")
 async def test_a_verifier_that_dies_midway(folders: Folders, step: Step) -> None:
     """The rest go on, the answer is whole and says whom it lost; what the verifier had cost stays counted."""
     question = ASKED.with_params(max_tokens=60)
-    async with serving(folders[1], dying(3, step)) as (agent, speaking, _):
-        answer = await written(Embedded(folders[0]), agent, question=question)
+    async with serve(folders[1], die_after(3, step)) as (agent, speaking, _):
+        answer = await write_together(Embedded(folders[0]), agent, question=question)
     assert answer.text
     assert [note.code for note in answer.degraded] == ["verifier_lost"]
     assert "tiny" in (answer.degraded[0].detail or "")
@@ -340,9 +342,9 @@ async def test_a_verifier_that_dies_midway(folders: Folders, step: Step) -> None
 
 async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
     """Nobody can go on without it: the failure has the server's status."""
-    async with serving(folders[0], dying(3, Fault.status(503, "gone"))) as (agent, _, _):
+    async with serve(folders[0], die_after(3, Fault.status(503, "gone"))) as (agent, _, _):
         with pytest.raises(NoAnswer, match="gone") as raised:
-            await written(agent, Embedded(folders[1]), question=ASKED.with_params(max_tokens=60))
+            await write_together(agent, Embedded(folders[1]), question=ASKED.with_params(max_tokens=60))
     assert raised.value.status == 503
 
 
@@ -350,8 +352,8 @@ async def test_a_drafter_that_dies_midway(folders: Folders) -> None:
 async def test_a_call_in_vain_is_told_with_its_error(folders: Folders, step: Step) -> None:
     """And with what is counted for it."""
     notes, counted = Notes(), MemberUsage()
-    async with serving(folders[0], dying(1, step)) as (agent, _, up):
-        model = await opened(agent)
+    async with serve(folders[0], die_after(1, step)) as (agent, _, up):
+        model = await open_tokens(agent)
         with pytest.raises(UpstreamError) as raised:
             await model.draft([DraftAsk("a", prompt_of(model), 4, spend=counted.add, run=notes.run())])
     [noted] = notes.calls
@@ -370,8 +372,8 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
             return Fault.status(429, "busy", retry_after=0)
         return speaking(received)
 
-    async with serving(folders[0], change, endpoint={"retries": RetryPolicy(backoff=0.01)}) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], change, endpoint={"retries": RetryPolicy(backoff=0.01)}) as (agent, _, _):
+        model = await open_tokens(agent)
         busy.append(True)
         [draft] = await model.draft([DraftAsk("a", prompt_of(model), 4)])
     assert draft.usage is not None
@@ -380,7 +382,7 @@ async def test_a_try_in_vain_is_counted(folders: Folders) -> None:
 
 async def test_a_cancelled_answer_ends_upstream(folders: Folders) -> None:
     """Whoever stops listening leaves no request behind; what it may have cost is in the ledger, marked as a guess."""
-    async with serving(folders[0], dying(3, Fault.hang())) as (agent, speaking, up):
+    async with serve(folders[0], die_after(3, Fault.hang())) as (agent, speaking, up):
         drawing = Drawing.of([0], live=True, seed=3, notes=(notes := Notes()))
         pair = SAFE([agent, Embedded(folders[1])])
         task = asyncio.create_task(drawing.draw(pair, ASKED.with_params(max_tokens=60)))
@@ -402,19 +404,19 @@ def completions(up: ScriptedUpstream) -> int:
     return sum(received.path == "/v1/completions" for received in up.requests)
 
 
-def said(tokens: list[Any], likeliest: list[Any]) -> dict[str, Any]:
+def reply_of(tokens: list[Any], likeliest: list[Any]) -> dict[str, Any]:
     return {"choices": [{"index": 0, "logprobs": {"tokens": tokens, "top_logprobs": likeliest}}]}
 
 
 BROKEN: dict[str, dict[str, Any]] = {
     "choices": {"choices": []},
     "index": {"choices": [{"index": 4}]},
-    "lengths": said(["token_id:3"], []),
-    "entries": said(["token_id:3"], [None]),
-    "ids": said(["a"], [{"a": -1}]),
-    "numbers": said(["token_id:3"], [{"token_id:3": float("nan")}]),
-    "padding": said(["token_id:9999"], [{"token_id:9999": -1}]),
-    "none": said([], []),
+    "lengths": reply_of(["token_id:3"], []),
+    "entries": reply_of(["token_id:3"], [None]),
+    "ids": reply_of(["a"], [{"a": -1}]),
+    "numbers": reply_of(["token_id:3"], [{"token_id:3": float("nan")}]),
+    "padding": reply_of(["token_id:9999"], [{"token_id:9999": -1}]),
+    "none": reply_of([], []),
 }
 
 
@@ -422,8 +424,8 @@ BROKEN: dict[str, dict[str, Any]] = {
 async def test_replies_that_are_no_replies(folders: Folders, reply: str) -> None:
     """Whatever a server sends, it is one error that names the server."""
     raw = Raw([json.dumps(BROKEN[reply]).encode()], content_type="application/json")
-    async with serving(folders[0], dying(1, raw)) as (agent, _, up):
-        model = await opened(agent)
+    async with serve(folders[0], die_after(1, raw)) as (agent, _, up):
+        model = await open_tokens(agent)
         for call in (model.draft([DraftAsk("a", [5], 4)]), model.score([ScoreAsk("a", [5], [1])])):
             with pytest.raises(BadReply, match=up.url.removesuffix("/v1")):
                 await call
@@ -432,8 +434,8 @@ async def test_replies_that_are_no_replies(folders: Folders, reply: str) -> None
 async def test_an_error_in_place_of_a_reply(folders: Folders) -> None:
     """An error under a status of 200 keeps its own status."""
     raw = Raw([b'{"error": {"message": "no such model", "code": 404}}'], content_type="application/json")
-    async with serving(folders[0], dying(1, raw)) as (agent, _, _):
-        model = await opened(agent)
+    async with serve(folders[0], die_after(1, raw)) as (agent, _, _):
+        model = await open_tokens(agent)
         with pytest.raises(Rejected, match="no such model"):
             await model.draft([DraftAsk("a", [5], 4, draw=Draw(1.0, [0.5] * 4, 1))])
 
@@ -444,7 +446,7 @@ async def test_an_unknown_model(folders: Folders) -> None:
     def change(received: Received, speaking: Callable[[Received], Step]) -> Step:
         return Fault.status(404, "no model tiny") if received.path == "/v1/completions" else speaking(received)
 
-    async with serving(folders[0], change) as (agent, _, _):
+    async with serve(folders[0], change) as (agent, _, _):
         with pytest.raises(UpstreamError, match="no model tiny") as raised:
-            await opened(agent)
+            await open_tokens(agent)
     assert raised.value.status == 404

@@ -6,14 +6,15 @@ import asyncio
 
 import pytest
 
-from quorate import Endpoint, Fallback, MajorityVote, Pool, SelfMoA, sample
-from quorate.agents import BreakerPolicy, RetryPolicy, RoundRobin, Timeouts
+from quorate import Endpoint, Fallback, MajorityVote, Pool, Recorded, SelfMoA, prompted, sample
+from quorate.agents import BreakerPolicy, Price, RetryPolicy, RoundRobin, Timeouts
 from quorate.aggregators import UniversalSelfConsistency
 from quorate.aggregators.token_level import SAFE
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Agent
+from quorate.orchestrator.protocols import is_sampler
 from quorate.orchestrator.tokens import TokenModel
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.types import Failure, Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
 from tests.aggregators.token_level.writers import model
 
@@ -32,7 +33,7 @@ FAULTS: dict[str, Step] = {
     "fails": Fault.status(500),
     "closes": Fault.close(),
     "hangs": Fault.hang(),
-    "gives nonsense": Fault.malformed(b"<html>"),
+    "gives nonsense": Fault.bad_body(b"<html>"),
 }
 
 
@@ -263,3 +264,38 @@ class Tokens(ScriptedModel):
 
     def token_model(self) -> TokenModel:
         return self.tokens
+
+
+def test_what_a_chain_is() -> None:
+    """That of its first model, with all of them as members, and what all of them can."""
+    price = Price(prompt=1, completion=2)
+    one = Endpoint("big", base_url="http://one", price=price)
+    two = Recorded([{"question": "q", "answers": ["a"]}], name="small")
+    for chain, kind in ((Fallback(one, two, name="both"), "fallback"), (Pool([one, two], name="both"), "pool")):
+        identity = chain.identity
+        assert (identity.kind, identity.model, identity.price) == (kind, "big", price)
+        assert identity.members == (one.identity, two.identity)
+        assert identity.capabilities == {"samples"} | ({"tokens"} if kind == "pool" else set())
+        assert chain.parts == (one, two)
+        assert (chain.calls, chain.available) == (1, True)
+    assert Fallback(sample(one, n=3) | MajorityVote(), two).calls == 3
+
+
+def test_a_prompted_agent_before_a_chain_is_known_by_its_own_name() -> None:
+    """Marks of the outer slot hold, whoever writes it in the end."""
+    failing = ScriptedModel([Failure(code="down", message="down")], name="big")
+    chain = Fallback(failing, ScriptedModel(["4"], name="small"))
+    terse = prompted(chain, system="Be brief.", name="terse")
+    assert is_sampler(terse)
+    [candidate] = asyncio.run(draw(terse)).candidates
+    assert (candidate.text, candidate.agent) == ("4", "terse")
+    assert candidate.prompt_version is not None
+    assert [note.code for note in candidate.degraded] == ["fallback_used"]
+
+
+async def test_a_beginning_of_its_own_is_no_first_token() -> None:
+    """A model that fails before it says anything has said nothing, whatever its answer begins with."""
+    failing = prompted(ScriptedModel([Failure(code="down", message="down")], name="big"), prefill="So ")
+    result = await draw(Fallback(failing, ScriptedModel(["it is 4"], name="small")), live=True)
+    assert result.texts == ["it is 4"]
+    assert result.tokens(0) == ["it ", "is ", "4"]

@@ -145,3 +145,13 @@ def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     """Named, when they are made."""
     with pytest.raises(BadInput, match=next(iter(wrong))):
         Hedged(ScriptedModel(), **wrong)
+
+
+def test_what_a_hedged_model_is() -> None:
+    """What it asks, but for what cannot be hedged."""
+    model = Endpoint("m", base_url="http://host")
+    hedged = Hedged(Pool([model, model]), after=1)
+    assert hedged.identity == hedged.model.identity
+    assert Hedged(model).identity.capabilities == model.identity.capabilities - {"completions"}
+    assert hedged.parts == (hedged.model,)
+    assert hedged.available

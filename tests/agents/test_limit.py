@@ -17,7 +17,7 @@ from quorate.agents import RetryPolicy
 from quorate.agents.endpoint.limit import START, AdaptiveLimit, Places, Ticket
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.types import Question
-from quorate.testing import Fault, Received, Reply, ScriptedUpstream
+from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
 from .asking import Drawing, draw
 
@@ -94,7 +94,7 @@ class Simulation:
         heapq.heappush(self._events, (at, self._number, sent, ticket))
 
 
-def varied(mean: float) -> Callable[[float, random.Random], float]:
+def vary(mean: float) -> Callable[[float, random.Random], float]:
     """Answers of very different lengths."""
     return lambda _, rng: mean * rng.lognormvariate(-0.5, 1.0)
 
@@ -115,7 +115,7 @@ def test_it_grows_while_latency_is_flat() -> None:
     assert simulation.most == 5000
 
 
-@pytest.mark.parametrize("seconds", [lambda now, rng: 0.2, varied(1.0)])
+@pytest.mark.parametrize("seconds", [lambda now, rng: 0.2, vary(1.0)])
 def test_it_shrinks_where_requests_only_queue(seconds: Callable[[float, random.Random], float]) -> None:
     """32 at a time and 320 who ask: all of the throughput, with a short queue in the server instead of a long one."""
     simulation = Simulation(AdaptiveLimit(), 320, slots=32, seconds=seconds)
@@ -153,7 +153,7 @@ def test_longer_answers_are_no_overload() -> None:
 
 def test_varied_answers_hardly_lower_it() -> None:
     """Noise is not growth: nearly all of the throughput."""
-    simulation = Simulation(AdaptiveLimit(), 320, seconds=varied(2.0))
+    simulation = Simulation(AdaptiveLimit(), 320, seconds=vary(2.0))
     assert simulation.run(300) > 0.95 * 320 / 2.0
 
 
@@ -317,15 +317,13 @@ async def test_three_hundred_requests_at_once_are_no_matter() -> None:
 async def test_an_endpoint_learns_from_refusals() -> None:
     """A server that bears eight requests at once and refuses the others: soon it is asked no more than that."""
 
-    def bears_eight(_: Received) -> Reply | object:
+    def bears_eight(_: Received) -> Step:
         return Reply("x", delay=0.02) if up.in_flight <= 8 else Fault.status(429, retry_after=0.01)
 
     retries = RetryPolicy(attempts=50)
     async with (
         ScriptedUpstream(bears_eight) as up,
-        Endpoint(  # type: ignore[arg-type]
-            "m", base_url=up.url, n_supported=False, retries=retries
-        ) as agent,
+        Endpoint("m", base_url=up.url, n_supported=False, retries=retries) as agent,
     ):
         await draw(agent, 64)
         places = agent.http.limits().places

@@ -148,3 +148,12 @@ def test_a_file_without_answers_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8"):
         Recorded(tmp_path / "binary.jsonl")
+
+
+def test_what_a_recording_is() -> None:
+    """Known by its answers: the same ones have the same fingerprint, wherever they lie."""
+    one, two = Recorded([ROW], name="a"), Recorded([ROW], name="a")
+    other = Recorded([{**ROW, "answers": ["4", "6"]}], name="a")
+    assert (one.identity.kind, one.identity.model) == ("recorded", "a")
+    assert one.identity == two.identity
+    assert one.identity.fingerprint != other.identity.fingerprint

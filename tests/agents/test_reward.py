@@ -20,7 +20,7 @@ KINDS: tuple[type[Scorer], ...] = (RewardModel, ScoreModel, RerankModel)
 PATHS = {RewardModel: "/pooling", ScoreModel: "/v1/score", RerankModel: "/v1/rerank"}
 
 
-async def scored(kind: type[Scorer], *steps: Step, run: RunContext | None = None) -> float:
+async def score(kind: type[Scorer], *steps: Step, run: RunContext | None = None) -> float:
     async with ScriptedUpstream(steps) as up, kind("rm", base_url=up.url, retries=RetryPolicy(attempts=1)) as verifier:
         return await verifier.score(QUESTION, CANDIDATE, run or RunContext())
 
@@ -54,7 +54,7 @@ async def test_a_reward_model_reads_the_conversation() -> None:
 async def test_token_rewards_count_by_the_last(data: str) -> None:
     """A number, a number a token, or a row a token."""
     body = b'{"data": [{"index": 0, "data": %s}]}' % data.encode()
-    assert await scored(RewardModel, Fault.malformed(body)) == 0.5
+    assert await score(RewardModel, Fault.bad_body(body)) == 0.5
 
 
 async def test_what_it_spends_is_booked_in_the_run() -> None:
@@ -73,7 +73,7 @@ async def test_what_it_spends_is_booked_in_the_run() -> None:
 async def test_without_a_count_tokens_are_estimated() -> None:
     """From the size of the request, and marked."""
     run = RunContext(node="aggregate")
-    await scored(ScoreModel, Fault.malformed(b'{"data": [{"score": 1}]}'), run=run)
+    await score(ScoreModel, Fault.bad_body(b'{"data": [{"score": 1}]}'), run=run)
     assert run.ledger.usage.prompt_tokens > 0
     assert run.ledger.usage.estimated
 
@@ -93,14 +93,14 @@ async def test_without_a_count_tokens_are_estimated() -> None:
 async def test_replies_without_a_score(body: bytes, says: str) -> None:
     """An upstream error that names the endpoint and what is wrong."""
     with pytest.raises(BadReply, match=says):
-        await scored(ScoreModel, Fault.malformed(body))
+        await score(ScoreModel, Fault.bad_body(body))
 
 
 @pytest.mark.parametrize("step", [Fault.status(404, "The model does not support Score API"), Fault.status(400)])
 async def test_a_refusal_keeps_its_words_and_status(step: Step) -> None:
     """And is not tried again."""
     with pytest.raises(Rejected):
-        await scored(ScoreModel, step)
+        await score(ScoreModel, step)
 
 
 async def test_a_busy_server_is_asked_again() -> None:

@@ -19,10 +19,10 @@ from quorate.orchestrator.events import (
     UpstreamRetried,
     UpstreamStarted,
 )
-from quorate.orchestrator.graph import State, Visit
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.state import State, Visit
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, FinishReason, Question, Sampled, Usage
 
 __all__ = [

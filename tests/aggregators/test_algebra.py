@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -71,6 +72,27 @@ async def test_what_algebra_knows(algebra: Algebra, a: str, b: str, same: bool) 
     """Expressions that only computation can compare; both directions give the same."""
     assert await MathEquivalence(algebra).same(a, b) == same
     assert await MathEquivalence(algebra).same(b, a) == same
+
+
+PAIRS = [
+    json.loads(line) for line in Path(__file__).with_name("equivalence_pairs.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("kind", sorted({pair["kind"] for pair in PAIRS}))
+@pytest.mark.timeout(120)
+async def test_labelled_pairs(algebra: Algebra, kind: str) -> None:
+    """Ordinary spellings of one answer, and answers made to be mistaken for one another, each as a person judges it."""
+    equivalence = MathEquivalence(algebra)
+    pairs = [pair for pair in PAIRS if pair["kind"] == kind]
+    wrong = [p for p in pairs if await equivalence.same(p["a"], p["b"]) != p["same"]]
+    assert wrong == []
+
+
+def test_there_are_many_pairs() -> None:
+    """The figures that the documentation gives hold for these."""
+    assert len(PAIRS) >= 900
+    assert {pair["mode"] for pair in PAIRS} == {"ordinary", "adversarial"}
 
 
 async def test_a_bomb_is_cut_off_and_the_next_question_works() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,9 @@ from quorate.aggregators.extraction import (
     LastNumber,
     LoneLetter,
     Phrase,
+    read_answer,
 )
+from quorate.aggregators.markup import visible
 from quorate.orchestrator.errors import BadInput
 
 TABLE = [
@@ -131,6 +136,71 @@ def test_default_extractor(text: str, answer: str | None) -> None:
     assert AnswerExtractor().extract(text) == answer
 
 
+CASES = [
+    json.loads(line) for line in Path(__file__).with_name("extraction_cases.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['kind']}: {case['text'][:40]!r}")
+def test_texts_as_models_write_them(case: dict[str, str | None]) -> None:
+    """What upstreams, templates and people have sent: thinking marks, letters, asides, refusals, other languages."""
+    extractor = Choices("ABCD") if case["extractor"] == "choices" else AnswerExtractor()
+    assert extractor.extract(case["text"] or "") == case["answer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "finish", "answer"),
+    [
+        ("First 12+5=17, then 17", None, "length", None),
+        ("The answer is 1", None, "length", None),
+        ("The answer is 12 because 3 times", None, "length", "12"),
+        ("\\boxed{18}", None, "length", "18"),
+        ("\\boxed{18} Let me check: 3 + 15 = 1", None, "length", "18"),
+        ("B", None, "length", None),
+        ("First 12+5=17, then 17", None, "stop", "17"),
+        ("First 12+5=17, then 17", None, None, "17"),
+        ("The answer is 5", None, "content_filter", None),
+        ("", "The answer is 42.", "stop", "42"),
+        (" \n", "The answer is 42.", "stop", "42"),
+        ("", "so 42 and", "length", None),
+        ("<think>It is \\boxed{42}</think>", None, "stop", "42"),
+        ("<think>It is \\boxed{42}</think>", None, "length", None),
+        ("<think>It is \\boxed{42}", None, "stop", None),
+        ("The answer is 3.", "Maybe 4.", "stop", "3"),
+        ("", None, "stop", None),
+        ("I'm sorry, I can't help with that.", "The answer is 42.", "stop", None),
+    ],
+)
+def test_who_votes_with_what(text: str, reasoning: str | None, finish: str | None, answer: str | None) -> None:
+    """Cut texts vote with marked answers alone; the reasoning speaks where nothing else does, if it ended."""
+    assert read_answer(AnswerExtractor(), text, reasoning, finish) == answer
+
+
+def test_a_cut_text_and_other_extractors() -> None:
+    """Choices take no letter from the middle; an extractor of one's own gets all but the last word."""
+
+    class LastWord:
+        def extract(self, text: str) -> str | None:
+            return text.rsplit(maxsplit=1)[-1]
+
+    assert read_answer(Choices("AB"), "(A) is right, and now", None, "length") is None
+    assert read_answer(Choices("AB"), "The answer is (A). Now we", None, "length") == "A"
+    assert read_answer(FirstOf(LastNumber()), "1 2 3", None, "length") is None
+    assert read_answer(LastWord(), "one two thr", None, "length") == "two"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<think>", "</think>", "[THINK]", "[/THINK]", "7", "<|channel|>final<|message|>", " "]),
+        max_size=12,
+    )
+)
+def test_what_is_visible_stays_visible(pieces: list[str]) -> None:
+    """What stands outside the thinking holds no marks, so that reading it again changes nothing."""
+    shown = visible("".join(pieces))
+    assert visible(shown) == shown
+
+
 @pytest.mark.parametrize(
     ("text", "letter"),
     [
@@ -230,6 +300,18 @@ PIECES = [
     "a",
     "\0",
     "1:1",
+    "<answer>",
+    '{"answer": ',
+    "(A) is wrong. ",
+    "A is ",
+    "not 1 ",
+    "(since ",
+    "1'000 ",
+    "1.000,",
+    "40 inches \\boxed{inches}",
+    "\\boxed{1} or ",
+    "<|channel|>final<|message|>",
+    "[1]",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from quorate import Pipeline
@@ -52,6 +54,13 @@ def test_names_mean_one_thing_each_and_are_described() -> None:
         for option in spec.options.model_fields.values():
             assert option.description
             assert not option.is_required()
+
+
+def test_the_documentation_names_every_entry() -> None:
+    """Nothing can be asked for that no page tells of."""
+    pages = Path(__file__).parents[2].joinpath("docs").glob("*.md")
+    told = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [name for name in (*PIPELINES, *ENSEMBLES, *STOPPING_RULES) if f"`{name}" not in told] == []
 
 
 @pytest.mark.parametrize("name", PIPELINES)

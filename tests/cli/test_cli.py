@@ -32,7 +32,7 @@ def printed(*arguments: str, **environment: str) -> Any:
 def test_ask_prints_the_contract_as_json() -> None:
     """Every field that scripts rely on, votes that add up, and nothing else on standard output."""
     answer = printed("ask", QUESTION, "--pipeline", "majority@4/quorate-tiny-base", "--seed", "1")
-    assert set(answer) == {"answer", "text", "model", "tally", "candidates", "usage", "stopped", "degraded"}
+    assert set(answer) == {"answer", "text", "model", "tally", "candidates", "usage", "path", "stopped", "degraded"}
     assert answer["model"] == "majority@4/quorate-tiny-base"
     assert len(answer["candidates"]) == 4
     for candidate in answer["candidates"]:
@@ -44,6 +44,11 @@ def test_ask_prints_the_contract_as_json() -> None:
     assert answer["text"] in [candidate["text"] for candidate in answer["candidates"]]
     spent = sum(candidate["usage"]["completion_tokens"] for candidate in answer["candidates"])
     assert answer["usage"]["completion_tokens"] == spent > 0
+    assert [node["node"] for node in answer["usage"]["nodes"]] == ["sample"]
+    assert [(visit["node"], list(visit["to"])) for visit in answer["path"]] == [
+        ("sample", ["aggregate"]),
+        ("aggregate", ["end"]),
+    ]
 
 
 def test_the_same_seed_asks_the_same() -> None:
@@ -138,11 +143,28 @@ def test_models_lists_the_embedded_ones_in_their_order() -> None:
 
 
 def test_graph_prints_mermaid() -> None:
-    """Nothing but the diagram, ready to paste."""
+    """Nothing but the diagram, ready to paste: every node, condition and model."""
     done = quorate("graph", "majority@4/self-moa@6/quorate-tiny-base")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("flowchart LR")
     assert done.stdout.count("subgraph") == 2
+    example = str(Path(__file__).parents[2] / "examples" / "quorate.yaml")
+    drawn = quorate("graph", "careful", "--config", example).stdout
+    for part in ("draft", "quick", "second", "agreement #62;= 0.75", "else", "where it fails", "60 s", "terse", "sure"):
+        assert part in drawn
+
+
+def test_graph_draws_pictures(tmp_path: Path) -> None:
+    """SVG and PNG by the names of the files, with nothing on standard output; another ending is a mistake."""
+    svg, png = tmp_path / "graph.svg", tmp_path / "graph.png"
+    done = quorate("graph", "gate@4/quorate-tiny-base", "--svg", str(svg), "--png", str(png))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "gate@4/quorate-tiny-base" in svg.read_text(encoding="utf-8")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    wrong = quorate("graph", "majority", "--svg", str(tmp_path / "graph.txt"))
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "must end in .svg" in wrong.stderr
 
 
 def test_eval_run_prints_the_contract_as_json(tmp_path: Path) -> None:

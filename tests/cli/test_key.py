@@ -8,7 +8,8 @@ import sys
 
 import yaml
 
-from quorate.server.access.keys import ApiKey, Keys
+from quorate.config.server_settings import ApiKey
+from quorate.server.access.keys import KeyRing
 
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,7 +22,7 @@ def test_the_line_goes_into_the_file_and_the_key_to_its_owner() -> None:
     lines = ran("ann").stdout.splitlines()
     key = lines[1].strip()
     entry = ApiKey.model_validate(yaml.safe_load(lines[3])[0])
-    assert Keys([entry]).find(f"Bearer {key}") == entry
+    assert KeyRing([entry]).find(f"Bearer {key}") == entry
     assert key not in lines[3]
 
 

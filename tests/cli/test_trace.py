@@ -98,6 +98,37 @@ def test_one_request_is_shown_as_a_timeline(file: Path) -> None:
     assert rows == ["sample", "#0", "call", "#1", "#2", "aggregate"]
 
 
+def test_a_graph_is_shown_node_by_node(tmp_path: Path) -> None:
+    """Each visit with its own candidates; what the answer does not hold is shown by its times alone."""
+    candidates = (sampled(0, "[5]"),)
+    visits = [("draft", 0.0, 0.1), ("round", 0.1, 0.2), ("round", 0.2, 0.3)]
+    moments = [
+        Moment(at=at, what=what, text=node)
+        for node, begin, end in visits
+        for at, what in ((begin, "node"), (end, "node_ended"))
+    ]
+    for node, begin, end in visits:
+        moments += [
+            Moment(at=begin + 0.01, what="candidate_started", node=node, index=0, text="m"),
+            Moment(at=end - 0.01, what="candidate_finished", node=node, index=0),
+            Moment(at=end - 0.005, what="tally", node=node, text=f"[5] in {node} at {begin:g}"),
+        ]
+    answer = Answer(text="so", model="debate@1/m", answer="[5]", candidates=candidates)
+    choice = TracedChoice(
+        answer=answer, candidates=candidates, moments=tuple(sorted(moments, key=lambda moment: moment.at))
+    )
+    store = TraceStore(tmp_path / "traces.sqlite")
+    store.add([Trace(id="req-2", began=time.time(), seconds=0.3, model="debate@1/m", status=200, choices=(choice,))])
+    store.close()
+    shown = told("req-2", "--file", tmp_path / "traces.sqlite")
+    rows = [line.split()[0] for line in shown.splitlines() if "━" in line]
+    assert rows == ["draft", "#0", "round", "#0", "round", "#0"]
+    assert shown.count("#0 box") == 2
+    assert shown.count("-> [5]") == 2
+    for tally in ("in draft at 0", "in round at 0.1", "in round at 0.2"):
+        assert tally in shown
+
+
 def test_the_latest_are_listed_and_filtered(file: Path) -> None:
     """By model, status or hundred of statuses, and age."""
     assert [line.split()[2] for line in told("--file", file).splitlines()[1:]] == ["req-1", "req-0"]

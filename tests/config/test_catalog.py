@@ -130,7 +130,7 @@ def test_models_that_write_together_are_wrapped_as_one() -> None:
         inner.append(model)
         return Texts("wrapped", name=model.name)
 
-    catalog = Catalog(models).wrapped(wrap)
+    catalog = Catalog(models).wrap_models(wrap)
     ensemble = catalog.resolve("safe/bytes-1+spaces-2")
     assert isinstance(ensemble, Texts)
     vote = pipeline(catalog, "majority@2/safe/bytes-1+spaces-2")
@@ -152,6 +152,6 @@ def test_wrapping_reaches_every_single_model_once() -> None:
         wrapped.append(model.name)
         return Texts("wrapped", name=model.name)
 
-    catalog = Catalog({"shared": shared}, {"nested": nested, "again": nested}).wrapped(wrap)
+    catalog = Catalog({"shared": shared}, {"nested": nested, "again": nested}).wrap_models(wrap)
     assert sorted(wrapped) == ["inner", "shared"]
     assert pipeline(catalog, "nested").stage.models[1] is catalog.resolve("shared")

@@ -146,7 +146,7 @@ def test_a_key_can_come_from_a_file(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, text))
     endpoint = config.catalog().models["qwen"]
     assert isinstance(endpoint, Endpoint)
-    assert endpoint.http._headers["authorization"] == "Bearer s3cret"
+    assert endpoint.http.headers["authorization"] == "Bearer s3cret"
     secret.unlink()
     with pytest.raises(ConfigError, match=r"quorate.yaml:6: models.qwen.key_file: .*key cannot be read"):
         config.catalog()
@@ -162,8 +162,8 @@ models:
   small: {base_url: http://small:8000/v1, hedge: {after: 2}}
   m: {type: pool, models: [one, two], balance: round-robin, hedge: {percentile: 0.9, share: 0.2}, fallback: [small]}
 pipelines:
-  vote:
-    {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, min_candidates: 2, sample_seconds: 9, aggregate_seconds: 3}
+  vote: {pipeline: majority, models: [m], n: 5, quorum: 0.8, grace: 0.1, min_candidates: 2, sample_seconds: 9,
+    aggregate_seconds: 3}
 """
 
 

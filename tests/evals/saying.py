@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quorate.orchestrator.types import Identity
 from quorate.testing import FormulaTokens
 from tests.aggregators.token_level.writers import vocabulary
 
@@ -26,11 +25,6 @@ class Saying(FormulaTokens):
         super().__init__(vocabulary("bytes"), name=name)
         encode, end = self.vocabulary.encode, min(self.vocabulary.ends)
         self._said = {tuple(encode(asked)[0]): ([*encode(text)[0], end], sure) for asked, (text, sure) in said.items()}
-
-    @property
-    def identity(self) -> Identity:
-        """For listings, where it stands among models."""
-        return Identity(kind="saying", model=self.name)
 
     def row(self, tokens: Sequence[int]) -> Any:
         """See `FormulaTokens`; after what is no beginning of its text, all is equally likely."""

@@ -57,7 +57,7 @@ async def test_a_budget_of_tokens_ends_the_run_just_below_it(tmp_path: Path) -> 
     result = await evaluated(agent, "majority@4/m", out=tmp_path, budget=Budget(tokens=2000))
     assert not result.complete
     assert "of 2,000 tokens used" in result.notes[-1]
-    spent = result.questions * (result.pipelines[0].spent + PROMPT)
+    spent = result.questions * ((result.pipelines[0].spent or 0) + PROMPT)
     assert 1700 < spent <= 2040
     with Bank(tmp_path) as bank:
         assert len(bank) == 4 * result.questions
@@ -121,7 +121,7 @@ async def test_several_tasks_share_bank_and_budget(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "sums")) == ["results.json", "results.md"]
     with Bank(tmp_path) as bank:
         assert bank.tasks() == ["products", "sums"]
-    tokens = round(20 * sum(p.spent + PROMPT for p in results[0].pipelines))
+    tokens = round(20 * sum((p.spent or 0) + PROMPT for p in results[0].pipelines))
     models = catalog(Guesser(pause=0.0001))
     cut = await run_evals(models, replace(spec, pipelines=["m"], budget=Budget(tokens=tokens // 3)), tasks)
     assert [r.complete for r in cut] in ([True, False], [False])

@@ -46,7 +46,7 @@ async def test_a_quorum_does_not_wait_for_the_straggler(name: str) -> None:
     assert sum(r.disconnected for r in up.requests) == 1
     assert answer.usage.requests == 5
     if not answer.usage.estimated:
-        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.counted
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.token_counts
 
 
 async def test_who_comes_within_the_grace_counts() -> None:
@@ -79,7 +79,7 @@ async def test_a_deadline_keeps_the_four_good_samples(name: str, by: str) -> Non
     assert answer.answer == "42"
     assert [d.code for d in answer.degraded] == ["deadline_passed" if by == "stage" else "budget_exhausted"]
     if not answer.usage.estimated:
-        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.counted
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.token_counts
 
 
 async def test_too_few_good_samples_are_an_error() -> None:
@@ -135,7 +135,7 @@ async def test_a_nested_pipeline_hands_up_what_it_has_before_the_deadline() -> N
         await up.wait_until(lambda up: up.in_flight == 0)
     assert answer.answer == "42"
     assert {d.code for d in answer.degraded} == {"deadline_passed"}
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.counted
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == up.token_counts
 
 
 class Overruns(MajorityVote):

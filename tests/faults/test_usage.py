@@ -87,7 +87,7 @@ async def ask(system: str, scripts: Sequence[Sequence[str]]) -> tuple[Usage, Ans
 def test_the_ledger_holds_what_the_servers_counted(system: str, first: list[str], second: list[str]) -> None:
     """Over finished, retried, failed, truncated, cancelled, hedged and handed-on requests; and so do the candidates."""
     spent, outcome, ups = asyncio.run(ask(system, [first, second]))
-    prompt, completion = (sum(pair) for pair in zip(*(up.counted for up in ups), strict=True))
+    prompt, completion = (sum(pair) for pair in zip(*(up.token_counts for up in ups), strict=True))
     received = [request for up in ups for request in up.requests]
     left = sum(request.disconnected for request in received)
     assert spent.requests >= len(received)
@@ -104,7 +104,7 @@ def test_the_ledger_holds_what_the_servers_counted(system: str, first: list[str]
         assert (parts.total_tokens, parts.requests) == (sampled.total_tokens, sampled.requests)
 
 
-@pytest.mark.parametrize("fault", [Fault.hang(), Fault.hang(after_chunks=2), Fault.malformed(b"{")])
+@pytest.mark.parametrize("fault", [Fault.hang(), Fault.hang(after_chunks=2), Fault.bad_body(b"{")])
 async def test_what_nobody_counted_is_marked_as_estimated(fault: Step) -> None:
     """A request that is cancelled before its first byte, or whose stream tells no usage, is our own count."""
     async with ScriptedUpstream(fault, ignores=["stream_options"]) as up, endpoint(up) as model:
@@ -125,6 +125,6 @@ async def test_a_writer_cut_off_by_its_stage_is_counted() -> None:
             fused = (sample(proposer, n=2) | SelfMoA(writer)).with_timeout(0.3)
             answer = await fused.answer("How many?")
         await slow.wait_until(lambda up: up.in_flight == 0)
-        counted = [a + b for a, b in zip(up.counted, slow.counted, strict=True)]
+        counted = [a + b for a, b in zip(up.token_counts, slow.token_counts, strict=True)]
     assert [answer.usage.prompt_tokens, answer.usage.completion_tokens] == counted
     assert "deadline_passed" in [d.code for d in answer.degraded]

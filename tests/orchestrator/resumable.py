@@ -14,8 +14,8 @@ from pathlib import Path
 
 from quorate import Answer, Checkpoints, Edge, Graph, Node, Question
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.graph import ELSE, END, START, State
 from quorate.orchestrator.nodes import ModelNode
+from quorate.orchestrator.state import ELSE, END, START, State
 from quorate.orchestrator.types import Usage
 
 __all__ = ["build_graph", "run_once"]
@@ -58,7 +58,7 @@ def build_graph(log: Path) -> Graph:
     )
     nodes: list[Node] = [
         Logged("a", log),
-        Logged("slow", log, steps=4),
+        Logged("slow", log, steps=8),
         Logged("quick", log),
         ModelNode("inside", inner),
         Logged("join", log),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,9 @@ def test_questions_are_equal_by_content_but_for_the_seed() -> None:
 
 def _timeless(told: Any) -> Any:
     """An event without the time that things took."""
+    if is_dataclass(told):
+        fields_of = {each.name: getattr(told, each.name) for each in fields(told)}
+        return {"type": type(told).__name__, **_timeless(fields_of)}
     if isinstance(told, Frozen):
         return {"type": type(told).__name__, **_timeless(dict(told))}
     if isinstance(told, dict):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, NodeUsage, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, NodeUsage, NodeVisit, Question, Usage
 from quorate.storage.traces import Moment, Trace, TracedChoice, TraceStore, is_store
 
 ANY = st.text(st.characters(codec=None), max_size=20)
@@ -27,6 +27,8 @@ def test_what_goes_in_comes_out(text: str) -> None:
         model="m",
         candidates=candidates,
         tally=(Cluster(answer=text, votes=1, weight=1.0, voters=(0,)),),
+        nodes=(NodeUsage(node="sample", model="m", usage=Usage(prompt_tokens=3)),),
+        path=(NodeVisit(node="sample", seconds=0.25, outcome=text, edges={"__end__": text}),),
     )
     choice = TracedChoice(answer=answer, candidates=candidates, moments=(Moment(at=0.5, what="tally", text=text),))
     trace = Trace(

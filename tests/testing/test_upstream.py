@@ -68,7 +68,7 @@ async def test_the_official_client_reads_a_stream() -> None:
 
 async def test_the_official_client_reads_errors() -> None:
     """Status, words and headers of each."""
-    script = [Fault.status(429, "slow down", retry_after=2), Fault.status(500), Fault.malformed(b"{"), Fault.close()]
+    script = [Fault.status(429, "slow down", retry_after=2), Fault.status(500), Fault.bad_body(b"{"), Fault.close()]
     async with client_of(ScriptedUpstream(script)) as client:
         with pytest.raises(openai.RateLimitError, match="slow down") as limited:
             await client.chat.completions.create(model="m", messages=HI)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,31 +104,31 @@ class Recorded(Agent):
         if not self._samples:
             raise DataError("no recorded answers" + (f" of model {model!r}" if model else ""), file=self._where)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all recorded answers."""
+        content = {place: [c.model_dump(mode="json") for c in samples] for place, samples in self._samples.items()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
     @property
     def identity(self) -> Identity:
-        """See `protocols.Model`; the fingerprint is that of all recorded answers."""
-        content = json.dumps(
-            {place: [c.model_dump(mode="json") for c in samples] for place, samples in sorted(self._samples.items())}
-        )
+        """See `protocols.Model`."""
         return Identity(
-            kind="recorded",
-            model=self.name,
-            fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],
-            capabilities=frozenset({"samples"}),
+            kind="recorded", model=self.name, fingerprint=self.fingerprint, capabilities=frozenset({"samples"})
         )
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`; one after the other."""
-        for slot in slots:
-            slot.start(self.name, self.name)
         samples = self._samples_of(question)
         for slot in slots:
+            slot.start(self.name, self.name)
             candidate = self._candidate(question, samples, slot.index)
             if run.live and candidate.error is None:
                 await _write_words(slot, candidate)
             if candidate.usage != Usage():
                 run.record(candidate.model, candidate.usage)
             slot.adopt(candidate)
+            await slot.reviewed()
 
     def _add(self, row: RecordedRow, model: str | None) -> None:
         if model is not None and row.model not in (None, model):
@@ -146,16 +147,16 @@ class Recorded(Agent):
         if samples is not None and index < len(samples):
             recorded = samples[index]
             spoiled = recorded.error is None and recorded.finish_reason in ("cancelled", "error")
-            return recorded.model_copy(update={"error": _missing("this sample had no end")}) if spoiled else recorded
+            return recorded.model_copy(update={"error": _failure("this sample had no end")}) if spoiled else recorded
         asked = question.text if len(question.text) <= 80 else question.text[:80] + "..."
         if samples is None:
-            failure = _missing(f"{self._where} has no answers to {asked!r}")
+            failure = _failure(f"{self._where} has no answers to {asked!r}")
         else:
-            failure = _missing(f"{self._where} has {len(samples)} answers to {asked!r}, not a sample {index}")
+            failure = _failure(f"{self._where} has {len(samples)} answers to {asked!r}, not a sample {index}")
         return Candidate(index=index, model=self.name, agent=self.name, finish_reason="error", error=failure)
 
 
-def _missing(message: str) -> Failure:
+def _failure(message: str) -> Failure:
     return Failure(code="not_recorded", message=message, status=404)
 
 

@@ -25,8 +25,9 @@ from quorate.orchestrator.types import Candidate, Message, Price, Question, Usag
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .endpoint.http import Http
+from .endpoint.request import encode_body
 from .endpoint.settings import Rate, RetryPolicy, Timeouts
-from .endpoint.transport import Exchange, encode_body
+from .endpoint.transport import JsonExchange
 from .endpoint.usage import estimate_tokens
 
 __all__ = ["PostedModel", "RerankModel", "RewardModel", "ScoreModel", "Scorer"]
@@ -91,7 +92,7 @@ class PostedModel:
         """
         watch = UpstreamCall(run, agent=self.name, model=self.model, server=self.http.server)
         rng = partial(run.rng, f"retry:{self.name}")
-        request = Exchange(self.http, self.path, body, watch=watch, run=run, rng=rng)
+        request = JsonExchange(self.http, self.path, body, watch=watch, run=run, rng=rng)
         try:
             reply = await request.reply()
         except (UpstreamError, asyncio.CancelledError) as error:
@@ -107,7 +108,7 @@ class PostedModel:
     def _bad_reply(self, text: str) -> BadReply:
         return self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: {text}")
 
-    def _book(self, run: RunContext, request: Exchange, tokens: int, *, estimated: bool) -> Usage:
+    def _book(self, run: RunContext, request: JsonExchange, tokens: int, *, estimated: bool) -> Usage:
         cost = self.price.of(tokens, 0) if self.price else None
         usage = Usage(prompt_tokens=tokens, requests=request.tries, cost=cost, estimated=estimated)
         run.record(self.name, usage)

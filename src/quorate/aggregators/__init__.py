@@ -18,6 +18,9 @@
 | `propose_and_aggregate` | a graph of rounds of aggregation by one model (AFT, arXiv 2501.11877) |
 | `recursive_self_aggregation`, `RandomMember` | a population of aggregated subsets in a loop (RSA, arXiv 2509.26626) |
 | `debate` | candidates revised in the light of each other, in a loop (arXiv 2305.14325) |
+| `fusion` | a panel answers, an analyst says where the answers agree and differ, a writer answers |
+| `Council`, `council` | members rank each other's answers without names; with a minority report |
+| `acting` | a panel advises without tools, one model calls them |
 | `UniversalSelfConsistency`, `GenSelect` | a model reads all and names one (arXiv 2311.17311, 2507.17797) |
 | `Knockout`, `Swiss` | pairwise tournaments, judged in both orders (arXiv 2603.04304) |
 | `JudgeRunOff` | a model judges the two most frequent answers (arXiv 2302.02300) |
@@ -77,6 +80,10 @@ if TYPE_CHECKING:
     from .judges import Knockout as Knockout
     from .judges import Swiss as Swiss
     from .judges import UniversalSelfConsistency as UniversalSelfConsistency
+    from .panels.acting import acting as acting
+    from .panels.council import Council as Council
+    from .panels.council import council as council
+    from .panels.fusion import fusion as fusion
     from .stopping import ESC as ESC
     from .stopping import AdaptiveConsistency as AdaptiveConsistency
     from .stopping import Agreement as Agreement
@@ -132,6 +139,7 @@ _HOME = {
     "ChrF": "structured",
     "ConfidenceVote": "confidence",
     "Consensus": "stopping",
+    "Council": "panels.council",
     "DeepConfSample": "confidence",
     "DeepConfVote": "confidence",
     "ESC": "stopping",
@@ -177,9 +185,12 @@ _HOME = {
     "ToolCallVote": "structured",
     "Unisolated": "execution",
     "UniversalSelfConsistency": "judges",
+    "acting": "panels.acting",
+    "council": "panels.council",
     "debate": "synthesis",
     "deepconf": "confidence",
     "default_equivalence": "equivalence",
+    "fusion": "panels.fusion",
     "mixture_of_agents": "synthesis",
     "plurality_is_optimal": "votes",
     "propose_and_aggregate": "synthesis",

@@ -8,21 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quorate.config.recipes import (
-    confidence,
-    gate,
-    judges,
-    selector,
-    stopping,
-    structured,
-    synthesis,
-    token_level,
-    votes,
-)
+from pydantic import create_model
+
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 
+from . import gate
+from .confidence import vote as confidence
+from .confidence.deepconf import PIPELINES as DEEPCONF
+from .execution import agreement as execution
+from .judges import listwise, pairwise, tournaments
+from .learned.selector import vote as selector
+from .meaning.options import MeaningOptions, build_grouping
+from .panels import entries as panels
 from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSpec, find_spec
+from .stopping import look_ahead, rules
+from .structured import StructuredVote, calls, centroid, dispatch, documents
+from .synthesis import agglm, layers, populations, sequential, synthesizer
+from .token_level import entries
+from .votes import rule_vote, scored_vote
+from .votes.majority import MajorityVote
 
 __all__ = [
     "ENSEMBLES",
@@ -34,18 +39,50 @@ __all__ = [
     "build_rule",
 ]
 
+STOPPING_RULES: Mapping[str, StoppingSpec] = {spec.name: spec for spec in (*rules.RULES, *look_ahead.RULES)}
+"""Stopping rules for any pipeline."""
+
+
+def _stopping_vote(rule: StoppingSpec, summary: str) -> PipelineSpec:
+    def build(context: BuildContext) -> Pipeline:
+        vote = StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
+        return context.sample(stop=rule.build(context.options)) | vote
+
+    options = create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
+    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=options)
+
+
 PIPELINES: Mapping[str, PipelineSpec] = {
     spec.name: spec
-    for module in (votes, stopping, confidence, synthesis, judges, gate, structured, selector)
-    for spec in module.PIPELINES
+    for specs in (
+        dispatch.PIPELINES,
+        rule_vote.PIPELINES,
+        scored_vote.PIPELINES,
+        [_stopping_vote(rule, rule.vote) for rule in STOPPING_RULES.values() if rule.vote is not None],
+        confidence.PIPELINES,
+        DEEPCONF,
+        synthesizer.PIPELINES,
+        sequential.PIPELINES,
+        layers.PIPELINES,
+        populations.PIPELINES,
+        agglm.PIPELINES,
+        listwise.PIPELINES,
+        pairwise.PIPELINES,
+        tournaments.PIPELINES,
+        execution.PIPELINES,
+        gate.PIPELINES,
+        calls.PIPELINES,
+        documents.PIPELINES,
+        centroid.PIPELINES,
+        selector.PIPELINES,
+        panels.PIPELINES,
+    )
+    for spec in specs
 }
 """Pipelines over any model."""
 
-ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in token_level.ENSEMBLES}
+ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in entries.ENSEMBLES}
 """What writes one answer token by token, over several models."""
-
-STOPPING_RULES: Mapping[str, StoppingSpec] = {spec.name: spec for spec in stopping.RULES}
-"""Stopping rules for any pipeline."""
 
 
 def build_pipeline(
@@ -99,4 +136,5 @@ def build_rule(name: str, options: Mapping[str, Any] | None = None) -> StoppingR
 
 
 def _context(n: int, options: Options, models: Sequence[Model], parts: Mapping[str, Any]) -> BuildContext:
-    return BuildContext(tuple(models), n, options, pipelines=PIPELINES, rules=STOPPING_RULES, **parts)
+    known: dict[str, Any] = {"vote": StructuredVote, "pipelines": PIPELINES, "rules": STOPPING_RULES}
+    return BuildContext(tuple(models), n, options, **known, **parts)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
@@ -31,6 +31,7 @@ __all__ = [
     "Providers",
     "StoppingSpec",
     "VerifierConfig",
+    "VerifierOptions",
     "find_spec",
 ]
 
@@ -59,6 +60,23 @@ class EmbedderConfig(Frozen):
     """Environment variable that holds the API key."""
     folder: str | None = None
     """Of an encoder on this machine, instead of an endpoint."""
+
+
+class VerifierOptions(Options):
+    """Who scores."""
+
+    verifier: VerifierConfig | None = None
+    """A pipeline by its bare name has none, and says so when it is built."""
+    concurrency: int = Field(default=16, ge=1)
+    """Scores at a time."""
+
+    def open_verifier(self, name: str, context: BuildContext) -> Verifier:
+        if self.verifier is None:
+            raise BadInput(
+                f"{name} needs a reward model: configure it in quorate.yaml as "
+                f"{{pipeline: {name}, models: [...], options: {{verifier: {{base_url: ..., model: ...}}}}}}"
+            )
+        return context.providers.verifier(self.verifier)
 
 
 class Providers(Protocol):
@@ -114,6 +132,8 @@ class BuildContext:
     stop: StoppingRule | None = None
     wave: int | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    vote: Callable[[], Aggregator]
+    """Makes the vote that stands in where an aggregator fails."""
     name: str | None = None
     """How what is built is called; a name made of its parts, if not given."""
     providers: Providers = field(default_factory=_NoProviders)
@@ -145,14 +165,15 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class _Spec:
+    """What all entries have."""
+
     name: str
     summary: str
     source: str
     """Paper, with section."""
-
-    @property
-    def option_model(self) -> type[Options]:
-        raise NotImplementedError
+    _: KW_ONLY
+    options: type[Options] = Options
+    """Its parameters."""
 
     def check_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated.
@@ -161,10 +182,10 @@ class _Spec:
             BadInput: an option is unknown or impossible; names it.
         """
         try:
-            return self.option_model.model_validate(dict(given))
+            return self.options.model_validate(dict(given))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            known = ", ".join(self.option_model.model_fields) or "none"
+            known = ", ".join(self.options.model_fields) or "none"
             where = ".".join(map(str, first["loc"]))
             raise BadInput(f"{self.name}: option {where!r}: {first['msg']}; its options: {known}") from None
 
@@ -177,14 +198,9 @@ class PipelineSpec(_Spec):
     """Candidates where nothing is said."""
     build: Callable[[BuildContext], Aggregator | Pipeline]
     """Gives the aggregator where a plain sampling stage goes before it, else the whole pipeline."""
-    options: type[Options] = Options
     _: KW_ONLY
     listed: bool = True
     """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
 
     def build_pipeline(self, context: BuildContext) -> Pipeline:
         """The pipeline.
@@ -217,11 +233,6 @@ class EnsembleSpec(_Spec):
 
     build: Callable[[BuildContext], Model]
     """From models, sampling settings, options and the name; the rest of the context is refused before."""
-    options: type[Options] = Options
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
 
 
 @dataclass(frozen=True)
@@ -230,11 +241,9 @@ class StoppingSpec(_Spec):
 
     build: Callable[[Any], StoppingRule]
     """From an instance of `options`."""
-    options: type[Options] = Options
-
-    @property
-    def option_model(self) -> type[Options]:
-        return self.options
+    _: KW_ONLY
+    vote: str | None = None
+    """What a majority vote that stops by it does, where there is a pipeline of the rule's name."""
 
     def build_rule(self, given: Mapping[str, Any]) -> StoppingRule:
         """The rule with these options.

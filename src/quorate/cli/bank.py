@@ -78,7 +78,7 @@ def ls(where: Where, as_json: Json = False) -> None:
     from quorate.evals.bank.queries import inventory
 
     with Bank(where, create=False) as bank:
-        found, loose = inventory(bank)
+        found, loose = inventory(bank.store)
         if as_json:
             runs = [run.model_dump(mode="json") for run in bank.runs()]
             print_json({"holdings": [h.model_dump(mode="json") for h in found], "loose": loose, "runs": runs})

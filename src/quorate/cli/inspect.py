@@ -25,7 +25,7 @@ __all__ = ["aggregators", "config_schema", "graph", "models"]
 
 def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json = False) -> None:
     """List the models, and the pipelines that exist over each."""
-    listing = asyncio.run(_listing(upstream, config))
+    listing = asyncio.run(_list_models(upstream, config))
     if as_json:
         print_json({"models": [{"id": m.id, "kind": m.kind, "pipelines": list(m.pipelines)} for m in listing]})
         return
@@ -42,7 +42,7 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
         console.print(f"  {ensemble.name}: {ensemble.summary}", markup=False)
 
 
-async def _listing(upstream: str | None, config: ConfigFile) -> list[CatalogEntry]:
+async def _list_models(upstream: str | None, config: ConfigFile) -> list[CatalogEntry]:
     catalog = await open_catalog(upstream, config)
     try:
         return catalog.listing()

@@ -70,7 +70,7 @@ async def _open_upstream(upstream: str, tolerant: bool, settings: dict[str, Any]
     async def find_models() -> list[Model]:
         # The list is asked for with its own short patience, whatever the settings of samples.
         listed = await discover(upstream, api_key=key)
-        return [Endpoint(one.model, base_url=upstream, api_key=key, **settings) for one in listed]
+        return [Endpoint(one.name, base_url=upstream, api_key=key, **settings) for one in listed]
 
     catalog = Catalog(discover=find_models)
     try:

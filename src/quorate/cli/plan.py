@@ -131,6 +131,12 @@ def _advice(found: Plan) -> list[str]:
         f"with a verifier: buy {oracle.samples} samples ({oracle.low} to {oracle.high}); TTSPM's N* is "
         f"{found.n_star.samples} ({found.n_star.low} to {found.n_star.high})",
     ]
+    if (votes := found.effective) is not None:
+        free = votes.label_free_votes
+        lines.append(
+            f"effective votes: {votes.voters:.0f} samples err like {votes.votes:.1f} independent ones "
+            f"(correlation {votes.correlation:.2f})" + ("" if free is None else f"; without labels {free:.1f}")
+        )
     if found.falls:
         lines.append(f"! more votes than {found.best} do harm: wrong answers are likelier on too many questions")
     if found.short:

@@ -21,7 +21,7 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.graph import END
+from quorate.orchestrator.state import END
 from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeUsage, NodeVisit, Usage
 
 __all__ = ["RunWatcher", "answer_json", "print_answer", "wide_console"]

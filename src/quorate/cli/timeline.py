@@ -43,7 +43,8 @@ def print_trace(console: Console, trace: Trace) -> None:
     console.print(f"[bold]{escape(trace.id)}[/]  {escape(asked)}  {began:%Y-%m-%d %H:%M:%S} UTC")
     first = "" if trace.first_byte is None else f", first byte after {trace.first_byte:.3f} s"
     queued = f", of which queued {trace.queued:.3f} s" if trace.queued and trace.queued >= 0.0005 else ""
-    console.print(f"{trace.route}  {_status(trace)}  {trace.seconds:.3f} s{queued}{first}  {_spent(trace.usage)}")
+    took, spent = f"{trace.seconds:.3f} s{queued}{first}", _describe_usage(trace.usage)
+    console.print(f"{trace.route}  {_status(trace)}  {took}  {spent}")
     if trace.question is not None:
         console.print(f"question: {escape(_short(trace.question.text, 4 * SHOWN))}")
     table = Table("", "from", "", "seconds", "tokens", "", box=None, pad_edge=False, header_style="dim")
@@ -143,17 +144,15 @@ class _Line:
 
     def _end(self, node: Moment) -> float:
         """When a node ended, else with the last that we saw of it."""
-        ends = [
-            m.at
-            for m in self.choice.moments
-            if m.what == "node_ended" and (m.thread, m.text) == (node.thread, node.text) and m.at >= node.at
-        ]
-        if ends:
-            return ends[0]
+        place = next(number for number, moment in enumerate(self.choice.moments) if moment is node)
+        for m in self.choice.moments[place:]:
+            if m.what == "node_ended" and (m.thread, m.text) == (node.thread, node.text):
+                return m.at
         inside = [c.ended for c in self.choice.calls if c.thread.startswith(f"{node.thread}/{node.text}.")]
         inside += [c.ended for c in self.calls.get((node.thread, node.text), ())]
-        seen = [m.at for m in self.choice.moments if m.what == "done" or m.node == node.text]
-        return max([node.at, *inside, *(seen if not node.thread else ())])
+        if not node.thread:
+            inside += [m.at for m in self.choice.moments if m.what == "done" or m.node == node.text]
+        return max([node.at, *inside])
 
     def _candidate(self, node: Moment, end: float, index: int, depth: int) -> Row:
         own = [m for m in self._during(node, end) if m.index == index]
@@ -222,7 +221,7 @@ def _status(trace: Trace) -> str:
     return f"[{'red' if failed else 'green'}]{trace.status}{why}[/]"
 
 
-def _spent(usage: Usage) -> str:
+def _describe_usage(usage: Usage) -> str:
     cost = "" if usage.cost is None else f", cost {usage.cost:.6g}"
     return f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens in {usage.requests} calls{cost}"
 

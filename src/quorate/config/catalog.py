@@ -76,13 +76,13 @@ class Catalog:
         key = name.strip(), n
         if (known := self._resolved.get(key)) is not None:
             return known
-        model = self._sized(*key)
+        model = self._resolve_with_n(*key)
         if len(self._resolved) >= REMEMBERED:
             self._resolved.pop(next(iter(self._resolved)))
         self._resolved[key] = model
         return model
 
-    def _sized(self, name: str, n: int | None) -> Model:
+    def _resolve_with_n(self, name: str, n: int | None) -> Model:
         model = self._resolve(name)
         if n is None:
             return model
@@ -114,7 +114,7 @@ class Catalog:
                 self.models.setdefault(model.name, model)
             self._resolved.clear()
 
-    def wrapped(self, wrap: Callable[[Model], Model]) -> Catalog:
+    def wrap_models(self, wrap: Callable[[Model], Model]) -> Catalog:
         """The same names over other models: `wrap` is applied to every single model, once each.
 
         Models that write together are a single one in this: it is wrapped as a whole, and not they.
@@ -122,16 +122,16 @@ class Catalog:
         models = {name: wrap(model) for name, model in self.models.items()}
         known = {id(self.models[name]): wrapper for name, wrapper in models.items()}
 
-        def over(model: Model) -> Model:
+        def wrap_once(model: Model) -> Model:
             if isinstance(model, Graph):
-                return model.map_models(over)
+                return model.map_models(wrap_once)
             if id(model) not in known:
                 known[id(model)] = wrap(model)
             return known[id(model)]
 
-        pipelines = {name: over(model) for name, model in self.pipelines.items()}
+        pipelines = {name: wrap_once(model) for name, model in self.pipelines.items()}
         return Catalog(
-            models, pipelines, self.discover, self.max_samples, _ensemble=lambda name: over(self.resolve(name))
+            models, pipelines, self.discover, self.max_samples, _ensemble=lambda name: wrap_once(self.resolve(name))
         )
 
     async def aclose(self) -> None:
@@ -164,14 +164,14 @@ class Catalog:
 
     def _exact(self, name: str) -> Model | None:
         """A configured name, or a configured pipeline's with another N."""
-        found = self._configured(name)
+        found = self._find_configured(name)
         if found is None and (match := re.fullmatch(r"(.+)@(\d+)", name)):
-            pipeline = self._configured(match[1])
+            pipeline = self._find_configured(match[1])
             if isinstance(pipeline, Pipeline):
                 found = pipeline.with_n(self._check_n(int(match[2]), name)).with_name(name)
         return found
 
-    def _configured(self, name: str) -> Model | None:
+    def _find_configured(self, name: str) -> Model | None:
         found = self.models.get(name) or self.pipelines.get(name)
         return self.missing(name) if found is None and self.missing is not None else found
 

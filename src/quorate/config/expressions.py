@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.graph import State
+from quorate.orchestrator.state import State
 from quorate.orchestrator.types import Answer, Cluster, Sampled
 
 __all__ = ["WORDS", "Expression", "parse_condition"]

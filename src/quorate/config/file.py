@@ -25,7 +25,7 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Frozen
 
 from .catalog import MAX_SAMPLES, Catalog
-from .models import MODEL_TYPES, ModelConfig, build_models, endpoint_by_default
+from .models import MODEL_TYPES, ModelConfig, build_models, default_to_endpoint
 from .pipelines import PIPELINE_TAGS, AnyPipelineConfig
 from .server_settings import ServerSettings
 
@@ -46,7 +46,7 @@ class Config(Frozen):
     @classmethod
     def _default_types(cls, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("models"), dict):
-            return {**value, "models": {k: endpoint_by_default(v) for k, v in value["models"].items()}}
+            return {**value, "models": {k: default_to_endpoint(v) for k, v in value["models"].items()}}
         return value
 
     def catalog(self) -> Catalog:
@@ -58,13 +58,13 @@ class Config(Frozen):
         try:
             return self._build()
         except ConfigError as error:
-            raise self._placed(error) from error
+            raise self._place(error) from error
 
     @property
     def _max_samples(self) -> int:
         return self.server.max_samples if "max_samples" in self.server.model_fields_set else MAX_SAMPLES
 
-    def _placed(self, error: ConfigError) -> ConfigError:
+    def _place(self, error: ConfigError) -> ConfigError:
         if self._source is None or error.field is None or error.file is not None:
             return error
         path, node = self._source

@@ -19,7 +19,7 @@ from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, Unk
 from quorate.orchestrator.protocols import Model, Verifier
 from quorate.orchestrator.types import Frozen, SamplingParams
 
-__all__ = ["MODEL_TYPES", "PROVIDERS", "ModelConfig", "build_models", "endpoint_by_default"]
+__all__ = ["MODEL_TYPES", "PROVIDERS", "ModelConfig", "at_field", "build_models", "default_to_endpoint"]
 
 MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "prompted", "pool")
 
@@ -55,6 +55,17 @@ class PackageProviders:
 
 
 PROVIDERS = PackageProviders()
+
+
+@contextmanager
+def at_field(field: str, *unplaced: type[BadInput]) -> Iterator[None]:
+    """What is wrong inside is wrong with this field of the file, but for errors that say themselves what to do."""
+    try:
+        yield
+    except BadInput as error:
+        if isinstance(error, (ConfigError, MissingExtra, *unplaced)):
+            raise
+        raise ConfigError(str(error), field=field) from error
 
 
 class RateConfig(Frozen):
@@ -116,18 +127,18 @@ class HedgeConfig(Frozen):
     share: float = Field(default=0.1, gt=0, le=1)
     """Of all samples that may be asked for twice."""
 
-    def over(self, model: Model) -> Model:
+    def wrap(self, model: Model) -> Model:
         from quorate.agents import Hedged
 
         return Hedged(model, after=self.after, percentile=self.percentile, share=self.share)
 
 
-class _Backed(Frozen):
+class _FallbackConfig(Frozen):
     fallback: tuple[str, ...] = ()
     """Models that stand in for this one where it fails, in this order."""
 
 
-class EndpointConfig(_Backed):
+class EndpointConfig(_FallbackConfig):
     """Any OpenAI-compatible server."""
 
     type: Literal["endpoint"] = "endpoint"
@@ -173,7 +184,7 @@ class EndpointConfig(_Backed):
             breaker=BreakerPolicy(**dict(self.breaker)),
             tokenizer=self.tokenizer,
         )
-        return self.hedge.over(endpoint) if self.hedge else endpoint
+        return self.hedge.wrap(endpoint) if self.hedge else endpoint
 
     def _key(self, where: str) -> str | None:
         if self.key_env and self.key_file:
@@ -191,7 +202,7 @@ class EndpointConfig(_Backed):
             raise ConfigError(f"{self.key_file} cannot be read: {said}", field=f"{where}.key_file") from None
 
 
-class EmbeddedConfig(_Backed):
+class EmbeddedConfig(_FallbackConfig):
     """A shipped model, or any folder with a causal language model, through transformers."""
 
     type: Literal["embedded"]
@@ -205,7 +216,7 @@ class EmbeddedConfig(_Backed):
         return Embedded(self.model, name=name, dtype=self.dtype, sampling=self.sampling)
 
 
-class VLLMConfig(_Backed):
+class VLLMConfig(_FallbackConfig):
     """A model in vLLM's engine, in this process."""
 
     type: Literal["vllm"]
@@ -220,7 +231,7 @@ class VLLMConfig(_Backed):
         return VLLM(self.model, name=name, sampling=self.sampling, **self.engine)
 
 
-class RecordedConfig(_Backed):
+class RecordedConfig(_FallbackConfig):
     """Answers from a JSONL file."""
 
     type: Literal["recorded"]
@@ -232,7 +243,7 @@ class RecordedConfig(_Backed):
         return Recorded(self.file, name=name)
 
 
-class PromptedConfig(_Backed):
+class PromptedConfig(_FallbackConfig):
     """A model that is described under `models` too, with words of its own."""
 
     type: Literal["prompted"]
@@ -257,7 +268,7 @@ class PromptedConfig(_Backed):
         return (self.model,)
 
 
-class PoolConfig(_Backed):
+class PoolConfig(_FallbackConfig):
     """Several servers of one model, each described under `models` too."""
 
     type: Literal["pool"]
@@ -279,10 +290,10 @@ class PoolConfig(_Backed):
         from quorate.agents import Pool, RoundRobin
 
         pool = (Pool if self.balance == "least-loaded" else RoundRobin)(models, name=name)
-        return self.hedge.over(pool) if self.hedge else pool
+        return self.hedge.wrap(pool) if self.hedge else pool
 
 
-def endpoint_by_default(value: Any) -> Any:
+def default_to_endpoint(value: Any) -> Any:
     if isinstance(value, dict) and "type" not in value:
         return {"type": "endpoint", **value}
     return value
@@ -314,7 +325,7 @@ def _build_model(
         return built[name]
     config, at = described[name], f"models.{name}"
     if not isinstance(config, PromptedConfig | PoolConfig):
-        with _at(at):
+        with at_field(at, UnknownName):
             built[name] = config.build(name)
         return built[name]
     field = f"{at}.models" if isinstance(config, PoolConfig) else f"{at}.model"
@@ -325,7 +336,7 @@ def _build_model(
         if member not in described:
             raise ConfigError(_unknown(member, described), field=field)
         members.append(_build_model(member, described, built, (*above, name)))
-    with _at(at):
+    with at_field(at, UnknownName):
         built[name] = config.build(name, tuple(members))
     return built[name]
 
@@ -346,13 +357,3 @@ def _with_stand_ins(name: str, config: ModelConfig, built: Mapping[str, Model]) 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     return f"no model named {name!r} that can serve here; there is: {', '.join(known)}"
-
-
-@contextmanager
-def _at(field: str) -> Iterator[None]:
-    try:
-        yield
-    except (ConfigError, UnknownName, MissingExtra):
-        raise
-    except BadInput as error:
-        raise ConfigError(str(error), field=field) from error

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, Self
@@ -37,17 +36,19 @@ from quorate.aggregators.registry import (
     build_rule,
 )
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.errors import BadGraph, BadInput, ConfigError, MissingExtra
-from quorate.orchestrator.graph import ELSE, END, START, Edge, Graph, Node
+from quorate.orchestrator.errors import BadGraph, BadInput, ConfigError
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.shadow import ShadowRule
+from quorate.orchestrator.state import ELSE, END, START, Edge, Node
 from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .catalog import MAX_SAMPLES
 from .expressions import parse_condition
-from .models import PROVIDERS
+from .models import PROVIDERS, at_field
 
 __all__ = ["PIPELINE_TAGS", "AnyPipelineConfig", "GraphConfig", "PipelineConfig"]
 
@@ -64,26 +65,18 @@ def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
     return describe
 
 
-@contextmanager
-def at_field(field: str) -> Iterator[None]:
-    """What is wrong inside is wrong with this field of the file."""
-    try:
-        yield
-    except (ConfigError, MissingExtra):
-        raise
-    except BadInput as error:
-        raise ConfigError(str(error), field=field) from error
-
-
 class StopConfig(Frozen):
     """When to stop sampling before n: a rule's name, and its options beside it."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     rule: str = Field(json_schema_extra=_one_of(STOPPING_RULES))
+    shadow: bool = False
+    """Stops nothing, and tells what it would have saved."""
 
     def build(self) -> StoppingRule:
-        return build_rule(self.rule, self.model_extra)
+        rule = build_rule(self.rule, self.model_extra)
+        return ShadowRule(rule) if self.shadow else rule
 
 
 class _SamplingConfig(Frozen):
@@ -381,7 +374,7 @@ class GraphConfig(Frozen):
         edges, places = self._build_edges(at)
         if not any(edge.source == START for edge in edges):
             edges.insert(0, Edge(START, nodes[0].name))
-        nodes = _counted(nodes, edges)
+        nodes = _assign_counters(nodes, edges)
         kind = Pipeline if _is_pipeline(nodes, edges) else Graph
         try:
             return kind(nodes, edges, name=name)
@@ -389,7 +382,7 @@ class GraphConfig(Frozen):
             field = at
             if error.node is not None:
                 field = f"{at}.nodes.{error.node}"
-            elif error.edge in places:
+            elif error.edge is not None and error.edge in places:
                 field = f"{at}.edges.{places[error.edge]}"
             raise ConfigError(str(error).removeprefix(f"{name}: "), field=field) from error
 
@@ -406,13 +399,13 @@ class GraphConfig(Frozen):
         places: dict[tuple[str, str], int] = {}
         for number, written in enumerate(self.edges):
             with at_field(f"{at}.edges.{number}"):
-                for edge in _written_edges(written):
-                    places.setdefault((edge.source, edge.target), number)
+                for edge in _parse_edges(written):
+                    places[edge.source, edge.target] = number
                     edges.append(edge)
         return edges, places
 
 
-def _written_edges(written: EdgeConfig | str) -> Iterator[Edge]:
+def _parse_edges(written: EdgeConfig | str) -> Iterator[Edge]:
     if isinstance(written, EdgeConfig):
         yield written.build()
         return
@@ -444,7 +437,7 @@ class _GraphParts:
         return node
 
 
-def _counted(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Node]:
+def _assign_counters(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Node]:
     """The nodes, each stage with who counts its votes: the aggregator that it leads to, or a majority.
 
     An aggregator that reads votes which another one has counted counts anew.

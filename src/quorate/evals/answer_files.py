@@ -113,7 +113,7 @@ async def read_bank(path: Path, *, without: Sequence[str] = ()) -> RecordedBank:
 
     if bank_file(path).is_file():
         with Bank(path, create=False) as bank:
-            rows = await answer_rows(bank)
+            rows = await answer_rows(bank.store)
     else:
         rows = [row for file in answer_files(path) for _, row in rows_of(file)]
     if not rows:

@@ -122,8 +122,6 @@ class BankedSampler(Wrapper, Agent):
         complete = question.model_copy(update={"sampling": question.sampling.over(identity.sampling)})
         agent = _banked_agent(self.name, identity)
         request = SampleRequest(agent.id, complete.key, run.seed)
-        for slot in slots:
-            slot.start(self.name, self.name)
         by_index = {slot.index: slot for slot in sorted(slots, key=lambda slot: slot.index)}
         async with self._bank.lock(request):
             self._bank.note_request(request, complete, agent)
@@ -137,7 +135,10 @@ class BankedSampler(Wrapper, Agent):
             longest = max((c.latency or 0.0 for c in candidates), default=0.0)
             ledger.saved_seconds += max(0.0, longest - (time.monotonic() - begun))
         for candidate in candidates:
-            by_index[candidate.index].adopt(candidate)
+            slot = by_index[candidate.index]
+            slot.start(self.name, self.name)
+            slot.adopt(candidate)
+            await slot.reviewed()
 
     async def _draw_missing(
         self, question: Question, request: SampleRequest, indices: Sequence[int], run: RunContext

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.context import Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished
@@ -141,9 +142,9 @@ class LocalEngine:
     async def _grade(self, blank: Outcome, item: Item, answer: Answer, samples: Sequence[Candidate]) -> Outcome:
         """The outcome of an answer; every distinct extracted answer is compared with the gold one once."""
         with in_task(self._task, f"the answers to {item.id} cannot be graded"):
-            extract = self._task.extractor.extract
-            found = [extract(c.text) if c.ok else None for c in samples]
-            final = extract(answer.text)
+            extractor = self._task.extractor
+            found = [read_answer(extractor, c.text, c.reasoning, c.finish_reason) if c.ok else None for c in samples]
+            final = read_answer(extractor, answer.text, answer.reasoning, answer.finish_reason)
             right = {text: await self._task.correct(text, item.gold) for text in {final, *found}}
         await self._keep_grades(item, right)
         return blank.model_copy(
@@ -183,7 +184,7 @@ def bank_models(
     def wrap(model: Model) -> Model:
         return BankedSampler(Throttled(model, places), bank) if is_sampler(model) else model
 
-    over = catalog.wrapped(wrap)
+    over = catalog.wrap_models(wrap)
     return {name: over.resolve(name) for name in names}
 
 

@@ -1,1 +1,1 @@
-"""The contract (types, events, protocols, errors), pipelines, and at the edge config and commands."""
+"""The contract (types, events, errors, protocols) and the loop: sampling, graphs and what builds them."""

@@ -17,16 +17,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
 from uuid import uuid4
 
-from . import graph as graphs
+from . import state as states
 from . import types
 from .context import RunContext
 from .errors import BadInput, MissingExtra
-from .graph import START, Graph, State, Visit
+from .graph import Graph
+from .state import START, State, Visit
 from .types import Question
 
 __all__ = ["Checkpoints"]
@@ -90,6 +90,8 @@ class Checkpoints:
         """What LangGraph is told of a run: its thread, and a limit of steps that no graph of ours reaches."""
         steps = 2 * sum(graph.most_visits(name) for name in graph.nodes) + len(graph.nodes) + 10
         thread = run.thread or f"{graph.name}:{question.key}:{run.seed}"
+        if thread.startswith("/"):  # inside a run without a name, of which there may be several at once
+            thread = f"{run.attempt}{thread}"
         return {"configurable": {"thread_id": thread}, "recursion_limit": steps}
 
     async def execute(self, graph: Graph, question: Question, run: RunContext) -> State:
@@ -104,14 +106,14 @@ class Checkpoints:
         if not (same and (attempt == run.attempt if run.attempt else known.next)):
             attempt = run.attempt or uuid4().hex
             begin = {"question": question, "visits": ANEW, "attempt": attempt}
-            found = await compiled.ainvoke(begin, config, context=replace(run, attempt=attempt), durability="sync")
+            found = await compiled.ainvoke(begin, config, context=run.replace(attempt=attempt), durability="sync")
             return State(question=question, visits=tuple(found["visits"]))
         visits = known.values["visits"]
         for visit in visits:
             for entry in visit.usage:
                 run.ledger.record(entry.node, entry.model, entry.usage)
         if known.next:
-            found = await compiled.ainvoke(None, config, context=replace(run, attempt=attempt), durability="sync")
+            found = await compiled.ainvoke(None, config, context=run.replace(attempt=attempt), durability="sync")
             visits = found["visits"]
         return State(question=question, visits=tuple(visits))
 
@@ -123,7 +125,7 @@ class Checkpoints:
             raise MissingExtra("checkpoints", "keeping checkpoints") from error
         self._check()
         saver = await self._stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(self.path)))
-        ours = [(module.__name__, name) for module in (types, graphs) for name in module.__all__]
+        ours = [(module.__name__, name) for module in (types, states) for name in module.__all__]
         saver.serde = JsonPlusSerializer(allowed_msgpack_modules=ours)
         self._saver = saver
         return self
@@ -154,7 +156,9 @@ def _step(graph: Graph, name: str) -> Callable[..., Awaitable[Any]]:
         if name not in graph.ready(state):
             return Command(update={"waiting": name})
         visit = await graph.visit(name, state, runtime.context)
-        return Command(update={"visits": [visit], "waiting": ""}, goto=graph.blocked_by(name, state))
+        return Command(
+            update={"visits": [visit], "waiting": ""}, goto=graph.blocked_by(name, graph.advance(state, visit))
+        )
 
     step.__annotations__ = {"channels": Channels, "runtime": Runtime[RunContext], "return": Command}
     return step

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import BadInput
-from .graph import Condition, State
 from .protocols import SamplingProgress, StoppingRule
+from .state import Condition, State
 
 __all__ = ["Agreed", "Chosen", "Settled", "Unfinished", "Unsettled"]
 

@@ -7,13 +7,22 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
 from pydantic import Field
 
-from .events import Event, NodeEnded, NodeStarted, Observer, UpstreamEnded, UpstreamRetried, UpstreamStarted
+from .events import (
+    AnswerToken,
+    Event,
+    NodeEnded,
+    NodeStarted,
+    Observer,
+    UpstreamEnded,
+    UpstreamRetried,
+    UpstreamStarted,
+)
 from .reading import AnswerReader
 from .types import Code, Degradation, Frozen, NodeUsage, Usage
 
@@ -41,6 +50,37 @@ class Budget(Frozen):
     """Candidates drawn by each sampling stage."""
 
 
+class _Sum:
+    """Usage that is added up in place, since every candidate is counted on several pages."""
+
+    __slots__ = ("completion_tokens", "cost", "estimated", "prompt_tokens", "reasoning_tokens", "requests")
+
+    def __init__(self) -> None:
+        self.prompt_tokens = self.completion_tokens = self.reasoning_tokens = self.requests = 0
+        self.cost: float | None = None
+        self.estimated = False
+
+    def add(self, usage: Usage | _Sum) -> None:
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+        self.requests += usage.requests
+        self.estimated = self.estimated or usage.estimated
+        if usage.cost is not None:
+            self.cost = usage.cost if self.cost is None else self.cost + usage.cost
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            requests=self.requests,
+            cost=self.cost,
+            estimated=self.estimated,
+        )
+
+
 class Ledger:
     """Counts every upstream token once: finished, failed, retried, cancelled and judge calls alike.
 
@@ -56,12 +96,16 @@ class Ledger:
         self.parent = parent
         self.budget = budget
         self._node = node
-        self._entries: dict[tuple[str, str], Usage] = {}
+        self._entries: dict[tuple[str, str], _Sum] = {}
+        self._usage: Usage | None = None
+        self._nodes: tuple[NodeUsage, ...] | None = None
 
     def record(self, node: str, model: str, usage: Usage) -> None:
         node = self._node or node
-        known = self._entries.get((node, model))
-        self._entries[node, model] = usage if known is None else known + usage
+        if (known := self._entries.get((node, model))) is None:
+            known = self._entries[node, model] = _Sum()
+        known.add(usage)
+        self._usage = self._nodes = None
         if self.parent is not None:
             self.parent.record(node, model, usage)
 
@@ -74,11 +118,20 @@ class Ledger:
 
     @property
     def usage(self) -> Usage:
-        return Usage.total(self._entries.values())
+        """Of all nodes and models."""
+        if self._usage is None:
+            total = _Sum()
+            for entry in self._entries.values():
+                total.add(entry)
+            self._usage = total.usage
+        return self._usage
 
     @property
     def nodes(self) -> tuple[NodeUsage, ...]:
-        return tuple(NodeUsage(node=n, model=m, usage=u) for (n, m), u in self._entries.items())
+        """By node and model, in the order in which they first spent something."""
+        if self._nodes is None:
+            self._nodes = tuple(NodeUsage(node=n, model=m, usage=e.usage) for (n, m), e in self._entries.items())
+        return self._nodes
 
     @property
     def root(self) -> Ledger:
@@ -169,6 +222,8 @@ class RunContext:
     node: str = "answer"
     live: bool = True
     """Somebody reads tokens as they come, so upstream calls must stream."""
+    follow_candidates: bool = True
+    """Where tokens are read as they come, those of candidates too; else of each candidate only the first is told."""
     started: float = field(default_factory=time.monotonic)
     checkpoints: Saver | None = None
     thread: str = ""
@@ -179,6 +234,8 @@ class RunContext:
     """Under which checkpoints keep all parts of one run, however often it is taken up again."""
     until: float | None = None
     """When the node has to end, on the monotonic clock; the budget may end before."""
+    until_of: str = ""
+    """The node whose time that is, this one or one around it."""
     switch: StopSwitch | None = None
     """Ends this run and others when it is triggered."""
     emit: Observer = _unobserved
@@ -192,20 +249,29 @@ class RunContext:
     caller: str = ""
     """Whose run it is, such as an API key's name: a busy server's places are handed out to its callers in turn."""
 
+    def replace(self, **changes: Any) -> RunContext:
+        """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"RunContext has no field {', '.join(changes.keys() - self.__dict__.keys())}")
+        copied = object.__new__(RunContext)
+        copied.__dict__.update(self.__dict__, **changes)
+        return copied
+
     def at_node(
         self, node: str, *, live: bool | None = None, seconds: float | None = None, budget: Budget | None = None
     ) -> RunContext:
         """The same run inside one node, which begins now; its limits hold beside those of the run."""
-        until = self.until
+        until, until_of = self.until, self.until_of
         for limit in (seconds, budget.seconds if budget is not None else None):
-            until = until if limit is None else _earliest(until, time.monotonic() + limit)
+            if limit is not None and (until is None or time.monotonic() + limit < until):
+                until, until_of = time.monotonic() + limit, node
         ledger, whole = self.ledger, self.budget
         if budget is not None:
             ledger = Ledger(ledger, budget=budget)
             if budget.samples is not None:
                 whole = whole.model_copy(update={"samples": min(budget.samples, whole.samples or budget.samples)})
         live = self.live if live is None else live
-        return replace(self, node=node, live=live, until=until, ledger=ledger, budget=whole)
+        return self.replace(node=node, live=live, until=until, until_of=until_of, ledger=ledger, budget=whole)
 
     def nested(self, purpose: int | str, *, emit: Observer | None = None) -> RunContext:
         """The run of a model that is asked inside this node: its own ledger page, seed and thread.
@@ -217,8 +283,7 @@ class RunContext:
             emit: is told of the tokens of its answer; of what happens inside only nodes and upstream calls are told.
         """
         left = self.seconds_left
-        return replace(
-            self,
+        return self.replace(
             until=None if left is None else time.monotonic() + left - min(NESTED_MOST, NESTED_EARLIER * left),
             seed=derive_seed(self.seed, "nested", purpose),
             ledger=Ledger(self.ledger),
@@ -231,8 +296,7 @@ class RunContext:
 
         Whatever it spends belongs to this node, whatever nodes the model has itself.
         """
-        return replace(
-            self,
+        return self.replace(
             seed=derive_seed(self.seed, self.node, purpose),
             ledger=Ledger(self.ledger, node=self.node),
             thread=self._thread_of(purpose),
@@ -341,27 +405,30 @@ class RunContext:
         seconds = self.budget.seconds
         if seconds is not None and (self.until is None or self.started + seconds <= self.until):
             return f"budget: {seconds} seconds passed"
-        return f"{_NODE} the time of node {self.node!r} is over"
+        return f"{_NODE} the time of node {(self.until_of or self.node)!r} is over"
 
 
 _TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded})
 
 
 class _Inside:
-    """What is told of a model inside a node: its nodes and upstream calls to everybody, the rest to who asked it."""
+    """What is told of a model inside a node: its nodes and upstream calls to everybody, its answer to who asked it."""
 
     def __init__(self, around: Observer, asking: Observer) -> None:
         self.around, self.asking = around, asking
 
     def __call__(self, event: Event) -> None:
-        (self.around if type(event) in _TOLD_FROM_INSIDE else self.asking)(event)
+        if type(event) in _TOLD_FROM_INSIDE:
+            self.around(event)
+        elif type(event) is AnswerToken:
+            self.asking(event)
 
 
 def _inside(around: Observer, asking: Observer | None) -> Observer:
     # A model three pipelines deep reaches the outermost observer in one step.
     around = around.around if isinstance(around, _Inside) else around
     asking = asking or _unobserved
-    return around if around is asking else _Inside(around, asking)
+    return _unobserved if around is asking is _unobserved else _Inside(around, asking)
 
 
 def explain_cut(reason: str, where: str) -> Degradation:

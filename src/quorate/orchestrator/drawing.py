@@ -11,8 +11,9 @@ from itertools import count
 from pathlib import Path
 
 from .errors import BadInput, MissingExtra
-from .graph import ELSE, END, START, Edge, Graph, Node
+from .graph import Graph
 from .protocols import Model
+from .state import ELSE, END, START, Edge, Node
 
 __all__ = ["draw_mermaid", "save_drawing"]
 
@@ -31,7 +32,7 @@ def draw_mermaid(model: Model) -> str:
     """A Mermaid flowchart of a model."""
     lines = ["flowchart LR", "    question([question])", "    answer([answer])"]
     if isinstance(model, Graph):
-        lines += _Drawing().draw(model, "question", "answer")
+        lines += _Flowchart().draw(model, "question", "answer")
     else:
         lines.append(f'    question --> m["{_escape(model.name)}"]:::model --> answer')
     lines += [f"    classDef {name} {style}" for name, style in STYLES.items()]
@@ -58,7 +59,7 @@ def save_drawing(model: Model, path: Path) -> None:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-class _Drawing:
+class _Flowchart:
     """Gives every node and model an id as it is drawn."""
 
     def __init__(self) -> None:

@@ -8,16 +8,17 @@ An observer is called with one event at a time, on the event loop, and never wai
 
 Of a nested pipeline the outer observer hears of nodes and upstream calls, which name their `thread`;
 its candidates and tokens stay inside, but for those of the candidate that it writes.
+
+One is made for every token, so they are plain: made of validated values, not validated themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from .types import Answer, Candidate, Cluster, Code, Frozen, TokenLogprob, Usage
+from .types import Answer, Candidate, Cluster, Code, TokenLogprob, Usage
 
 __all__ = [
     "AnswerToken",
@@ -33,17 +34,21 @@ __all__ = [
 ]
 
 
-class CandidateStarted(Frozen):
-    type: Literal["candidate_started"] = "candidate_started"
+@dataclass(slots=True, kw_only=True)
+class CandidateStarted:
+    """A model begins a candidate."""
+
+    type: ClassVar[Literal["candidate_started"]] = "candidate_started"
     node: str = ""
     index: int
     model: str
 
 
-class CandidateToken(Frozen):
+@dataclass(slots=True, kw_only=True)
+class CandidateToken:
     """A piece of one candidate's text (or thinking), as it arrived."""
 
-    type: Literal["candidate_token"] = "candidate_token"
+    type: ClassVar[Literal["candidate_token"]] = "candidate_token"
     node: str = ""
     index: int
     text: str
@@ -52,61 +57,77 @@ class CandidateToken(Frozen):
     """Of the tokens since the last piece, where they were asked for (`SamplingParams.top_logprobs`)."""
 
 
-class CandidateFinished(Frozen):
-    type: Literal["candidate_finished"] = "candidate_finished"
+@dataclass(slots=True, kw_only=True)
+class CandidateFinished:
+    """A candidate is complete."""
+
+    type: ClassVar[Literal["candidate_finished"]] = "candidate_finished"
     node: str = ""
     candidate: Candidate
 
 
-class CandidateFailed(Frozen):
-    type: Literal["candidate_failed"] = "candidate_failed"
+@dataclass(slots=True, kw_only=True)
+class CandidateFailed:
+    """A candidate is not to be had; its error says why."""
+
+    type: ClassVar[Literal["candidate_failed"]] = "candidate_failed"
     node: str = ""
     candidate: Candidate
 
 
-class CandidateCancelled(Frozen):
+@dataclass(slots=True, kw_only=True)
+class CandidateCancelled:
     """A sample was no longer needed; the candidate holds what had arrived and what it cost."""
 
-    type: Literal["candidate_cancelled"] = "candidate_cancelled"
+    type: ClassVar[Literal["candidate_cancelled"]] = "candidate_cancelled"
     node: str = ""
     candidate: Candidate
 
 
-class TallyChanged(Frozen):
-    type: Literal["tally_changed"] = "tally_changed"
+@dataclass(slots=True, kw_only=True)
+class TallyChanged:
+    """How the votes stand."""
+
+    type: ClassVar[Literal["tally_changed"]] = "tally_changed"
     node: str = ""
     tally: tuple[Cluster, ...]
 
 
-class StoppedEarly(Frozen):
-    type: Literal["stopped_early"] = "stopped_early"
+@dataclass(slots=True, kw_only=True)
+class StoppedEarly:
+    """A sampling stage ends before it has drawn all."""
+
+    type: ClassVar[Literal["stopped_early"]] = "stopped_early"
     node: str = ""
     reason: str
     code: Code | None = None
     """How the answer is marked; None where a rule was content with the samples there are."""
 
 
-class AnswerToken(Frozen):
+@dataclass(slots=True, kw_only=True)
+class AnswerToken:
     """A piece of the final answer's text (or thinking), as it is written."""
 
-    type: Literal["synthesis_token"] = "synthesis_token"
+    type: ClassVar[Literal["synthesis_token"]] = "synthesis_token"
     text: str
     reasoning: bool = False
 
 
-class NodeStarted(Frozen):
+@dataclass(slots=True, kw_only=True)
+class NodeStarted:
     """A node of a graph begins."""
 
-    type: Literal["node_started"] = "node_started"
+    type: ClassVar[Literal["node_started"]] = "node_started"
     thread: str
     """Of the run: which nested pipeline, `""` for the outermost."""
     node: str
 
 
-class NodeEnded(Frozen):
+@dataclass(slots=True, kw_only=True)
+class NodeEnded:
     """A node of a graph is through."""
 
-    type: Literal["node_ended"] = "node_ended"
+    type: ClassVar[Literal["node_ended"]] = "node_ended"
     thread: str
     node: str
     seconds: float
@@ -114,10 +135,11 @@ class NodeEnded(Frozen):
     """In words, see `NodeVisit.outcome`."""
 
 
-class UpstreamStarted(Frozen):
+@dataclass(slots=True, kw_only=True)
+class UpstreamStarted:
     """A call to a model's server begins, perhaps by waiting for a free place; it may hold several samples."""
 
-    type: Literal["upstream_started"] = "upstream_started"
+    type: ClassVar[Literal["upstream_started"]] = "upstream_started"
     call: int
     """The same number in all events of one call, and no other's in this process."""
     thread: str
@@ -134,20 +156,22 @@ class UpstreamStarted(Frozen):
     """Of the candidates that it is for."""
 
 
-class UpstreamRetried(Frozen):
+@dataclass(slots=True, kw_only=True)
+class UpstreamRetried:
     """A try came to nothing, and another one may follow."""
 
-    type: Literal["upstream_retried"] = "upstream_retried"
+    type: ClassVar[Literal["upstream_retried"]] = "upstream_retried"
     call: int
     code: str
     """Of the error."""
     status: int
 
 
-class UpstreamEnded(Frozen):
+@dataclass(slots=True, kw_only=True)
+class UpstreamEnded:
     """A call to a model's server is over, whatever became of it."""
 
-    type: Literal["upstream_ended"] = "upstream_ended"
+    type: ClassVar[Literal["upstream_ended"]] = "upstream_ended"
     call: int
     outcome: str
     """`ok`, `cancelled` or the code of the error."""
@@ -161,14 +185,15 @@ class UpstreamEnded(Frozen):
     """From the first try to the end."""
 
 
-class Done(Frozen):
+@dataclass(slots=True, kw_only=True)
+class Done:
     """The answer; the last event of `events()`."""
 
-    type: Literal["done"] = "done"
+    type: ClassVar[Literal["done"]] = "done"
     answer: Answer
 
 
-Event = Annotated[
+Event = (
     CandidateStarted
     | CandidateToken
     | CandidateFinished
@@ -182,9 +207,8 @@ Event = Annotated[
     | UpstreamStarted
     | UpstreamRetried
     | UpstreamEnded
-    | Done,
-    Field(discriminator="type"),
-]
+    | Done
+)
 
 Observer = Callable[[Event], None]
 """Is told of every event as it happens; it must not block."""

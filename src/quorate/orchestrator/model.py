@@ -9,13 +9,12 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
-from .errors import NoAnswer
+from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .partial import PartialCandidate
 from .protocols import Model
@@ -137,7 +136,7 @@ def _new_run(
 async def iterate_events(model: Model, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
     """What a run pushes, to be pulled: the one place where a push becomes an iterator."""
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
-    task = asyncio.create_task(model.answer(question, replace(run, emit=queue.put_nowait)))
+    task = asyncio.create_task(model.answer(question, run.replace(emit=queue.put_nowait)))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:
@@ -162,7 +161,7 @@ class Agent(ModelBase):
         Raises:
             NoAnswer: the model failed (with its status), or the budget ended before any text.
         """
-        run = replace(run, ledger=Ledger(run.ledger), live=run.live or run.deadline is not None).at_node("answer")
+        run = run.replace(ledger=Ledger(run.ledger), live=run.live or run.deadline is not None).at_node("answer")
         if (left := run.tokens_left()) is not None:
             question = question.with_params(max_tokens=min(left, question.sampling.max_tokens or left))
         slot, late = _AnswerCandidate(0, run), False
@@ -174,6 +173,9 @@ class Agent(ModelBase):
             slot.fail(Failure(code="model_silent", message=f"{self.name} ended without an answer"))
         except TimeoutError:
             late = True
+        except QuorateError as error:
+            slot.fail(error)
+            raise
         finally:
             slot.cancel()
             if run.observed:

@@ -10,10 +10,11 @@ from typing import Any, Protocol, Self
 from .context import RunContext, derive_seed, explain_cut
 from .errors import BadInput, NoAnswer, TimedOut
 from .events import AnswerToken, Event
-from .graph import Choice, Node, State
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import SamplingStage, sample_candidates
+from .shadow import sample_watching
+from .state import Choice, Node, State
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
 
 __all__ = [
@@ -64,7 +65,7 @@ class SampleNode(Node):
         """See `Node`."""
         run = _drawing_again(run.at_node(self.name, seconds=self.stage.seconds))
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
-        return await sample_candidates(self.stage, state.question, run, counter)
+        return await sample_watching(self.stage, state.question, run, counter)
 
     def with_n(self, old: int, n: int) -> Self:
         """See `Node`."""
@@ -77,7 +78,7 @@ class SampleNode(Node):
 
 def _drawing_again(run: RunContext) -> RunContext:
     """The run of a node that has run before, whose samples shall not be the same ones again."""
-    return run if run.visit == 1 else replace(run, seed=derive_seed(run.seed, "visit", run.visit))
+    return run if run.visit == 1 else run.replace(seed=derive_seed(run.seed, "visit", run.visit))
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,13 @@ class LayerNode(Node):
         if (reason := run.exhausted()) is not None:
             return hand_on(before, reason, [explain_cut(reason, visit)])
         models = [self.stage.model_of(i) for i in range(self.stage.n)]
-        revisions = await self.refiner.revise(state.question, before, models, replace(run, node=visit))
+        revisions = await self.refiner.revise(state.question, before, models, run.replace(node=visit))
         notes = _distinct(note for revision in revisions.values() for note in revision.notes)
         questions = {i: r.question for i, r in revisions.items() if r.question is not None}
         if not questions:
             return hand_on(before, "nothing to ask", notes)
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
-        stage, inner = replace(self.stage, stop=None, quorum=None), replace(run.asking(visit), emit=run.emit)
+        stage, inner = replace(self.stage, stop=None, quorum=None), run.asking(visit).replace(emit=run.emit)
         drawn = await sample_candidates(stage, state.question, inner, counter, questions=questions, required=False)
         members = [mark_member(c, revisions[c.index]) for c in drawn.candidates]
         notes = [*notes, *note_members(members, visit)]
@@ -190,7 +191,7 @@ def hand_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Samp
         stopped: why it gives nothing of its own.
         notes: its own; those of the candidates are told already.
     """
-    return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes)})
+    return before.model_copy(update={"stopped": stopped, "degraded": tuple(notes), "savings": ()})
 
 
 def _distinct(notes: Iterable[Degradation]) -> list[Degradation]:
@@ -256,7 +257,12 @@ class AggregateNode(Node):
             raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
         answer = await _aggregate(self, state.question, sampled, run)
         tally = answer.tally or sampled.tally or ()
-        return answer.replace(candidates=sampled.candidates, stopped=sampled.stopped, tally=tally)
+        return answer.replace(
+            candidates=sampled.candidates,
+            stopped=sampled.stopped,
+            tally=tally,
+            analysis=answer.analysis or sampled.analysis,
+        )
 
 
 @dataclass(frozen=True)
@@ -287,7 +293,7 @@ class ModelNode(Node):
     async def run(self, state: State, run: RunContext) -> Answer:
         """See `Node`; with the seed of the run, so that it answers as it does when it is asked alone."""
         seed = _drawing_again(run).seed
-        return await self.model.answer(state.question, replace(run.asking(self.name, emit=run.emit), seed=seed))
+        return await self.model.answer(state.question, run.asking(self.name, emit=run.emit).replace(seed=seed))
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
         """See `Node`."""
@@ -379,7 +385,7 @@ async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, 
     aggregator, stand_in = node.aggregator, node.stand_in or node.aggregator.fallback
     uncounted = sampled.model_copy(update={"tally": None}) if node.recount else sampled
     told = _Told(run) if run.observed else None
-    inner = run if told is None else replace(run, emit=told)
+    inner = run if told is None else run.replace(emit=told)
     where = f"{run.node}: {aggregator.name}"
     notes: tuple[Degradation, ...] = ()
     try:
@@ -418,7 +424,7 @@ async def _standing_in(
 ) -> Answer:
     if stand_in is not None:
         run = run.asking("fallback", emit=None if quiet else run.emit)
-        return await stand_in.aggregate(question, sampled, replace(run, seed=run.seed))
+        return await stand_in.aggregate(question, sampled, run.replace(seed=run.seed))
     if not sampled.tally:
         return Answer(text="", model="")
     first = sampled.tally[0]

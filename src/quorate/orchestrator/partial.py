@@ -6,6 +6,7 @@ it ends once, and there its tokens are booked and its end is told: in one place.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,8 @@ class PartialCandidate:
         """The candidate, once it has ended."""
         self.on_write: Writer | None = None
         """Is told of every piece: its text, whether it is thinking, and its log-probabilities."""
+        self.review: asyncio.Event | None = None
+        """Set by an owner once it has looked at the end and wants the others all the same."""
         self.pieces = 0
         """Written so far; about as many as tokens."""
         self._run = run
@@ -75,6 +78,7 @@ class PartialCandidate:
         self._booked = False
         self._charge: Usage | None = None
         self._started = False
+        self._tells_pieces = run.live
         self._begun = time.monotonic()
 
     @property
@@ -85,6 +89,11 @@ class PartialCandidate:
     def untouched(self) -> bool:
         """Nobody has begun to write it, and nothing was spent on it."""
         return not self._started and self._left is None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody is told of its pieces as they come; else they may be written when it ends or is left."""
+        return self.on_write is not None or (self._tells_pieces and self._emit is not None)
 
     @property
     def text(self) -> str:
@@ -129,10 +138,11 @@ class PartialCandidate:
             (self._reasoning if reasoning else self._text).append(text)
         if logprobs:
             self._logprobs.extend(logprobs)
-        self._hand_on(text, reasoning, logprobs or ())
+        if self._tells_pieces or self.on_write is not None:
+            self._hand_on(text, reasoning, logprobs or ())
 
     def _hand_on(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
-        if self._emit is not None:
+        if self._tells_pieces and self._emit is not None:
             self._tell_piece(text, reasoning, logprobs)
         if self.on_write is not None:
             self.on_write(text, reasoning, logprobs)
@@ -198,24 +208,25 @@ class PartialCandidate:
         """The one place where tokens are booked and an end is told."""
         if self.result is not None:
             return
+        fresh = candidate is None
         if candidate is None:
             if usage is None:
                 usage = self._left or Usage()
-            written: dict[str, Any] = {"text": self.text, "reasoning": self.reasoning or None, "usage": usage}
+            given = self._fields
+            given |= {"text": self.text, "reasoning": self.reasoning or None, "usage": usage, "latency": self.seconds}
             if self._logprobs:
-                written["logprobs"] = tuple(self._logprobs)
-            candidate = Candidate(**(self._fields | written | {"latency": self.seconds} | self._left_fields | fields))
+                given["logprobs"] = tuple(self._logprobs)
+            candidate = Candidate(**(given | self._left_fields | fields))
         elif candidate.index != self.index:
             candidate = candidate.model_copy(update={"index": self.index})
         if self._marks or self._prefix:
             candidate = self._marked(candidate)
         if self._extract is not None and candidate.answer is None and candidate.ok:
-            answer = self._extract(candidate)
-            candidate = candidate if answer is None else candidate.model_copy(update={"answer": answer})
+            candidate = _with_answer(candidate, self._extract(candidate), fresh=fresh)
         self.result = candidate
         if not self._booked:
             for model, spent in candidate.charges if self._charge is None else ((candidate.model, self._charge),):
-                if spent != NOTHING:
+                if spent is not NOTHING and (spent.requests or spent.total_tokens or spent.cost):
                     self._run.record(model, spent)
         if self._emit is not None:
             kind = CandidateFailed if candidate.error is not None else CandidateFinished
@@ -229,6 +240,11 @@ class PartialCandidate:
             update={**self._marks, "text": self._prefix + candidate.text if said else candidate.text}
         )
 
+    async def reviewed(self) -> None:
+        """Waits until its owner has looked at its end, for who writes one after the other: it may want no more."""
+        if self.review is not None:
+            await self.review.wait()
+
     def add_listener(self, listener: Callable[[PartialCandidate], None]) -> None:
         """Tells one more of its end, after those before."""
         self._on_end.append(listener)
@@ -241,10 +257,22 @@ class PartialCandidate:
     def _tell_piece(self, text: str, reasoning: bool, logprobs: Sequence[TokenLogprob]) -> None:
         told = tuple(logprobs) if logprobs else None
         self._tell(CandidateToken, text=text, reasoning=reasoning, logprobs=told)
+        self._tells_pieces = self._run.follow_candidates
 
     def _tell(self, kind: Callable[..., Event], **fields: Any) -> None:
         if self._emit is not None:
             self._emit(kind(node=self._run.node, **({} if "candidate" in fields else {"index": self.index}), **fields))
+
+
+def _with_answer(candidate: Candidate, answer: str | None, *, fresh: bool) -> Candidate:
+    """The candidate with its answer; one that nobody else has seen is completed, since a copy costs as much as it."""
+    if answer is None:
+        return candidate
+    if not fresh:
+        return candidate.model_copy(update={"answer": answer})
+    candidate.__dict__["answer"] = answer
+    candidate.__pydantic_fields_set__.add("answer")
+    return candidate
 
 
 def failure_of(error: Exception) -> Failure:

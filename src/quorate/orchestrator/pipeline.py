@@ -17,13 +17,15 @@ from typing import Any, Self
 
 from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
-from .graph import ELSE, END, START, Condition, Edge, Graph, Node, State
+from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
 from .sampling import SamplingStage
-from .types import Question, SamplingParams
+from .shadow import ShadowRule, gate_saving
+from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
+from .types import Answer, Question, SamplingParams, Saving
 
-__all__ = ["Pipeline", "Sampling", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]
+__all__ = ["Pipeline", "Sampling", "ShadowGate", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]
 
 
 class Pipeline(Graph):
@@ -216,6 +218,7 @@ def gate(
     *,
     expensive: Aggregator | Pipeline,
     rule: StoppingRule,
+    shadow: bool = False,
     name: str | None = None,
 ) -> Pipeline:
     """The cheap aggregator where the rule is sure of its tally, else the expensive one.
@@ -226,8 +229,12 @@ def gate(
         expensive: a judge or synthesizer, or a pipeline whose nodes after its first one go on with the candidates;
             where it fails, the cheap one answers.
         rule: when they agree.
+        shadow: always takes the expensive one, and says in `Answer.savings` what the gate would have saved.
         name: how the graph is called.
     """
+    name = name or f"gate@{stage.n}/{_joined(stage.models)}"
+    if shadow:
+        return _watch_gate(stage, cheap, expensive, rule, name)
     rest, first, ways = _after_sampling(expensive, stand_in=cheap)
     name_of_cheap = cheap.name if cheap.name not in {"sample", *(node.name for node in rest)} else "cheap"
     others = tuple(edge.when for edge in first if isinstance(edge.when, Condition))
@@ -252,7 +259,33 @@ def gate(
             Edge(name_of_cheap, END),
             *ways,
         ],
-        name=name or f"gate@{stage.n}/{_joined(stage.models)}",
+        name=name,
+    )
+
+
+class ShadowGate(Pipeline):
+    """A graph whose first node has a rule that is only watched: what would have been saved is all that came later."""
+
+    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
+        found = super()._savings(visits)
+        last = next((v.result for v in reversed(visits) if isinstance(v.result, Answer)), None)
+        entry = self.entry.name
+        if last is None:
+            return found
+        spent = sum(u.usage.total_tokens for v in visits if v.node != entry for u in v.usage)
+        return tuple(gate_saving(s, last, spent) if s.where == entry else s for s in found)
+
+
+def _watch_gate(
+    stage: SamplingStage, cheap: Aggregator, expensive: Aggregator | Pipeline, rule: StoppingRule, name: str
+) -> Pipeline:
+    """The expensive side of a gate alone, with its rule watched."""
+    rest, first, ways = _after_sampling(expensive, stand_in=cheap)
+    watched = replace(stage, stop=ShadowRule(rule))
+    return ShadowGate(
+        [SampleNode("sample", watched, counted_by=cheap), *rest],
+        [Edge(START, "sample"), *(Edge("sample", edge.target, edge.when) for edge in first), *ways],
+        name=name,
     )
 
 

@@ -159,13 +159,13 @@ async def fill(model: Model, question: Question, slots: Sequence[PartialCandidat
             await model.sample(question, slots, run)
         else:
             await gather([_fill_one(model, question, slot, run) for slot in slots])
-        failure = Failure(code="model_silent", message=f"{model.name} ended without this candidate", status=502)
+        failure = None
     except Exception as error:
         failure = failure_of(error)
     for slot in slots:
         if not slot.done:
             slot.start(model.name, model.name)
-            slot.fail(failure)
+            slot.fail(failure or Failure(code="model_silent", message=f"{model.name} ended without this candidate"))
 
 
 async def _fill_one(model: Model, question: Question, slot: PartialCandidate, run: RunContext) -> None:
@@ -230,8 +230,8 @@ async def sample_candidates(
     """
     question = question.model_copy(update={"sampling": question.sampling.over(stage.sampling)})
     stage, question = stage.begin(question)
-    drawing = _Drawing(stage, question, run, counter, questions)
-    return await drawing.run_waves(required=required)
+    stage_run = _StageRun(stage, question, run, counter, questions)
+    return await stage_run.run_waves(required=required)
 
 
 def settle_answer(candidate: Candidate, counter: VoteCounter | None) -> Candidate:
@@ -249,7 +249,7 @@ class _Stop:
     code: Code | None = None
 
 
-class _Drawing:
+class _StageRun:
     """One run of a sampling stage: the candidates so far and what they amount to."""
 
     def __init__(
@@ -277,8 +277,8 @@ class _Drawing:
         """Something has ended, or a budget ran out in the middle of it."""
         self.crash: BaseException | None = None
         """What ended a task that should have ended its slots."""
-        self.counted = 0
-        """Good candidates in the tally."""
+        self.good = self.counted = 0
+        """Good candidates that have ended, and those of them in the tally."""
 
     async def run_waves(self, *, required: bool) -> Sampled:
         indices = [i for i in range(self.n) if self.questions is None or i in self.questions]
@@ -300,13 +300,13 @@ class _Drawing:
         """One wave; why it shall be the last, if it shall."""
         slots = [self._slot(index) for index in indices]
         self.writing = {slot.index: slot for slot in slots}
-        run = replace(self.run, live=True) if self.live and not self.run.live else self.run
+        run = self.run.replace(live=True) if self.live and not self.run.live else self.run
         tasks = [asyncio.create_task(fill(m, q, mine, run)) for m, q, mine in self._shares(slots)]
         for task in tasks:
             task.add_done_callback(self._task_ended)
-        stop = None
+        stop, until = None, self._until()
         try:
-            async with run.time_limit(self._until()) as limit:
+            async with run.time_limit(until) as limit:
                 # Who has ended all its slots may have something left to do, such as to remember what a server refused.
                 while self.writing or self.ended or not all(task.done() for task in tasks):
                     if not self.ended:
@@ -314,11 +314,16 @@ class _Drawing:
                     self.wake.clear()
                     if self.crash is not None:
                         raise self.crash
-                    if self.ended:
-                        await self._note(self.ended.popleft())
+                    slot = self.ended.popleft() if self.ended else None
+                    if slot is not None:
+                        await self._note(slot)
                     if (stop := self._stop_now()) is not None:
                         break
-                    limit.move(self._until())
+                    if slot is not None and slot.review is not None:
+                        slot.review.set()
+                    if until != self._until():
+                        until = self._until()
+                        limit.move(until)
         except TimeoutError:
             stop = self._overtime()
         finally:
@@ -336,6 +341,8 @@ class _Drawing:
         slot = PartialCandidate(index, self.run, on_end=self._slot_ended, extract=extract)
         if self.run.frugal:
             slot.on_write = self._watch_budget
+        if self.run.frugal or self.stage.stop is not None:
+            slot.review = asyncio.Event()
         return slot
 
     def _slot_ended(self, slot: PartialCandidate) -> None:
@@ -376,7 +383,8 @@ class _Drawing:
         self.progress.candidates.append(candidate)
         if not candidate.ok:
             return
-        if self.progress.good >= self.quorum and self.patience is None:
+        self.good += 1
+        if self.good >= self.quorum and self.patience is None:
             self.patience = time.monotonic() + self.stage.grace
         # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
         if not late and (self.run.live or self.stage.stop is not None):
@@ -384,14 +392,14 @@ class _Drawing:
 
     async def _count(self) -> None:
         """Updates the votes, unless that takes too long."""
-        if self.counter is None or self.counted == self.progress.good:
+        if self.counter is None or self.counted == self.good:
             return
         try:
             async with asyncio.timeout_at(self._slack()):
                 self.progress.tally = await self.counter.tally(self.progress.candidates)
         except TimeoutError:
             return
-        self.counted = self.progress.good
+        self.counted = self.good
         if self.run.observed:
             self.run.emit(TallyChanged(node=self.run.node, tally=self.progress.tally))
 
@@ -410,7 +418,7 @@ class _Drawing:
         if (reason := self.run.exhausted()) is not None:
             return _cut_off(reason)
         if self.patience is not None:
-            return _Stop(f"quorum: {self.progress.good} good samples")
+            return _Stop(f"quorum: {self.good} good samples")
         return None
 
     def _stop_now(self) -> _Stop | None:
@@ -437,7 +445,7 @@ class _Drawing:
 
         What nobody has begun to write is no candidate.
         """
-        best = not self.progress.good and not any(slot.result.ok for slot in self.ended if slot.result is not None)
+        best = not self.good and not any(slot.result.ok for slot in self.ended if slot.result is not None)
         for slot in list(self.writing.values()):
             if slot.untouched:
                 del self.writing[slot.index]
@@ -460,7 +468,7 @@ class _Drawing:
         ]
         if stop is not None and stop.code is not None:
             notes.append(Degradation(code=stop.code, where=node, detail=stop.reason))
-        good, wanted = self.progress.good, self.stage.quorum_size(self.stage.n)
+        good, wanted = self.good, self.stage.quorum_size(self.stage.n)
         if self.stage.quorum is not None and good < wanted:
             detail = f"{good} good samples of {self.stage.n}, and {wanted} were to be a quorum"
             notes.append(Degradation(code="quorum_missed", where=node, detail=detail))
@@ -472,7 +480,7 @@ class _Drawing:
         )
 
     def _check(self) -> None:
-        good, drawn = self.progress.good, len(self.progress.candidates)
+        good, drawn = self.good, len(self.progress.candidates)
         if good >= self.stage.min_candidates:
             return
         failures = [c.error for c in self.progress.candidates if c.error is not None]
@@ -493,7 +501,7 @@ class _Drawing:
         )
 
     def _too_few(self) -> str:
-        good = self.progress.good
+        good = self.good
         if not good:
             return "no candidate"
         drawn, wanted = len(self.progress.candidates), self.stage.min_candidates

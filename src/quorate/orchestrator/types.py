@@ -17,22 +17,29 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .errors import BadInput
 
 __all__ = [
+    "Analysis",
     "Answer",
     "Candidate",
     "CandidateSet",
     "Cluster",
     "Code",
+    "Contradiction",
     "Degradation",
+    "Dissent",
     "Ensembling",
     "Failure",
     "FinishReason",
     "Frozen",
     "Member",
     "Message",
+    "PartialCoverage",
     "Question",
+    "Saving",
+    "Stance",
     "TokenChoice",
     "TokenLogprob",
     "TokenStep",
+    "UniqueInsight",
     "Usage",
 ]
 
@@ -51,6 +58,7 @@ Code = Literal[
     "node_failed",
     # aggregation
     "aggregator_failed",
+    "analysis_missing",
     "member_failed",
     "candidate_cut",
     "candidate_dropped",
@@ -58,6 +66,7 @@ Code = Literal[
     "verdict_missing",
     "tests_missing",
     "all_abstained",
+    "answer_in_reasoning",
     "no_confidence",
     "assembled_invalid",
     "selector_fell_back",
@@ -444,6 +453,86 @@ class Cluster(Frozen):
     """False where the classes are approximate: they order the answers, but stop no sampling and state no confidence."""
 
 
+class Stance(Frozen):
+    """What one answer holds on a topic."""
+
+    index: int
+    """Of the candidate."""
+    model: str
+    stance: str
+
+
+class Contradiction(Frozen):
+    """A topic on which answers exclude each other."""
+
+    topic: str
+    stances: tuple[Stance, ...]
+
+
+class PartialCoverage(Frozen):
+    """A point that some answers make, and others leave out."""
+
+    indices: tuple[int, ...]
+    """Of the candidates that make it."""
+    models: tuple[str, ...]
+    point: str
+
+
+class UniqueInsight(Frozen):
+    """A point that one answer alone makes."""
+
+    index: int
+    """Of the candidate."""
+    model: str
+    insight: str
+
+
+class Analysis(Frozen):
+    """Where several answers to one question agree and differ, as a model that read them says."""
+
+    consensus: tuple[str, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
+    partial_coverage: tuple[PartialCoverage, ...] = ()
+    unique_insights: tuple[UniqueInsight, ...] = ()
+    blind_spots: tuple[str, ...] = ()
+    """What none of them has."""
+
+
+class Dissent(Frozen):
+    """The best text of a class of answers that lost."""
+
+    index: int
+    """Of the candidate."""
+    model: str
+    answer: str | None
+    votes: int
+    """Candidates of its class."""
+    text: str
+    line: str
+    """The first line in which the text differs from the winner's; empty where it ends before."""
+    against: str
+    """What the winner has there."""
+
+
+class Saving(Frozen):
+    """What a stop would have saved that was only watched, so that nothing came of it."""
+
+    where: str
+    """The node."""
+    reason: str
+    """Why it would have stopped."""
+    after: int
+    """Samples or reviews that it would have taken."""
+    of: int
+    """Those that were taken."""
+    tokens: int
+    """That were spent after it."""
+    answer: str | None = None
+    """That it would have given."""
+    same: bool | None = None
+    """Whether that is the one that was given; None where they cannot be compared."""
+
+
 class Sampled(Frozen):
     """What a sampling stage gave: all candidates, the failed ones too, and how their votes stand."""
 
@@ -454,6 +543,10 @@ class Sampled(Frozen):
     stopped: str = "complete"
     """Why sampling stopped: `complete`, a stopping rule's words, or the budget that ran out."""
     degraded: tuple[Degradation, ...] = ()
+    analysis: Analysis | None = None
+    """Where they agree and differ, where a model has said so."""
+    savings: tuple[Saving, ...] = ()
+    """Of rules that were only watched."""
 
     @property
     def good(self) -> tuple[Candidate, ...]:
@@ -489,6 +582,16 @@ class Answer(Frozen):
     """The usage by node and model."""
     path: tuple[NodeVisit, ...] = ()
     """The nodes of the graph in the order in which they ended; none where a single model answered."""
+    analysis: Analysis | None = None
+    """Where the candidates agree and differ, where a model has said so."""
+    dissents: tuple[Dissent, ...] = ()
+    """The classes of answers that lost, best first, where they were asked for."""
+    scores: Mapping[int, float] = Field(default_factory=dict)
+    """What each candidate's reviewers gave it, by its index; none where nobody ranked them."""
+    savings: tuple[Saving, ...] = ()
+    """What stops would have saved that were only watched."""
+    effective_votes: float | None = None
+    """How many independent voters the candidates amount to, where the correlation of their errors is known."""
 
     @property
     def winner(self) -> Candidate | None:

@@ -18,8 +18,7 @@ from .api.routes import make_route
 from .context import ServerContext
 from .health import make_health_routes
 from .http.errors import ErrorMiddleware, send_reply
-from .http.origins import SECURITY_HEADERS, OriginMiddleware, cors_options
-from .http.routing import Route, Router, read_header
+from .http.routing import SECURITY_HEADERS, OriginMiddleware, Route, RouteTable, cors_options, read_header
 from .models_api import make_models_routes
 from .openapi import make_openapi_route
 from .telemetry.middleware import TelemetryMiddleware
@@ -57,7 +56,7 @@ def make_app(context: ServerContext) -> ASGIApp:
         *_make_metrics_routes(context),
     ]
     routes.append(make_openapi_route(routes, {api.path: api.form for api in APIS}, context.settings))
-    app: ASGIApp = ErrorMiddleware(Router(routes, lifespan))
+    app: ASGIApp = ErrorMiddleware(RouteTable(routes, lifespan))
     if origins := context.settings.origins:
         app = CORSMiddleware(app, **cors_options(origins))
     return TelemetryMiddleware(OriginMiddleware(app, origins), context.telemetry, SECURITY_HEADERS)

@@ -1,20 +1,126 @@
-"""All that the routes of one server share."""
+"""All that the routes of one server share, and the server as one caller sees it."""
 
 from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from quorate.config.catalog import Catalog
-from quorate.config.server_settings import ServerSettings
+from quorate.config.server_settings import ApiKey, ServerSettings
+from quorate.orchestrator.context import Budget, Ledger, StopSwitch
+from quorate.orchestrator.errors import UnknownName, UpstreamError
+from quorate.orchestrator.protocols import Model
 
-from .access.caller import Caller
 from .access.control import AccessControl
-from .catalog import RefreshingCatalog
+from .access.errors import NotAllowed
 from .http.routing import read_header
 from .telemetry.middleware import Telemetry
 from .telemetry.record import RECORD, RequestRecord
 
-__all__ = ["ServerContext"]
+__all__ = ["Caller", "RefreshingCatalog", "ServerContext"]
+
+EVERYTHING = ("**",)
+"""What a key may ask for that has no limits."""
+
+
+class RefreshingCatalog:
+    """Resolves and lists names, asking again at the upstream when something is missing."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._lock = asyncio.Lock()
+        self._refreshes = 0
+        self._failure: UpstreamError | None = None
+
+    async def resolve(self, name: str, *, n: int | None = None) -> Model:
+        """The model of this name.
+
+        Raises:
+            UnknownName: with the names that exist.
+            BadInput: an impossible n.
+            UpstreamError: no model is known, because the upstream does not tell.
+        """
+        try:
+            return self.catalog.resolve(name, n=n)
+        except UnknownName:
+            await self._refresh_once()
+            return self.catalog.resolve(name, n=n)
+
+    async def list_names(self) -> tuple[str, ...]:
+        """Every name worth listing.
+
+        Raises:
+            UpstreamError: there is none, because the upstream does not tell.
+        """
+        if not self.catalog.names():
+            await self._refresh_once()
+        return self.catalog.names()
+
+    async def _refresh_once(self) -> None:
+        """Asks the upstream once, however many requests wait for it."""
+        refreshes = self._refreshes
+        async with self._lock:
+            if self._refreshes == refreshes:
+                await self._refresh()
+        if self._failure is not None and not self.catalog.names():
+            raise self._failure
+
+    async def _refresh(self) -> None:
+        try:
+            await self.catalog.refresh()
+            self._failure = None
+        except UpstreamError as error:
+            self._failure = error
+        self._refreshes += 1
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One key, in one request, and what is behind the access control for it."""
+
+    key: ApiKey
+    record: RequestRecord
+    _access: AccessControl
+    _names: RefreshingCatalog
+
+    @property
+    def switch(self) -> StopSwitch:
+        """Ends the caller's runs when the server ends."""
+        return self._access.switch
+
+    @property
+    def catalog(self) -> Catalog:
+        """All names, those that the key may not ask for too."""
+        return self._names.catalog
+
+    async def resolve(self, name: str, *, n: int | None = None) -> Model:
+        """The model of this name; errors as in `RefreshingCatalog.resolve`.
+
+        Raises:
+            NotAllowed: the key is not for it.
+        """
+        if self.key.allow != EVERYTHING and not self.key.allows(name):
+            raise NotAllowed(f"the key {self.key.name!r} may not ask {name!r}; `/v1/models` lists what it may")
+        return await self._names.resolve(name, n=n)
+
+    async def list_names(self) -> tuple[str, ...]:
+        """Every listed name that the key may ask for."""
+        return tuple(name for name in await self._names.list_names() if self.key.allows(name))
+
+    def limit_budget(self, asked: Budget) -> Budget:
+        """What a request may spend: what it asks for, and no more than the key has left.
+
+        Raises:
+            KeyBudgetExceeded: nothing.
+        """
+        return self._access.limit_budget(self.key, asked)
+
+    def with_admission(self, cost: int, ledger: Ledger) -> AbstractAsyncContextManager[None]:
+        """`async with`: a place to be served in, paid for at its end; see `AccessControl.admit`."""
+        return self._access.admit(self.key, cost, ledger, self.record)
 
 
 class ServerContext:

@@ -17,8 +17,8 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 
-from .access.caller import Caller
 from .api.fields import Control
+from .context import Caller
 from .deltas import Delta, DeltaStream, ProgressLines
 from .http.errors import BadField
 from .telemetry.metrics import label_pipeline
@@ -27,6 +27,7 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Outcome",
+    "apply_control",
     "apply_limits",
     "check_limits",
     "limit_tokens",
@@ -150,6 +151,7 @@ class Generation:
             budget=self.budget,
             ledger=self.ledger,
             live=live,
+            follow_candidates=False,  # that one has begun is all that a client sees of it before its end
             switch=caller.switch,
             caller=caller.key.name,
             **observed,
@@ -188,7 +190,7 @@ async def resolve_model(name: str, control: Control, caller: Caller) -> Model:
         NotAllowed: the caller may not ask it.
     """
     model = await caller.resolve(_full_name(name, control, caller.catalog), n=control.n)
-    return _apply(control, model)
+    return apply_control(control, model)
 
 
 def apply_limits(request: GenerationRequest, model: Model, caller: Caller, settings: ServerSettings) -> Generation:
@@ -270,7 +272,7 @@ def _full_name(model: str, control: Control, catalog: Catalog) -> str:
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 
-def _apply(control: Control, model: Model) -> Model:
+def apply_control(control: Control, model: Model) -> Model:
     """The model with the stopping rule, the quorum and the deadlines of the request.
 
     Raises:

@@ -68,6 +68,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             _object({"node": TEXT, "seconds": {"type": "number"}, "outcome": TEXT, "edges": {"type": "object"}})
         ),
         candidates=_list({"type": "object"}),
+        analysis={"type": "object"},
+        scores={"type": "object"},
+        dissents=_list({"type": "object"}),
+        savings=_list({"type": "object"}),
+        effective_votes={"type": "number"},
+        fusion={"type": "object"},
     ),
     "ChatReply": _object(
         {

@@ -1,7 +1,8 @@
 """What replies of all APIs have in common: ends, usage, log-probabilities, and our own `quorate` object.
 
 `{"answer", "tally", "stopped", "degraded", "usage": {..., "nodes": [...]}}`, of a pipeline its `path` (the nodes in
-the order in which they ended, each with its seconds and outcome), and with `trace` the `candidates`. At the top it is
+the order in which they ended, each with its seconds and outcome), of a panel what it told beyond its answer
+(`analysis`, `scores`, `dissents`, `savings`), and with `trace` the `candidates`. At the top it is
 that of the first choice with the usage of the whole request; where the request asked for several choices, each has
 its own too.
 """
@@ -96,14 +97,30 @@ def _make_quorate(
         fields["agreement"] = {"share": agreement.share, "entropy": agreement.entropy}
     if answer.path:
         fields["path"] = [visit.model_dump(mode="json") for visit in answer.path]
+    fields |= _describe_panel(answer)
     if generation.request.control.trace:
         fields["candidates"] = [_describe_candidate(candidate) for candidate in answer.candidates]
     return fields
 
 
+def _describe_panel(answer: Answer) -> dict[str, Any]:
+    """What a panel has told beyond its answer: no field where there is nothing of its kind."""
+    fields: dict[str, Any] = {}
+    if answer.analysis is not None:
+        fields["analysis"] = answer.analysis.model_dump(mode="json")
+    if answer.scores:
+        fields["scores"] = {str(index): score for index, score in answer.scores.items()}
+    for name, values in (("dissents", answer.dissents), ("savings", answer.savings)):
+        if values:
+            fields[name] = [value.model_dump(mode="json") for value in values]
+    if answer.effective_votes is not None:
+        fields["effective_votes"] = answer.effective_votes
+    return fields
+
+
 def _describe_candidate(candidate: Candidate) -> dict[str, Any]:
-    """A candidate of the trace; its logprobs stay out, which are many times its text."""
-    return candidate.model_dump(mode="json", exclude={"logprobs"})
+    """A candidate of the trace; its logprobs stay out, which are many times its text, and what only accounts need."""
+    return candidate.model_dump(mode="json", exclude={"logprobs", "prompt_counted"})
 
 
 def _describe_logprob(token: TokenLogprob) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from quorate.orchestrator.types import Candidate, Degradation, Ensembling, Frozen, TokenLogprob, Usage
 
-__all__ = ["CANDIDATE", "LATER", "candidate_of", "columns_of", "packed", "storable", "unpacked"]
+__all__ = ["CANDIDATE", "LATER", "candidate_of", "columns_of", "pack_logprobs", "replace_surrogates", "unpack_logprobs"]
 
 _TEXTS = ("text", "reasoning", "answer")
 _PLAIN = ("model", "agent", *_TEXTS, "finish_reason", "seed", "prompt_version", "latency")
@@ -26,11 +26,11 @@ CANDIDATE = (*_PLAIN, *_USAGE, "mean_logprob", "logprobs", "tool_calls", *LATER)
 def columns_of(candidate: Candidate) -> dict[str, Any]:
     """The columns of a candidate that came through; its index has a column elsewhere."""
     row = {name: getattr(candidate, name) for name in _PLAIN}
-    row.update((name, storable(row[name])) for name in _TEXTS)
+    row.update((name, replace_surrogates(row[name])) for name in _TEXTS)
     row.update((name, getattr(candidate.usage, name)) for name in _USAGE)
     logprobs = candidate.logprobs
     row["mean_logprob"] = sum(t.logprob for t in logprobs) / len(logprobs) if logprobs else None
-    row["logprobs"] = None if logprobs is None else packed(logprobs)
+    row["logprobs"] = None if logprobs is None else pack_logprobs(logprobs)
     row["tool_calls"] = json.dumps(candidate.tool_calls, ensure_ascii=True) if candidate.tool_calls else None
     row["ensembling"] = None if candidate.ensembling is None else json.dumps(_lean(candidate.ensembling))
     row["degraded"] = json.dumps([_lean(each) for each in candidate.degraded]) if candidate.degraded else None
@@ -45,7 +45,7 @@ def candidate_of(row: Any, index: int) -> Candidate:
         **{name: row[name] for name in _PLAIN},
         tool_calls=json.loads(row["tool_calls"]) if row["tool_calls"] else (),
         usage=Usage(**{name: row[name] for name in _USAGE}),
-        logprobs=None if logprobs is None else unpacked(logprobs),
+        logprobs=None if logprobs is None else unpack_logprobs(logprobs),
         ensembling=Ensembling.model_validate(json.loads(row["ensembling"])) if row["ensembling"] else None,
         degraded=tuple(Degradation.model_validate(each) for each in json.loads(row["degraded"] or "[]")),
     )
@@ -55,19 +55,19 @@ def _lean(value: Frozen) -> dict[str, Any]:
     return value.model_dump(mode="json", exclude_defaults=True)
 
 
-def packed(logprobs: tuple[TokenLogprob, ...]) -> bytes:
+def pack_logprobs(logprobs: tuple[TokenLogprob, ...]) -> bytes:
     """Tokens with their probabilities in about a tenth of their size."""
     return zlib.compress(json.dumps([[t.token, t.logprob, t.top] for t in logprobs]).encode())
 
 
-def unpacked(data: bytes) -> tuple[TokenLogprob, ...]:
+def unpack_logprobs(data: bytes) -> tuple[TokenLogprob, ...]:
     return tuple(
         TokenLogprob(token=token, logprob=logprob, top=tuple((t, p) for t, p in top))
         for token, logprob, top in json.loads(zlib.decompress(data))
     )
 
 
-def storable(text: str | None) -> str | None:
+def replace_surrogates(text: str | None) -> str | None:
     """The text, with halves of surrogate pairs, which no file can hold, replaced."""
     if text is None or text.isascii():
         return text

@@ -49,7 +49,7 @@ class Database:
         self.path = path
         if self.path is not None:
             self._prepare(self.path, create)
-        with self._told():
+        with self._translate_errors():
             self.db = sqlite3.connect(
                 self.path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
@@ -75,22 +75,22 @@ class Database:
             raise
 
     def execute(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        with self._told():
+        with self._translate_errors():
             return self.db.execute(sql, values)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> int:
         """Runs it for every row; how many rows it changed."""
-        with self._told():
+        with self._translate_errors():
             return self.db.executemany(sql, rows).rowcount
 
     def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[sqlite3.Row]:
         """Rows as they are needed."""
-        with self._told():
+        with self._translate_errors():
             yield from self.db.execute(sql, values)
 
     def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row; None where there is no row."""
-        with self._told():
+        with self._translate_errors():
             row = self.db.execute(sql, values).fetchone()
         return None if row is None else row[0]
 
@@ -107,7 +107,7 @@ class Database:
 
     def _open(self) -> None:
         self.db.row_factory = sqlite3.Row
-        with self._told():
+        with self._translate_errors():
             version = self.value("PRAGMA user_version")
             if version == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
                 self._make()
@@ -138,7 +138,7 @@ class Database:
             self.db.execute(f"PRAGMA user_version={version}")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

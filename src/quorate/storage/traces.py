@@ -210,7 +210,7 @@ class TraceStore(Database):
             )
             gone += self._delete("number <= ?", oldest)
         if gone:
-            with self._told():
+            with self._translate_errors():
                 self.db.executescript("PRAGMA incremental_vacuum")  # `execute` gives back a single page
         return gone
 
@@ -235,7 +235,7 @@ class TraceStore(Database):
     def _add(self, trace: Trace) -> None:
         row = {name: getattr(trace, name) for name in PLAIN}
         row |= {name: getattr(trace.usage, name) for name in USAGE}
-        row["nodes"] = f"[{','.join(map(_dumped, trace.nodes))}]"
+        row["nodes"] = f"[{','.join(map(_dump, trace.nodes))}]"
         row["error"], row["question"] = _json(trace.error), _json(trace.question)
         number = self.execute(_insert("traces", *row), row).lastrowid
         for place, choice in enumerate(trace.choices):
@@ -245,7 +245,7 @@ class TraceStore(Database):
                 "choice": place,
                 "answer": _json(choice.answer and choice.answer.replace(candidates=())),
                 "error": _json(choice.error),
-                "timeline": zlib.compress(_dumped(timeline).encode(), 1),
+                "timeline": zlib.compress(_dump(timeline).encode(), 1),
             }
             self.execute(_insert("choices", *kept), kept)
             if choice.candidates:
@@ -262,8 +262,8 @@ class TraceStore(Database):
         choices = self.execute("SELECT * FROM choices WHERE trace = ? ORDER BY choice", (number,)).fetchall()
         return Trace(
             **{name: row[name] for name in PLAIN},
-            error=_parsed(Failure, row["error"]),
-            question=_parsed(Question, row["question"]),
+            error=_parse(Failure, row["error"]),
+            question=_parse(Question, row["question"]),
             usage=Usage(**{name: row[name] for name in USAGE}),
             nodes=json.loads(row["nodes"]),
             choices=tuple(self._choice(number, each) for each in choices),
@@ -272,14 +272,14 @@ class TraceStore(Database):
     def _choice(self, number: int, row: Any) -> TracedChoice:
         found = "SELECT * FROM samples WHERE trace = ? AND choice = ? ORDER BY idx"
         candidates = tuple(
-            candidate_of(each, each["idx"]).model_copy(update={"error": _parsed(Failure, each["error"])})
+            candidate_of(each, each["idx"]).model_copy(update={"error": _parse(Failure, each["error"])})
             for each in self.execute(found, (number, row["choice"])).fetchall()
         )
-        answer = _parsed(Answer, row["answer"])
+        answer = _parse(Answer, row["answer"])
         timeline = _Timeline.model_validate(json.loads(zlib.decompress(row["timeline"])))
         return TracedChoice(
             answer=answer and answer.replace(candidates=candidates),
-            error=_parsed(Failure, row["error"]),
+            error=_parse(Failure, row["error"]),
             candidates=candidates,
             moments=timeline.moments,
             calls=timeline.calls,
@@ -292,7 +292,7 @@ def is_store(path: Path) -> bool:
         return False
     with closing(sqlite3.connect(path)) as db:
         try:
-            return db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format
+            return bool(db.execute("PRAGMA user_version").fetchone()[0] == TraceStore.format)
         except sqlite3.Error:
             return False
 
@@ -303,10 +303,10 @@ def _insert(table: str, *names: str) -> str:
 
 
 def _json(value: Frozen | None) -> str | None:
-    return None if value is None else _dumped(value)
+    return None if value is None else _dump(value)
 
 
-def _dumped(value: Frozen) -> str:
+def _dump(value: Frozen) -> str:
     """Without what is as it is by default."""
     try:
         return value.model_dump_json(exclude_defaults=True)
@@ -315,5 +315,5 @@ def _dumped(value: Frozen) -> str:
         return json.dumps(value.model_dump(mode="json", exclude_defaults=True))
 
 
-def _parsed(kind: type[V], text: str | None) -> V | None:
+def _parse(kind: type[V], text: str | None) -> V | None:
     return None if text is None else kind.model_validate(json.loads(text))

@@ -43,11 +43,10 @@ class ScriptedModel(Agent):
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`; in the order of the slots, those without end last."""
         lines = [self._line(question, slot.index) for slot in slots]
-        for slot in slots:
-            self.asked.append(question)
-            slot.start(self.name, self.name, seed=run.sample_seed(slot.index), prompt_counted=True)
+        self.asked += [question] * len(slots)
         try:
             for slot, line in zip(slots, lines, strict=True):
+                slot.start(self.name, self.name, seed=run.sample_seed(slot.index), prompt_counted=True)
                 if isinstance(line, Exception):
                     raise line
                 if isinstance(line, Failure):
@@ -74,6 +73,7 @@ class ScriptedModel(Agent):
             await asyncio.sleep(0)
         slot.finish("stop", self._usage(question, len(pieces)), text=text)
         await asyncio.sleep(0)
+        await slot.reviewed()
 
     def _usage(self, question: Question, written: int) -> Usage:
         prompt = sum(len(pieces_of(message.text)) for message in question.messages)

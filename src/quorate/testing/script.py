@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-__all__ = ["Fault", "Raw", "Reply", "Step", "pieces_of"]
+__all__ = ["Fault", "Raw", "Reply", "Step", "error_body", "pieces_of"]
+
+
+def error_body(code: int, message: str, param: str | None = None) -> bytes:
+    """An error as OpenAI-compatible servers send it."""
+    kind = "invalid_request_error" if code < 500 else "server_error"
+    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
 
 
 def pieces_of(text: str) -> list[str]:
@@ -82,8 +89,6 @@ class Fault(Step):
         body: bytes | None = None,
     ) -> Raw:
         """An error as OpenAI-compatible servers send it."""
-        from .wire import error_body
-
         given = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
         return Raw(
             [error_body(code, message) if body is None else body],
@@ -93,7 +98,7 @@ class Fault(Step):
         )
 
     @staticmethod
-    def malformed(body: bytes, *, content_type: str = "application/json") -> Raw:
+    def bad_body(body: bytes, *, content_type: str = "application/json") -> Raw:
         """A success by its status, whose body is anything."""
         return Raw([body], content_type=content_type)
 

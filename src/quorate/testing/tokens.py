@@ -18,7 +18,7 @@ from quorate.orchestrator.tokens import (
     TopDistribution,
     Vocabulary,
 )
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.types import Identity, Question
 
 __all__ = ["FormulaTokens"]
 
@@ -69,6 +69,7 @@ class FormulaTokens:
         self._last = [text[-1] if text else 257 for text in said]
         shared = np.random.default_rng(mind).normal(size=(258, 257)) * together
         self._shared, self._apart = shared[:, firsts], apart
+        self.identity = Identity(kind="formula", model=name, capabilities=frozenset({"tokens"}))
         silent = [text is None and token not in vocabulary.ends for token, text in enumerate(said)]
         self._silent = np.where(silent, -30.0, 0.0)
 

@@ -13,19 +13,20 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from .script import Fault, Raw, Reply, Step
-from .texts import TEXT, text_body, text_chunks
+from .script import Fault, Raw, Reply, Step, error_body
 from .wire import (
     OTHERS,
     SCORING,
-    counted,
-    error_body,
+    TEXT,
+    count_tokens,
     models_body,
     plain_body,
     says_something,
     score_body,
     sse,
     stream_chunks,
+    text_body,
+    text_chunks,
 )
 
 __all__ = ["Received", "ScriptedUpstream"]
@@ -99,7 +100,7 @@ class ScriptedUpstream:
         """Where it listens, with `/v1`."""
 
     @property
-    def counted(self) -> tuple[int, int]:
+    def token_counts(self) -> tuple[int, int]:
         """Prompt and generated tokens of all chat requests, as far as they have got."""
         return sum(r.prompt_tokens for r in self.requests), sum(r.completion_tokens for r in self.requests)
 
@@ -153,7 +154,7 @@ class ScriptedUpstream:
         except ValueError as error:
             return _json(400, error_body(400, f"the body is not JSON: {error}"))
         received = Received(request.path, {name.lower(): value for name, value in request.headers.items()}, body)
-        self._arrived(received, request)
+        self._note_arrival(received, request)
         try:
             return await self._answer(request, received)
         except asyncio.CancelledError:
@@ -165,15 +166,15 @@ class ScriptedUpstream:
             return web.Response()
         finally:
             self.in_flight -= 1
-            self._tell()
+            self._note_change()
 
-    def _arrived(self, received: Received, request: web.Request) -> None:
+    def _note_arrival(self, received: Received, request: web.Request) -> None:
         self.requests.append(received)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         if request.transport is not None:
             self.peers.add(request.transport.get_extra_info("peername"))
-        self._tell()
+        self._note_change()
 
     async def _answer(self, request: web.Request, received: Received) -> web.StreamResponse:
         if not self._admits(request):
@@ -207,7 +208,7 @@ class ScriptedUpstream:
         if request.path in SCORING:
             return _json(200, score_body(request.path, reply, body))
         whole, chunks = (text_body, text_chunks) if request.path == TEXT else (plain_body, stream_chunks)
-        received.prompt_tokens, completion = counted(reply, body)
+        received.prompt_tokens, completion = count_tokens(reply, body)
         if not body.get("stream"):
             received.completion_tokens = completion
             return _json(200, whole(reply, body))
@@ -227,7 +228,7 @@ class ScriptedUpstream:
     ) -> web.StreamResponse:
         response: web.StreamResponse | None = None
         if fault.after is not None or fault.then == "hang":
-            received.prompt_tokens, _ = counted(fault.reply, body)
+            received.prompt_tokens, _ = count_tokens(fault.reply, body)
         if fault.after is not None and body.get("stream"):
             response = await _stream(request)
             left = fault.after
@@ -253,18 +254,18 @@ class ScriptedUpstream:
         elif request.transport is not None:
             # What was written has to be on its way before the connection ends, for the client to have got it.
             await asyncio.sleep(0.01)
-            _ended(request.transport, reset=fault.then == "reset")
+            _close(request.transport, reset=fault.then == "reset")
         return response or web.Response()
 
     def _admits(self, request: web.Request) -> bool:
         return self._key is None or request.headers.get("Authorization") == f"Bearer {self._key}"
 
-    def _tell(self) -> None:
+    def _note_change(self) -> None:
         self._change.set()
         self._change = asyncio.Event()
 
 
-def _ended(connection: asyncio.Transport, *, reset: bool) -> None:
+def _close(connection: asyncio.Transport, *, reset: bool) -> None:
     """Closes a connection in the ordinary way, or with a RST."""
     if reset:
         linger = struct.pack("ii", 1, 0)

@@ -1,10 +1,10 @@
-"""The chat protocol as servers speak it, in JSON."""
+"""The protocols of chats, text completions and scores as servers speak them, in JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import Any
 
 from .script import Reply, pieces_of
@@ -12,14 +12,16 @@ from .script import Reply, pieces_of
 __all__ = [
     "OTHERS",
     "SCORING",
-    "counted",
-    "error_body",
+    "TEXT",
+    "count_tokens",
     "models_body",
     "plain_body",
     "says_something",
     "score_body",
     "sse",
     "stream_chunks",
+    "text_body",
+    "text_chunks",
     "usage_body",
 ]
 
@@ -29,12 +31,11 @@ SCORING = ("/pooling", "/v1/score", "/v1/rerank")
 OTHERS = ("/tokenize", "/v1/embeddings")
 """Paths that are only there for scripts that give their replies as they are, see `Raw`."""
 
+TEXT = "/v1/completions"
+"""Path of text completions."""
+
+_TEXT_COMMON = {"id": "cmpl-scripted", "object": "text_completion", "created": 1_700_000_000}
 _COMMON = {"id": "chatcmpl-scripted", "created": 1_700_000_000}
-
-
-def error_body(code: int, message: str, param: str | None = None) -> bytes:
-    kind = "invalid_request_error" if code < 500 else "server_error"
-    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
 
 
 def models_body(models: Sequence[str], about: Mapping[str, Any]) -> bytes:
@@ -46,7 +47,7 @@ def models_body(models: Sequence[str], about: Mapping[str, Any]) -> bytes:
 def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The whole reply to a request that does not stream."""
     choices = [_choice(reply, body, place) for place in range(_n(body))]
-    usage = usage_body(*counted(reply, body))
+    usage = usage_body(*count_tokens(reply, body))
     return json.dumps(
         _COMMON | {"object": "chat.completion", "model": body.get("model"), "choices": choices} | usage
     ).encode()
@@ -55,7 +56,11 @@ def plain_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
 def score_body(path: str, reply: Reply, body: Mapping[str, Any]) -> bytes:
     """The reply of a scoring endpoint as vLLM sends it; JSON has no NaN, but Python's reads and writes it."""
     score = float(reply.text_of(0))
-    usage = usage_body(*counted(reply, body)) if "messages" in body else usage_body(len(pieces_of(json.dumps(body))), 0)
+    usage = (
+        usage_body(*count_tokens(reply, body))
+        if "messages" in body
+        else usage_body(len(pieces_of(json.dumps(body))), 0)
+    )
     if path == "/v1/rerank":
         [document] = body["documents"]
         found = [{"index": 0, "document": {"text": document}, "relevance_score": score}]
@@ -69,7 +74,7 @@ def stream_chunks(reply: Reply, body: Mapping[str, Any]) -> Iterator[dict[str, A
     """The chunks of a streamed reply, the choices interleaved."""
     common = _COMMON | {"object": "chat.completion.chunk", "model": body.get("model")}
     options = body.get("stream_options") or {}
-    prompt, completion = counted(reply, body)
+    prompt, completion = count_tokens(reply, body)
     for chunk, place, sent in _deltas(reply, body):
         usage = usage_body(prompt, sent) if options.get("continuous_usage_stats") else {}
         yield common | {"choices": [{"index": place, "logprobs": None, "finish_reason": None} | chunk]} | usage
@@ -139,7 +144,7 @@ def _logprobs(body: Mapping[str, Any], pieces: list[str]) -> dict[str, Any]:
     return {"logprobs": {"content": content}}
 
 
-def counted(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
+def count_tokens(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
     """Prompt and generated tokens of the request."""
     if reply.usage is not None:
         return reply.usage
@@ -154,3 +159,68 @@ def usage_body(prompt: int, completion: int) -> dict[str, Any]:
 
 def _n(body: Mapping[str, Any]) -> int:
     return int(body.get("n") or 1)
+
+
+def text_body(reply: Reply, body: Mapping[str, Any]) -> bytes:
+    """The whole reply: the choices of the first prompt, those of the second, ..."""
+    choices = []
+    for place, prompt in _text_places(body):
+        echoed = pieces_of(prompt) if body.get("echo") else []
+        pieces = [*echoed, *(reply.pieces_of(place) if body.get("max_tokens") != 0 else [])]
+        end = "length" if body.get("max_tokens") == 0 else reply.finish_reason
+        logprobs = _text_logprobs(body, pieces)
+        choices.append({"index": place, "text": "".join(pieces), "finish_reason": end, "logprobs": logprobs})
+    usage = usage_body(*_count_text_tokens(reply, body))
+    return json.dumps({**_TEXT_COMMON, "model": body.get("model"), "choices": choices, **usage}).encode()
+
+
+def text_chunks(reply: Reply, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The chunks of a streamed reply, one choice after the other."""
+    common = {**_TEXT_COMMON, "model": body.get("model")}
+    options = body.get("stream_options") or {}
+    for place, prompt in _text_places(body):
+        pieces = reply.pieces_of(place)
+        for number, piece in enumerate(pieces, start=1):
+            end = reply.finish_reason if number == len(pieces) else None
+            choice = {"index": place, "text": piece, "finish_reason": end, "logprobs": _text_logprobs(body, [piece])}
+            tells = options.get("continuous_usage_stats")
+            usage = usage_body(len(pieces_of(prompt)), number) if tells else {}
+            yield {**common, "choices": [choice], **usage}
+    if options.get("include_usage"):
+        yield {**common, "choices": [], **usage_body(*_count_text_tokens(reply, body))}
+
+
+def _prompts(body: Mapping[str, Any]) -> list[str]:
+    """Token ids read as one word each."""
+    prompt = body["prompt"]
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [" ".join(map(str, prompt))]
+    return [each if isinstance(each, str) else " ".join(map(str, each)) for each in prompt]
+
+
+def _text_places(body: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Every choice with its prompt."""
+    n = int(body.get("n") or 1)
+    return ((i * n + j, prompt) for i, prompt in enumerate(_prompts(body)) for j in range(n))
+
+
+def _count_text_tokens(reply: Reply, body: Mapping[str, Any]) -> tuple[int, int]:
+    if reply.usage is not None:
+        return reply.usage
+    written = 0 if body.get("max_tokens") == 0 else sum(len(reply.pieces_of(place)) for place, _ in _text_places(body))
+    return sum(len(pieces_of(prompt)) for prompt in _prompts(body)), written
+
+
+def _text_logprobs(body: Mapping[str, Any], pieces: list[str]) -> dict[str, Any] | None:
+    """A made-up probability of a half for every token; the first of a prompt has none."""
+    if body.get("logprobs") is None:
+        return None
+    known = [None if number == 0 and body.get("echo") else -0.69 for number in range(len(pieces))]
+    return {
+        "tokens": pieces,
+        "token_logprobs": known,
+        "top_logprobs": [None if value is None else {piece: value} for piece, value in zip(pieces, known, strict=True)],
+        "text_offset": list(accumulate(map(len, pieces), initial=0))[:-1],
+    }

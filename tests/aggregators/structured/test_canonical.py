@@ -119,14 +119,21 @@ def test_a_huge_exponent_is_not_written_out() -> None:
         ('```\n{"a": 2}\n```\nor rather\n```JSON\n{"a": 1}\n```', '{"a":1}'),
         ('```json\n{"a": 1}\n```\n```python\nprint()\n```', '{"a":1}'),
         ('```{"a": 1}```', '{"a":1}'),
-        ('The answer is {"a": 1}', None),
+        ('The answer is {"a": 1}', '{"a":1}'),
+        ('{"a": 1}\n\nReferences: [1]', '{"a":1}'),
+        ('Result: {"a": {"b": 1}}. Hope it helps', '{"a":{"b":1}}'),
+        ('First {"a": 1}, then {"a": 2}', None),
+        ('{"a": 1} for {x}', None),
+        ("a set {1, 2}", None),
+        ("[1] says so", None),
+        ('{"a":' * 50_000, None),
         ('<think>{"a": 1}', None),
         ("```" * 50_000, None),
     ],
     ids=lambda value: (value or "none")[:12],
 )
 def test_where_a_document_is_looked_for(text: str, form: str | None) -> None:
-    """The whole visible text, else the last fenced block that is JSON; never a guess within prose."""
+    """The whole visible text, else the last fenced block that is JSON, else the only object in prose."""
     found = find_document(text)
     assert (found and found.canonical) == form
 

@@ -20,11 +20,11 @@ from quorate.aggregators import (
 )
 from quorate.aggregators.votes.majority import count_votes
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.graph import State
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline, Sampling, gate
+from quorate.orchestrator.state import State
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 from quorate.testing import ScriptedModel
 

@@ -159,9 +159,9 @@ async def test_lm_eval_older_arguments_chats_and_likelihoods(tmp_path: Path) -> 
 
 def unpacked() -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and samples of the log."""
-    from quorate.evals.bank.importers.inspect_log import _zipped
+    from quorate.evals.bank.importers.inspect_log import _open_zip
 
-    header, samples = _zipped(LOG)
+    header, samples = _open_zip(LOG)
     return dict(header), dict(samples)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quorate.evals.records import AnswerRecord
-from quorate.evals.replay.rules import ReplayRule, replay_rules
+from quorate.evals.replay.contract import ReplayRule
+from quorate.evals.replay.rules import replay_rules
 
 
 def chosen(name: str, recorded: AnswerRecord) -> dict[int, float]:

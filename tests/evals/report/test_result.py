@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from quorate.evals.measures import Comparison
-from quorate.evals.outcome import Together
+from quorate.evals.outcome import Outcome, Together
 from quorate.evals.report import EvalResult, markdown, summarize, tables
-from quorate.evals.runner import Outcome
 from quorate.orchestrator.types import Failure
 
 
@@ -41,7 +40,9 @@ def test_pass_at_k_is_the_ceiling_and_failed_questions_count_as_wrong() -> None:
         expected=3,
     ).pipelines[0]
     assert found.accuracy.value == pytest.approx(1 / 3)
+    assert found.pass_1 is not None
     assert found.pass_1.value == pytest.approx((0.25 + 1 + 0) / 3)
+    assert found.pass_k is not None
     assert found.pass_k.value == pytest.approx(2 / 3)
     assert (found.k, found.samples, found.errors, found.error) == (4, 2.0, 1, "gone")
 

@@ -179,7 +179,7 @@ async def test_a_task_that_was_used_travels_to_other_processes(name: str, tmp_pa
     for part in ("extractor", "equivalence"):
         assert getattr(task, part) is not None
     if isinstance(task, Executed):
-        async with task._room():
+        async with task._limit():
             task._verdicts[b"seen"] = True
     if name == "gsm8k":
         data = lines(tmp_path / "g.jsonl", [{"question": "1 + 1?", "answer": "#### 2"}] * 1000)

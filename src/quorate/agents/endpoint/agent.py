@@ -19,7 +19,7 @@ from .completions_call import CompletionsCall
 from .http import Http
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .token_model import EndpointTokens
-from .transport import Exchange
+from .transport import JsonExchange
 
 __all__ = ["ChatAgent", "Endpoint", "discover"]
 
@@ -77,7 +77,7 @@ class ChatAgent(Agent):
         """All in one request, and what that leaves out one by one; what is learnt of the server is kept."""
         call, dialect = ChatCall(self.served, question, slots, run), self.served.dialect
         await call.write_slots()
-        rest = call.missing
+        rest = call.open_slots
         if not rest:
             return
         if not call.n_refused:
@@ -109,7 +109,7 @@ class ChatAgent(Agent):
             UpstreamError: it cannot be asked, or does not answer as it should.
         """
         transport = self.served.transport
-        listed = (await Exchange(transport, "/models").reply()).get("data")
+        listed = (await JsonExchange(transport, "/models").reply()).get("data")
         names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else [None]
         if not all(isinstance(name, str) and name for name in names):
             raise transport.errors.bad_reply("/models is not a list of models with an id")

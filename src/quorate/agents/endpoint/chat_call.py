@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,10 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, ResponseParser, parse_object
 from .sse import DONE, Decoder
-from .transport import Place, Reply, Request, Transport
+from .transport import Place, Transport
 from .usage import UsageSplitter
 
 __all__ = ["ChatCall", "Dialect", "ServedModel", "chat_body"]
@@ -66,7 +68,7 @@ class ServedModel:
         return UpstreamCall(run, agent=self.name, model=self.model, server=self.transport.server, indices=indices)
 
 
-class ChatCall(Request):
+class ChatCall(UpstreamRequest):
     """Writes some slots by one request, from the first try to the last token.
 
     Args:
@@ -100,7 +102,7 @@ class ChatCall(Request):
         """The server wants one sample a request; nothing else became of this one."""
 
     @property
-    def missing(self) -> list[PartialCandidate]:
+    def open_slots(self) -> list[PartialCandidate]:
         """Slots that the server has left out without failing."""
         return [slot for slot in self._slots if not slot.done]
 
@@ -110,12 +112,12 @@ class ChatCall(Request):
         return self._usage.untaken
 
     async def write_slots(self) -> None:
-        """Ends every slot but those `missing`."""
+        """Ends every slot but the `open_slots`."""
         self.watch, outcome = self._served.watch(self._run, self._indices), "ok"
         try:
             await self._exchange()
         except asyncio.CancelledError:
-            outcome = "cancelled" if self._parser.left else "ok"
+            outcome = "cancelled" if self._parser.open_choices else "ok"
             self._parser.leave()
             raise
         except UpstreamError as error:
@@ -126,7 +128,7 @@ class ChatCall(Request):
             outcome = error.code if isinstance(error, QuorateError) else "model_crashed"
             raise
         finally:
-            self.watch.ended(outcome, self._usage.given)
+            self.watch.ended(outcome, self._usage.total_given)
 
     async def _exchange(self) -> None:
         transport, run = self._transport, self._run
@@ -144,7 +146,7 @@ class ChatCall(Request):
             finally:
                 await reply.release()
 
-    async def _open(self, place: Place) -> Reply:
+    async def _open(self, place: Place) -> HttpReply:
         try:
             return await self._transport.open(self, place, rng=self._rng, live=self._run.live)
         except UpstreamError as error:
@@ -154,25 +156,39 @@ class ChatCall(Request):
     def _rng(self) -> random.Random:
         return self._run.rng(f"retry:{self._served.name}:{self._question.text}:{self._indices[0]}")
 
-    async def _read_stream(self, reply: Reply) -> None:
+    async def _read_stream(self, reply: HttpReply) -> None:
         decoder, parser, piece = Decoder(), self._parser, b"-"
-        while piece:
-            piece = await reply.next_piece()
-            for message in decoder.feed(piece):
-                if message == DONE:
-                    await _drain(reply)
-                    parser.close(done=True)
-                    return
-                parser.take_chunk(parse_object(message))
+        try:
+            while piece:
+                # One of several samples may end, and make the others needless, before the stream does.
+                reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
+                piece = await reply.next_piece()
+                for message in decoder.decode(piece):
+                    if message == DONE:
+                        await _drain(reply)
+                        parser.close(done=True)
+                        return
+                    parser.take_chunk(parse_object(message))
+        except asyncio.CancelledError:
+            if reply.patient:
+                self._take_rest(decoder, reply.take_rest())
+            raise
         parser.close(done=False)
 
+    def _take_rest(self, decoder: Decoder, piece: bytes) -> None:
+        """What had come when somebody wanted no more; how it ends is of no matter any more."""
+        with suppress(UpstreamError, Malformed):
+            for message in decoder.decode(piece) if piece else ():
+                if message != DONE:
+                    self._parser.take_chunk(parse_object(message))
+
     def body(self) -> dict[str, Any]:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         self._body = self._new_body()
         return self._body
 
     def note_sent(self) -> None:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         super().note_sent()
         self._usage.tries += 1
         self._usage.working = True
@@ -232,7 +248,7 @@ def dump_message(message: Message) -> dict[str, Any]:
     return message.model_dump(mode="json", exclude_unset=True)
 
 
-async def _drain(reply: Reply) -> None:
+async def _drain(reply: HttpReply) -> None:
     """Reads to the end of a stream that has said all, unless that takes longer than a new connection."""
     try:
         async with asyncio.timeout(DRAIN):

@@ -17,8 +17,9 @@ from quorate.orchestrator.types import Price, SamplingParams
 from .agent import ChatAgent
 from .chat_call import Dialect, ServedModel
 from .errors import ErrorFactory
+from .request import HttpReply, UpstreamRequest, encode_body
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
-from .transport import Reply, Request, Transport, encode_body
+from .transport import Transport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -139,7 +140,7 @@ class ClientTransport(Transport):
     async def aclose(self) -> None:
         """Nothing: the client is its owner's to close."""
 
-    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+    async def _send(self, request: UpstreamRequest, deadline: float, *, live: bool) -> HttpReply:
         options: dict[str, Any] = {"extra_headers": dict(request.headers())}
         if (waits := self._waits) is not None:
             silence = waits.first_byte if live else waits.total
@@ -189,7 +190,7 @@ class ClientTransport(Transport):
         return Unreachable(self.errors.line(f"the client could not send it ({type(error).__name__}: {error})"))
 
 
-class _ClientReply(Reply):
+class _ClientReply(HttpReply):
     """A reply that the client has opened and not read."""
 
     def __init__(self, transport: ClientTransport, response: Any, deadline: float) -> None:
@@ -223,7 +224,7 @@ class _ClientReply(Reply):
         await self._response.aclose()
 
 
-class _ReadReply(Reply):
+class _ReadReply(HttpReply):
     """A refusal, which the client has read to its end."""
 
     def __init__(self, transport: ClientTransport, error: Any) -> None:

@@ -16,15 +16,15 @@ from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.types import SamplingParams, Usage
 
 from .chat_call import ServedModel
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, parse_object
 from .sse import DONE, Decoder
-from .transport import Reply, Request
 from .usage import Counts, estimate_tokens
 
 __all__ = ["CompletionsCall"]
 
 
-class CompletionsCall(Request):
+class CompletionsCall(UpstreamRequest):
     """One exchange.
 
     Args:
@@ -87,7 +87,7 @@ class CompletionsCall(Request):
                 async with aclosing(self._read_whole(reply) if whole else self._read_stream(reply)) as objects:
                     async for found in objects:
                         if found.get("error"):
-                            raise transport.errors.reported(found["error"])
+                            raise transport.errors.from_report(found["error"])
                         self._counter.take(found, whole=whole)
                         yield found
             except Malformed as error:
@@ -95,25 +95,25 @@ class CompletionsCall(Request):
             finally:
                 await reply.release()
 
-    async def _read_whole(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+    async def _read_whole(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
         found = parse_object(await reply.read())
         if not found.get("error") and not (isinstance(found.get("choices"), list) and found["choices"]):
             raise Malformed("a reply without choices")
         yield found
 
-    async def _read_stream(self, reply: Reply) -> AsyncGenerator[dict[str, Any], None]:
+    async def _read_stream(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
         decoder, piece = Decoder(), b"-"
         while piece:
             piece = await reply.next_piece()
-            for message in decoder.feed(piece):
+            for message in decoder.decode(piece):
                 if message == DONE:
                     return
                 yield parse_object(message)
-        if not self._counter.finished:
+        if not self._counter.all_done:
             raise Malformed("the stream ended before the text did")
 
     def body(self) -> dict[str, Any]:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         self._body = self._new_body()
         return self._body
 
@@ -143,7 +143,7 @@ class _TokenCounter:
         self._done: set[int] = set()
 
     @property
-    def finished(self) -> bool:
+    def all_done(self) -> bool:
         """Whether every text that has begun has come to its end."""
         return bool(self._written) and set(self._written) == self._done
 
@@ -163,7 +163,7 @@ class _TokenCounter:
 
     def usage(self, tries: int, *, refused: bool) -> Usage:
         """What it came to; our own count, marked so, where the server did not tell."""
-        counts, estimated = self._known(), False
+        counts, estimated = self._server_counts(), False
         if counts is None:
             begun = self._written or not refused
             prompt = sum(self._prompts) if begun and tries else 0
@@ -174,7 +174,7 @@ class _TokenCounter:
             prompt_tokens=counts.prompt, completion_tokens=counts.completion, requests=tries, estimated=estimated
         )
 
-    def _known(self) -> Counts | None:
+    def _server_counts(self) -> Counts | None:
         if self._total is not None:
             return self._total
         if len(self._counts) < len(self._prompts) * self._n:

@@ -9,16 +9,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
-
 from quorate.orchestrator.errors import (
     BadReply,
     CircuitOpen,
     RateLimited,
     Rejected,
     TimedOut,
-    Unreachable,
     UpstreamError,
 )
 
@@ -70,31 +66,11 @@ class ErrorFactory:
             self.line(f"left alone for {wait:.1f} s more; the last of its failures: {last}"), retry_after=wait
         )
 
-    def broken_off(self, error: Exception) -> UpstreamError:
-        """The connection failed while the reply was read."""
-        if isinstance(error, TimeoutError):
-            return self.timed_out("the reply stopped coming")
-        if isinstance(error, ContentEncodingError) or isinstance(error.__cause__, ContentEncodingError):
-            return self.bad_reply("the reply's compression is broken")
-        return self.bad_reply("the connection broke off in the middle of the reply")
-
-    def not_sent(self, error: Exception) -> UpstreamError:
-        """The request failed before a reply began."""
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return Unreachable(self.line("no connection in time"))
-        if isinstance(error, TimeoutError):
-            return self.timed_out("no reply in time")
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return Unreachable(self.line(f"no connection ({error.os_error.strerror or error.os_error})"))
-        if isinstance(error, aiohttp.ClientConnectionError):
-            return Unreachable(self.line("the connection was closed before a reply"))
-        return self.bad_reply(f"not an HTTP reply ({type(error).__name__})")
-
-    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    def from_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""
         return self.status(status, _words(body), retry_after(headers))
 
-    def reported(self, error: object) -> UpstreamError:
+    def from_report(self, error: object) -> UpstreamError:
         """An error that the server sent in place of an answer, under a status of 200."""
         code = error.get("code") if isinstance(error, Mapping) else None
         code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 502

@@ -1,4 +1,7 @@
-"""A server over HTTP, through aiohttp alone; docs/http-clients.md has the measurements behind that choice."""
+"""A server over HTTP: on a lean client of our own, or through aiohttp where there is a proxy.
+
+docs/http-clients.md has the measurements behind that.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,24 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Protocol
 from urllib.request import getproxies
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput
 
 from .errors import ErrorFactory
-from .transport import Reply, Request, Transport, encode_body
+from .request import HttpReply, UpstreamRequest, encode_body
+from .transport import Transport
 
-__all__ = ["Connections", "Http", "api_root", "common_headers"]
+try:
+    from .http1 import LeanSession
+except ImportError:  # httptools is missing, as on PyPy and Windows
+    LeanSession = None  # type: ignore[assignment, misc]
+
+__all__ = ["Connections", "Http", "HttpSession", "api_root", "common_headers"]
 
 IDLE = 4.0
 """Seconds to keep an unused connection: less than the five after which uvicorn (so vLLM) closes it."""
@@ -47,83 +54,86 @@ class Http(Transport):
         self, base_url: str, *, name: str, api_key: str | None, headers: Mapping[str, str] | None, **settings: Any
     ) -> None:
         self.root = api_root(base_url)
-        self._headers = common_headers(api_key, headers)
+        self.headers = common_headers(api_key, headers)
+        """Of every request."""
         hidden = (*(headers or {}).values(), *self.root.query.values(), api_key or "")
         secrets = [part for value in hidden for part in (value, *value.split()[1:])]
         server = str(self.root.with_query(None))
         super().__init__(server, ErrorFactory(f"{name} at {server}", secrets), **settings)
-        self._urls: dict[str, URL] = {}
-        self._connections = Connections(tls=self.root.scheme == "https")
+        self._targets: dict[str, URL] = {}
+        self._connections = Connections(self)
 
     async def aclose(self) -> None:
         """See `Transport`."""
         await self._connections.aclose()
 
-    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+    async def _send(self, request: UpstreamRequest, deadline: float, *, live: bool) -> HttpReply:
         session = await self._connections.session()
-        headers = self._headers
-        if more := request.headers():
-            headers = headers.copy()
-            headers.update(more)
-        body = request.body()
+        headers, body = request.headers(), request.body()
         content = None if body is None else encode_body(body)
         request.note_sent()
-        waits = self.timeouts
-        left = max(deadline - asyncio.get_running_loop().time(), 1e-3)
         # Whether one of its requests is a stream decides how long a server may be silent.
-        limits = aiohttp.ClientTimeout(
-            total=left, sock_connect=waits.connect, sock_read=waits.first_byte if live else waits.total
+        silence = self.timeouts.first_byte if live else self.timeouts.total
+        return await session.request(
+            request.method, self._url(request.path), headers, content, deadline=deadline, silence=silence
         )
-        try:
-            response = await session.request(
-                request.method,
-                self._url(request.path),
-                headers=headers,
-                data=content,
-                allow_redirects=False,
-                timeout=limits,
-            )
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._not_sent(error) from None
-        return _AiohttpReply(self, response)
 
-    def _not_sent(self, error: Exception) -> UpstreamError:
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-            return self.errors.timed_out(f"no reply within {self.timeouts.total:g} s")
-        return self.errors.not_sent(error)
+    def new_session(self) -> HttpSession:
+        """Connections for the running event loop."""
+        tls = _ssl() if self.root.scheme == "https" else None
+        if LeanSession is None or getproxies():
+            from .aiohttp_session import AiohttpSession  # takes a tenth of a second to import
+
+            return AiohttpSession(self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors, idle=IDLE)
+        return LeanSession(self.root, self.headers, tls=tls, timeouts=self.timeouts, errors=self.errors, idle=IDLE)
 
     def _url(self, path: str) -> URL:
-        if path not in self._urls:
+        if path not in self._targets:
             root, rest = self.root.path, path
             if path.startswith("/../"):
                 root, rest = re.sub(r"/v\d+$", "", root), path.removeprefix("/..")
-            self._urls[path] = self.root.with_path(root + rest, keep_query=True)
-        return self._urls[path]
+            self._targets[path] = self.root.with_path(root + rest, keep_query=True)
+        return self._targets[path]
 
 
-class _AiohttpReply(Reply):
-    def __init__(self, http: Http, response: aiohttp.ClientResponse) -> None:
-        super().__init__(http.errors, response.status, response.headers)
-        self._response = response
-        self._timeouts = http.timeouts
+class HttpSession(Protocol):
+    """The connections of one event loop to one server."""
 
-    async def _receive(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-                raise self._errors.timed_out(f"no complete reply within {self._timeouts.total:g} s") from None
-            raise self._errors.broken_off(error) from None
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        deadline: float,
+        silence: float,
+    ) -> HttpReply:
+        """The reply, its body still to come.
 
-    async def release(self) -> None:
-        self._response.release()
+        Args:
+            method: such as POST.
+            url: of the server.
+            headers: of this request alone.
+            content: its body.
+            deadline: for all of it, on the loop's clock.
+            silence: seconds that the server may say nothing.
+
+        Raises:
+            UpstreamError: there is none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        ...
 
 
 @dataclass
 class LoopSession:
     """The connections of one event loop."""
 
-    session: aiohttp.ClientSession
+    session: HttpSession
     keeper: AsyncGenerator[None, None]
     finalizer: weakref.finalize[..., Any]
 
@@ -132,19 +142,21 @@ class Connections:
     """The connections to one server, in each event loop its own; closed with it, with their owner, or when asked.
 
     Args:
-        tls: whether the server is spoken to over TLS; its certificates take a tenth of a second to load.
+        http: makes them.
     """
 
-    def __init__(self, *, tls: bool) -> None:
-        self._tls = tls
+    def __init__(self, http: Http) -> None:
+        self._new_session = weakref.WeakMethod(http.new_session)
         self._open: dict[asyncio.AbstractEventLoop, LoopSession] = {}
 
-    async def session(self) -> aiohttp.ClientSession:
-        """That of the running event loop; made at its first request."""
+    async def session(self) -> HttpSession:
+        """Those of the running event loop; made at its first request."""
         loop = asyncio.get_running_loop()
         opened = self._open.get(loop)
         if opened is None:
-            session = _new_session(tls=self._tls)
+            make = self._new_session()
+            assert make is not None
+            session = make()
             keeper = _keep_open(self._open, loop, session)
             # Whoever drops an endpoint without closing it leaves no open connection behind.
             finalizer = weakref.finalize(self, _close_soon, loop, keeper)
@@ -161,9 +173,7 @@ class Connections:
 
 
 async def _keep_open(
-    sessions: dict[asyncio.AbstractEventLoop, LoopSession],
-    loop: asyncio.AbstractEventLoop,
-    session: aiohttp.ClientSession,
+    sessions: dict[asyncio.AbstractEventLoop, LoopSession], loop: asyncio.AbstractEventLoop, session: HttpSession
 ) -> AsyncGenerator[None, None]:
     """Holds connections open. A generator, because `asyncio.run` closes those that are left at its end."""
     try:
@@ -186,14 +196,6 @@ def _ssl() -> SSLContext:
     import httpx  # knows where certificates are on every system; heavy, and most servers of models speak plain HTTP
 
     return httpx.create_ssl_context()
-
-
-def _new_session(*, tls: bool) -> aiohttp.ClientSession:
-    """aiohttp's pool; the number of connections is left to the endpoint's limit."""
-    # Looking proxies up costs aiohttp two threads a request, so only where there are any.
-    proxies = bool(getproxies())
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ssl=_ssl() if tls else True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=proxies)
 
 
 def api_root(base_url: str) -> URL:

@@ -20,7 +20,7 @@ from quorate.orchestrator.types import FinishReason, TokenLogprob, Usage
 from .errors import ErrorFactory, repair_surrogates
 from .usage import LARGEST, Counts, UsageSplitter, is_count
 
-__all__ = ["Choice", "Malformed", "ResponseParser", "parse_object"]
+__all__ = ["Malformed", "ReplyChoice", "ResponseParser", "parse_object"]
 
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
@@ -56,7 +56,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 
 @dataclass
-class Choice:
+class ReplyChoice:
     """One sample as it comes, whole or in pieces."""
 
     index: int
@@ -82,7 +82,7 @@ class Choice:
     """First half of a surrogate pair whose second half comes with the next piece."""
 
     @property
-    def written(self) -> int:
+    def characters(self) -> int:
         """Characters in all."""
         calls = (call["function"] for call in self.tools.values())
         return len(self.text) + len(self.reasoning) + sum(len(f["name"]) + len(f["arguments"]) for f in calls)
@@ -101,9 +101,15 @@ class Choice:
         """
         self.seen = True
         content = raw.get(part)
+        if type(content) is dict and len(content) == 1 and not self._half:  # nearly all parts of a stream
+            only = content.get("content")
+            if type(only) is str and only and only.isascii():
+                self.text += only
+                self.pieces += part == "delta"
+                return "", only
         if content is None:
             content = {}
-        if not isinstance(content, Mapping):
+        if not isinstance(content, dict):
             raise Malformed(f"{part} is {_kind(content)}, not an object")
         reasoning = repair_surrogates(_first_text(content, "reasoning_content", "reasoning"))
         text = self._join_halves(_first_text(content, "content", "refusal"))
@@ -133,7 +139,7 @@ class Choice:
         Raises:
             Malformed: they are none.
         """
-        content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+        content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if content is None:
             return
         if not isinstance(content, list):
@@ -167,7 +173,7 @@ class Choice:
         if not isinstance(calls, list):
             raise Malformed(f"tool_calls is {_kind(calls)}, not a list")
         for position, call in enumerate(calls):
-            if not isinstance(call, Mapping) or not isinstance(call.get("function") or {}, Mapping):
+            if not isinstance(call, dict) or not isinstance(call.get("function") or {}, dict):
                 raise Malformed("a tool call is not an object with a function")
             place = call.get("index")
             place = place if is_count(place) else position
@@ -214,11 +220,11 @@ class ResponseParser:
         self._seed, self._live = seed, live
         self._errors = errors
         self.usage = usage
-        self.choices = [Choice(slot.index) for slot in slots]
+        self.choices = [ReplyChoice(slot.index) for slot in slots]
         self.begun = time.monotonic()
 
     @property
-    def left(self) -> list[Choice]:
+    def open_choices(self) -> list[ReplyChoice]:
         """Choices whose candidates have not ended."""
         return [choice for choice in self.choices if not choice.ended]
 
@@ -258,7 +264,7 @@ class ResponseParser:
             if counts is not None:
                 self._note_counts(choice, counts)
             self._take(choice, raw, "delta")
-            if choice.finish is not None and choice.counts is not None and len(self.left) > 1:
+            if choice.finish is not None and choice.counts is not None and len(self.open_choices) > 1:
                 self._end(choice, self.usage.part(choice, first=choice is self.choices[0]), None)
 
     def close(self, *, done: bool) -> None:
@@ -269,7 +275,7 @@ class ResponseParser:
         """
         if not any(choice.seen for choice in self.choices):
             raise Malformed("a stream without choices")
-        for choice in self.left:
+        for choice in self.open_choices:
             if choice.seen and choice.finish is None and not done:
                 choice.broken = choice.broken or "the stream ended before the answer did"
         self.end()
@@ -279,35 +285,35 @@ class ResponseParser:
 
         What came to its finish is good, whatever happened after.
         """
-        ending = [choice for choice in self.left if choice.seen or error is not None]
+        ending = [choice for choice in self.open_choices if choice.seen or error is not None]
         for choice, usage in zip(ending, self.usage.rest(ending), strict=True):
             self._end(choice, usage, error)
 
     def leave(self) -> None:
         """The request is cancelled: tells the slots that are left what they have cost."""
-        left = self.left
+        left = self.open_choices
         for choice, usage in zip(left, self.usage.rest(left), strict=True):
             choice.ended = True
             self._slots[choice.index].leave(usage, charge=self.usage.charge(usage), **self._fields(choice))
 
     def _raise_reported(self, reply: dict[str, Any]) -> None:
         if reply.get("error"):
-            raise self._errors.reported(reply["error"])
+            raise self._errors.from_report(reply["error"])
 
-    def _choice_of(self, raw: Any) -> Choice | None:
+    def _choice_of(self, raw: Any) -> ReplyChoice | None:
         place = raw.get("index", 0) if isinstance(raw, dict) else None
         if not isinstance(place, int):
             raise Malformed("a choice is not an object with an index")
         return self.choices[place] if 0 <= place < len(self.choices) else None
 
-    def _note_counts(self, choice: Choice, counts: Counts) -> None:
+    def _note_counts(self, choice: ReplyChoice, counts: Counts) -> None:
         """Usage beside a choice is its own where it comes from the first chunk on, else the request's."""
         if len(self.choices) == 1 or choice.counts is not None or not choice.seen:
             choice.counts = counts
         else:
             self.usage.total = counts
 
-    def _take(self, choice: Choice, raw: Any, part: str) -> None:
+    def _take(self, choice: ReplyChoice, raw: Any, part: str) -> None:
         """Adds to a choice; what is malformed breaks this one alone."""
         try:
             if not isinstance(raw, dict):
@@ -327,7 +333,7 @@ class ResponseParser:
         if choice.finish is not None and choice.seconds is None:
             choice.seconds = time.monotonic() - self.begun
 
-    def _end(self, choice: Choice, usage: Usage, error: UpstreamError | None) -> None:
+    def _end(self, choice: ReplyChoice, usage: Usage, error: UpstreamError | None) -> None:
         choice.ended = True
         slot, fields = self._slots[choice.index], self._fields(choice)
         fields["charge"] = self.usage.charge(usage)
@@ -340,7 +346,7 @@ class ResponseParser:
         else:
             slot.finish(choice.finish or "stop", usage, **fields)
 
-    def _fields(self, choice: Choice) -> dict[str, Any]:
+    def _fields(self, choice: ReplyChoice) -> dict[str, Any]:
         """What is known of the candidate beside its usage and its end."""
         return {
             "text": choice.text,
@@ -362,14 +368,14 @@ def _in_order(raws: list[Any]) -> list[Any]:
 
 def _logprob(entry: object) -> TokenLogprob:
     token, logprob = _pair(entry)
-    top = entry.get("top_logprobs") if isinstance(entry, Mapping) else None
+    top = entry.get("top_logprobs") if isinstance(entry, dict) else None
     if not isinstance(top, list | None):
         raise Malformed(f"top_logprobs is {_kind(top)}, not a list")
     return TokenLogprob(token=token, logprob=logprob, top=tuple(_pair(t) for t in top or ()))
 
 
 def _pair(entry: object) -> tuple[str, float]:
-    token, logprob = (entry.get("token"), entry.get("logprob")) if isinstance(entry, Mapping) else (None, None)
+    token, logprob = (entry.get("token"), entry.get("logprob")) if isinstance(entry, dict) else (None, None)
     if not isinstance(token, str) or not isinstance(logprob, int | float) or abs(logprob) > LARGEST:
         raise Malformed("a logprobs entry lacks its token or its logprob")
     return repair_surrogates(token), float(logprob)

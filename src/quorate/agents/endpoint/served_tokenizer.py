@@ -18,7 +18,7 @@ from quorate.agents.vocabulary import TokenizerVocabulary, make_vocabulary
 from quorate.orchestrator.errors import BadInput, MissingExtra, Rejected
 from quorate.orchestrator.types import Question
 
-from .transport import Exchange, Transport
+from .transport import JsonExchange, Transport
 
 __all__ = ["PROBE", "ServedTokenizer", "find_tokenizer"]
 
@@ -93,7 +93,7 @@ class ServedTokenizer:
         """
         body = {"model": self._model, "prompt": PROBE, "add_special_tokens": False}
         try:
-            reply = await Exchange(self._transport, PATH, body).reply()
+            reply = await JsonExchange(self._transport, PATH, body).reply()
         except Rejected as error:
             log.info("%s: its tokenizer cannot be compared (%s)", self._name, error)
             self._need_template()
@@ -120,7 +120,7 @@ class ServedTokenizer:
         """Whether conversations must go through the server's template."""
         question = Question.of(PROBE)
         try:
-            reply = await Exchange(self._transport, PATH, self._chat(question)).reply()
+            reply = await JsonExchange(self._transport, PATH, self._chat(question)).reply()
         except Rejected:
             self._need_template()
             return False
@@ -149,7 +149,9 @@ class ServedTokenizer:
     def _ask_server(self, question: Question) -> list[int]:
         """Waits in the calling thread, as rendering a template here would; the exchange has a loop of its own."""
         with ThreadPoolExecutor(1) as thread:
-            reply = thread.submit(asyncio.run, Exchange(self._transport, PATH, self._chat(question)).reply()).result()
+            reply = thread.submit(
+                asyncio.run, JsonExchange(self._transport, PATH, self._chat(question)).reply()
+            ).result()
         tokens = reply.get("tokens")
         if not isinstance(tokens, list) or not tokens or not all(type(token) is int for token in tokens):
             raise self._transport.errors.bad_reply("/tokenize: no list of token ids")

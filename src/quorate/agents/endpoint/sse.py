@@ -22,13 +22,21 @@ class Decoder:
         self._rest: list[bytes] = []
         self._data: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that is complete with this chunk; an empty one ends the stream.
 
         Some servers leave out the blank line after the last event.
         """
         if not chunk:
             yield from self.end()
+            return
+        if not self._rest and not self._data and b"\r" not in chunk and chunk.endswith(b"\n\n"):
+            for event in chunk[:-2].split(b"\n\n"):  # whole events, as most servers write them
+                if event.startswith(b"data: ") and b"\n" not in event:
+                    yield event[6:]
+                else:
+                    for line in (*event.split(b"\n"), b""):
+                        yield from self._line(line)
             return
         self._rest.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:

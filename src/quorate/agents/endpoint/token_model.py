@@ -25,7 +25,7 @@ from quorate.orchestrator.upstream import UpstreamCall
 
 from .response import Malformed
 from .served_tokenizer import ServedTokenizer, find_tokenizer
-from .transport import Exchange, Transport
+from .transport import JsonExchange, Transport
 from .usage import Counts
 
 __all__ = ["EndpointTokens"]
@@ -73,7 +73,7 @@ class EndpointTokens:
     @property
     def vocabulary(self) -> TokenizerVocabulary:
         """See `TokenModel`."""
-        return self._opened.vocabulary
+        return self._ready_tokenizer.vocabulary
 
     async def open(self) -> None:
         """See `TokenModel`.
@@ -103,7 +103,7 @@ class EndpointTokens:
 
     def prompt(self, question: Question) -> list[int]:
         """See `TokenModel`; a server with a chat template of its own is asked, and waited for."""
-        return self._opened.prompt(question)
+        return self._ready_tokenizer.prompt(question)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
         """See `TokenModel`; a draft goes on where it was to stop early."""
@@ -121,7 +121,7 @@ class EndpointTokens:
         await self._transport.aclose()
 
     @property
-    def _opened(self) -> ServedTokenizer:
+    def _ready_tokenizer(self) -> ServedTokenizer:
         if self._tokenizer is None:
             raise RuntimeError(f"{self.name} has not been opened")
         return self._tokenizer
@@ -152,7 +152,7 @@ class EndpointTokens:
             ask.run, agent=self.name, model=self._model, server=self._transport.server, indices=(ask.index,)
         )
         body = ask_body(self._model, prompts, limit, self._k, draw)
-        request = Exchange(self._transport, "/completions", body, watch=watch, run=ask.run)
+        request = JsonExchange(self._transport, "/completions", body, watch=watch, run=ask.run)
 
         def in_vain(outcome: str, usage: Usage) -> None:
             ask.spend(usage)
@@ -179,7 +179,7 @@ class EndpointTokens:
     async def _read_listing(self) -> dict[str, Any]:
         """What the server lists of the model; nothing where it has no list."""
         try:
-            reply = await Exchange(self._transport, "/models").reply()
+            reply = await JsonExchange(self._transport, "/models").reply()
         except Rejected as error:
             if error.status not in (404, 405):
                 raise
@@ -212,7 +212,7 @@ class EndpointTokens:
             BadInput: its reply holds no log-probabilities or no ids.
             UpstreamError: it refused.
         """
-        reply = await Exchange(self._transport, "/completions", ask_body(self._model, [prompt], 1, k)).reply()
+        reply = await JsonExchange(self._transport, "/completions", ask_body(self._model, [prompt], 1, k)).reply()
         try:
             [[said]] = read_texts(reply, 1)
         except (Malformed, ValueError) as error:

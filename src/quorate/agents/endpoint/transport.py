@@ -7,9 +7,7 @@ user's own.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 import random
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +18,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from asyncio_throttle import Throttler
-from pydantic_core import to_json
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, CircuitOpen, Unreachable, UpstreamError
@@ -29,109 +26,18 @@ from quorate.orchestrator.upstream import UpstreamCall
 from .breaker import Breaker, RetryBudget
 from .errors import ErrorFactory
 from .limit import Places, Ticket
+from .request import HttpReply, UpstreamRequest
 from .response import Malformed, parse_object
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
-__all__ = ["Exchange", "Place", "Reply", "Request", "Transport", "encode_body"]
+__all__ = ["JsonExchange", "Place", "Transport"]
 
-LARGEST_REPLY = 64 * 2**20
-"""Bytes after which a reply is cut off as broken."""
 LARGEST_ERROR = 2**16
 AGAIN = {408, 409, 429}
 OVERLOADED = {429, 503, 504}
 """What a server with too much to do answers, or what becomes of it."""
 
 log = logging.getLogger("quorate.agents")
-
-
-class Request:
-    """What is sent; hears how it goes, so that it can count its tries and adapt to refusals.
-
-    Args:
-        path: below the API's root; `/../` begins one that lies beside the API's version.
-        watch: the call that it belongs to.
-    """
-
-    method = "POST"
-
-    def __init__(self, path: str, watch: UpstreamCall | None = None) -> None:
-        self.path = path
-        self.watch = watch
-        self.tries = 0
-        """Sent so far."""
-
-    def body(self) -> Mapping[str, Any] | None:
-        """The body of the next try, to be sent as JSON."""
-        return None
-
-    def headers(self) -> Mapping[str, str]:
-        """Headers of the next try, beside those of all requests."""
-        return {} if self.watch is None else self.watch.headers()
-
-    def note_sent(self) -> None:
-        """A try begins."""
-        self.tries += 1
-        if self.watch is not None:
-            self.watch.sent()
-
-    def note_refusal(self, error: UpstreamError) -> bool:
-        """A try failed before its reply began; True if another body may do better."""
-        if self.watch is not None:
-            self.watch.failed(error.code, error.status)
-        return False
-
-    def note_reply(self) -> None:
-        """A good reply begins."""
-        if self.watch is not None:
-            self.watch.answered()
-
-
-class Reply(ABC):
-    """A reply whose status is known and whose body is still to come. Release it."""
-
-    def __init__(self, errors: ErrorFactory, status: int, headers: Mapping[str, str]) -> None:
-        self._errors = errors
-        self._size = 0
-        self.status = status
-        self.headers = headers
-        self.on_body: Callable[[], None] | None = None
-        """Is told once, when the body begins."""
-
-    @abstractmethod
-    async def _receive(self) -> bytes:
-        """The next bytes; none at the end."""
-
-    @abstractmethod
-    async def release(self) -> None:
-        """Gives its connection back, or closes it where something is still to come."""
-
-    async def next_piece(self) -> bytes:
-        """The next bytes of the body; none at its end.
-
-        Raises:
-            TimedOut: the deadline passed or nothing came for too long.
-            BadReply: the connection broke, or the body is larger than any answer.
-        """
-        piece = await self._receive()
-        if self.on_body is not None:
-            self.on_body()
-            self.on_body = None
-        self._size += len(piece)
-        if self._size > LARGEST_REPLY:
-            raise self._errors.bad_reply(f"the reply is larger than {LARGEST_REPLY} bytes")
-        return piece
-
-    async def read(self, most: float = math.inf) -> bytes:
-        """The body, or its beginning where it is larger than `most` bytes.
-
-        Raises:
-            UpstreamError: as for `next_piece`.
-        """
-        pieces, size = [], 0
-        while size < most and (piece := await self.next_piece()):
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
 
 
 class Place:
@@ -248,7 +154,7 @@ class Transport(ABC):
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLimits] = WeakKeyDictionary()
 
     @abstractmethod
-    async def _send(self, request: Request, deadline: float, *, live: bool) -> Reply:
+    async def _send(self, request: UpstreamRequest, deadline: float, *, live: bool) -> HttpReply:
         """One try, told to the request once its body is ready.
 
         Raises:
@@ -270,8 +176,8 @@ class Transport(ABC):
         return Place(self, caller, priority)
 
     async def open(
-        self, request: Request, place: Place, *, rng: Callable[[], random.Random], live: bool = False
-    ) -> Reply:
+        self, request: UpstreamRequest, place: Place, *, rng: Callable[[], random.Random], live: bool = False
+    ) -> HttpReply:
         """The reply, its body still to come; tries again as the settings say. Release it.
 
         Args:
@@ -359,7 +265,7 @@ class Transport(ABC):
     def _circuit_open(self, wait: float) -> CircuitOpen:
         return self.errors.circuit_open(self.breaker.reason, wait)
 
-    async def _refusal(self, reply: Reply) -> UpstreamError:
+    async def _refusal(self, reply: HttpReply) -> UpstreamError:
         """The error in a reply, which may itself be broken or endless."""
         try:
             words = await reply.read(LARGEST_ERROR)
@@ -367,10 +273,10 @@ class Transport(ABC):
             words = b"(no reason given)"
         finally:
             await reply.release()
-        return self.errors.refused(reply.status, reply.headers, words[:LARGEST_ERROR])
+        return self.errors.from_refusal(reply.status, reply.headers, words[:LARGEST_ERROR])
 
 
-class Exchange(Request):
+class JsonExchange(UpstreamRequest):
     """An object in JSON there, an object in JSON back: a POST, or a GET where there is no body."""
 
     def __init__(
@@ -391,7 +297,7 @@ class Exchange(Request):
         self.method = "GET" if body is None else "POST"
 
     def body(self) -> Mapping[str, Any] | None:
-        """See `Request`."""
+        """See `UpstreamRequest`."""
         return self._body
 
     async def reply(self) -> dict[str, Any]:
@@ -410,23 +316,5 @@ class Exchange(Request):
             finally:
                 await reply.release()
             if found.get("error"):
-                raise errors.reported(found["error"])
+                raise errors.from_report(found["error"])
             return found
-
-
-def encode_body(body: Mapping[str, Any]) -> bytes:
-    """The body as JSON.
-
-    Raises:
-        BadInput: it holds something that JSON cannot.
-    """
-    try:
-        written = to_json(body)
-        if b"NaN" not in written and b"Infinity" not in written:  # a text may hold them, a number must not
-            return written
-    except ValueError:
-        pass  # what it cannot write, Python's own encoder can (halves of surrogate pairs), or says why not
-    try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"the request cannot be written as JSON ({error}): look at sampling.extra, tools") from None

@@ -36,13 +36,13 @@ class Counts(NamedTuple):
     def of(cls, reply: Mapping[str, Any]) -> Counts | None:
         """The `usage` of a reply or chunk, if it holds one that can be used."""
         usage = reply.get("usage")
-        if not isinstance(usage, Mapping):
+        if not isinstance(usage, dict):
             return None
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if not (is_count(prompt) and is_count(completion)):
             return None
         details = usage.get("completion_tokens_details")
-        reasoning = details.get("reasoning_tokens") if isinstance(details, Mapping) else None
+        reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
         return cls(prompt, completion, min(reasoning, completion) if is_count(reasoning) else 0)
 
 
@@ -68,7 +68,7 @@ class Share(Protocol):
         ...
 
     @property
-    def written(self) -> int:
+    def characters(self) -> int:
         """Characters in all."""
         ...
 
@@ -99,7 +99,7 @@ class UsageSplitter:
         self._given: list[Usage] = []
 
     @property
-    def given(self) -> Usage:
+    def total_given(self) -> Usage:
         """What the candidates that have ended bear."""
         return self._given[0] if len(self._given) == 1 else Usage.total(self._given)
 
@@ -137,7 +137,7 @@ class UsageSplitter:
     def _less_given(self, counts: Counts) -> Counts:
         if not self._given:
             return counts
-        given = self.given
+        given = self.total_given
         return Counts(
             max(0, counts.prompt - given.prompt_tokens),
             max(0, counts.completion - given.completion_tokens),
@@ -146,7 +146,7 @@ class UsageSplitter:
 
     def _count(self, choices: Sequence[Share]) -> Counts:
         """The request's total so far where the server has not told it: its counts by choice, else our own."""
-        given = self.given
+        given = self.total_given
         prompt = next((c.counts.prompt for c in choices if c.counts is not None), given.prompt_tokens)
         if self.working and not all(c.counts for c in choices):
             self.guessed = True
@@ -180,7 +180,7 @@ def _size(choice: Share) -> int:
     """Our own count: a token for each piece that came, or more where pieces are long."""
     if choice.logprobs is not None:
         return len(choice.logprobs)
-    return max(choice.pieces, estimate_tokens(choice.written))
+    return max(choice.pieces, estimate_tokens(choice.characters))
 
 
 def _portions(total: int, weights: Sequence[int]) -> list[int]:

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import isfinite
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Wrapper
@@ -29,6 +31,7 @@ from quorate.orchestrator.protocols import Equivalence, Extractor, Model
 from quorate.orchestrator.sampling import SamplingStage, fill, gather
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams, TokenLogprob
 
+from ..specs import BuildContext, Options, PipelineSpec
 from ..stopping import Consensus
 from .measures import WINDOW, LowestGroup, token_confidence
 from .vote import ConfidenceVote, TopShare, check_share, percentile
@@ -257,3 +260,34 @@ class _SlidingMean:
                 self._sum -= self._values.popleft()
             below = below or (len(self._values) == self._window and self._sum / self._window < threshold)
         return below
+
+
+class DeepConfOptions(Options):
+    """When a trace is stopped, and when sampling."""
+
+    warm_up: int = Field(default=16, ge=1)
+    """Traces that run to the end and set the threshold."""
+    keep: float = Field(default=0.9, gt=0, le=1)
+    """Share of them that lies above the threshold; the paper's eta: 0.9 seldom hurts, 0.1 saves most."""
+    window: int = Field(default=2048, ge=1)
+    """Tokens of a group."""
+    consensus: float = Field(default=0.95, gt=0.5, le=1)
+    """Share of the weight on one answer at which sampling ends."""
+
+
+def _build_deepconf(context: BuildContext) -> Pipeline:
+    settings = context.options.model_dump()
+    built = deepconf(context.models, n=context.n, wave=context.wave, sampling=context.sampling, **settings)
+    return built if context.stop is None else built.with_sampling(stop=context.stop)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "deepconf",
+        "a vote of at most N samples, of which unsure ones are stopped while they stream (DeepConf online)",
+        "arXiv 2508.15260, section 3.3",
+        64,
+        _build_deepconf,
+        options=DeepConfOptions,
+    ),
+)

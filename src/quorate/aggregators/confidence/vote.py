@@ -10,16 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import floor, fsum
+from typing import Literal
+
+from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
+from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.ballot import ScoreRule
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
+from ..votes.rules import Borda
 from ..votes.scored_vote import weigh_votes
-from .measures import LowestGroup, Measure
+from .measures import BottomGroups, LowestGroup, MeanLogprob, Measure, SelfCertainty, Tail, TokenConfidence
 
 __all__ = ["ConfidenceVote", "TopShare", "check_share", "percentile"]
 
@@ -176,3 +182,71 @@ def percentile(values: Sequence[float], share: float) -> float:
     above = min(below + 1, len(ordered) - 1)
     # The difference is rounded, so that a threshold does not exceed the value it falls on.
     return ordered[below] + (ordered[above] - ordered[below]) * round(place - below, 12)
+
+
+class ConfidenceOptions(Options):
+    """How confidence is measured and used."""
+
+    measure: Literal["mean-logprob", "self-certainty", "token-confidence", "lowest-group", "bottom-groups", "tail"] = (
+        "lowest-group"
+    )
+    """Of a trace, from its log-probabilities."""
+    keep: float = Field(default=0.9, gt=0, le=1)
+    """Share of the traces that vote, the surest."""
+    window: int = Field(default=2048, ge=1)
+    """Tokens of a group, for the last three measures."""
+
+
+class SelfCertaintyOptions(Options):
+    """How strongly rank counts."""
+
+    power: float = Field(default=0.5, ge=0, le=10)
+    """A vote of rank r among N weighs (N - r + 1) ** power; 0 is the plurality."""
+
+
+def _choose_measure(options: ConfidenceOptions) -> Measure:
+    grouped: dict[str, Callable[[int], Measure]] = {
+        "lowest-group": LowestGroup,
+        "bottom-groups": BottomGroups,
+        "tail": Tail,
+    }
+    plain: dict[str, Callable[[], Measure]] = {
+        "mean-logprob": MeanLogprob,
+        "self-certainty": SelfCertainty,
+        "token-confidence": TokenConfidence,
+    }
+    if options.measure in grouped:
+        return grouped[options.measure](options.window)
+    return plain[options.measure]()
+
+
+def _build_confidence(context: BuildContext) -> Pipeline:
+    measure = _choose_measure(context.options)
+    return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(measure, keep=context.options.keep)
+
+
+def _build_self_certainty(context: BuildContext) -> Pipeline:
+    measure = SelfCertainty()
+    return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(
+        measure, Borda(context.options.power), name="confidence-borda"
+    )
+
+
+PIPELINES = (
+    PipelineSpec(
+        "confidence",
+        "a vote of the surest of N samples, weighted by the model's confidence (DeepConf offline)",
+        "arXiv 2508.15260, section 3",
+        16,
+        _build_confidence,
+        options=ConfidenceOptions,
+    ),
+    PipelineSpec(
+        "self-certainty",
+        "a Borda vote of N samples, ranked by how sure the model was",
+        "arXiv 2502.18581, section 4",
+        16,
+        _build_self_certainty,
+        options=SelfCertaintyOptions,
+    ),
+)

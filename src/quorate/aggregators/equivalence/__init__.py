@@ -1,4 +1,4 @@
-"""Which answers are equivalent."""
+"""Which answers are equivalent: `mathematics` has the rules, `units` and `notation` what they read."""
 
 from __future__ import annotations
 

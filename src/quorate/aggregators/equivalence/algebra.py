@@ -1,9 +1,8 @@
-"""What math-verify says of two answers, remembered, and asked only where it can be killed.
+"""What computer algebra says of two answers, remembered, and asked only where it can be killed.
 
-math-verify needs the main thread's signals for its own timeout, and `9^{9^{9}}` keeps it busy for ever; so it lives in
-`worker`, in processes that can be asked from any thread and event loop, and killed at any moment. Plain pipes and
-threads, not asyncio's: a process started by one event loop is of no use to another, and a server and `answer_sync`
-share these workers.
+`9^{9^{9}}` would keep it busy for ever; so it lives in `worker`, in processes that can be asked from any thread and
+event loop, and killed at any moment. Plain pipes and threads, not asyncio's: a process started by one event loop is of
+no use to another, and a server and `answer_sync` share these workers.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ class Algebra:
         self._lock = threading.Lock()
 
     async def comparable(self, answer: str) -> bool | None:
-        """Whether math-verify can read an answer and compare it with another."""
+        """Whether algebra can read an answer and compare it with another."""
         return await self._reply(answer)
 
     async def same(self, a: str, b: str) -> bool | None:
-        """Whether math-verify finds two answers equivalent, in either direction."""
+        """Whether algebra finds two answers equivalent, in either direction."""
         return await self._reply(*sorted((a, b)))
 
     async def _reply(self, *asked: str) -> bool | None:

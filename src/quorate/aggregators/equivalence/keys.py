@@ -35,8 +35,9 @@ _NAMED = re.compile(
 )
 _HEDGE = re.compile(r"(?:approximately|about|roughly|around|\\approx)\s*(?=[-$\\0-9])", re.IGNORECASE)
 _FILLER = re.compile(
-    r"(?:(?:there (?:are|is|were|will be)|(?:it|he|she|this|that) (?:is|has|was)|they (?:are|have)|the (?:answer|total|result"
-    r"|value|sum|number)(?: of [a-z ]{1,40})? (?:is|was)|exactly|a total of|only)\s+)+(?=[-$\\0-9A-Za-z])",
+    r"(?:(?:there (?:are|is|were|will be)|(?:it|he|she|this|that) (?:is|has|was)|they (?:are|have)"
+    r"|the (?:answer|total|result|value|sum|number)(?: of [a-z ]{1,40})? (?:is|was)"
+    r"|exactly|a total of|only)\s+)+(?=[-$\\0-9A-Za-z])",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?:the|an?)\s+(?=[A-Za-z]{2})", re.IGNORECASE)
@@ -45,10 +46,13 @@ _CHOICE = re.compile(
 )
 _FUNCTIONS = {"sqrt", "sin", "cos", "tan", "sec", "csc", "cot", "log", "exp", "mod", "arcsin", "arccos", "arctan"}
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_ADJACENT_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,} (?!mod)[A-Za-z]{2,}(?![A-Za-z])")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\}")
 _NO_EXPRESSION = re.compile(
-    r"[0-9] [0-9]|[0-9] mod [0-9]|[0-9]+[/-][0-9]+[/-][0-9]|[0-9]\s*(?:\\[lc]?dots|\.\.\.|…)|\\[a-z]*(?:arrow|[^a-z]to)(?![a-z])"
+    r"(?<![_^0-9])[0-9]+ [0-9]|'|[0-9] mod [0-9]|^[0-9]{1,4}([/-])[0-9]{1,2}\1[0-9]{1,4}$"
+    r"|[0-9]\s*(?:\\[lc]?dots|\.\.\.|…)|arrow(?![a-z])"
 )
+_COMPUTED = re.compile(r"(?:[-+*/^(){}0-9.,\s!]|\\(?:times|cdot|frac|sqrt|div|binom))+")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+(?:\s*[A-Za-z]+)?")
 _SEPARATOR = re.compile(r"\s*,\s*(?:and|or)\s+|\s*;\s*|\s+(?:and|or)\s+", re.IGNORECASE)
 _END = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?|\\frac\{[^{}]*\}\{[^{}]*\}|\\infty)"
@@ -61,7 +65,8 @@ _MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _PHRASES = {
     r"\emptyset": r"\{\} \emptyset emptyset theemptyset nullset nosolution nosolutions norealsolution norealsolutions"
     " therearenosolutions thereisnosolution",
-    r"(-\infty,\infty)": r"\mathbb{R} allrealnumbers allreals therealnumbers realnumbers (-\infty,\infty) (-\infty,+\infty)",
+    r"(-\infty,\infty)": r"\mathbb{R} allrealnumbers allreals therealnumbers realnumbers"
+    r" (-\infty,\infty) (-\infty,+\infty)",
     "doesnotexist": "dne doesnotexist thelimitdoesnotexist itdoesnotexist",
     r"\infty": r"\infty +\infty positiveinfinity",
     r"-\infty": r"-\infty negativeinfinity",
@@ -83,6 +88,9 @@ def _key(answer: str) -> Key:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
     text = normalize_tex(text)
+    *sides, last = text.split("=")
+    if sides and all(_COMPUTED.fullmatch(side) for side in sides):
+        text = last.strip()  # 2 + 2 = 4
     named = _NAMED.fullmatch(text)
     if named is None or ("," in named[1] and not named[2].startswith("(")):
         return _parse_value(text, latex=text)
@@ -108,17 +116,21 @@ def _parse_value(text: str, latex: str = "") -> Key:
     if (key := _parse_tail(text)) is not None:
         return key
     plain = TEXT.sub(r" \1 ", text)
-    if re.search(r"[0-9\\=+^_<>*/|{}]|[A-Za-z] ?- ?[A-Za-z]$|^-[A-Za-z]", plain) and not _is_prose(plain):
+    if re.search(
+        r"[0-9\\=+^_<>*/|{}]|(?<![A-Za-z])[A-Za-z] ?- ?\(*[A-Za-z](?![A-Za-z])|^-[A-Za-z]", plain
+    ) and not _is_prose(plain):
         value = strip_spaces(tidy(plain)).removeprefix("+").replace(r"+\infty", r"\infty")
         text_only = _NO_EXPRESSION.search(plain) or _RANGE.fullmatch(plain)
         return Key(value, kind="words" if text_only else "maths", latex=latex or text)
-    is_product = re.fullmatch(r"[a-z] ?[a-z]", text) and not set(text) & set("eiou")
+    is_product = text in ("e", "i") or (re.fullmatch(r"[a-z] ?[a-z]", text) and not set(text) & set("eiou"))
     words = "".join(_ARTICLE.sub("", plain.strip(), count=1).split()).casefold()
     return Key(words, kind="maths" if is_product else "words", latex=latex or text)
 
 
 def _is_prose(text: str) -> bool:
-    """Two words or more that are no functions: no algebra will help, and math-verify would read a part."""
+    """Two words or more that are no functions: no algebra will help, and a parser would read a part."""
+    if _ADJACENT_WORDS.search(text):
+        return True
     words = [word for word in _WORD.findall(_ENVIRONMENT.sub("", text)) if word.lower() not in _FUNCTIONS]
     return len(words) > 1
 
@@ -216,8 +228,8 @@ def _unite(keys: Sequence[Key]) -> Key | None:
     if any(key.kind == "words" for key in keys):
         return None
     names = {key.name for key in keys}
-    value = r"\cup".join(sorted(key.value for key in keys))
-    return Key(value, name=names.pop() if len(names) == 1 else "", kind=_common_kind(keys))
+    value = r"\cup ".join(sorted(key.value for key in keys))
+    return Key(value, name=names.pop() if len(names) == 1 else "", latex=value)
 
 
 def _collect(parts: Sequence[str], opening: str, closing: str) -> Key | None:

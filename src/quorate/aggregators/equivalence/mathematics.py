@@ -2,19 +2,26 @@
 
 Policies, where people differ:
 
-- Units. `18`, `$18` and `18 dollars` are one answer, unless answers of the same number name
-  different units (`18 cm`, `18 m`): then each unit is a class, and the bare number another.
-  Words that are no known unit (`18 apples`) are decoration.
+- Units. Equal quantities are one answer (`5 m`, `500 cm`), different ones never (`5 kW`, `5 MW`; `20°C`, `20°F`).
+  A bare number belongs to the quantity that has it, `18` to `$18`, unless several quantities have it (`18 cm`, `18 m`),
+  or the quantity has several such numbers (`5` and `500`).
+- Words. Some make another quantity of the same number: `3 May`, `3 June`; `5 east`, `5 west`; a gain and a loss. Others
+  name what is counted: `5 boys` and `5 girls` differ, but where somebody answers `5`, the number is what was asked,
+  and such words are decoration.
 - Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
 - Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
   never one class.
-- Rounding. A decimal of six or more significant digits equals the endless fraction or root that it
-  rounds; `0.33` is not `1/3`.
+- Rounding. A decimal of six or more significant digits equals the endless fraction or irrational that it
+  rounds; `0.33` is not `1/3`. Everything else is exact, however small: 1/20! is not 1/52!.
+- Numbers of other places. `1 234`, `12'500`, `１２`, `1.234,56`, `0,75` and `3,5 kg` are read as they are meant; `1,2`
+  alone is a list, `2 3` no number.
+- Angles. `60°` goes with `60` if somebody answered that, else with pi/3.
 - Order. It counts in brackets, not in a bare list or a set. `(1, 2)` is not `1, 2`.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
@@ -26,6 +33,7 @@ from .units import POUND_WEIGHT, factor_and_dimension
 
 __all__ = ["MathEquivalence"]
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 MAX_PAIRS = 500
 """Pairs of different expressions, in sorted order, that are compared by algebra for one partition."""
 MAX_CUT_OFF = 3
@@ -39,7 +47,7 @@ class MathEquivalence:
 
     The classes are the connected components over sorted distinct keys, so they do not depend on the
     order of the answers. Equal keys and different numbers cost microseconds; only where an expression
-    must be compared is math-verify asked, in a worker process of its own, for at most a second a pair.
+    must be compared is computer algebra asked, in a worker process of its own, for at most a second a pair.
     A pair that takes longer is not equivalent.
 
     Args:
@@ -55,6 +63,9 @@ class MathEquivalence:
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`; numbered by first appearance."""
+        if all(_WHOLE.fullmatch(answer) for answer in answers):  # as most are: equal where they are spelt alike
+            spelt: dict[str, int] = {}
+            return [spelt.setdefault(answer, len(spelt)) for answer in answers]
         keys = [key_of(answer) for answer in answers]
         group_of = await self._groups(sorted(set(keys)))
         numbers: dict[Group, int] = {}
@@ -86,7 +97,7 @@ class MathEquivalence:
         """Joins what algebra finds equivalent: expressions with each other and with exact values."""
         short = [key for key in keys if len(key.latex) <= MAX_LENGTH]
         maths = [key for key in short if key.kind == "maths"]
-        exact = [key for key in short if key.kind == "exact"]
+        exact = [key for key in short if key.kind == "exact" or (key.kind == "words" and len(key.value) == 1)]
         if not maths or len(maths) + len(exact) < 2:
             return
         queries = _AlgebraQueries(self.algebra)
@@ -190,11 +201,11 @@ class _Quantities:
         for quantity, values in readings.items():
             claims[quantity] = claims[quantity] or values
         claimed = Counter(value for values in claims.values() for value in values)
-        moved = {
-            quantity: value
-            for quantity, values in claims.items()
-            if len(values) == 1 and (claimed[value := next(iter(values))] == 1 or value in readings[quantity])
-        }
+        moved: dict[Group, Group] = {}
+        for quantity, values in claims.items():
+            only = next(iter(values)) if len(values) == 1 else None
+            if only is not None and (claimed[only] == 1 or only in readings[quantity]):
+                moved[quantity] = only
         return {key: moved.get(group, group) for key, group in quantity_of.items()}
 
 

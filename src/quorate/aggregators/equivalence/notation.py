@@ -13,7 +13,8 @@ _UNICODE = str.maketrans(
         "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "⁄": "/", "÷": "/", "﹣": "-",
         "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "²": "^2", "³": "^3", "⁻": "^-", "¹": "1", "√": r"\sqrt ",
         "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "≤": r"\le ", "≥": r"\ge ", "≈": r"\approx ", "≠": r"\ne ",
-        "±": r"\pm ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ",
+        "±": r"\pm ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "\u00a0": " ",
+        "\u202f": " ", "\u2009": " ", "\u2007": " ",
         "“": '"', "”": '"', "’": "'", "‘": "'", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℂ": r"\mathbb{C}",
         "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
         "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
@@ -51,6 +52,8 @@ _RULES = [
     (re.compile(r"\\[dtc]frac(?![a-z])"), r"\\frac"),
     (re.compile(r"\{\s*(-?[0-9A-Za-z]+)\s*\\over\s*(-?[0-9A-Za-z]+)\s*\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\{\s*([0-9A-Za-z]+)\s*\\choose\s*([0-9A-Za-z]+)\s*\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"^\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*$"), r"\\binom{\1}{\2}"),
+    (re.compile(r"^\s*([^{}\\]+?)\s*\\over\s*([^{}\\]+?)\s*$"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\[dt]binom(?![a-z])"), r"\\binom"),
     (re.compile(r"\\(?:leq|leqslant)(?![a-z])|<="), r"\\le "),
     (re.compile(r"\\(?:geq|geqslant)(?![a-z])|>="), r"\\ge "),
@@ -78,6 +81,7 @@ _RULES = [
     (re.compile(r"[(\[]\s*(?=\\begin\{pmatrix\})|(?<=\\end\{pmatrix\})\s*[)\]]"), ""),
     (re.compile(r"\\(?:operatorname\s*\{)?\s*(?:p|b)?mod(?![a-z])\s*\}?\s*\{?\s*([0-9]+)\s*\}?"), r" mod \1"),
     (re.compile(r"(?<=[0-9])\s*\(\s*mod\s*([0-9]+)\s*\)"), r" mod \1"),
+    (re.compile(r"(\^\{?[0-9]+\}?)\s+(?=[0-9]+\s*\^)"), r"\1\\cdot "),
     (re.compile(r"[ \t\n\r]+"), " "),
 ]
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?:\\!|\\,|\{\})\s*(?=[0-9]{3}(?![0-9]))")

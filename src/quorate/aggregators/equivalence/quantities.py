@@ -50,7 +50,25 @@ TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it|sf)|mbox|opera
 """Words within TeX."""
 _NUMBER_VALUE = re.compile(r"-?[0-9]+(?:/[0-9]+)?")
 _BASE = re.compile(r"([0-9]+)_(?:\{?([0-9]+)\}?|\{\s*(?:\\text\s*\{)?\s*([a-z]+)\s*\}?\s*\})")
-_BASES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+_BASES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
 _LEADING_NUMBER = re.compile(
     r"[-+]?\s*(?:[0-9]+\s*\\frac\s*\{[0-9]+\}\s*\{[0-9]+\}|[0-9]+\s+[0-9]+/[0-9]+|\\frac\s*\{[-+]?[0-9.]+\}\s*\{[0-9.]+\}"
     r"|[0-9]*\.[0-9]*(?:\\(?:overline|bar|dot)\s*\{?[0-9]+\}?|\([0-9]+\))"
@@ -65,7 +83,21 @@ _CLOCK = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?\s*(?:([ap])\.
 _TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 _RATIO = re.compile(r"([0-9]{1,9})\s*(?::|\\colon|to)\s*([0-9]{1,9})")
 _ORDINAL = re.compile(r"([0-9]+)\s*(?:\^\{?)?\s*(?:st|nd|rd|th)\}?")
-_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_ORDINALS = [
+    "zeroth",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
 _CURRENCY = re.compile(r"([-+]?)\s*(?:(?:US|USD)\s*(?=\$))?([$€£¥₹]|(?:USD|EUR|GBP|JPY|INR)\b)\s*(?=[-+.0-9\\])")
 _CODES = {"USD": "dollar", "EUR": "euro", "GBP": "gbp", "JPY": "yen", "INR": "rupee"}
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "mn": 10**6, "B": 10**9, "b": 10**9, "bn": 10**9}
@@ -89,6 +121,8 @@ def parse_quantity(text: str) -> Key | None:
     if split is None:
         return None
     scale, words = _split_scale(split[1], currency)
+    if words.strip() in _MARKS:
+        words = f" {_MARKS[words.strip()][0]}"
     described = _describe(words) if words.strip() else Description()
     if described is None:
         return None if currency else _parse_sum(rest)

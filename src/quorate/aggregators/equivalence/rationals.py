@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import partial
 
 from .units import SCALES
 
@@ -67,6 +68,10 @@ def _parse_unsigned(text: str) -> Fraction | None:
     if match := _TEX_FRACTION.fullmatch(text):
         value = _ratio(match[2], match[4])
         return -value if value is not None and (match[1] == "-") != (match[3] == "-") else value
+    return _parse_decimal(text)
+
+
+def _parse_decimal(text: str) -> Fraction | None:
     if match := _POWER_OF_TEN.fullmatch(text):
         return _scaled("1", match[1] or match[2])
     if match := _SCIENTIFIC.fullmatch(text):
@@ -121,10 +126,12 @@ _LOCAL = (
     (re.compile(rf"{_ALONE}(0)(,[0-9]{{2,}})(?![0-9.,])"), ","),  # 0,75
     (re.compile(rf"{_ALONE}([0-9]+)(,[0-9]{{4,}})(?![0-9.,])"), ","),  # 3,1416
     (
-        re.compile(rf"{_ALONE}([0-9]+)(,[0-9]{{1,2}})(?=\s*(?:\\?%|[€°]|[A-Za-z]{{2,}}(?<!and)(?<!or)|[mgsLl]\b))"),
+        re.compile(
+            rf"{_ALONE}([0-9]+)(,[0-9]{{1,2}})(?=\s?(?:\\?%|[€°]|(?!and\b|or\b|y\b|et\b|und\b)[A-Za-z]{{2,}}|[mgsLl]\b))"
+        ),
         ",",
     ),  # 2,5 kg
-    (re.compile(rf"(?<=[€£])([0-9]+)(,[0-9]{{1,2}})(?![0-9.,])"), ","),  # €2,50
+    (re.compile(r"(?<=[€£])([0-9]+)(,[0-9]{1,2})(?![0-9.,])"), ","),  # €2,50
 )
 
 
@@ -134,25 +141,26 @@ def with_plain_digits(text: str) -> str:
         text = text.translate(_FULL_WIDTH)
         text = "".join(str(int(c)) if not c.isascii() and c.isdecimal() else c for c in text)
     for pattern, decimal_mark in _LOCAL:
-        text = pattern.sub(lambda match, mark=decimal_mark: _plain(match, mark), text)
+        text = pattern.sub(partial(_plain, decimal_mark), text)
     return text
 
 
-def _plain(match: re.Match[str], decimal_mark: str) -> str:
+def _plain(decimal_mark: str, match: re.Match[str]) -> str:
     whole, mark, places = match[2].rpartition(decimal_mark) if decimal_mark else (match[2], "", "")
     return match[1] + re.sub(r"[^0-9]", "", whole) + ("." if mark else "") + places
 
 
 # Numbers in words
 
-_ONES = "one two three four five six seven eight nine".split()
-_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _PARTS = ["half", "third", "quarter", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 _VALUES = {
     **{word: number for number, word in enumerate(["zero", *_ONES, *_TEENS])},
     **{word: 10 * number for number, word in enumerate(_TENS, 2)},
-    **{"a": 1, "an": 1},
+    "a": 1,
+    "an": 1,
 }
 _DENOMINATORS = dict(zip(_PARTS, (2, 3, 4, 4, 5, 6, 7, 8, 9, 10), strict=True))
 _BELOW = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-]+(?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}|{'|'.join(_ONES)}|zero)\b"

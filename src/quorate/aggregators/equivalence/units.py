@@ -126,40 +126,66 @@ $                 | dollar usd buck                       | 1              | dol
                   | peso                                  | 1              | peso
 """
 _PREFIXES = {
-    **{"Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo"},
-    **{"h": "hecto", "da": "deca", "d": "deci", "c": "centi", "m": "milli", "μ": "micro", "n": "nano", "p": "pico"},
-    **{"f": "femto", "a": "atto"},
+    "Y": "yotta",
+    "Z": "zetta",
+    "E": "exa",
+    "P": "peta",
+    "T": "tera",
+    "G": "giga",
+    "M": "mega",
+    "k": "kilo",
+    "h": "hecto",
+    "da": "deca",
+    "d": "deci",
+    "c": "centi",
+    "m": "milli",
+    "μ": "micro",
+    "n": "nano",
+    "p": "pico",
+    "f": "femto",
+    "a": "atto",
 }
 _EXPONENTS = dict(zip(_PREFIXES, (24, 21, 18, 15, 12, 9, 6, 3, 2, 1, -1, -2, -3, -6, -9, -12, -15, -18), strict=True))
-_SPELLED = {"Kg": "kg", "KG": "kg", "Km": "km", "KM": "km", "CM": "cm", "Cm": "cm", "KW": "kW", "kw": "kW", "kwh": "kWh",
-            "KWh": "kWh", "KWH": "kWh", "hz": "Hz", "HZ": "Hz", "ML": "mL", "Ml": "mL", "gb": "GB", "tb": "TB", "kb": "kB"}  # fmt: skip
+_OFTEN_SPELLED = """
+kg Kg KG, km Km KM, cm Cm CM, mL Ml ML, Hz hz HZ, kW kw KW, kWh kwh KWh KWH, GB gb, TB tb, kB kb
+"""
+_SPELLED = {
+    other: symbol for symbol, *others in (group.split() for group in _OFTEN_SPELLED.split(",")) for other in others
+}
+"""Spellings of symbols that mean nothing else."""
 
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
            "december")  # fmt: skip
-_SENSES = {
-    **{word: word for word in (
-        *_MONTHS, "east", "west", "north", "south", "northeast", "northwest", "southeast", "southwest", "am", "pm", "bc",
-        "ad", "up", "down", "above", "below", "early", "late", "ahead", "behind", "ago", "hence", "before", "after", "more",
-        "less", "fewer", "left", "right", "clockwise", "counterclockwise", "forward", "backward", "inward", "outward",
-        "increase", "decrease", "gain", "loss", "win", "profit", "surplus", "deficit", "credit", "debit", "positive",
-        "negative", "hot", "cold", "odd", "even", "minimum", "maximum", "upward", "downward", "over", "under", "off",
-        "older", "younger", "taller", "shorter", "faster", "slower", "higher", "lower", "larger", "smaller", "deposit",
-        "withdrawal", "buy", "sell", "income", "expense", "rise", "fall", "drop", "heads", "tails", "inside", "outside",
-    )},
+_SENSE_WORDS = """
+east west north south northeast northwest southeast southwest am pm bc ad up down above below early late ahead behind
+ago hence before after more less fewer left right clockwise counterclockwise forward backward inward outward increase
+decrease gain loss win profit surplus deficit credit debit positive negative hot cold odd even minimum maximum upward
+downward over under off older younger taller shorter faster slower higher lower larger smaller deposit withdrawal buy
+sell income expense rise fall drop heads tails inside outside
+"""
+_SAME_SENSE = """
+bce bc, ce ad, sept september, eastward east, westward west, northward north, southward south, eastern east, western
+west, increased increase, decreased decrease, anticlockwise counterclockwise, upwards upward, downwards downward,
+losses loss, forwards forward, backwards backward, gained gain, lost loss, later after, earlier before
+"""
+_SENSES: dict[str, str] = {
+    **{word: word for word in (*_MONTHS, *_SENSE_WORDS.split())},
     **{month[:3]: month for month in _MONTHS},
-    **{"bce": "bc", "ce": "ad", "sept": "september", "eastward": "east", "westward": "west", "northward": "north",
-       "southward": "south", "increased": "increase", "decreased": "decrease", "anticlockwise": "counterclockwise",
-       "eastern": "east", "western": "west", "upwards": "upward", "downwards": "downward", "losses": "loss",
-       "forwards": "forward", "backwards": "backward", "gained": "gain", "lost": "loss", "later": "after", "earlier": "before"},
-}  # fmt: skip
-_LEADING = {*_MONTHS, *"increase decrease gain loss win profit surplus deficit credit debit rise fall drop deposit".split(),
-            *"withdrawal income expense heads tails north south east west".split()}  # fmt: skip
+    **dict(pair.split() for pair in _SAME_SENSE.split(",")),
+}
+"""Words that make another quantity of the same number, each with the one that stands for it."""
+_LEADING_WORDS = """
+increase decrease gain loss win profit surplus deficit credit debit rise fall drop deposit withdrawal income expense
+heads tails north south east west
+"""
+_LEADING = {*_MONTHS, *_LEADING_WORDS.split()}
 _COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
-_FILLERS = set(
-    "a an the of in on at to for by with from into per each every total altogether overall all together unit units is are"
-    " was were be old whole different possible such way ways about and there that it his her their its our my your exactly"
-    " only just approximately roughly remaining".split()
-)
+_FILLER_WORDS = """
+a an the of in on at to for by with from into per each every total altogether overall all together unit units is are
+was were be old whole different possible such way ways about and there that it his her their its our my your exactly
+only just approximately roughly remaining
+"""
+_FILLERS = set(_FILLER_WORDS.split())
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
 _NAMES = str.maketrans({"µ": "μ", "Ω": "Ω", "K": "K", "℃": "°C", "℉": "°F"})  # signs that have a letter's twin
 _SPELLING = (

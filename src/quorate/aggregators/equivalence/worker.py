@@ -5,8 +5,8 @@ input is a JSON list of one answer (can it be compared at all?) or two (are they
 gets one line `true` or `false` back. It ends when its standard input does, and an alarm ends it should nobody be
 there to kill it. It has the memory limit and the longest time for a request as its arguments.
 
-math-verify reads the TeX; its comparison is not used, since that rounds to six decimals, where 1/20!
-is 1/52!. Constants are compared to 40 significant digits, expressions with variables at a few points
+The parser of math-verify reads the TeX; its comparison is not used, since that rounds to six decimals,
+where 1/20! is 1/52!. Constants are compared to 40 significant digits, expressions with variables at a few points
 to as many, equations up to a factor, sets and matrices by their elements. A decimal of six digits or
 more equals the irrational number that it rounds or cuts off.
 """
@@ -31,6 +31,7 @@ TOLERANCE = 10.0**-40
 POINTS = (("7/5", "11/10"), ("3/7", "2/9"), ("37/11", "5/13"), ("-13/9", "-2/11"))
 """Where expressions with variables are compared: first variable and step to the next; the last below zero."""
 _DECIMAL = re.compile(r"-?([0-9]*)\.([0-9]+)")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _DEGREES = re.compile(r"([0-9.]+)\s*\^\s*\{?\s*\\circ\s*\}?")
 
 
@@ -64,16 +65,19 @@ def comparable(answer: str) -> bool:
 @lru_cache(maxsize=512)
 def parsed(answer: str) -> Any:
     """The expression, its numbers exact and `i` imaginary; None where it cannot be read."""
-    import sympy
-    from math_verify import LatexExtractionConfig, parse
+    from latex2sympy2_extended import NormalizationConfig, latex2sympy
+    from sympy import MatrixBase
 
-    # LaTeX only: the parser of plain expressions ends in Python's eval
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", answer)
-    found = parse(f"${text}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
-    if not found or isinstance(found[0], str):
-        return None
-    value = found[0]
-    if isinstance(value, sympy.MatrixBase):
+    if text.count("=") > 1 and not set(",;") & set(text):
+        text = text.rpartition("=")[2]  # of a chain the end
+    # math-verify's own reading would drop what looks like a unit: `a - b + c` is `a -` there
+    spelling = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
+    )
+    is_real = "i" not in _COMMAND.sub("", text)
+    value = latex2sympy(text, is_real=is_real, normalization_config=spelling)
+    if isinstance(value, MatrixBase):
         return value.applyfunc(_exact)
     return _exact(value)
 
@@ -120,7 +124,7 @@ def equal(a: Any, b: Any) -> bool:
     a, b = _value(a, b), _value(b, a)
     if isinstance(a, Relational) and isinstance(b, Relational) and _proportional(a, b):
         return True
-    a, b = (_solutions(side) if isinstance(side, Boolean) else side for side in (a, b))
+    a, b = (_solutions(side) if isinstance(side, Boolean) and not side.is_symbol else side for side in (a, b))
     if isinstance(a, FiniteSet) and isinstance(b, FiniteSet):
         return _matched(list(a.args), list(b.args))
     if isinstance(a, Set | Tuple) and isinstance(b, Set | Tuple):
@@ -220,9 +224,9 @@ def _probes(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     for start, step in POINTS if symbols else POINTS[:1]:
         point = {symbol: Rational(start) + i * Rational(step) for i, symbol in enumerate(symbols)}
         x, y = a.subs(point).evalf(DIGITS, maxn=4 * DIGITS), b.subs(point).evalf(DIGITS, maxn=4 * DIGITS)
-        if x.is_finite and y.is_finite and x.is_number and y.is_number:
-            if not start.startswith("-") or (x.is_real and y.is_real):
-                yield x, y
+        finite = x.is_finite and y.is_finite and x.is_number and y.is_number
+        if finite and (not start.startswith("-") or (x.is_real and y.is_real)):
+            yield x, y
 
 
 def _close(x: Any, y: Any) -> bool:

@@ -16,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Aggregator, Model
@@ -24,9 +26,10 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, 
 
 from ..equivalence import SameText
 from ..markup import visible
+from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import MajorityVote, close_all, representative
 from .program_tests import Executor, TestSource, TestWriter, run_tests, test_source
-from .sandbox import Sandbox
+from .sandbox import Limits, Sandbox
 
 __all__ = ["CodeExtractor", "ConsensusSet", "ExecutionAgreement", "code_blocks", "consensus_sets"]
 
@@ -215,3 +218,43 @@ class CodeExtractor:
         blocks = code_blocks(shown) or [shown]
         code = "\n".join(line.rstrip() for line in max(blocks, key=len).splitlines()).strip("\n")
         return code if code.strip() else None
+
+
+class ExecutionOptions(Options):
+    """What runs, and how much of it."""
+
+    run_code: bool = False
+    """Programs that models wrote run only where the operator says so, sandboxed as they are."""
+    tests: tuple[str, ...] = ()
+    """Statements such as `assert f(2) == 4`; a model writes them if none are given."""
+    samples: int = Field(default=4, ge=1)
+    """How often a model is asked for tests."""
+    seconds: float = Field(default=1.0, gt=0)
+    """For one test of one program."""
+    memory: int = Field(default=512 * 2**20, ge=2**25)
+    """Bytes of a program."""
+
+
+def _build_execution(context: BuildContext) -> ExecutionAgreement:
+    options = context.options
+    if not options.run_code:
+        raise BadInput(
+            "execution runs programs that models wrote, in a sandbox: allow it in quorate.yaml as "
+            "{pipeline: execution, models: [...], options: {run_code: true}}"
+        )
+    tests = options.tests or TestWriter(context.writer, samples=options.samples)
+    executor = Sandbox(Limits(memory=options.memory))
+    return ExecutionAgreement(tests, executor=executor, seconds=options.seconds)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "execution",
+        "the program of N whose behaviour on tests most programs share, run in a sandbox",
+        "arXiv 2207.10397, section 2",
+        16,
+        _build_execution,
+        options=ExecutionOptions,
+        listed=False,
+    ),
+)

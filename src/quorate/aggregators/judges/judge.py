@@ -7,7 +7,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
@@ -15,12 +17,13 @@ from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Code, Degradation, Question, Sampled, SamplingParams
 from quorate.prompts import Prompt
 
+from ..specs import BuildContext, Options
 from ..synthesis.material import TokenBudget, label_candidate, load_tokenizer, pack, shuffle_candidates, visible_answer
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import MajorityVote, count_votes
 from .model import JudgeModel, JudgeReply, conversation_text
 
-__all__ = ["Judge", "JudgeRun"]
+__all__ = ["Judge", "JudgeOptions", "JudgeRun", "build_judge"]
 
 
 @dataclass
@@ -158,3 +161,22 @@ class Judge(Aggregator):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.judge.name})"
+
+
+class JudgeOptions(Options):
+    """How a judge reads."""
+
+    max_context_tokens: int = Field(default=24_000, ge=1)
+    """Room for the candidates in one prompt; longer ones lose their middle."""
+    concurrency: int = Field(default=8, ge=1)
+    """Requests to the judge at a time."""
+
+
+J = TypeVar("J", bound=Judge)
+
+
+def build_judge(kind: type[J], context: BuildContext, **settings: Any) -> J:
+    """A judge of the registry; a vote stands in where it fails."""
+    options = context.options
+    given = {"max_context_tokens": options.max_context_tokens, "concurrency": options.concurrency, **settings}
+    return kind(context.writer, fallback=context.vote(), **given)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from quorate.orchestrator.types import Candidate
 
-from .judge import Judge, JudgeRun
+from ..specs import PipelineSpec
+from .judge import Judge, JudgeOptions, JudgeRun, build_judge
 from .model import parse_choice
 
 __all__ = ["GenSelect", "UniversalSelfConsistency"]
@@ -53,3 +54,23 @@ class GenSelect(_ListwiseJudge):
 
     name = "genselect"
     prompt_name = "genselect"
+
+
+PIPELINES = (
+    PipelineSpec(
+        "usc",
+        "a model names the most consistent of N samples",
+        "arXiv 2311.17311, section 3",
+        8,
+        lambda context: build_judge(UniversalSelfConsistency, context),
+        options=JudgeOptions,
+    ),
+    PipelineSpec(
+        "genselect",
+        "a model compares N samples and names the best",
+        "arXiv 2507.17797",
+        8,
+        lambda context: build_judge(GenSelect, context),
+        options=JudgeOptions,
+    ),
+)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Candidate
 
+from ..specs import PipelineSpec
 from ..votes.majority import representative
-from .judge import Judge, JudgeRun
+from .judge import Judge, JudgeOptions, JudgeRun, build_judge
 from .model import parse_preference
 
 __all__ = ["JudgeRunOff", "Match", "MatchRunner"]
@@ -114,3 +115,15 @@ class JudgeRunOff(Judge):
         match = await matches.play(0, 1)
         matches.check()
         return finalists[0] if match.points >= 0.5 else finalists[1]
+
+
+PIPELINES = (
+    PipelineSpec(
+        "judge-run-off",
+        "a model judges the two most frequent answers",
+        "arXiv 2302.02300",
+        16,
+        lambda context: build_judge(JudgeRunOff, context),
+        options=JudgeOptions,
+    ),
+)

@@ -15,14 +15,17 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from quorate.orchestrator.context import explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Candidate
 
-from .judge import Judge, JudgeRun
+from ..specs import BuildContext, PipelineSpec
+from .judge import Judge, JudgeOptions, JudgeRun, build_judge
 from .pairwise import Match, MatchRunner
 
 __all__ = ["Knockout", "Ranking", "Swiss", "borda", "bradley_terry"]
@@ -170,3 +173,37 @@ def _pair_up(n: int, played: Sequence[Match], rested: set[int]) -> tuple[list[tu
             ranked.remove(second)
             pairs.append((first, second))
     return pairs, resting
+
+
+class SwissOptions(JudgeOptions):
+    """How a Swiss tournament goes."""
+
+    rounds: int | None = Field(default=None, ge=1)
+    """log2 of the candidates, rounded up, if not given."""
+    ranking: Literal["bradley-terry", "borda"] = "bradley-terry"
+    """How the matches become an order."""
+
+
+def _build_swiss(context: BuildContext) -> Swiss:
+    ranking = {"bradley-terry": bradley_terry, "borda": borda}[context.options.ranking]
+    return build_judge(Swiss, context, rounds=context.options.rounds, ranking=ranking)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "knockout",
+        "N samples in a knockout, judged in both orders",
+        "arXiv 2603.04304; arXiv 2306.02561",
+        8,
+        lambda context: build_judge(Knockout, context),
+        options=JudgeOptions,
+    ),
+    PipelineSpec(
+        "swiss",
+        "N samples in a Swiss tournament, judged in both orders",
+        "arXiv 2603.04304; arXiv 2306.02561",
+        8,
+        _build_swiss,
+        options=SwissOptions,
+    ),
+)

@@ -19,8 +19,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, lgamma
 
+from pydantic import Field
+
 from quorate.orchestrator.errors import BadInput
 
+from ..specs import Options, StoppingSpec
 from .progress import Draws, SequenceRule
 from .rules import lead_probability
 
@@ -108,3 +111,22 @@ def overtaking_probability(a: int, b: int, others: int, left: int) -> float:
 def _terms(shape: int, left: int) -> tuple[float, ...]:
     """log of Gamma(shape + k) / k! for k = 0 ... left."""
     return tuple(lgamma(shape + k) - lgamma(k + 1) for k in range(left + 1))
+
+
+class LookAheadOptions(Options):
+    """How much risk is accepted."""
+
+    epsilon: float = Field(default=0.05, gt=0, lt=0.5)
+    """Probability that the samples left would change the winner."""
+
+
+RULES = (
+    StoppingSpec(
+        "look-ahead",
+        "stop once the samples left would very likely not change the winner",
+        "our own: Polya urn up to the limit of samples",
+        lambda options: LookAhead(options.epsilon),
+        options=LookAheadOptions,
+        vote="a majority vote that stops once the rest up to N would hardly change its winner",
+    ),
+)

@@ -10,9 +10,12 @@ from fractions import Fraction
 from functools import lru_cache
 from math import comb, exp, fsum, inf, lgamma, log, prod, sqrt
 
+from pydantic import Field
+
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import SamplingProgress
 
+from ..specs import Options, StoppingSpec
 from .progress import Draws, SequenceRule
 
 __all__ = [
@@ -347,3 +350,98 @@ class Agreement:
 
     def __repr__(self) -> str:
         return f"Agreement({self.share:g}, min_votes={self.min_votes})"
+
+
+class AdaptiveConsistencyOptions(Options):
+    """When a majority counts as safe."""
+
+    threshold: float = Field(default=0.95, gt=0.5, lt=1)
+    """Probability that the leading answer stays ahead of the second."""
+
+
+class ESCOptions(Options):
+    """When a window counts as agreement."""
+
+    window: int = Field(default=5, ge=2)
+    """Samples that must agree."""
+
+
+class BestOfInfinityOptions(Options):
+    """How strong the evidence must be."""
+
+    bayes_factor: float = Field(default=10.0, gt=1, allow_inf_nan=False)
+    """For the leading answer being the likeliest."""
+    unknown: float = Field(default=0.3, gt=0, allow_inf_nan=False)
+    """Votes that count for answers not seen yet."""
+
+
+class FixedOptions(Options):
+    """How many votes."""
+
+    votes: int = Field(default=8, ge=1)
+    """At which to stop; samples that failed or abstained do not count."""
+
+
+class TokenLimitOptions(Options):
+    """How many tokens."""
+
+    tokens: int = Field(default=100_000, ge=1)
+    """That the samples may cost before no more are drawn."""
+
+
+class ConsensusOptions(Options):
+    """How much of the weight."""
+
+    share: float = Field(default=0.95, gt=0.5, le=1)
+    """On one answer."""
+    after: int = Field(default=16, ge=1)
+    """Samples that must have ended first."""
+
+
+RULES = (
+    StoppingSpec(
+        "adaptive-consistency",
+        "stop once the leading answer is safe against the second",
+        "arXiv 2305.11860, section 3 (Beta stopping criterion)",
+        lambda options: AdaptiveConsistency(options.threshold),
+        options=AdaptiveConsistencyOptions,
+        vote="a majority vote that stops once 95 % sure, after at most N samples",
+    ),
+    StoppingSpec(
+        "esc",
+        "stop once a window of samples is unanimous",
+        "arXiv 2401.10480, section 3",
+        lambda options: ESC(options.window),
+        options=ESCOptions,
+        vote="a majority vote that stops once five samples in a row agree, after at most N",
+    ),
+    StoppingSpec(
+        "best-of-infinity",
+        "stop once the leading answer is very likely the one of infinitely many samples",
+        "arXiv 2509.21091, section 3 (Bayes factor of a Dirichlet posterior)",
+        lambda options: BestOfInfinity(options.bayes_factor, options.unknown),
+        options=BestOfInfinityOptions,
+        vote="a majority vote that stops at a Bayes factor of 10, after at most N samples",
+    ),
+    StoppingSpec(
+        "fixed",
+        "stop at a number of votes",
+        "common practice",
+        lambda options: FixedVotes(options.votes),
+        options=FixedOptions,
+    ),
+    StoppingSpec(
+        "token-limit",
+        "stop at a number of tokens",
+        "common practice",
+        lambda options: TokenLimit(options.tokens),
+        options=TokenLimitOptions,
+    ),
+    StoppingSpec(
+        "consensus",
+        "stop once one answer has almost all of the weight",
+        "arXiv 2508.15260, section 3.3",
+        lambda options: Consensus(options.share, options.after),
+        options=ConsensusOptions,
+    ),
+)

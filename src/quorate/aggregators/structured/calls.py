@@ -7,20 +7,22 @@ value of their arguments; a message without calls votes for making none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Aggregator
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..equivalence import SameText
 from ..markup import visible
+from ..specs import Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
 from .canonical import parse_json, to_json
 
-__all__ = ["NO_CALL", "ToolCallVote", "canonical_calls", "winners"]
+__all__ = ["NO_CALL", "CallOptions", "ToolCallVote", "canonical_calls", "winners"]
 
 NO_CALL = "no tool call"
 """What a text without calls votes for; no call is spelled like this."""
@@ -43,17 +45,25 @@ class ToolCallVote(MajorityVote):
 
     Args:
         text: the aggregator of texts; `MajorityVote()` by default.
+        ignore_arguments: names of arguments that do not count, in every tool (`reason`) or in one (`search.reason`);
+            calls that differ in nothing else are one vote. What is called has them as a candidate wrote them.
+
+    Raises:
+        BadInput: a name is empty.
     """
 
     name = "tool-vote"
 
-    def __init__(self, text: Aggregator | None = None) -> None:
+    def __init__(self, text: Aggregator | None = None, *, ignore_arguments: Collection[str] = ()) -> None:
         super().__init__(equivalence=SameText())
+        if isinstance(ignore_arguments, str) or not all(name.strip() for name in ignore_arguments):
+            raise BadInput(f"ToolCallVote(ignore_arguments={ignore_arguments!r}): give a list of names of arguments")
         self.text = text or MajorityVote()
+        self.ignore_arguments = frozenset(ignore_arguments)
 
     def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - nothing is drawn
         """See `protocols.Aggregator`; calls that the question does not offer abstain."""
-        return AnswerCounter(_Offer.of(question).vote_of, SameText())
+        return AnswerCounter(_Offer.of(question, self.ignore_arguments).vote_of, SameText())
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`; `text` answers where no call wins.
@@ -87,9 +97,14 @@ def winners(vote: Answer, sampled: Sampled) -> list[Candidate]:
     return [c for c in sampled.good if voters is None or c.index in voters]
 
 
-def canonical_calls(calls: Sequence[Mapping[str, Any]]) -> str | None:
-    """The canonical form of a message's calls; None where one of them cannot be made."""
-    spelled = [_canonical_call(call) for call in calls]
+def canonical_calls(calls: Sequence[Mapping[str, Any]], ignore: Collection[str] = ()) -> str | None:
+    """The canonical form of a message's calls; None where one of them cannot be made.
+
+    Args:
+        calls: of one message.
+        ignore: arguments that are left out, see `ToolCallVote`.
+    """
+    spelled = [_canonical_call(call, ignore) for call in calls]
     known = sorted(call for call in spelled if call is not None)
     return f"[{','.join(known)}]" if spelled and len(known) == len(spelled) else None
 
@@ -102,17 +117,19 @@ class _Offer:
     """The tools there are; None: nothing is known of them."""
     demanded: bool = False
     """A text without a call is no answer."""
+    ignore: frozenset[str] = frozenset()
+    """Arguments that do not count."""
 
     @classmethod
-    def of(cls, question: Question) -> Self:
+    def of(cls, question: Question, ignore: frozenset[str] = frozenset()) -> Self:
         names = {_name(tool) for tool in question.tools}
         choice = question.tool_choice
-        return cls(frozenset(names - {""}) or None, isinstance(choice, Mapping) or choice == "required")
+        return cls(frozenset(names - {""}) or None, isinstance(choice, Mapping) or choice == "required", ignore)
 
     def vote_of(self, candidate: Candidate) -> str | None:
         if candidate.tool_calls:
             unknown = self.names is not None and any(_name(call) not in self.names for call in candidate.tool_calls)
-            return None if unknown else canonical_calls(candidate.tool_calls)
+            return None if unknown else canonical_calls(candidate.tool_calls, self.ignore)
         cut = candidate.finish_reason == "length"
         return None if self.demanded or cut or not visible(candidate.text).strip() else NO_CALL
 
@@ -123,7 +140,7 @@ def _name(tool: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _canonical_call(call: Mapping[str, Any]) -> str | None:
+def _canonical_call(call: Mapping[str, Any], ignore: Collection[str]) -> str | None:
     """One call in its one spelling; without arguments at all, it has none."""
     function = call.get("function")
     arguments = function.get("arguments") if isinstance(function, Mapping) else None
@@ -132,6 +149,10 @@ def _canonical_call(call: Mapping[str, Any]) -> str | None:
     document = parse_json(text.strip() or "{}")
     if not _name(call) or document is None or not isinstance(document.value, Mapping):
         return None
+    if ignore:
+        name = _name(call)
+        kept = {key: v for key, v in document.value.items() if key not in ignore and f"{name}.{key}" not in ignore}
+        document = parse_json(to_json(kept)) or document
     return f'{{"name":{to_json(_name(call))},"arguments":{document.canonical}}}'
 
 
@@ -141,3 +162,22 @@ def _preference(candidate: Candidate) -> tuple[object, ...]:
     ended = candidate.finish_reason in {"tool_calls", "stop"}
     texts = (len(candidate.text), candidate.text, candidate.reasoning or "")
     return (not ended, candidate.finish_reason != "tool_calls", len(calls), calls, *texts, candidate.model)
+
+
+class CallOptions(Options):
+    """When tool calls are one vote."""
+
+    ignore_arguments: tuple[str, ...] = ()
+    """Arguments that do not count, in every tool (`reason`) or in one (`search.reason`)."""
+
+
+PIPELINES = (
+    PipelineSpec(
+        "tool-vote",
+        "the tool calls that most of N samples make, arguments compared by value",
+        "arXiv 2203.11171, section 2, over canonical calls",
+        8,
+        lambda context: ToolCallVote(ignore_arguments=context.options.ignore_arguments),
+        options=CallOptions,
+    ),
+)

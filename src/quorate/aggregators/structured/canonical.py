@@ -66,12 +66,30 @@ def parse_json(text: str) -> Document | None:
 
 @_remember
 def find_document(text: str) -> Document | None:
-    """The document in a model's text: the whole text after its thinking, or its last fenced block that is JSON."""
+    """The document in a model's text.
+
+    The whole text after its thinking, its last fenced block that is JSON, or else the only object in its prose.
+    """
     shown = visible(text).strip()
     if (whole := parse_json(shown)) is not None:
         return whole
     blocks = shown.split("```")[1::2]
-    return next((found for block in reversed(blocks) if (found := parse_json(_strip_label(block))) is not None), None)
+    if blocks:
+        documents = (parse_json(_strip_label(block)) for block in reversed(blocks))
+        return next((document for document in documents if document is not None), None)
+    return _only_object(shown)
+
+
+def _only_object(text: str) -> Document | None:
+    """The object with prose around it; None where there is no object, or a second brace that could open another."""
+    start = text.find("{")
+    if start < 0 or len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return None if "{" in text[end:] else parse_json(text[start:end])
 
 
 def to_canonical(value: Json) -> str:

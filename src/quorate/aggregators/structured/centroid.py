@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import fsum, isfinite
+from typing import Literal
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
@@ -18,9 +19,10 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, 
 
 from ..extraction import AnswerExtractor
 from ..markup import visible
+from ..specs import BuildContext, Options, PipelineSpec
 from ..synthesis.material import truncate_middle
 from ..votes.majority import MajorityVote, close_all, representative
-from .similarity import ChrF, Similarity
+from .similarity import ChrF, Pairwise, RougeL, Similarity, TokenF1
 
 __all__ = ["Centroid"]
 
@@ -112,7 +114,9 @@ class Centroid(Aggregator):
             raise ValueError(f"{self.similarity!r} gave numbers that are not finite")
         return [mean / others for mean in means]
 
-    def _note_cuts(self, voters: Sequence[Candidate], texts: dict[int, str], run: RunContext) -> tuple[Degradation, ...]:
+    def _note_cuts(
+        self, voters: Sequence[Candidate], texts: dict[int, str], run: RunContext
+    ) -> tuple[Degradation, ...]:
         return tuple(
             Degradation(
                 code="candidate_cut",
@@ -146,3 +150,27 @@ def _shorten(text: str) -> str:
     """The beginning of a text in one line."""
     line = " ".join(text.split())
     return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+
+
+class CentroidOptions(Options):
+    """When texts are alike."""
+
+    similarity: Literal["chrf", "token-f1", "rouge-l"] = "chrf"
+    """Character n-grams, tokens in common, or the longest common subsequence."""
+
+
+def _build_centroid(context: BuildContext) -> Centroid:
+    kinds: dict[str, type[Pairwise]] = {"chrf": ChrF, "token-f1": TokenF1, "rouge-l": RougeL}
+    return Centroid(kinds[context.options.similarity]())
+
+
+PIPELINES = (
+    PipelineSpec(
+        "centroid",
+        "of N free texts the one most like the others (minimum Bayes risk)",
+        "arXiv 2108.04718, section 3",
+        8,
+        _build_centroid,
+        options=CentroidOptions,
+    ),
+)

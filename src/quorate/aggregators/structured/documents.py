@@ -17,6 +17,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
 from ..equivalence import SameText
+from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes, representative
 from .calls import winners
 from .canonical import Document, Json, find_document, to_canonical, to_json
@@ -218,3 +219,33 @@ class _FieldVotes:
 def _escape(key: str) -> str:
     """A key as part of a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+class FieldOptions(Options):
+    """How documents are taken apart."""
+
+    arrays: Literal["whole", "elementwise"] = "whole"
+    """Whether an array is one value, or its length and each of its places are voted on."""
+
+
+def _build_fields(context: BuildContext) -> JsonFieldVote:
+    return JsonFieldVote(arrays=context.options.arrays)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "json-vote",
+        "the JSON document that most of N samples give, those that miss the schema abstaining",
+        "arXiv 2203.11171, section 2, over canonical JSON",
+        8,
+        lambda _: JsonVote(),
+    ),
+    PipelineSpec(
+        "json-fields",
+        "the JSON document whose every field most of N samples give",
+        "arXiv 2203.11171, section 2, over every leaf",
+        8,
+        _build_fields,
+        options=FieldOptions,
+    ),
+)

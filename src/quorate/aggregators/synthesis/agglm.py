@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt
 
+from ..specs import BuildContext, PipelineSpec
 from .prompt import Placement, place_as_user
-from .synthesizer import Synthesizer
+from .synthesizer import SynthesisOptions, Synthesizer, common_arguments
 
 __all__ = [
     "SHIPPED_AGGREGATOR",
@@ -134,3 +135,29 @@ def find_shipped_aggregator(proposers: Sequence[Model], shipped_model: Callable[
             "name the model that shall aggregate"
         )
     return found
+
+
+class AggLMOptions(SynthesisOptions):
+    """How candidates are shown to a trained aggregator."""
+
+    form: Literal["attempts", "steps"] | None = None
+    """One after the other, or merged step by step; as the aggregator was trained, `attempts` where it does not say."""
+
+
+def _build_agglm(context: BuildContext) -> AggLM:
+    model = context.aggregator_model
+    if model is None:
+        model = find_shipped_aggregator(context.models, context.providers.shipped_model) or context.writer
+    return choose_agglm(model, context.options.form)(model, **common_arguments(context))
+
+
+PIPELINES = (
+    PipelineSpec(
+        "agglm",
+        "N solutions reviewed, corrected and combined by a model, trained for it (AggLM) or not",
+        "arXiv 2509.06870, section 3",
+        8,
+        _build_agglm,
+        options=AggLMOptions,
+    ),
+)

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.nodes import Revision
@@ -29,9 +31,10 @@ from quorate.orchestrator.protocols import Aggregator, Extractor, Model
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Candidate, Question, Sampled
 
+from ..specs import BuildContext, PipelineSpec
 from .material import label_candidate, load_tokenizer, shuffle_candidates
 from .prompt import Placement, SynthesisPrompt, place_as_user
-from .synthesizer import SelfMoA, Synthesizer
+from .synthesizer import SelfMoA, SynthesisOptions, Synthesizer, common_arguments
 
 __all__ = ["ProposeAndAggregate", "ReadAll", "SynthesizerArguments", "mixture_of_agents", "propose_and_aggregate"]
 
@@ -140,3 +143,51 @@ def _read_in_layers(
     # A layer has no stopping rule: every member is read by the next one.
     whole = [(replace(layer, stop=None), refiner) for layer in inner]
     return build_layers(stage, whole, last, proposers=proposers, name=name)
+
+
+MOST = 64
+"""Bound on layers, rounds and loops of an entry, each of which costs N calls."""
+
+
+class MixtureOptions(SynthesisOptions):
+    """How deep a mixture is."""
+
+    layers: int = Field(default=3, ge=2, le=MOST)
+    """Layers with the sampling stage and the aggregator; each layer between them has N answers."""
+
+
+class ProposeOptions(SynthesisOptions):
+    """How often proposals are aggregated."""
+
+    rounds: int = Field(default=2, ge=1, le=MOST)
+    """Layers of aggregation; each but the last gives N answers."""
+
+
+def _build_moa(context: BuildContext) -> Pipeline:
+    layers, arguments = context.options.layers, common_arguments(context)
+    return mixture_of_agents(context.sample(), context.writer, layers=layers, **arguments)
+
+
+def _build_aft(context: BuildContext) -> Pipeline:
+    rounds, arguments = context.options.rounds, common_arguments(context)
+    return propose_and_aggregate(context.sample(), context.writer, rounds=rounds, **arguments)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "moa",
+        "Mixture-of-Agents: layers of N answers, each reading the layer before, then one aggregator",
+        "arXiv 2406.04692, section 2",
+        6,
+        _build_moa,
+        options=MixtureOptions,
+    ),
+    PipelineSpec(
+        "aft",
+        "N proposals aggregated in several layers by one model (propose-and-aggregate)",
+        "arXiv 2501.11877, section 4",
+        5,
+        _build_aft,
+        options=ProposeOptions,
+    ),
+)

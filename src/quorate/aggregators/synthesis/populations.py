@@ -20,6 +20,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
@@ -30,9 +33,12 @@ from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Message, Question, Sampled
 
+from ..specs import BuildContext, PipelineSpec
 from ..votes.majority import MajorityVote, count_votes
+from .layers import MOST
 from .material import label_candidate, load_tokenizer, order_canonically
 from .prompt import MAX_CONTEXT_TOKENS, SynthesisPrompt, place_as_system, place_as_user, system_text
+from .synthesizer import SynthesisOptions
 
 __all__ = ["DebateRound", "RandomMember", "SubsetAggregation", "debate", "recursive_self_aggregation"]
 
@@ -217,3 +223,66 @@ class RandomMember(Aggregator):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+class RecursiveOptions(SynthesisOptions):
+    """How a population is renewed."""
+
+    subset: int | None = Field(default=None, ge=1)
+    """Members that one aggregation reads, at most N; 4, or N where that is less, if not given."""
+    loops: int = Field(default=10, ge=0, le=MOST)
+    """How often the whole population is renewed, N calls each time."""
+    final: Literal["majority", "random"] = "majority"
+    """How the last population becomes one answer."""
+
+
+class DebateOptions(SynthesisOptions):
+    """How candidates are debated."""
+
+    rounds: int = Field(default=2, ge=0, le=MOST)
+    """Rounds of revision, N calls each."""
+    roles: tuple[str, ...] = ()
+    """System messages dealt to the agents in turn."""
+
+
+def _build_rsa(context: BuildContext) -> Pipeline:
+    options, vote = context.options, context.vote()
+    return recursive_self_aggregation(
+        context.sample(),
+        context.writer,
+        subset=options.subset,
+        loops=options.loops,
+        final=RandomMember(vote) if options.final == "random" else vote,
+        max_context_tokens=options.max_context_tokens,
+    )
+
+
+def _build_debate(context: BuildContext) -> Pipeline:
+    options = context.options
+    return debate(
+        context.sample(),
+        rounds=options.rounds,
+        roles=options.roles,
+        final=context.vote(),
+        max_context_tokens=options.max_context_tokens,
+    )
+
+
+PIPELINES = (
+    PipelineSpec(
+        "rsa",
+        "recursive self-aggregation: N members renewed from random subsets, then a majority",
+        "arXiv 2509.26626, section 3",
+        16,
+        _build_rsa,
+        options=RecursiveOptions,
+    ),
+    PipelineSpec(
+        "debate",
+        "N agents revise their answers in the light of each other's for some rounds, then vote",
+        "arXiv 2305.14325, section 2",
+        3,
+        _build_debate,
+        options=DebateOptions,
+    ),
+)

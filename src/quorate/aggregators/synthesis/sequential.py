@@ -17,19 +17,22 @@ from dataclasses import KW_ONLY, dataclass, replace
 from math import ceil
 from typing import Self, Unpack
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.graph import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.nodes import AggregateNode, Revision, SampleNode, hand_on, mark_member, note_members
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import SamplingStage, sample_candidates
+from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question, Sampled
 
+from ..specs import BuildContext, PipelineSpec
 from .layers import SynthesizerArguments
 from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates, visible_answer
 from .prompt import SynthesisPrompt
-from .synthesizer import SelfMoA
+from .synthesizer import SelfMoA, SynthesisOptions, common_arguments
 
 __all__ = ["FoldNode", "LastWindow", "Window", "self_moa_seq"]
 
@@ -226,3 +229,29 @@ def self_moa_seq(
         ],
         name=f"{last.name}@{stage.n}/{'+'.join(model.name for model in stage.models)}",
     )
+
+
+class WindowOptions(SynthesisOptions):
+    """How a long list of candidates is read."""
+
+    window: int = Field(default=6, ge=2)
+    """Responses in one prompt."""
+    repeats: int | None = Field(default=None, ge=1)
+    """How many of them are copies of the running synthesis; half of the window if not given."""
+
+
+def _build_self_moa_seq(context: BuildContext) -> Pipeline:
+    window, repeats = context.options.window, context.options.repeats
+    return self_moa_seq(context.sample(), context.writer, window=window, repeats=repeats, **common_arguments(context))
+
+
+PIPELINES = (
+    PipelineSpec(
+        "self-moa-seq",
+        "N samples folded window by window into a running synthesis; the context is bounded, whatever N",
+        "arXiv 2502.00674, section 5",
+        16,
+        _build_self_moa_seq,
+        options=WindowOptions,
+    ),
+)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.partial import failure_of
@@ -19,11 +21,12 @@ from quorate.orchestrator.protocols import Aggregator, Extractor, Model, VoteCou
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..extraction import AnswerExtractor
+from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import MajorityVote, count_votes
 from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates
 from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
 
-__all__ = ["SelfMoA", "Synthesizer"]
+__all__ = ["SelfMoA", "SynthesisOptions", "Synthesizer", "common_arguments"]
 
 
 class Synthesizer(Aggregator):
@@ -96,6 +99,16 @@ class Synthesizer(Aggregator):
         """What the model reads, in this order: all candidates that are ok, in an order drawn by the seed."""
         return [label_candidate(candidate) for candidate in shuffle_candidates(candidates, run)]
 
+    def choose_prompt(
+        self,
+        question: Question,  # noqa: ARG002 - for those whose words depend on it
+        sampled: Sampled,  # noqa: ARG002
+        items: Sequence[LabelledText],  # noqa: ARG002
+        run: RunContext,  # noqa: ARG002
+    ) -> SynthesisPrompt:
+        """The prompt that shows these texts."""
+        return self.prompt
+
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`; the model's tokens are told as they come.
 
@@ -107,7 +120,8 @@ class Synthesizer(Aggregator):
             sampled = await count_votes(counter, sampled)
         await load_tokenizer(self.aggregator)
         items = self.arrange(sampled.candidates, run)
-        revision = self.prompt.revision(question, items, self.aggregator, run.node)
+        prompt = self.choose_prompt(question, sampled, items, run)
+        revision = prompt.revision(question, items, self.aggregator, run.node)
         if revision.question is None:
             raise NoAnswer("no candidate says anything outside its thinking", degraded=revision.notes)
         inner = run.asking("synthesis", emit=run.emit)
@@ -127,7 +141,7 @@ class Synthesizer(Aggregator):
             raise NoAnswer("it gave an empty answer", degraded=(*revision.notes, *written.degraded))
         return written.replace(
             answer=self._extract(written, counter),
-            prompt_version=self.prompt.version,
+            prompt_version=prompt.version,
             selected=None,
             candidates=sampled.candidates,
             tally=sampled.tally or (),
@@ -150,3 +164,31 @@ class SelfMoA(Synthesizer):
 
     name = "self-moa"
     prompt_name = "self-moa"
+
+
+class SynthesisOptions(Options):
+    """What every synthesizer can be told."""
+
+    max_context_tokens: int = Field(default=24_000, ge=1)
+    """Room for the candidates in one prompt; longer ones lose their middle, and the answer says so."""
+
+
+def common_arguments(context: BuildContext) -> dict[str, Any]:
+    """What every synthesizer of the registry is made with; a vote stands in where it fails."""
+    return {"max_context_tokens": context.options.max_context_tokens, "fallback": context.vote()}
+
+
+def _build_self_moa(context: BuildContext) -> SelfMoA:
+    return SelfMoA(context.writer, **common_arguments(context))
+
+
+PIPELINES = (
+    PipelineSpec(
+        "self-moa",
+        "N samples synthesized by a model, the first of them unless told otherwise, into a new answer",
+        "arXiv 2502.00674, section 3",
+        6,
+        _build_self_moa,
+        options=SynthesisOptions,
+    ),
+)

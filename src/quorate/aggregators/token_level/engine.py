@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.tokens import (
     Distribution,
@@ -338,7 +340,8 @@ class DraftAndVerify:
         mass = _drafter_mass(views[0], params.temperature)
         if accept * mass(key) < mixture.mass_of(key):
             return self._take_from(mixture, cycle, number, "accepted", key, views)
-        rest = (mixture.mass - [mass(other) for other in mixture.keys]).clip(min=0)
+        proposed = mixture.parts[0] if mixture.whole else [mass(other) for other in mixture.keys]
+        rest = (mixture.mass - proposed).clip(min=0)
         left = mixture.with_mass(rest) if rest.sum() > 0 else mixture
         return self._take_from(mixture, cycle, number, "ensembled", left.draw(anew), views)
 
@@ -346,7 +349,7 @@ class DraftAndVerify:
         mixture = self.rule.base.merge(views, temperature)
         if not self.drafter_bytes.covers_every_byte:
             # What the drafter cannot read it could never go on from.
-            mixture = mixture.restrict(self.drafter_bytes.can_write)
+            mixture = mixture.restrict(self.drafter_bytes.mark_writable(mixture.keys))
         if self.rule.sharpening is None:
             return mixture
         return self.rule.sharpening.sharpen(mixture, self.drafter_bytes)
@@ -384,9 +387,7 @@ def _drafter_mass(view: NextTokenView, temperature: float) -> Callable[[bytes], 
         logprob = view.distribution.logprob
         total = math.fsum(math.exp(value / temperature) for _, value in view.distribution.top(EVERYTHING))
     else:
-        values = (row.astype(float) / temperature).tolist()
-        logprob, total = values.__getitem__, math.fsum(map(math.exp, values))
-        temperature = 1.0
+        logprob, total = row.item, float(np.exp(row.astype(np.float64) / temperature).sum())
 
     def mass(key: bytes) -> float:
         return math.fsum(math.exp(logprob(token) / temperature) for token in token_bytes.tokens_of(key)) / total

@@ -13,8 +13,8 @@ are one event; sums do not depend on the order of the models.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +54,8 @@ class Mixture:
     """Each model's own probabilities, [models, keys], the drafter's first."""
     weights: Any
     """[models]"""
+    whole: bool = False
+    """Whether `parts` has all that every model says, by key, and not only its likeliest tokens."""
 
     def mass_of(self, key: bytes) -> float:
         """The mass of a key; 0 where it is in no model's."""
@@ -83,15 +85,15 @@ class Mixture:
         mass[kept] = self.mass[kept] / self.mass[kept].sum()
         return self.with_mass(mass)
 
-    def restrict(self, allowed: Callable[[bytes], bool]) -> Mixture:
-        """Without the keys that are not allowed; all of it where none is."""
-        mass = self.mass * np.array([allowed(key) for key in self.keys])
+    def restrict(self, allowed: Any) -> Mixture:
+        """Without the keys that are not allowed, by a bool array of shape [keys]; all of it where none is."""
+        mass = self.mass * allowed
         total = mass.sum()
         return self.with_mass(mass / total) if total > 0 else self
 
     def with_mass(self, mass: Any) -> Mixture:
         """The same keys with other probabilities."""
-        return Mixture(self.keys, mass, self.parts, self.weights)
+        return replace(self, mass=mass)
 
     def mass_of_prefix(self, prefix: bytes) -> float:
         """The mass of all keys that begin so."""
@@ -117,11 +119,11 @@ class BaseEnsemble(Protocol):
         ...
 
 
-def _average(keys: Sequence[bytes], parts: Any, views: Sequence[NextTokenView]) -> Mixture:
+def _average(keys: Sequence[bytes], parts: Any, views: Sequence[NextTokenView], *, whole: bool = False) -> Mixture:
     """Sums in an order that depends on the numbers alone, so that permuted models give the same to the last bit."""
     weights = np.array([view.weight for view in views])
     mass = np.sort(parts * weights[:, None], axis=0).sum(axis=0)
-    return Mixture(keys, mass, parts, weights)
+    return Mixture(keys, mass, parts, weights, whole)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class GaC:
             self._unions[name] = _VocabularyUnion(members)
         union = self._unions[name]
         parts = np.stack([union.spread(n, _softmax(row, temperature)) for n, row in enumerate(rows)])
-        return _average(union.keys, parts, views)
+        return _average(union.keys, parts, views, whole=True)
 
     def _merge_top(self, views: Sequence[NextTokenView], temperature: float) -> Mixture:
         found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(self.k)}

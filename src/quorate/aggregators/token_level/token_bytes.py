@@ -7,7 +7,11 @@ padding) have no key, and no part in an ensemble.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from quorate.orchestrator.tokens import Distribution, Vocabulary
 
@@ -29,6 +33,7 @@ class TokenBytes:
         self._ends = sorted(vocabulary.ends)
         self._first: dict[bytes, int | None] = {}
         self._writable: dict[bytes, bool] = {}
+        self._marked: tuple[Sequence[bytes], Any] | None = None
 
     @cached_property
     def keys(self) -> list[bytes | None]:
@@ -45,11 +50,11 @@ class TokenBytes:
     @cached_property
     def _synonyms(self) -> dict[bytes, list[int]]:
         """Keys that several ids stand for."""
-        found: dict[bytes, list[int]] = {}
+        found: dict[bytes, list[int]] = {END: self._ends}
         for token, key in enumerate(self.keys):
-            if key is not None:
-                found.setdefault(key, []).append(token)
-        return {key: tokens for key, tokens in found.items() if len(tokens) > 1}
+            if key and (other := self.vocabulary.id_of(key)) is not None and other != token:
+                found.setdefault(key, [other]).append(token)
+        return {key: sorted(tokens) for key, tokens in found.items() if len(tokens) > 1}
 
     def tokens_of(self, key: bytes) -> list[int]:
         """All ids that say this whole; none where no token does."""
@@ -70,12 +75,25 @@ class TokenBytes:
         return [token] if token is not None else self._encode(key)
 
     @cached_property
+    def _covered(self) -> frozenset[int]:
+        """The bytes that have a token."""
+        return frozenset(byte for byte in range(256) if self.vocabulary.id_of(bytes([byte])) is not None)
+
+    @property
     def covers_every_byte(self) -> bool:
         """Whether any text can be said: every byte has a token, as byte-level vocabularies and byte fallback have."""
-        return all(self.vocabulary.id_of(bytes([byte])) is not None for byte in range(256))
+        return len(self._covered) == 256
+
+    def mark_writable(self, keys: Sequence[bytes]) -> Any:
+        """A bool array: which of the keys can be written; kept for the list that was given last."""
+        if self._marked is None or self._marked[0] is not keys:
+            self._marked = keys, np.array([self.can_write(key) for key in keys])
+        return self._marked[1]
 
     def can_write(self, key: bytes) -> bool:
         """Whether some tokens say this, one after another."""
+        if self._covered.issuperset(key):
+            return True
         if key not in self._writable:
             said = b"".join(self.vocabulary.bytes_of(token) or b"" for token in self.spell(key))
             self._writable[key] = key in (END, said)

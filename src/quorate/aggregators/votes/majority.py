@@ -20,7 +20,7 @@ from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..equivalence import default_equivalence
-from ..extraction import AnswerExtractor
+from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..meaning.counter import MeaningCounter
 from ..meaning.grouping import Grouping, LexicalGrouping
 
@@ -96,7 +96,9 @@ class MajorityVote(Aggregator):
         tally = draw_tie(self.weigh(voters, sampled.tally or ()), run)
         if tally:
             winner = representative([c for c in voters if c.index in tally[0].voters], tally[0].answer)
-            return Answer.of(winner, answer=tally[0].answer, tally=tally, degraded=notes)
+            text = winner.text if winner.text.strip() else winner.reasoning or winner.text
+            notes += self._note_reasoned(voters, run)
+            return Answer.of(winner, text=text, answer=tally[0].answer, tally=tally, degraded=notes)
         detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
         note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
         return Answer.of(representative(voters), answer=None, degraded=(*notes, note))
@@ -130,6 +132,14 @@ class MajorityVote(Aggregator):
         """See `protocols.Aggregator`."""
         return self.grouping.calls
 
+    def _note_reasoned(self, voters: Sequence[Candidate], run: RunContext) -> tuple[Degradation, ...]:
+        """A note, where answers stand only in the reasoning."""
+        reasoned = [c for c in voters if c.answer is not None and is_only_reasoned(c.text, c.reasoning)]
+        if not reasoned:
+            return ()
+        detail = f"{len(reasoned)} of {len(voters)} candidates state their answer only in their reasoning"
+        return (Degradation(code="answer_in_reasoning", where=f"{run.node}: {self.name}", detail=detail),)
+
     async def aclose(self) -> None:
         """Ends the equivalence's worker process, if it has one, and closes who groups by meaning."""
         await close_all(self.equivalence or default_equivalence(), self.grouping)
@@ -139,18 +149,19 @@ class MajorityVote(Aggregator):
 
 
 class _TextReader:
-    """The candidate's own answer where it has one, else what its text says; each text is read once."""
+    """The candidate's own answer where it has one, else what it says; each is read once."""
 
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
-        self._known: dict[str, str | None] = {}
+        self._known: dict[tuple[str | None, ...], str | None] = {}
 
     def __call__(self, candidate: Candidate) -> str | None:
         if candidate.answer is not None:
             return candidate.answer or None
-        if candidate.text not in self._known:
-            self._known[candidate.text] = self._extractor.extract(candidate.text)
-        return self._known[candidate.text] or None
+        said = (candidate.text, candidate.reasoning, candidate.finish_reason)
+        if said not in self._known:
+            self._known[said] = read_answer(self._extractor, *said)
+        return self._known[said]
 
 
 class AnswerCounter:
@@ -268,13 +279,14 @@ def draw_tie(tally: tuple[Cluster, ...], run: RunContext) -> tuple[Cluster, ...]
 def representative(candidates: Sequence[Candidate], answer: str | None = None) -> Candidate:
     """The candidate whose text stands for an answer, chosen by content alone.
 
-    First those that spell the answer just so, then those that ended by themselves, then the shortest
-    text, then the first in the alphabet; of those that are alike in all this, the one with the lowest index.
+    First those that spell the answer just so, then those that say something, those that ended by themselves, the
+    shortest text, then the first in the alphabet; of those that are alike in all this, the one with the lowest index.
     """
     return min(
         candidates,
         key=lambda c: (
             answer is not None and c.answer != answer,
+            not c.text.strip(),
             c.finish_reason != "stop",
             len(c.text),
             c.text,

@@ -6,17 +6,22 @@ learns its weights as it goes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
+from ..meaning.options import MeaningOptions, build_grouping
+from ..specs import BuildContext, PipelineSpec
 from .abilities import Abilities, LabelFree
 from .ballot import Ballot, Rule, leaders
 from .majority import MajorityVote, by_weight, count_votes
+from .rules import ByModel, LogOdds, RunOff
 
 __all__ = ["LabelFreeVote", "RuleVote"]
 
@@ -127,3 +132,82 @@ class LabelFreeVote(RuleVote):
         except BadInput as error:
             return [Degradation(code="abilities_not_saved", where=f"{run.node}: {self.name}", detail=str(error))]
         return []
+
+
+class PriorOptions(MeaningOptions):
+    """What each model's vote weighs."""
+
+    weights: Mapping[str, float] = Field(default={})
+    """By the agent's name in the configuration, or the model's."""
+    default: float = Field(default=1.0, ge=0)
+    """Of models that are not named."""
+
+
+class LogOddsOptions(MeaningOptions):
+    """How often each model is right."""
+
+    accuracies: Mapping[str, float] = Field(default={})
+    """By the agent's name in the configuration, or the model's; measured, such as by `quorate eval run`."""
+    default: float = Field(default=0.6, ge=0, le=1)
+    """Of models that are not named."""
+
+
+class LabelFreeOptions(MeaningOptions):
+    """What is known, and whether more is learned."""
+
+    file: str | None = None
+    """Where abilities are kept between runs; in memory only if not given."""
+    learn: bool = True
+    """Go on learning from every question."""
+
+
+def _build_by_model(context: BuildContext) -> RuleVote:
+    vote = RuleVote(ByModel(context.options.weights, default=context.options.default))
+    return vote.with_grouping(build_grouping(context))
+
+
+def _build_log_odds(context: BuildContext) -> RuleVote:
+    vote = RuleVote(LogOdds(context.options.accuracies, default=context.options.default))
+    return vote.with_grouping(build_grouping(context))
+
+
+def _build_label_free(context: BuildContext) -> LabelFreeVote:
+    vote = LabelFreeVote(context.options.file, learn=context.options.learn)
+    return vote.with_grouping(build_grouping(context))
+
+
+PIPELINES = (
+    PipelineSpec(
+        "by-model",
+        "a vote in which models weigh what you say",
+        "a prior on models",
+        16,
+        _build_by_model,
+        options=PriorOptions,
+    ),
+    PipelineSpec(
+        "log-odds",
+        "the best decision for independent models of known accuracy",
+        "Nitzan and Paroush 1982; one-coin Dawid-Skene",
+        16,
+        _build_log_odds,
+        options=LogOddsOptions,
+    ),
+    PipelineSpec(
+        "run-off",
+        "a second round between the two most frequent answers, a vote for each model",
+        "arXiv 2302.02300, section 3",
+        16,
+        lambda context: RuleVote(RunOff()).with_grouping(build_grouping(context)),
+        options=MeaningOptions,
+    ),
+    PipelineSpec(
+        "label-free",
+        "several models' votes, weighted by what their agreement teaches (one model: the majority)",
+        "our own: quorate.aggregators.votes.abilities",
+        8,
+        _build_label_free,
+        options=LabelFreeOptions,
+        listed=False,
+    ),
+)

@@ -18,6 +18,8 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.partial import failure_of
@@ -25,9 +27,10 @@ from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
+from ..specs import BuildContext, PipelineSpec, VerifierOptions
 from .ballot import ScoreRule, leaders
 from .majority import MajorityVote, Vote, by_weight, close_all, count_votes, draw_tie, group_votes, representative
-from .rules import Plurality
+from .rules import Borda, ByConfidence, MajorityOfTheBests, Plurality, ScoreSum
 
 __all__ = ["BestOfN", "ScoredVote", "weigh_votes"]
 
@@ -223,3 +226,101 @@ def weigh_votes(
         cluster.model_copy(update={"weight": clusters[0].weight}) if place in heaviest else cluster
         for place, cluster in enumerate(clusters)
     )
+
+
+class BordaOptions(VerifierOptions):
+    """Who scores, and how strongly rank counts."""
+
+    power: float = Field(default=0.5, ge=0)
+    """0 counts votes, large ones trust the first alone."""
+
+
+class BestsOptions(VerifierOptions):
+    """Who scores, and how many compete."""
+
+    m: int | None = Field(default=None, ge=1)
+    """Size of the bootstrapped subsets; the square root of the samples, rounded up, if not given."""
+
+
+class RewardSoftmaxOptions(VerifierOptions):
+    """Who scores, and how sharply."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """The larger, the less the scores count."""
+
+
+def _build_borda(context: BuildContext) -> ScoredVote:
+    options = context.options
+    verifier = options.open_verifier("borda", context)
+    return ScoredVote(verifier, Borda(options.power), concurrency=options.concurrency)
+
+
+def _build_bests(context: BuildContext) -> ScoredVote:
+    options = context.options
+    verifier = options.open_verifier("majority-of-bests", context)
+    return ScoredVote(verifier, MajorityOfTheBests(options.m), concurrency=options.concurrency)
+
+
+def _build_reward_best(context: BuildContext) -> BestOfN:
+    verifier = context.options.open_verifier("reward-best", context)
+    return BestOfN(verifier, name="reward-best", concurrency=context.options.concurrency)
+
+
+def _build_reward_vote(context: BuildContext) -> ScoredVote:
+    verifier = context.options.open_verifier("reward-vote", context)
+    return ScoredVote(verifier, ScoreSum(), name="reward-vote", concurrency=context.options.concurrency)
+
+
+def _build_reward_softmax(context: BuildContext) -> ScoredVote:
+    options = context.options
+    verifier, rule = options.open_verifier("reward-softmax-vote", context), ByConfidence(options.temperature)
+    return ScoredVote(verifier, rule, name="reward-softmax-vote", concurrency=options.concurrency)
+
+
+PIPELINES = (
+    PipelineSpec(
+        "borda",
+        "a vote weighted by the rank of a reward model's score",
+        "arXiv 2502.18581, section 5",
+        16,
+        _build_borda,
+        options=BordaOptions,
+        listed=False,
+    ),
+    PipelineSpec(
+        "majority-of-bests",
+        "the answer that best-of-m by a reward model would give most often",
+        "arXiv 2511.18630",
+        16,
+        _build_bests,
+        options=BestsOptions,
+        listed=False,
+    ),
+    PipelineSpec(
+        "reward-best",
+        "the sample that a reward model scores best",
+        "arXiv 2110.14168, section 4.2",
+        16,
+        _build_reward_best,
+        options=VerifierOptions,
+        listed=False,
+    ),
+    PipelineSpec(
+        "reward-vote",
+        "a vote weighted by a reward model's scores",
+        "arXiv 2206.02336, section 3.2",
+        16,
+        _build_reward_vote,
+        options=VerifierOptions,
+        listed=False,
+    ),
+    PipelineSpec(
+        "reward-softmax-vote",
+        "a vote weighted by the exponentials of a reward model's scores",
+        "arXiv 2206.02336, section 3.2",
+        16,
+        _build_reward_softmax,
+        options=RewardSoftmaxOptions,
+        listed=False,
+    ),
+)

@@ -255,7 +255,7 @@ class Bank:
         Raises:
             DataError: no sample belongs to a question.
         """
-        return await queries.records_of(self, task, agent)
+        return await queries.records_of(self.store, task, agent)
 
     def items(self, task: str | None = None) -> Iterator[BankedItem]:
         """The questions of a task, or of all, as they read now."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.types import Candidate, Question, SamplingParams
 from quorate.storage.candidate_columns import CANDIDATE, columns_of
 
@@ -29,8 +30,9 @@ _ADD = (
     f"VALUES (:request, :idx, :own_prompt, :facts, :added, {', '.join(f':{name}' for name in CANDIDATE)})"
 )
 _UNGRADED = (
-    "SELECT s.id, s.text, i.id AS item FROM items i CROSS JOIN requests r ON r.question = i.question "
-    "CROSS JOIN samples s ON s.request = r.id LEFT JOIN grades g ON g.sample = s.id AND g.item = i.id "
+    "SELECT s.id, s.text, s.reasoning, s.finish_reason, i.id AS item FROM items i "
+    "CROSS JOIN requests r ON r.question = i.question CROSS JOIN samples s ON s.request = r.id "
+    "LEFT JOIN grades g ON g.sample = s.id AND g.item = i.id "
     "WHERE i.task = ? AND i.item = ? AND i.question = ? AND i.current AND g.sample IS NULL"
 )
 
@@ -179,7 +181,7 @@ async def grade(bank: Bank, task: Task, item: Item, known: Mapping[str | None, b
     rows = bank.store.execute(_UNGRADED, (task.name, item.id, content_key(item.question))).fetchall()
     if not rows:
         return 0
-    found = [task.extractor.extract(row["text"]) for row in rows]
+    found = [read_answer(task.extractor, row["text"], row["reasoning"], row["finish_reason"]) for row in rows]
     right = dict(known or {})
     for answer in found:
         if answer not in right:

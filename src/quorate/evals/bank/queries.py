@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import CandidateSet, Frozen, Question, SamplingParams
 from quorate.storage.candidate_columns import candidate_of
@@ -20,8 +21,6 @@ from .values import BankedItem
 
 if TYPE_CHECKING:
     from quorate.orchestrator.protocols import Equivalence, Extractor
-
-    from .bank import Bank
 
 __all__ = [
     "OF_QUESTION",
@@ -124,23 +123,23 @@ def _question(content: str | None) -> Question:
     return Question(messages=()) if content is None else Question.model_validate_json(content)
 
 
-async def records_of(bank: Bank, task: str | None = None, agent: str | None = None) -> RecordedBank:
+async def records_of(store: Store, task: str | None = None, agent: str | None = None) -> RecordedBank:
     """See `Bank.records`."""
-    found = await answer_rows(bank, task, agent)
-    name = bank.path.parent.name if bank.path is not None else "bank"
+    found = await answer_rows(store, task, agent)
+    name = store.path.parent.name if store.path is not None else "bank"
     if not found:
         wanted = "".join(f" of {kind} {name!r}" for kind, name in (("task", task), ("agent", agent)) if name)
-        raise DataError(f"holds no samples of a known question{wanted}", file=bank.path)
+        raise DataError(f"holds no samples of a known question{wanted}", file=store.path)
     return assemble(name, found)
 
 
-async def answer_rows(bank: Bank, task: str | None = None, agent: str | None = None) -> list[AnswerRow]:
+async def answer_rows(store: Store, task: str | None = None, agent: str | None = None) -> list[AnswerRow]:
     """A row for every question, agent and sampling settings.
 
     Answers are those that the grading found, read by the task's extractor where there was none; classes
     those of the task's equivalence, as in a live vote. Answers recorded elsewhere are taken as they are.
     """
-    found = list(sample_groups(bank.store, task, agent))
+    found = list(sample_groups(store, task, agent))
     names = _names(found)
     several = len({group.candidates.task for group in found}) > 1
     # Once a task: finding one that is not built in looks through all installed packages.
@@ -170,7 +169,11 @@ async def _question_rows(
 
 def _answers(group: SampleGroup, extractor: Extractor) -> list[str | None]:
     same, candidates = group.kind == RECORDED, group.candidates.candidates
-    return [(c.answer if same or c.answer is not None else extractor.extract(c.text)) or None for c in candidates]
+    return [
+        (c.answer if same or c.answer is not None else read_answer(extractor, c.text, c.reasoning, c.finish_reason))
+        or None
+        for c in candidates
+    ]
 
 
 def _row(
@@ -246,7 +249,7 @@ class InventoryLine(Frozen):
     tokens: int
 
 
-def inventory(bank: Bank) -> tuple[list[InventoryLine], int]:
+def inventory(store: Store) -> tuple[list[InventoryLine], int]:
     """What the samples are of, and how many are of no task's question, such as later layers of a pipeline."""
-    found: list[Any] = bank.store.execute(_INVENTORY).fetchall()
-    return [InventoryLine.model_validate(dict(row)) for row in found], int(bank.store.value(_LOOSE))
+    found: list[Any] = store.execute(_INVENTORY).fetchall()
+    return [InventoryLine.model_validate(dict(row)) for row in found], int(store.value(_LOOSE))

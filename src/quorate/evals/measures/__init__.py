@@ -8,7 +8,9 @@ questions is `record.facts["cluster"]`):
 - `curve(records, aggregator, ks=None)` -> `Curve` of `AtK`: over k and over tokens;
   `curve.at_tokens(budget)` -> credit of each question at so many tokens.
 - `headroom(records)` -> `Headroom`: pass@1, majority, oracle, and what a better choice could still win.
-- `agreement(records)` -> `Agreement`: plurality share, entropy, pair agreement, Fleiss' kappa, diversity of errors.
+- `agreement(records)` -> `AnswerAgreement`: plurality share, entropy, pair agreement, Fleiss' kappa, how alike
+  the errors are.
+- `measure_effective_votes(records)` -> `EffectiveVotes`: how many independent voters, with grades or not.
 - `tally_confidence(records)` -> (confidences, credits); `calibration(confidences, credits)` -> `Calibration`:
   ECE, Brier, reliability bins, risk-coverage, AURC.
 - `token_spending(records)` -> `Spread`.
@@ -31,32 +33,38 @@ The same seed and bank give the same numbers.
 from __future__ import annotations
 
 from ..statistics import pass_at_k
-from .agreement import Agreement, agreement
+from .agreement import AnswerAgreement, agreement
 from .calibration import Bin, Calibration, RiskPoint, calibration, tally_confidence
 from .comparing import Comparisons, SystemPair, compare_systems
 from .curves import AtK, Curve, Headroom, at_k, curve, headroom, maj_at_k, sizes
+from .effective import EffectiveVotes, measure_effective_votes
 from .results import (
     Comparison,
     Ensembled,
     Point,
+    Spending,
+    Spread,
     SystemResult,
     compare_pairs,
     measure_ensembling,
     measure_pipeline,
+    measure_spending,
     pareto,
+    spread,
+    token_spending,
     tokens_per_second,
 )
-from .spending import Spending, Spread, measure_spending, spread, token_spending
 from .systems import Played, Scaling, System, list_systems, recorded_systems, resampled_scores, task_scores
 
 __all__ = [
-    "Agreement",
+    "AnswerAgreement",
     "AtK",
     "Bin",
     "Calibration",
     "Comparison",
     "Comparisons",
     "Curve",
+    "EffectiveVotes",
     "Ensembled",
     "Headroom",
     "Played",
@@ -77,6 +85,7 @@ __all__ = [
     "headroom",
     "list_systems",
     "maj_at_k",
+    "measure_effective_votes",
     "measure_ensembling",
     "measure_pipeline",
     "measure_spending",

@@ -17,10 +17,10 @@ from quorate.orchestrator.errors import BadInput
 from ..records import AnswerRecord
 from ..statistics import Result, require
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["AnswerAgreement", "agreement"]
 
 
-class Agreement(Result):
+class AnswerAgreement(Result):
     """Means over questions; None where no question has what it takes."""
 
     plurality_share: float
@@ -46,7 +46,7 @@ class Agreement(Result):
     give; 1 means that questions do not differ in difficulty."""
 
 
-def agreement(records: Sequence[AnswerRecord]) -> Agreement:
+def agreement(records: Sequence[AnswerRecord]) -> AnswerAgreement:
     """Agreement and diversity of the answers.
 
     Raises:
@@ -59,7 +59,7 @@ def agreement(records: Sequence[AnswerRecord]) -> Agreement:
     wrong = [
         Counter(c for c, right in zip(r.classes, r.right, strict=True) if c is not None and not right) for r in records
     ]
-    return Agreement(
+    return AnswerAgreement(
         plurality_share=fmean(max(v.values(), default=0) / len(r) for v, r in zip(votes, records, strict=True)),
         unanimous=fmean(max(v.values(), default=0) == len(r) for v, r in zip(votes, records, strict=True)),
         entropy=fmean(entropies),

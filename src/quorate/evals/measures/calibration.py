@@ -15,7 +15,7 @@ from statistics import fmean
 from quorate.orchestrator.errors import BadInput
 
 from ..records import AnswerRecord
-from ..replay.rules import count_classes
+from ..replay.contract import count_classes
 from ..statistics import Result
 
 __all__ = ["BINS", "Bin", "Calibration", "RiskPoint", "calibration", "tally_confidence"]

@@ -16,7 +16,8 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from ..records import AnswerRecord
-from ..replay.rules import Replayable, replay_rules
+from ..replay.contract import Replayable
+from ..replay.rules import replay_rules
 from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
 from ..statistics import Estimate, Result, mean_interval
 

@@ -12,7 +12,8 @@ from quorate.orchestrator.errors import BadInput
 from ..outcome import Outcome
 from ..ranking import RESAMPLES, Scores
 from ..records import PANEL, POOLED, AnswerRecord, RecordedBank
-from ..replay.rules import Replayable, find_rule, replay_rules
+from ..replay.contract import Replayable
+from ..replay.rules import find_rule, replay_rules
 from ..replay.subsets import DRAWS
 from ..statistics import Bootstrap, families
 from .curves import AtK, at_k

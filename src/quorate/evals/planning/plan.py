@@ -18,6 +18,7 @@ from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
 from ..measures.curves import at_k, clusters_of, sizes
+from ..measures.effective import EffectiveVotes, measure_effective_votes
 from ..records import AnswerRecord
 from ..statistics import LEVEL, Estimate, Result, families, require
 from .voting import Profiles
@@ -131,6 +132,8 @@ class Plan(Result):
     curve: tuple[PlannedVote, ...]
     beyond: bool
     """The advice lies beyond the pilot: buy some more and plan again."""
+    effective: EffectiveVotes | None
+    """How many independent voters the pilot's samples amount to; None where none of them errs."""
 
 
 def plan(
@@ -196,6 +199,7 @@ def plan(
             for i, n in enumerate(ns)
         ),
         beyond=stop > pilot,
+        effective=measure_effective_votes(records),
     )
 
 

@@ -14,24 +14,22 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from quorate.orchestrator.errors import BadInput, MissingExtra, NoAnswer, QuorateError
+from quorate.orchestrator.errors import BadInput, MissingExtra, NoAnswer
 from quorate.orchestrator.types import Failure, SamplingParams
 
 from ..outcome import Outcome
+from .worker import BankWriter, OpenCatalog, RayWorker, RemoteError, WorkerJob
 
 if TYPE_CHECKING:
-    from quorate.config.catalog import Catalog
-
     from ..task import Item, Task
 
-__all__ = ["OpenCatalog", "RayEngine", "RemoteError", "WorkerJob"]
+__all__ = ["RayEngine"]
 
 READY = 120.0
 """Seconds that the cluster has to start the workers."""
@@ -41,22 +39,6 @@ CLOSING = 10.0
 """Seconds that workers have to close what they opened."""
 RETRIES = 3
 """Times that a turn begins again after its worker died; then its question is what kills it."""
-
-OpenCatalog = Callable[[], Awaitable["Catalog"]]
-"""Makes the models anew on a worker; sent there, so a function of a module or a `partial` of one."""
-
-
-@dataclass(frozen=True)
-class WorkerJob:
-    """What every worker is told once."""
-
-    opens: OpenCatalog
-    task: Task
-    pipelines: tuple[str, ...]
-    seed: int
-    sampling: SamplingParams | None
-    places: int
-    """For samples in flight of one worker."""
 
 
 class RayEngine:
@@ -124,8 +106,6 @@ class RayEngine:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        from .worker import BankWriter, RayWorker
-
         # No restart: what a second writer would not know, the first had not written.
         name = f"quorate-writer-{uuid4().hex}"
         self._writer = (
@@ -274,22 +254,3 @@ def _send_along(module: str) -> None:
     package = module.partition(".")[0]
     if package != "__main__" and PathFinder.find_spec(package) is None:
         cloudpickle.register_pickle_by_value(sys.modules[module])
-
-
-@dataclass(frozen=True)
-class RemoteError:
-    """An error of ours as a value that travels between processes."""
-
-    words: str
-    code: str
-    status: int
-    bad_input: bool
-
-    @classmethod
-    def of(cls, error: QuorateError) -> RemoteError:
-        return cls(str(error), error.code, error.status, isinstance(error, BadInput))
-
-    def error(self) -> QuorateError:
-        if self.bad_input:
-            return BadInput(self.words)
-        return NoAnswer(self.words, status=self.status, code=self.code)

@@ -4,32 +4,68 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from quorate.config.catalog import MAX_SAMPLES
 from quorate.orchestrator.context import Ledger
-from quorate.orchestrator.errors import DataError, QuorateError
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.errors import BadInput, DataError, NoAnswer, QuorateError
+from quorate.orchestrator.types import Question, SamplingParams
 
 from ..bank import Bank, BankedAgent, BankedSample, SampleRequest, grade
 from ..local_engine import LocalEngine, bank_models
 from ..outcome import Outcome
 from ..throttle import PrioritySemaphore
-from .engine import RemoteError, WorkerJob
 
 if TYPE_CHECKING:
     from quorate.config.catalog import Catalog
 
     from ..task import Item, Task
 
-__all__ = ["BankWriter", "RayWorker", "RemoteBank"]
+__all__ = ["BankWriter", "OpenCatalog", "RayWorker", "RemoteBank", "RemoteError", "WorkerJob"]
 
 REMEMBERED = 4096
 """Requests whose samples a worker holds; those of the questions under way are far fewer."""
+
+
+OpenCatalog = Callable[[], Awaitable["Catalog"]]
+"""Makes the models anew on a worker; sent there, so a function of a module or a `partial` of one."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What every worker is told once."""
+
+    opens: OpenCatalog
+    task: Task
+    pipelines: tuple[str, ...]
+    seed: int
+    sampling: SamplingParams | None
+    places: int
+    """For samples in flight of one worker."""
+
+
+@dataclass(frozen=True)
+class RemoteError:
+    """An error of ours as a value that travels between processes."""
+
+    words: str
+    code: str
+    status: int
+    bad_input: bool
+
+    @classmethod
+    def of(cls, error: QuorateError) -> RemoteError:
+        return cls(str(error), error.code, error.status, isinstance(error, BadInput))
+
+    def error(self) -> QuorateError:
+        if self.bad_input:
+            return BadInput(self.words)
+        return NoAnswer(self.words, status=self.status, code=self.code)
 
 
 class RequestSource(NamedTuple):

@@ -1,12 +1,12 @@
 """`quorate eval replay`: aggregators measured on answers that were recorded before.
 
-`rules` has the rules by name, `subsets` takes subsets of the answers, `evaluate` measures.
+`contract` says what a rule is, `rules` has them by name, `subsets` takes subsets of the answers, `evaluate` measures.
 """
 
 from __future__ import annotations
 
+from .contract import BatchReplayRule, Replayable, ReplayRule, RuleResult, SubsetOutcome, count_classes
 from .evaluate import Gain, ReplayResult, replay
-from .rules import BatchReplayRule, Replayable, ReplayRule, RuleResult, SubsetOutcome, count_classes
 
 __all__ = [
     "BatchReplayRule",

@@ -17,7 +17,8 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Frozen
 
 from ..records import AnswerRecord, RecordedBank
-from .rules import Replayable, find_rule
+from .contract import Replayable
+from .rules import find_rule
 from .subsets import DRAWS, AnswerGroup
 
 __all__ = ["DRAWS", "Gain", "ReplayResult", "replay"]

@@ -22,7 +22,7 @@ from typing import Any
 from quorate.aggregators.votes.arrays import numpy
 
 from ..records import AnswerRecord
-from .rules import BatchReplayRule, Exact, Replayable, SubsetOutcome, count_classes
+from .contract import BatchReplayRule, Exact, Replayable, SubsetOutcome, count_classes
 
 __all__ = ["BATCH_DRAWS", "DRAWS", "AnswerGroup", "expected_plurality"]
 

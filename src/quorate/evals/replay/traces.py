@@ -22,7 +22,7 @@ from quorate.aggregators.votes import Borda
 from quorate.orchestrator.types import Candidate
 
 from ..records import AnswerRecord
-from .rules import Replayable, ReplayRule, RuleResult, describe_rule
+from .contract import Replayable, ReplayRule, RuleResult, describe_rule
 
 __all__ = ["trace_rules"]
 

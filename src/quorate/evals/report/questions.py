@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quorate.aggregators.equivalence import default_equivalence
-from quorate.aggregators.extraction import AnswerExtractor
+from quorate.aggregators.extraction import AnswerExtractor, read_answer
 from quorate.orchestrator.protocols import Equivalence
 from quorate.orchestrator.types import Candidate
 
@@ -87,7 +87,7 @@ def _text_of(item: BankedItem) -> str:
 def _answer(group: SampleGroup, candidate: Candidate) -> str | None:
     if candidate.answer is not None or group.kind == RECORDED:
         return candidate.answer or None
-    return AnswerExtractor().extract(candidate.text) or None
+    return read_answer(AnswerExtractor(), candidate.text, candidate.reasoning, candidate.finish_reason)
 
 
 def _right(known: bool | None, number: int | None, gold: int | None) -> bool | None:

@@ -49,17 +49,17 @@ def sample_pools(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[SamplePo
 
 
 def _sample_pool(name: str, records: Sequence[AnswerRecord]) -> SamplePool:
-    room, agreed = headroom(records), agreement(records)
-    several = room.k >= PLENTY
+    margin, agreed = headroom(records), agreement(records)
+    several = margin.k >= PLENTY
     sure = calibration(*tally_confidence(records)) if several else None
     return SamplePool(
         name=name,
         questions=len(records),
         samples=sum(map(len, records)),
-        k=room.k,
-        single=room.single,
-        majority=room.chosen if several else None,
-        oracle=room.oracle if several else None,
+        k=margin.k,
+        single=margin.single,
+        majority=margin.chosen if several else None,
+        oracle=margin.oracle if several else None,
         agreement=agreed.pair_agreement,
         error_agreement=agreed.error_agreement,
         ece=sure.ece if sure else None,

@@ -9,7 +9,7 @@ from functools import cached_property
 from quorate.orchestrator.protocols import Equivalence, Extractor
 
 from .base import Benchmark, DataRow, Executed, Hub, ParsedRow
-from .base.literals import SameValue, Tagged, call_of, literal
+from .base.literals import SameValue, TaggedLiteral, call_of, literal
 
 __all__ = ["CRUXEvalInput", "CRUXEvalOutput"]
 
@@ -41,7 +41,7 @@ class CRUXEvalOutput(Benchmark):
     @cached_property
     def extractor(self) -> Extractor:
         """What stands between the tags, else behind `==`."""
-        return Tagged(after="==")
+        return TaggedLiteral(after="==")
 
     @cached_property
     def equivalence(self) -> Equivalence:
@@ -68,7 +68,7 @@ class CRUXEvalInput(Executed):
     @cached_property
     def extractor(self) -> Extractor:
         """The call between the tags, else before `==`."""
-        return Tagged(before="==")
+        return TaggedLiteral(before="==")
 
     async def correct(self, answer: str | None, gold: str) -> bool:
         """Whether the call returns the value; anything but a call of `f` with literals is wrong."""

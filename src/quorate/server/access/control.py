@@ -12,7 +12,7 @@ from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 from ..telemetry.record import RequestRecord
 from .accounts import Accounts
 from .errors import Overloaded, Unauthorized
-from .keys import KeyRates, KeyRing
+from .keys import ANYONE, KeyRates, KeyRing
 from .queue import FairQueue
 
 __all__ = ["AccessControl"]
@@ -29,6 +29,7 @@ class AccessControl:
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        self._keyed = bool(settings.keys)
         self._keys = KeyRing(settings.keys)
         self._rates = KeyRates(settings.keys)
         self._accounts = Accounts(settings.keys, settings.accounts)
@@ -46,7 +47,7 @@ class AccessControl:
         Raises:
             Unauthorized: nobody's.
         """
-        key = self._keys.find(authorization)
+        key = self._keys.find(authorization) if self._keyed else ANYONE
         if key is None:
             raise Unauthorized("send a valid key of this server in the header 'Authorization: Bearer KEY'")
         return key
@@ -57,7 +58,8 @@ class AccessControl:
         Raises:
             RateExceeded: it is over the key's rate.
         """
-        self._rates.count(key)
+        if key.rate is not None:
+            self._rates.count(key)
 
     def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
         """What a request may spend: no more than it asks for and than its key has left.
@@ -65,7 +67,7 @@ class AccessControl:
         Raises:
             KeyBudgetExceeded: the key has nothing left.
         """
-        return self._accounts.limit_budget(key, asked)
+        return asked if key.budget is None else self._accounts.limit_budget(key, asked)
 
     @asynccontextmanager
     async def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> AsyncGenerator[None, None]:
@@ -89,7 +91,8 @@ class AccessControl:
             try:
                 yield
             finally:
-                self._accounts.spend(key, ledger.usage)
+                if key.budget is not None:
+                    self._accounts.spend(key, ledger.usage)
 
     @asynccontextmanager
     async def keep_accounts(self) -> AsyncGenerator[None, None]:

@@ -14,13 +14,14 @@ from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Answer, Message, Question
 
-from ..access.caller import Caller
+from ..context import Caller
 from ..deltas import Delta
-from ..generation import Generation, GenerationRequest, Outcome, prepare
+from ..generation import Generation, GenerationRequest, Outcome, apply_control, apply_limits, prepare
 from ..http.errors import BadField
 from ..http.sse import DONE, encode_event
 from ..reply_fields import list_logprobs, make_choice_fields, make_quorate, make_usage, translate_finish
 from .fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs
+from .openrouter import describe_fusion, find_fusion
 from .tools import CHOICE_NEEDS_TOOLS, ResponseFormat, Tool, ToolChoice, choose_tools
 
 __all__ = ["Chat", "ChatRequest"]
@@ -64,6 +65,8 @@ class ChatRequest(ModelRequest):
     modalities: list[Literal["text"]] | None = None
     """Only `text` can be answered with."""
     stream_options: StreamOptions | None = None
+    plugins: list[Mapping[str, Any]] | None = None
+    """OpenRouter's; only `fusion` is known, see `openrouter`."""
 
     def to_generation(self) -> GenerationRequest:
         """What is wanted.
@@ -76,7 +79,7 @@ class ChatRequest(ModelRequest):
             question = Question.of(self.messages)
         except BadInput as error:
             raise BadField(str(error), "messages") from None
-        tools, choice = choose_tools(self.tools, self.tool_choice)
+        tools, choice = choose_tools(self.tools, self.tool_choice) if self.tools or self.tool_choice else ((), None)
         question = Question(
             messages=question.messages,
             tools=tools,
@@ -117,14 +120,19 @@ class Chat:
 
     async def prepare(self, request: ChatRequest, caller: Caller, settings: ServerSettings) -> ChatExchange:
         """See `routes.Api`."""
-        return ChatExchange(await prepare(request.to_generation(), caller, settings))
+        wanted = request.to_generation()
+        if (fusion := find_fusion(request.model, request.plugins)) is None:
+            return ChatExchange(await prepare(wanted, caller, settings))
+        model = apply_control(wanted.control, await fusion.build(caller, wanted.control))
+        return ChatExchange(apply_limits(wanted, model, caller, settings), fusion=True)
 
 
 class ChatExchange:
     """See `routes.Exchange`."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, *, fusion: bool = False) -> None:
         self.generation = generation
+        self._fusion = fusion
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
 
     async def reply(self) -> dict[str, Any]:
@@ -136,7 +144,7 @@ class ChatExchange:
                 self._choice(index, answer) for index, answer in enumerate(outcomes) if isinstance(answer, Answer)
             ],
             "usage": make_usage(self.generation.ledger.usage),
-            "quorate": make_quorate(self.generation, outcomes),
+            "quorate": self._quorate(outcomes),
         }
 
     async def stream(self, write: Callable[[bytes], None]) -> None:
@@ -161,6 +169,12 @@ class ChatExchange:
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": int(time.time()), "model": self.generation.model.name}
 
+    def _quorate(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        fields = make_quorate(self.generation, outcomes)
+        if self._fusion:
+            fields["fusion"] = describe_fusion(next(o for o in outcomes if isinstance(o, Answer)))
+        return fields
+
     def _choice(self, index: int, answer: Answer) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
         if answer.reasoning:
@@ -175,7 +189,7 @@ class ChatExchange:
             for index, answer in enumerate(outcomes)
             if isinstance(answer, Answer)
         ]
-        ends[-1]["quorate"] = make_quorate(self.generation, outcomes)
+        ends[-1]["quorate"] = self._quorate(outcomes)
         yield from ends
         if self.generation.request.include_usage:
             yield {"choices": [], "usage": make_usage(self.generation.ledger.usage)}

@@ -18,7 +18,7 @@ from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import Answer, Message, Question
 
-from ..access.caller import Caller
+from ..context import Caller
 from ..deltas import Delta
 from ..generation import (
     Generation,

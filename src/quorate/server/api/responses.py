@@ -9,7 +9,7 @@ from typing import Any
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.types import Answer
 
-from ..access.caller import Caller
+from ..context import Caller
 from ..deltas import Delta
 from ..generation import Generation, prepare
 from ..reply_fields import list_logprobs, make_quorate

@@ -11,12 +11,10 @@ from starlette.types import Receive, Scope, Send
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import QuorateError
 
-from ..access.caller import Caller
-from ..context import ServerContext
+from ..context import Caller, ServerContext
 from ..generation import Generation
-from ..http.body import parse_body, read_body
-from ..http.disconnect import ClientGone, while_connected
-from ..http.errors import make_envelope, send_json
+from ..http.body import parse_body, read_body, while_connected
+from ..http.errors import ClientGone, make_envelope, send_json
 from ..http.routing import Route
 from ..http.sse import EventStream
 from .fields import ModelRequest

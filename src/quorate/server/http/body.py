@@ -1,11 +1,11 @@
-"""A body as a request of one API, or a clear word about what is wrong with it, and where."""
+"""What comes in: a body with a limit, as a request of one API or a clear word about its faults; clients that leave."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,12 +14,12 @@ from starlette.types import Receive
 
 from quorate.orchestrator.errors import BadInput
 
-from .disconnect import ClientGone
-from .errors import BadField
+from .errors import BadField, ClientGone
 
-__all__ = ["TooLarge", "TooSlow", "parse_body", "read_body"]
+__all__ = ["TooLarge", "TooSlow", "parse_body", "read_body", "while_connected"]
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 DRAINED = 4
 """A body over the limit is read on up to this many times the limit, so that the client gets to read our 413."""
@@ -79,6 +79,33 @@ async def _join_parts(receive: Receive, limit: int) -> bytes | None:
             parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts) if size <= limit else None
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled at once when the client leaves.
+
+    Raises:
+        ClientGone: the client left first; `work` has been cancelled and has cleaned up.
+    """
+    # `work` runs in this very task: each task more is a turn of the loop more, in which every other request
+    # under way gets its turn first, so that under load all replies would wait for the slowest.
+    here = asyncio.current_task()
+    assert here is not None
+    leaving = asyncio.create_task(_cancel_when_gone(receive, here))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if leaving.done() and here.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    finally:
+        leaving.cancel()
+
+
+async def _cancel_when_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
 
 
 def parse_body(body: bytes, form: type[M]) -> M:

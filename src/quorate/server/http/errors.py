@@ -18,10 +18,10 @@ from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
 
 from ..access.errors import Unauthorized
 from ..telemetry.record import CLIENT_GONE, RECORD, RequestRecord
-from .disconnect import ClientGone
 
 __all__ = [
     "BadField",
+    "ClientGone",
     "ErrorMiddleware",
     "MethodNotAllowed",
     "UnknownRoute",
@@ -45,6 +45,10 @@ class BadField(BadInput):
     def __init__(self, message: str, param: str | None) -> None:
         super().__init__(f"{param}: {message}" if param else message)
         self.param = param
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had its reply."""
 
 
 class UnknownRoute(BadInput):

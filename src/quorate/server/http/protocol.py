@@ -41,7 +41,7 @@ class _JoiningTransport:
 
 
 def find_protocol() -> Any:
-    """What uvicorn is told to speak HTTP with: its fast protocol, writing less often; its choice where that is missing."""
+    """What uvicorn shall speak HTTP with: its fast protocol, writing less often; its own choice where it is missing."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:  # Windows, PyPy

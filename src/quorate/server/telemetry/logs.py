@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 from quorate.config.server_settings import TelemetrySettings
@@ -46,7 +47,9 @@ def log_request(record: RequestRecord, *, texts: bool) -> None:
     level = logging.DEBUG if record.route in QUIET else logging.INFO
     if log.isEnabledFor(level):
         message = f"{record.method} {record.route or 'unknown route'} {record.status}"
-        log.log(level, message, extra={**_fields(record), **(_texts(record) if texts else {})})
+        fields = {**_fields(record), **(_texts(record) if texts else {})}
+        # Not through `log.log`, which would walk the stack to find out where this is.
+        log.handle(log.makeRecord(log.name, level, __file__, 0, message, (), None, extra=fields))
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
@@ -106,6 +109,8 @@ def configure(settings: TelemetrySettings, *, secrets: Iterable[str] = (), strea
     # Of other libraries only what is wrong: some log every URL and header at lower levels.
     root.setLevel(logging.WARNING)
     logging.getLogger("quorate").setLevel(settings.log_level.upper())
+    # No line shows them, and finding them out takes longer than to write it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def is_for_humans(settings: TelemetrySettings, stream: TextIO) -> bool:
@@ -171,8 +176,14 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
 
 def _render_json(line: Line) -> str:
-    line["time"] = datetime.fromtimestamp(line["time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, rest = divmod(line["time"], 1)
+    line["time"] = f"{_format_second(seconds)}.{int(1e6 * rest):06d}Z"
     return _encode(line)
+
+
+@lru_cache(1)
+def _format_second(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _make_terminal_renderer(*, colors: bool) -> Callable[[Line], str]:

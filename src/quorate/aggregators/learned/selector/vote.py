@@ -10,10 +10,12 @@ from pathlib import Path
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, QuorateError
+from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
+from ...specs import BuildContext, PipelineSpec, VerifierOptions
 from ...votes.ballot import Ballot, Weights
 from ...votes.majority import MajorityVote, close_all, count_votes
 from ...votes.rule_vote import RuleVote
@@ -155,3 +157,40 @@ class SelectorVote(MajorityVote):
 
     def __repr__(self) -> str:
         return f"SelectorVote({', '.join(self.learned.families)})"
+
+
+NAME = "selector"
+
+
+class SelectorOptions(VerifierOptions):
+    """Which selector, and whether it may abstain."""
+
+    file: str | None = None
+    """As `quorate train selector --out` wrote it; a pipeline by its bare name has none, and says so."""
+    abstain: bool = False
+    """State no answer where the selector's threshold says so; it must be trained with --risk."""
+
+
+def _build_selector(context: BuildContext) -> SelectorVote | Pipeline:
+    options = context.options
+    if options.file is None:
+        raise BadInput(
+            f"{NAME} needs a trained selector (quorate train selector --bank DIR --out FILE): configure it in "
+            f"quorate.yaml as {{pipeline: {NAME}, models: [...], options: {{file: FILE}}}}"
+        )
+    verifier = None if options.verifier is None else options.open_verifier(NAME, context)
+    vote = SelectorVote(options.file, abstain=options.abstain, verifier=verifier, concurrency=options.concurrency)
+    return context.sample(top_logprobs=0) | vote if "confidence" in vote.learned.families else vote
+
+
+PIPELINES = (
+    PipelineSpec(
+        NAME,
+        "the answer that a trained selector finds most probably right",
+        "our own: quorate.aggregators.learned.selector",
+        8,
+        _build_selector,
+        options=SelectorOptions,
+        listed=False,
+    ),
+)

@@ -54,7 +54,7 @@ class Executed(Benchmark):
         """
         key = hashlib.sha256(f"{len(code)} {code} {test}".encode(errors="replace")).digest()
         if key not in self._verdicts:
-            async with self._room():
+            async with self._limit():
                 self._verdicts[key] = bool(await run_tests(code, [test], self.sandbox, seconds=SECONDS))
         return self._verdicts[key]
 
@@ -74,9 +74,9 @@ class Executed(Benchmark):
         return {}
 
     @cached_property
-    def _rooms(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]:
+    def _limits(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]:
         return WeakKeyDictionary()
 
-    def _room(self) -> asyncio.Semaphore:
+    def _limit(self) -> asyncio.Semaphore:
         """As many programs at once as there are processors, in each event loop."""
-        return self._rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
+        return self._limits.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))

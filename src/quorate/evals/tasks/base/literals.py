@@ -9,14 +9,14 @@ from typing import Any
 
 from quorate.aggregators.extraction import Finder
 
-__all__ = ["SameValue", "SameWords", "Tagged", "call_of", "literal"]
+__all__ = ["SameValue", "SameWords", "TaggedLiteral", "call_of", "literal"]
 
 LONGEST = 10_000
 """Characters; a longer one is not parsed."""
 _OPTION = re.compile(r"\(([A-Za-z])\)(?![A-Za-z(]).*|([A-Za-z])(?:[.:)].*)?", re.DOTALL)
 
 
-class Tagged(Finder):
+class TaggedLiteral(Finder):
     """What stands between the last `[ANSWER]` and `[/ANSWER]`, without the other side of `f(x) == y`.
 
     Args:

@@ -6,6 +6,6 @@ for problem in generate("hard", seed=0, count=3):
 """
 
 from .generate import SPLITS, TEMPLATES, Problem, generate, split_of, stream
-from .tiers import TIERS
+from .plan import TIERS
 
 __all__ = ["SPLITS", "TEMPLATES", "TIERS", "Problem", "generate", "split_of", "stream"]

@@ -2,8 +2,7 @@
 
 from random import Random
 
-from .plan import Move, Plan, Story, Working, pick
-from .tiers import Tier
+from .plan import Move, Plan, Story, Tier, Working, pick
 
 _FRAMES = ("What is {}?", "Compute {}.", "Calculate {}.", "How much is {}?", "{} = ?", "{}")
 _WORDS = {

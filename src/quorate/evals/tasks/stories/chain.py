@@ -2,9 +2,8 @@
 
 from random import Random
 
-from .plan import Move, Plan, Story, Working, divisors, pick, smaller
+from .plan import Move, Plan, Story, Tier, Working, divisors, pick, smaller
 from .themes import NAMES, HintedPhrase, Theme
-from .tiers import Tier
 
 _KINDS = ("gain", "lose", "packs", "packs", "unpacks", "times", "share", "share")
 _STEPS = {"gain": 1, "lose": 1, "packs": 2, "unpacks": 2, "times": 1, "share": 1}
@@ -37,7 +36,7 @@ def follow(move: Move, total: int, hint: str, working: Working) -> int:
     return working.step(hint, total, {"gain": "+", "lose": "-", "times": "*", "share": "/"}[kind], numbers[0])
 
 
-class Chain:
+class ChainOfEvents:
     """`Mia has 12 apples. Mia buys 7 more apples. ... How many apples are left?`"""
 
     name = "chain"

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from random import Random
 
 from .calculation import KINDS, draw_calculation, tell_calculation
-from .chain import Chain, Groups
+from .chain import ChainOfEvents, Groups
 from .compare import Compare
 from .money import Money
-from .plan import Plan, Story, Structure, canonical_key, pick
+from .plan import Plan, Story, Structure, Tier, canonical_key, pick, tier_named
 from .themes import THEMES, Theme
-from .tiers import Tier, tier_named
 
 SPLITS = ("train", "test")
-STRUCTURES: tuple[Structure, ...] = (Chain(), Compare(), Groups(), Money())
+STRUCTURES: tuple[Structure, ...] = (ChainOfEvents(), Compare(), Groups(), Money())
 _STORIES = {f"{theme.name}.{structure.name}": (theme, structure) for theme in THEMES for structure in STRUCTURES}
 _CALCULATIONS = {f"calculation.{kind}": kind for kind in KINDS}
 TEMPLATES = (*_STORIES, *_CALCULATIONS)

@@ -2,9 +2,8 @@
 
 from random import Random
 
-from .plan import Move, Plan, Story, Working, divisors, pick, smaller
+from .plan import Move, Plan, Story, Tier, Working, divisors, pick, smaller
 from .themes import NAMES, Theme
-from .tiers import Tier
 
 _RATE = (
     "{n} {goods} cost {c} dollars and {who} takes {m} of them.",

@@ -1,0 +1,121 @@
+"""Token-level ensembles by name: models that write one answer together, so no N and no stopping rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from ..specs import BuildContext, EnsembleSpec, Options
+from .conditions import Adaptive, Conditions, EveryToken, Fixed, Safe
+from .engine import EnsembleRule, EnsembleStrategy
+from .mixture import BaseEnsemble, GaC, Geometric, PrefixMass, Sharpening, UniTE
+from .mixture_sampling import Mix
+from .safe import SAFE
+
+__all__ = ["ENSEMBLES"]
+
+
+class TeamOptions(Options):
+    """Who writes together."""
+
+    weights: Mapping[str, float] = Field(default={})
+    """By model; 1 where not given, and 0 leaves a verifier out."""
+    trace: bool = False
+    """Keep every token's story."""
+
+
+class TogetherOptions(TeamOptions):
+    """How models decide together."""
+
+    k: int = Field(default=10, ge=1)
+    """Likeliest tokens of each model that UniTE takes; GaC takes all, or these of a server that tells no more."""
+    sharpen: Literal["prefix", "geometric", "none"] = "prefix"
+    """Where no token has half of the mass: longer tokens count for their beginnings, or the mean is geometric."""
+    threshold: float = Field(default=0.1, ge=0, le=1)
+    """Mass that a token needs for that (lambda)."""
+
+
+class SafeOptions(TogetherOptions):
+    """How models decide together, and when."""
+
+    base: Literal["unite", "gac"] = "unite"
+    """The base ensemble."""
+    lookahead: int | None = Field(default=None, ge=1)
+    """Tokens of a draft; adapts to what was accepted if not given."""
+
+
+def _safe(context: BuildContext) -> SAFE:
+    options = context.options
+    lookahead = Adaptive() if options.lookahead is None else Fixed(options.lookahead)
+    return _together(context, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
+
+
+def _unite(context: BuildContext) -> SAFE:
+    return _together(context, EveryToken(), UniTE(context.options.k))
+
+
+def _gac(context: BuildContext) -> SAFE:
+    return _together(context, EveryToken(), GaC(context.options.k))
+
+
+def _mix(context: BuildContext) -> SAFE:
+    return _by(context, Mix())
+
+
+def _together(context: BuildContext, conditions: Conditions, merge: BaseEnsemble) -> SAFE:
+    return _by(context, EnsembleRule(conditions, merge, _sharpen(context.options)))
+
+
+def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
+    options = context.options
+    return SAFE(
+        context.models,
+        rule=rule,
+        weights=options.weights,
+        name=context.name,
+        sampling=context.sampling,
+        traced=options.trace,
+    )
+
+
+def _sharpen(options: TogetherOptions) -> Sharpening | None:
+    match options.sharpen:
+        case "prefix":
+            return PrefixMass(options.threshold)
+        case "geometric":
+            return Geometric()
+    return None
+
+
+ENSEMBLES = (
+    EnsembleSpec(
+        "safe",
+        "models write together: the first drafts, all decide where they disagree at common boundaries",
+        "arXiv 2510.15346, section 3",
+        _safe,
+        options=SafeOptions,
+    ),
+    EnsembleSpec(
+        "unite",
+        "models write together, deciding on every token over the union of their likeliest ones",
+        "arXiv 2410.03777, section 4",
+        _unite,
+        options=TogetherOptions,
+    ),
+    EnsembleSpec(
+        "gac",
+        "models write together, deciding on every token over the union of their vocabularies",
+        "arXiv 2406.12585, section 3",
+        _gac,
+        options=TogetherOptions,
+    ),
+    EnsembleSpec(
+        "mix",
+        "models speak in turn: whose token comes next is drawn by the weights, and only that model is asked",
+        "arXiv 2605.00419",
+        _mix,
+        options=TeamOptions,
+    ),
+)

@@ -1,1 +1,0 @@
-"""Entries on their way into the modules of their classes."""

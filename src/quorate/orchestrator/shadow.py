@@ -1,0 +1,96 @@
+"""What a stop would have saved, told without stopping.
+
+sample(qwen, n=16, stop=ShadowRule(AdaptiveConsistency()))   draws all sixteen, and says after how many it would do
+
+The rule is asked about the candidates in the order of their indices, a wave at a time, once all are there. Live, it
+would be asked in the order in which they end, so the number can differ by the rest of a wave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .context import RunContext
+from .protocols import SamplingProgress, StoppingRule, VoteCounter
+from .sampling import DEFAULT_WAVE, SamplingStage, sample_candidates
+from .types import Answer, Candidate, Cluster, Question, Sampled, Saving
+
+__all__ = ["ShadowRule", "gate_saving", "sample_watching"]
+
+
+@dataclass(frozen=True)
+class ShadowRule:
+    """A stopping rule that is watched, and never stops anything."""
+
+    rule: StoppingRule
+
+    def stop(self, progress: SamplingProgress) -> str | None:  # noqa: ARG002 - whatever has come
+        """See `protocols.StoppingRule`."""
+        return None
+
+    def __str__(self) -> str:
+        return f"shadow of {self.rule}"
+
+
+async def sample_watching(
+    stage: SamplingStage, question: Question, run: RunContext, counter: VoteCounter | None
+) -> Sampled:
+    """The candidates of a stage, and what its rule would have saved where that is only watched.
+
+    Args:
+        stage, question, run, counter: see `sample_candidates`.
+
+    Raises:
+        NoAnswer: see `sample_candidates`.
+    """
+    if not isinstance(stage.stop, ShadowRule):
+        return await sample_candidates(stage, question, run, counter)
+    sampled = await sample_candidates(replace(stage, stop=None), question, run, counter)
+    saving = await _watch(stage.stop.rule, stage, sampled, run.node, counter)
+    return sampled if saving is None else sampled.model_copy(update={"savings": (saving,)})
+
+
+async def _watch(
+    rule: StoppingRule, stage: SamplingStage, sampled: Sampled, node: str, counter: VoteCounter | None
+) -> Saving | None:
+    candidates, wave = sampled.candidates, stage.wave or DEFAULT_WAVE
+    places = [*range(wave, len(candidates), wave), len(candidates)]
+    for taken in places:
+        some = candidates[:taken]
+        tally = () if counter is None else await counter.tally(some)
+        if (reason := rule.stop(SamplingProgress(stage.n, list(some), tally))) is not None:
+            return Saving(
+                where=node,
+                reason=reason,
+                after=taken,
+                of=len(candidates),
+                tokens=sum(c.usage.total_tokens for c in candidates[taken:]),
+                answer=tally[0].answer if tally else None,
+                same=_same_leader(tally, sampled.tally or ()),
+            )
+    return None
+
+
+def _same_leader(early: Sequence[Cluster], late: Sequence[Cluster]) -> bool | None:
+    """Whether those who voted for the first answer early are among the voters of the first one in the end."""
+    if not early or not late:
+        return None
+    return set(early[0].voters) <= set(late[0].voters)
+
+
+def gate_saving(saving: Saving, answer: Answer, spent: int) -> Saving:
+    """What a gate would have saved: the samples left out, and all that came after them.
+
+    Args:
+        saving: of its rule.
+        answer: that was given.
+        spent: tokens of the nodes behind the gate.
+    """
+    winner: Candidate | None = answer.winner
+    same = None
+    if saving.answer is not None and answer.answer is not None:
+        agreed = next((c for c in answer.tally if c.answer == saving.answer), None)
+        chosen = winner is not None and agreed is not None and winner.index in agreed.voters
+        same = chosen or saving.answer == answer.answer
+    return saving.model_copy(update={"tokens": saving.tokens + spent, "same": same})

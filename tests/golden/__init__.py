@@ -1,0 +1,1 @@
+"""What the package does today, written down: one transcript a scenario, compared word by word."""

@@ -1,0 +1,1 @@
+"""Real tokenizers, where `make test-tokenizers` has fetched them."""
