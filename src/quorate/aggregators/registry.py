@@ -48,7 +48,7 @@ def _stopping_vote(rule: StoppingSpec, summary: str) -> PipelineSpec:
         vote = StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
         return context.sample(stop=rule.build(context.options)) | vote
 
-    options = create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
+    options: type[Options] = create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
     return PipelineSpec(rule.name, summary, rule.source, 16, build, options=options)
 
 

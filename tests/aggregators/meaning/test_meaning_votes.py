@@ -26,7 +26,7 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.pipeline import gate, sample
 from quorate.orchestrator.protocols import SamplingProgress
-from quorate.orchestrator.types import Cluster, Question, Sampled
+from quorate.orchestrator.types import Answer, Cluster, Question, Sampled
 from quorate.testing import ScriptedModel
 
 from .scoring import ask, candidates_of
@@ -67,7 +67,7 @@ def judged(**settings: object) -> tuple[JudgedGrouping, ScriptedModel]:
 
 async def vote(
     aggregator: MajorityVote | StructuredVote, question: str, texts: Sequence[str], run: RunContext | None = None
-):
+) -> Answer:
     return await aggregator.aggregate(
         ask(question), Sampled(candidates=tuple(candidates_of(texts))), run or RunContext(seed=1)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +15,14 @@ from quorate.aggregators.meaning.form import QuestionForm
 from quorate.aggregators.meaning.lexical import lexical_classes
 from quorate.aggregators.meaning.texts import Statement, _statement, is_refusal
 from quorate.aggregators.meaning.values import read_values
+from quorate.orchestrator.types import Cluster
 
 from .scoring import class_numbers, kind_of, read_sets, score
 
 SETS = read_sets()
 
 
-def sets(half: str, kind: str | None = None) -> list[dict]:
+def sets(half: str, kind: str | None = None) -> list[dict[str, Any]]:
     return [s for s in SETS if s["half"] == half and (kind is None or s["kind"] == kind)]
 
 
@@ -200,7 +202,7 @@ def test_an_empty_set_is_prose() -> None:
     assert asyncio.run(_tally_of_nothing()) == ()
 
 
-async def _tally_of_nothing() -> tuple:
+async def _tally_of_nothing() -> tuple[Cluster, ...]:
     from quorate.aggregators import MajorityVote
     from quorate.orchestrator.context import RunContext
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +10,13 @@ from quorate.orchestrator.protocols import AnswerReader
 from quorate.orchestrator.types import Candidate, Cluster
 
 from ..equivalence.mathematics import Partition
+from ..extraction import is_only_reasoned, read_answer
 from ..markup import visible
+from ..ranking import by_weight
 from .grouping import ProseClasses
 from .lexical import medoid
 from .texts import Statement
-from .values import Reading, read_values
+from .values import Reading, is_bare, read_values
 
 __all__ = ["MeaningCounter", "excerpt"]
 
@@ -60,8 +62,10 @@ class MeaningCounter:
         self._question, self._reader, self._prose, self._weigh = question, reader, prose, weigh
         self._issued: dict[str, set[str | None]] = defaultdict(set)
         self._alone: dict[str, str | None] = {}
+        self._values: dict[str, str | None] = {}
+        self._said: dict[tuple[str, str | None, str | None], str] = {}
+        self._cut: set[str] = set()
         self._settled: _Settled | None = None
-        self._key: frozenset[tuple[str, bool]] = frozenset()
         self._counts: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -97,7 +101,7 @@ class MeaningCounter:
         """See `protocols.VoteCounter`."""
         voters = [c for c in candidates if c.ok]
         sources = {c.index: self._source(c) for c in voters}
-        counts = tuple(sorted((s, sum(s == t for t, _ in sources.values())) for s in {s for s, _ in sources.values()}))
+        counts = tuple(sorted(Counter(source for source, _ in sources.values()).items()))
         if counts != self._counts or self._settled is None:
             self._settled = await self._settle(counts, all(preset for _, preset in sources.values()))
             self._counts = counts
@@ -109,19 +113,16 @@ class MeaningCounter:
             named.append(c if c.answer == answer else c.model_copy(update={"answer": answer}))
             if (number := settled.classes.get(sources[c.index][0])) is not None and answer is not None:
                 members[number].append(named[-1])
-        tally = _ordered(
-            self._cluster(group, {c.index: s for c, (s, _) in zip(voters, sources.values(), strict=True)})
-            for group in members.values()
-        )
+        tally = by_weight(self._cluster(group, [sources[c.index][0] for c in group]) for group in members.values())
         return tally if self._weigh is None else self._weigh(named, tally)
 
-    def _cluster(self, group: Sequence[Candidate], sources: Mapping[int, str]) -> Cluster:
+    def _cluster(self, group: Sequence[Candidate], sources: Sequence[str]) -> Cluster:
         settled = self._settled
         assert settled is not None
-        spellings = sorted(c.answer or "" for c in group)
-        answer = min(set(spellings), key=lambda a: (-spellings.count(a), a))
+        spellings = Counter(c.answer or "" for c in group)
+        answer = min(spellings, key=lambda a: (-spellings[a], a))
         if settled.prose:
-            answer = excerpt(medoid(self._question, [sources[c.index] for c in group]))
+            answer = excerpt(medoid(self._question, sources))
         return Cluster(
             answer=answer,
             votes=len(group),
@@ -134,12 +135,38 @@ class MeaningCounter:
         """What is compared, and whether the candidate came with it as its answer."""
         answer = candidate.answer
         if answer is None or answer in self._issued.get(candidate.text, ()) or answer == excerpt(candidate.text):
-            return candidate.text, False
+            return self._say(candidate), False
         return answer, True
+
+    def _say(self, candidate: Candidate) -> str:
+        """What a candidate says. Of its reasoning and of a text that was cut, a value counts as `read_answer` has it;
+        a cut text without one is left as it is, since it may be prose.
+        """
+        key = (candidate.text, candidate.reasoning, candidate.finish_reason)
+        if key not in self._said:
+            self._said[key] = self._find_words(*key)
+        return self._said[key]
+
+    def _find_words(self, text: str, reasoning: str | None, finish_reason: str | None) -> str:
+        if finish_reason == "content_filter":
+            return ""
+        shown = bool(visible(text).strip())
+        if shown and finish_reason != "length":
+            return text
+        if not shown and not is_only_reasoned(text, reasoning):
+            return ""
+        value = read_answer(self._reader.extractor, text, reasoning, finish_reason)
+        if value is not None:
+            return f"\\boxed{{{value}}}"
+        if not shown:
+            return ""
+        cut = f"{text.rstrip()} …"
+        self._cut.add(cut)
+        return cut
 
     def _read_alone(self, text: str) -> str | None:
         if text not in self._alone:
-            if Statement(text).silent:
+            if self._is_silent(text):
                 answer = None
             else:
                 reading = read_values(self._question, [text])
@@ -147,15 +174,25 @@ class MeaningCounter:
             self._alone[text] = answer
         return self._alone[text]
 
+    @staticmethod
+    def _is_silent(source: str) -> bool:
+        return not is_bare(source) and Statement.of(source).silent
+
+    def _read_value(self, source: str) -> str | None:
+        """What is marked as the answer in a text."""
+        if source not in self._values:
+            self._values[source] = None if source in self._cut else self._reader.extractor.extract(source) or None
+        return self._values[source]
+
     def _answers(self, reading: Reading, sources: Sequence[str]) -> list[str | None]:
         if reading.kind == "prose":
             return [excerpt(source) or None for source in sources]
         if reading.kind == "marked":
-            return [self._reader.extractor.extract(source) or None for source in sources]
-        return list(reading.answers)
+            return [self._read_value(source) for source in sources]
+        return [None if s in self._cut else a for s, a in zip(sources, reading.answers, strict=True)]
 
     async def _settle(self, counts: Sequence[tuple[str, int]], preset: bool) -> _Settled:
-        silent = [s for s, _ in counts if Statement(s).silent]
+        silent = {s for s, _ in counts if self._is_silent(s)}
         spoken = [(s, n) for s, n in counts if s not in silent]
         distinct = [s for s, _ in spoken]
         answers: dict[str, str | None] = dict.fromkeys(silent)
@@ -188,7 +225,7 @@ class MeaningCounter:
             classes = {s: number_of[a] for s, a in answers.items() if a is not None}
         else:
             given = dict(zip(sources, reading.classes, strict=False))
-            classes = {s: n for s in distinct if (n := given.get(s)) is not None}
+            classes = {s: n for s in distinct if s not in self._cut and (n := given.get(s)) is not None}
         return _Settled(answers, classes, certain=True, prose=False)
 
     async def _settle_presets(
@@ -208,9 +245,3 @@ class MeaningCounter:
         classes = {source: int(partition.root(str(place))) for place, source in enumerate(distinct)}
         prose = reading.kind == "prose" and sum(len(s.split()) for s in distinct) > 8 * len(distinct)
         return _Settled(answers | {s: s for s in distinct}, classes, certain=not prose, prose=False)
-
-
-def _ordered(clusters: Sequence[Cluster] | object) -> tuple[Cluster, ...]:
-    from ..votes.majority import by_weight
-
-    return by_weight(clusters)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ MAX_CHARACTERS = 6000
 LEAD = 320
 """Characters in which a text is expected to say its answer."""
 
-_FENCE = re.compile(r"`+|\*+|(?<!\w)_+|_+(?!\w)|^\s*(?:#+|>|[-•+])\s+", re.MULTILINE)
+_FENCE = re.compile(r"`+|\*+|(?<!\w)_+|_+(?!\w)|^[^\S\n]*(?:#+|>|[-•+])\s+", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]\[]{1,200})\]\([^()\s]{1,300}\)")
 WORD = r"[^\W_]+(?:(?:['’.&/@+_-]|:(?=[0-9])|,(?=[0-9]{3}\b))[^\W_]+)*[+#]*"
 """A word, a number, an address or a combination of keys."""

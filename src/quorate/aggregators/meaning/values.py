@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
 
 from ..extraction import Boxed, Choices, Hashes, LoneLetter
+from ..markup import visible
 from .evidence import Evidence, Kind, Reading, share
 from .form import QuestionForm
 from .measures import read_measures
 from .names import read_names
 from .polar import read_polar
-from .texts import Statement, words_of
+from .texts import MAX_CHARACTERS, Statement, words_of
 
-__all__ = ["Kind", "Reading", "read_values"]
+__all__ = ["Kind", "Reading", "is_bare", "read_values"]
+
+Sign = Literal["number", "letter", "marked", "working", ""]
+
+_BARE_NUMBER = re.compile(r"\s*[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\.?\s*")
+_BARE_LETTER = re.compile(r"\s*\(?[A-H]\)?\.?\s*")
+_BOXED, _HASHES = Boxed(), Hashes()
+MAX_BARE = 40
+"""Characters of a text that can be a number or a letter and nothing else."""
 
 
 def read_values(question: str, sources: Sequence[str]) -> Reading:
@@ -28,6 +39,8 @@ def read_values(question: str, sources: Sequence[str]) -> Reading:
         sources: the answers, none of which is silent. The reading does not depend on their order.
     """
     form = QuestionForm(question)
+    if (form.sum and not form.prose) or _are_marked(sources):
+        return Reading("marked")
     texts = [Evidence(Statement.of(source), form) for source in sources]
     if not texts:
         return Reading("prose")
@@ -38,21 +51,50 @@ def read_values(question: str, sources: Sequence[str]) -> Reading:
     return Reading("prose")
 
 
+def is_bare(source: str) -> bool:
+    """Whether a text is a number or the letter of an option, and nothing else."""
+    return find_sign(source) in ("number", "letter")
+
+
+def find_sign(source: str) -> Sign:
+    """How a text shows its value at first sight; that of a text that is not long is remembered."""
+    return _sign_of(source) if len(source) <= MAX_CHARACTERS else _look(source)
+
+
+@lru_cache(maxsize=512)
+def _sign_of(source: str) -> Sign:
+    return _look(source)
+
+
+def _look(source: str) -> Sign:
+    if len(source) <= MAX_BARE:
+        if _BARE_NUMBER.fullmatch(source):
+            return "number"
+        if _BARE_LETTER.fullmatch(source):
+            return "letter"
+    shown = visible(source)
+    if ("\\" in shown and _BOXED.find(shown) is not None) or ("####" in shown and _HASHES.find(shown) is not None):
+        return "marked"
+    return "working" if "=" in shown and sum(map(shown.count, "0123456789")) > 2 else ""
+
+
+def _are_marked(sources: Sequence[str]) -> bool:
+    """Whether a set is values without a closer look: bare ones, or marks and calculations as in story problems."""
+    signs = [find_sign(source) for source in sources]
+    kinds = set(signs)
+    return kinds in ({"number"}, {"letter"}) or (
+        bool(kinds & {"marked", "working"}) and share([sign in ("marked", "working") for sign in signs]) >= 0.5
+    )
+
+
 def _read_marked(texts: Sequence[Evidence], form: QuestionForm) -> Reading | None:
-    """Answers marked as such, and calculations: the reading of story problems."""
-    boxes = [
-        ("\\" in t.said.text and Boxed().find(t.said.text) is not None)
-        or ("####" in t.said.text and Hashes().find(t.said.text) is not None)
-        for t in texts
-    ]
-    working = [
-        ("=" in t.said.text and sum(map(t.said.text.count, "0123456789")) > 2)
+    """Answers that are said to be the answer, and calculations: the reading of story problems."""
+    values = [
+        find_sign(t.said.source) in ("marked", "working")
         or (t.marked_answer is not None and any(map(str.isdigit, t.marked_answer)))
         for t in texts
     ]
-    if share(boxes) >= 0.5 or (share([a or b for a, b in zip(boxes, working, strict=True)]) >= 0.5):
-        return Reading("marked")
-    if form.sum and share([bool(t.quantities) for t in texts]) >= 0.5:
+    if share(values) >= 0.5 or (form.sum and share([bool(t.quantities) for t in texts]) >= 0.5):
         return Reading("marked")
     return None
 

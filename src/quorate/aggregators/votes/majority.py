@@ -6,9 +6,8 @@ that of a real candidate.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache
 from math import fsum
@@ -23,12 +22,12 @@ from ..equivalence import default_equivalence
 from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..meaning.counter import MeaningCounter
 from ..meaning.grouping import Grouping, LexicalGrouping
+from ..ranking import by_weight
 
 __all__ = [
     "AnswerCounter",
     "MajorityVote",
     "Vote",
-    "by_weight",
     "choose_reader",
     "close_all",
     "count_votes",
@@ -254,16 +253,6 @@ def _cluster(votes: Sequence[Vote]) -> Cluster:
         votes=len(votes),
         weight=fsum(vote.weight for vote in votes),
         voters=tuple(vote.voter for vote in votes),
-    )
-
-
-def by_weight(clusters: Iterable[Cluster]) -> tuple[Cluster, ...]:
-    """Clusters by falling weight, those of equal weight by a hash of their answers.
-
-    So no kind of answer (the smallest number, the first letter) is preferred.
-    """
-    return tuple(
-        sorted(clusters, key=lambda c: (-c.weight, hashlib.sha256(c.answer.encode("utf-8", "replace")).digest()))
     )
 
 

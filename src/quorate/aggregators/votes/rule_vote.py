@@ -17,10 +17,11 @@ from quorate.orchestrator.protocols import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..meaning.options import MeaningOptions, build_grouping
+from ..ranking import by_weight
 from ..specs import BuildContext, PipelineSpec
 from .abilities import Abilities, LabelFree
 from .ballot import Ballot, Rule, leaders
-from .majority import MajorityVote, by_weight, count_votes
+from .majority import MajorityVote, count_votes
 from .rules import ByModel, LogOdds, RunOff
 
 __all__ = ["LabelFreeVote", "RuleVote"]
