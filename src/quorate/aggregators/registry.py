@@ -48,8 +48,12 @@ def _stopping_vote(rule: StoppingSpec, summary: str) -> PipelineSpec:
         vote = StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
         return context.sample(stop=rule.build(context.options)) | vote
 
-    options: type[Options] = create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
-    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=options)
+    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=_join_options(rule))
+
+
+def _join_options(rule: StoppingSpec) -> type[Options]:
+    """When to stop, and which answers are one."""
+    return create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
 
 
 PIPELINES: Mapping[str, PipelineSpec] = {
