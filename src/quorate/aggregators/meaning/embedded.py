@@ -61,7 +61,7 @@ class EmbeddedGrouping:
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:
         """See `Grouping`."""
-        return _Embedded(self.embedder, question.text, run)
+        return _EmbeddedClasses(self.embedder, question.text, run)
 
     async def aclose(self) -> None:
         """Closes the embedder."""
@@ -71,7 +71,7 @@ class EmbeddedGrouping:
         return f"EmbeddedGrouping({self.embedder.name!r})"
 
 
-class _Embedded:
+class _EmbeddedClasses:
     def __init__(self, embedder: Embedder, question: str, run: RunContext) -> None:
         self._embedder, self._question, self._run = embedder, question, run
         self._vectors: dict[str, list[float]] = {}

@@ -13,7 +13,7 @@ from quorate.orchestrator.types import Cluster, Question
 
 from .lexical import LexicalClasses
 
-__all__ = ["Agreement", "Grouping", "LexicalGrouping", "ProseClasses", "measure_agreement"]
+__all__ = ["SemanticAgreement", "Grouping", "LexicalGrouping", "ProseClasses", "measure_agreement"]
 
 
 class ProseClasses(Equivalence, Protocol):
@@ -72,7 +72,7 @@ class LexicalGrouping:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class SemanticAgreement:
     """How far a set of answers agrees."""
 
     share: float
@@ -81,10 +81,10 @@ class Agreement:
     """Semantic entropy of the classes in nats (Farquhar et al., Nature 630, 2024, discrete form); 0 where all agree."""
 
 
-def measure_agreement(tally: Sequence[Cluster]) -> Agreement | None:
+def measure_agreement(tally: Sequence[Cluster]) -> SemanticAgreement | None:
     """Share and semantic entropy of the votes; None where the classes are approximate or there are none."""
     votes = [cluster.votes for cluster in tally]
     total = sum(votes)
     if not total or not all(cluster.certain for cluster in tally):
         return None
-    return Agreement(votes[0] / total, max(0.0, -sum(v / total * log(v / total) for v in votes if v)))
+    return SemanticAgreement(votes[0] / total, max(0.0, -sum(v / total * log(v / total) for v in votes if v)))

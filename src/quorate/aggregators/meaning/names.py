@@ -38,7 +38,7 @@ class Anchors:
 
 
 @dataclass(frozen=True)
-class Choice:
+class NameChoice:
     words: tuple[str, ...]
     score: float
     strong: bool
@@ -99,8 +99,8 @@ def _find(words: tuple[str, ...], stems: Sequence[str]) -> int:
 
 def _best_anchor(
     text: Evidence, inventory: Sequence[tuple[str, ...]], anchors: Anchors, texts: Sequence[Evidence]
-) -> Choice | None:
-    best: Choice | None = None
+) -> NameChoice | None:
+    best: NameChoice | None = None
     run_of, clause, lead = text.spans, text.clause, text.lead_stems
     present = set(text.stem_list)
     for words in inventory:
@@ -127,7 +127,7 @@ def _best_anchor(
             shown = (
                 run.text if run else " ".join(w for w in text.lead[start:].split()[: len(words)]).strip(" .,;:!?\"'")
             )
-            best = Choice(
+            best = NameChoice(
                 words,
                 score,
                 anchors.short[words] > 0 or anchors.sole[words] > 0,
@@ -150,13 +150,13 @@ def _only_whole(words: tuple[str, ...], text: Evidence, anchors: Anchors, invent
 
 
 def _are_values(
-    texts: Sequence[Evidence], chosen: Sequence[Choice | None], anchors: Anchors, form: QuestionForm
+    texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
 ) -> bool:
     return _value_score(texts, chosen, anchors, form) > 0
 
 
 def features(
-    texts: Sequence[Evidence], chosen: Sequence[Choice | None], anchors: Anchors, form: QuestionForm
+    texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
 ) -> dict[str, float]:
     n = len(texts)
     strong = [c is not None and c.strong and c.score > 0.6 for c in chosen]
@@ -184,13 +184,13 @@ def features(
 
 
 def _value_score(
-    texts: Sequence[Evidence], chosen: Sequence[Choice | None], anchors: Anchors, form: QuestionForm
+    texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
 ) -> float:
     found = features(texts, chosen, anchors, form)
     return BIAS + sum(weight * found[name] for name, weight in WEIGHTS.items())
 
 
-def _group_names(texts: Sequence[Evidence], chosen: Sequence[Choice | None]) -> Reading:
+def _group_names(texts: Sequence[Evidence], chosen: Sequence[NameChoice | None]) -> Reading:
     """Names of which one has all words of the other are one, unless it could belong to several."""
     words = sorted({c.words for c in chosen if c is not None}, key=lambda w: (-len(w), w))
     partition = Partition(map(" ".join, words))
