@@ -13,7 +13,7 @@ from quorate.orchestrator.types import Cluster, Question
 
 from .lexical import LexicalClasses
 
-__all__ = ["SemanticAgreement", "Grouping", "LexicalGrouping", "ProseClasses", "measure_agreement"]
+__all__ = ["Grouping", "LexicalGrouping", "ProseClasses", "SemanticAgreement", "measure_agreement"]
 
 
 class ProseClasses(Equivalence, Protocol):
