@@ -38,7 +38,7 @@ def test_ask_prints_the_contract_as_json() -> None:
     for candidate in answer["candidates"]:
         assert {"text", "answer", "model", "finish_reason", "usage", "error"} <= set(candidate)
     for cluster in answer["tally"]:
-        assert set(cluster) == {"answer", "votes", "weight", "voters"}
+        assert set(cluster) == {"answer", "votes", "weight", "voters", "certain"}
     voting = sum(candidate["answer"] is not None for candidate in answer["candidates"])
     assert sum(cluster["votes"] for cluster in answer["tally"]) == voting
     assert answer["text"] in [candidate["text"] for candidate in answer["candidates"]]

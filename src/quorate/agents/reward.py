@@ -30,11 +30,11 @@ from .endpoint.settings import Rate, RetryPolicy, Timeouts
 from .endpoint.transport import JsonExchange
 from .endpoint.usage import estimate_tokens
 
-__all__ = ["RerankModel", "RewardModel", "ScoreModel", "Scorer"]
+__all__ = ["PostedModel", "RerankModel", "RewardModel", "ScoreModel", "Scorer"]
 
 
-class Scorer:
-    """Base of verifiers behind HTTP; satisfies `protocols.Verifier`.
+class PostedModel:
+    """Base of models behind HTTP that answer one body with one reply and write nothing.
 
     Args:
         model: as the server names it.
@@ -84,22 +84,13 @@ class Scorer:
             retries=retries,
         )
 
-    @abstractmethod
-    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
-        """What is asked."""
-
-    @abstractmethod
-    def read(self, reply: dict[str, Any]) -> object:
-        """The score in a reply; whatever is missing or of the wrong kind may raise."""
-
-    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
-        """See `protocols.Verifier`; what it spends is booked in the run's node.
+    async def post(self, body: dict[str, Any], run: RunContext) -> dict[str, Any]:
+        """The reply to a body; what it spends is booked in the run's node.
 
         Raises:
-            UpstreamError: the server failed, or its reply holds no finite score.
+            UpstreamError: the server failed.
         """
         watch = UpstreamCall(run, agent=self.name, model=self.model, server=self.http.server)
-        body = {"model": self.model, **self.body(question, candidate)}
         rng = partial(run.rng, f"retry:{self.name}")
         request = JsonExchange(self.http, self.path, body, watch=watch, run=run, rng=rng)
         try:
@@ -112,13 +103,7 @@ class Scorer:
         tokens = _prompt_tokens(reply)
         known = _estimate(body) if tokens is None else tokens
         watch.ended("ok", self._book(run, request, known, estimated=tokens is None))
-        try:
-            score = self.read(reply)
-        except (KeyError, IndexError, TypeError) as error:
-            raise self._bad_reply(f"no score in the reply ({error!r})") from None
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise self._bad_reply(f"the score is {score!r}, not a finite number")
-        return float(score)
+        return reply
 
     def _bad_reply(self, text: str) -> BadReply:
         return self.http.errors.bad_reply(f"{self.path.removeprefix('/..')}: {text}")
@@ -141,6 +126,33 @@ class Scorer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+class Scorer(PostedModel):
+    """Base of verifiers behind HTTP; satisfies `protocols.Verifier`."""
+
+    @abstractmethod
+    def body(self, question: Question, candidate: Candidate) -> dict[str, Any]:
+        """What is asked."""
+
+    @abstractmethod
+    def read(self, reply: dict[str, Any]) -> object:
+        """The score in a reply; whatever is missing or of the wrong kind may raise."""
+
+    async def score(self, question: Question, candidate: Candidate, run: RunContext) -> float:
+        """See `protocols.Verifier`; what it spends is booked in the run's node.
+
+        Raises:
+            UpstreamError: the server failed, or its reply holds no finite score.
+        """
+        reply = await self.post({"model": self.model, **self.body(question, candidate)}, run)
+        try:
+            score = self.read(reply)
+        except (KeyError, IndexError, TypeError) as error:
+            raise self._bad_reply(f"no score in the reply ({error!r})") from None
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise self._bad_reply(f"the score is {score!r}, not a finite number")
+        return float(score)
 
 
 class RewardModel(Scorer):

@@ -34,6 +34,8 @@ class GateOptions(Options):
     """Its options."""
     cheap: str = "majority"
     """The pipeline whose aggregator answers where the candidates agree; it must count votes."""
+    cheap_options: dict[str, Any] = Field(default={})
+    """Its options, such as who says which answers in sentences are one."""
     rule: str = "adaptive-consistency"
     """A stopping rule, which says when they agree and ends sampling then; or `agreement`, a share of the votes."""
     rule_options: dict[str, Any] = Field(default={})
@@ -45,7 +47,7 @@ class GateOptions(Options):
 def _build_gate(context: BuildContext) -> Pipeline:
     options, rule = context.options, _build_rule(context)
     expensive = _build_part(context, options.expensive, options.expensive_options, "expensive")
-    cheap = _build_part(context, options.cheap, {}, "cheap")
+    cheap = _build_part(context, options.cheap, options.cheap_options, "cheap")
     stage = context.sample(stop=rule, top_logprobs=expensive.stage.sampling.top_logprobs)
     return gate(stage, cheap.aggregator, expensive=expensive, rule=rule, shadow=options.shadow)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import create_model
+
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 
@@ -17,6 +19,7 @@ from .confidence.deepconf import PIPELINES as DEEPCONF
 from .execution import agreement as execution
 from .judges import listwise, pairwise, tournaments
 from .learned.selector import vote as selector
+from .meaning.options import MeaningOptions, build_grouping
 from .panels import entries as panels
 from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSpec, find_spec
 from .stopping import look_ahead, rules
@@ -24,6 +27,7 @@ from .structured import StructuredVote, calls, centroid, dispatch, documents
 from .synthesis import agglm, layers, populations, sequential, synthesizer
 from .token_level import entries
 from .votes import rule_vote, scored_vote
+from .votes.majority import MajorityVote
 
 __all__ = [
     "ENSEMBLES",
@@ -41,9 +45,15 @@ STOPPING_RULES: Mapping[str, StoppingSpec] = {spec.name: spec for spec in (*rule
 
 def _stopping_vote(rule: StoppingSpec, summary: str) -> PipelineSpec:
     def build(context: BuildContext) -> Pipeline:
-        return context.sample(stop=rule.build(context.options)) | StructuredVote()
+        vote = StructuredVote(MajorityVote().with_grouping(build_grouping(context)))
+        return context.sample(stop=rule.build(context.options)) | vote
 
-    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=rule.options)
+    return PipelineSpec(rule.name, summary, rule.source, 16, build, options=_join_options(rule))
+
+
+def _join_options(rule: StoppingSpec) -> type[Options]:
+    """When to stop, and which answers are one."""
+    return create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
 
 
 PIPELINES: Mapping[str, PipelineSpec] = {

@@ -20,8 +20,11 @@ from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, Verifier
 from quorate.orchestrator.types import Frozen, SamplingParams
 
+from .meaning.embedded import Embedder
+
 __all__ = [
     "BuildContext",
+    "EmbedderConfig",
     "EnsembleSpec",
     "Options",
     "PipelineSpec",
@@ -46,6 +49,17 @@ class VerifierConfig(Frozen):
     """Environment variable that holds the API key."""
     api: Literal["pooling", "score", "rerank"] = "pooling"
     """`pooling` for reward models on vLLM; `score` and `rerank` for models of pairs of texts."""
+
+
+class EmbedderConfig(Frozen):
+    """Who turns texts into vectors: an endpoint's `/v1/embeddings`, or a folder of transformers."""
+
+    base_url: str | None = None
+    model: str | None = None
+    key_env: str | None = None
+    """Environment variable that holds the API key."""
+    folder: str | None = None
+    """Of an encoder on this machine, instead of an endpoint."""
 
 
 class VerifierOptions(Options):
@@ -80,6 +94,14 @@ class Providers(Protocol):
         """
         ...
 
+    def embedder(self, config: EmbedderConfig) -> Embedder:
+        """An embedder of texts.
+
+        Raises:
+            BadInput: it cannot be had.
+        """
+        ...
+
 
 class _NoProviders:
     """Nothing but aggregators is at hand."""
@@ -89,6 +111,9 @@ class _NoProviders:
 
     def verifier(self, config: VerifierConfig) -> Verifier:
         raise BadInput(f"no scoring endpoints are at hand here, such as {config.model} at {config.base_url}")
+
+    def embedder(self, config: EmbedderConfig) -> Embedder:
+        raise BadInput(f"no embedders are at hand here, such as {config.folder or config.base_url}")
 
 
 @dataclass(frozen=True)

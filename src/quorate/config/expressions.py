@@ -43,14 +43,14 @@ _TOKEN = re.compile(r"""\s*(?:(>=|<=|==|!=|>|<|\(|\))|("[^"]*"|'[^']*')|([^\s()<
 
 
 def _votes(state: State) -> tuple[int, int]:
-    """Votes for the leading answer, and good candidates."""
+    """Votes for the leading answer, none where the classes are approximate, and good candidates."""
     tally: tuple[Cluster, ...] = ()
     good = 0
     for result in state.results:
         if isinstance(result, Sampled | Answer):
             tally = tally or result.tally or ()
             good += sum(candidate.ok for candidate in result.candidates)
-    return (tally[0].votes if tally else 0), good
+    return (tally[0].votes if tally and all(cluster.certain for cluster in tally) else 0), good
 
 
 def _agreement(state: State) -> float:

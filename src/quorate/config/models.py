@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from quorate.aggregators.specs import VerifierConfig
+from quorate.aggregators.meaning.embedded import Embedder
+from quorate.aggregators.specs import EmbedderConfig, VerifierConfig
 from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, UnknownName
 from quorate.orchestrator.protocols import Model, Verifier
 from quorate.orchestrator.types import Frozen, SamplingParams
@@ -39,6 +40,18 @@ class PackageProviders:
             raise BadInput(f"verifier: the environment variable {config.key_env} is not set")
         kinds: dict[str, type[Scorer]] = {"pooling": RewardModel, "score": ScoreModel, "rerank": RerankModel}
         return kinds[config.api](config.model, base_url=config.base_url, api_key=key)
+
+    def embedder(self, config: EmbedderConfig) -> Embedder:
+        from quorate.agents.embeddings import EmbeddingModel, LocalEmbedder
+
+        if config.folder is not None:
+            return LocalEmbedder(config.folder)
+        if config.base_url is None or config.model is None:
+            raise BadInput("embedder: give base_url and model, or folder")
+        key = os.environ.get(config.key_env) if config.key_env else None
+        if config.key_env and not key:
+            raise BadInput(f"embedder: the environment variable {config.key_env} is not set")
+        return EmbeddingModel(config.model, base_url=config.base_url, api_key=key)
 
 
 PROVIDERS = PackageProviders()

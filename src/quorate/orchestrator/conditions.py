@@ -67,7 +67,7 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Agreed:
-    """The answer has this share of the candidates."""
+    """The answer has this share of the candidates, by classes that are certain."""
 
     share: float
 
@@ -79,7 +79,7 @@ class Agreed:
         """See `graph.Condition`."""
         answer = state.answer
         tally, good = (answer.tally, sum(c.ok for c in answer.candidates)) if answer is not None else ((), 0)
-        votes = tally[0].votes if tally else 0
+        votes = tally[0].votes if tally and all(cluster.certain for cluster in tally) else 0
         return f"{votes} of {good} agree" if votes and votes >= self.share * good else None
 
     def __str__(self) -> str:

@@ -187,6 +187,11 @@ class SamplingProgress:
     def good(self) -> int:
         return sum(c.ok for c in self.candidates)
 
+    @property
+    def certain(self) -> bool:
+        """Whether a rule may stop by the classes of the tally."""
+        return all(cluster.certain for cluster in self.tally)
+
 
 @runtime_checkable
 class StoppingRule(Protocol):

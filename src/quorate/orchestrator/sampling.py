@@ -234,6 +234,13 @@ async def sample_candidates(
     return await stage_run.run_waves(required=required)
 
 
+def settle_answer(candidate: Candidate, counter: VoteCounter | None) -> Candidate:
+    """The candidate with the answer by which it was counted, where that differs from what its text gave alone."""
+    if counter is None or not candidate.ok or candidate.answer == (answer := counter.extract(candidate)):
+        return candidate
+    return candidate.model_copy(update={"answer": answer})
+
+
 @dataclass(frozen=True)
 class _Stop:
     """Why sampling ends, and how the answer is marked for it; without a code a rule was content."""
@@ -450,7 +457,7 @@ class _StageRun:
             self.run.emit(StoppedEarly(node=self.run.node, reason=stop.reason, code=stop.code))
 
     def _sampled(self, stop: _Stop | None) -> Sampled:
-        candidates = sorted(self.progress.candidates, key=lambda c: c.index)
+        candidates = [settle_answer(c, self.counter) for c in sorted(self.progress.candidates, key=lambda c: c.index)]
         node = self.run.node
         notes = [
             Degradation(

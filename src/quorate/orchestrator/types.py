@@ -449,6 +449,8 @@ class Cluster(Frozen):
     weight: float
     voters: tuple[int, ...]
     """Indices of the candidates that voted for it."""
+    certain: bool = True
+    """False where the classes are approximate: they order the answers, but stop no sampling and state no confidence."""
 
 
 class Stance(Frozen):

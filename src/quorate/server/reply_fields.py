@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from quorate.aggregators.meaning.grouping import measure_agreement
 from quorate.orchestrator.types import Answer, Candidate, Degradation, NodeUsage, TokenLogprob, Usage
 
 from .generation import Generation, Outcome
@@ -92,6 +93,8 @@ def _make_quorate(
         "degraded": [each.model_dump(mode="json") for each in degraded],
         "usage": make_quorate_usage(usage, nodes),
     }
+    if (agreement := measure_agreement(answer.tally)) is not None:
+        fields["agreement"] = {"share": agreement.share, "entropy": agreement.entropy}
     if answer.path:
         fields["path"] = [visit.model_dump(mode="json") for visit in answer.path]
     fields |= _describe_panel(answer)

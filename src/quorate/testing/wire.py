@@ -28,7 +28,7 @@ __all__ = [
 SCORING = ("/pooling", "/v1/score", "/v1/rerank")
 """Paths of reward models and rerankers."""
 
-OTHERS = ("/tokenize",)
+OTHERS = ("/tokenize", "/v1/embeddings")
 """Paths that are only there for scripts that give their replies as they are, see `Raw`."""
 
 TEXT = "/v1/completions"

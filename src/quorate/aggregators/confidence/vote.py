@@ -20,6 +20,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
+from ..meaning.counter import MeaningCounter
 from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.ballot import ScoreRule
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
@@ -127,7 +128,7 @@ class ConfidenceVote(MajorityVote):
         """What the votes of these traces weigh, by their confidence; None where they are filtered out."""
         return self.rule.values(list(known.values()))
 
-    def counter(self, question: Question, run: RunContext) -> AnswerCounter:
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
         """See `protocols.Aggregator`; each trace is measured once."""
         measured: dict[int, float | None] = {}
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from quorate.orchestrator.protocols import SamplingProgress
 
@@ -58,7 +59,13 @@ class Draws:
 
 
 class SequenceRule(ABC):
-    """A stopping rule that needs no more than `Draws`, so it serves live sampling and replay alike."""
+    """A stopping rule that needs no more than `Draws`, so it serves live sampling and replay alike.
+
+    One that reads who agrees with whom does not stop by approximate classes.
+    """
+
+    reads_classes: ClassVar[bool] = True
+    """Whether it matters to the rule which answers are one."""
 
     @abstractmethod
     def is_enough(self, draws: Draws) -> bool:
@@ -70,6 +77,8 @@ class SequenceRule(ABC):
 
     def stop(self, progress: SamplingProgress) -> str | None:
         """See `protocols.StoppingRule`."""
+        if self.reads_classes and not progress.certain:
+            return None
         draws = Draws.of(progress)
         return self.explain(draws) if self.is_enough(draws) else None
 

@@ -231,6 +231,8 @@ class FixedVotes(SequenceRule):
         n: votes, at least 1.
     """
 
+    reads_classes = False
+
     def __init__(self, n: int) -> None:
         if n < 1:
             raise BadInput(f"FixedVotes({n}): ask for at least 1 vote")
@@ -260,6 +262,8 @@ class TokenLimit(SequenceRule):
     Args:
         tokens: at least 1.
     """
+
+    reads_classes = False
 
     def __init__(self, tokens: int) -> None:
         if tokens < 1:
@@ -304,7 +308,7 @@ class Consensus:
         """See `protocols.StoppingRule`."""
         total = fsum(cluster.weight for cluster in progress.tally)
         ended = len(progress.candidates)
-        if ended < self.after or total <= 0:
+        if ended < self.after or total <= 0 or not progress.certain:
             return None
         share = max(cluster.weight for cluster in progress.tally) / total
         if share < self.share:
@@ -337,7 +341,7 @@ class Agreement:
     def stop(self, progress: SamplingProgress) -> str | None:
         """See `protocols.StoppingRule`."""
         votes, of = (progress.tally[0].votes if progress.tally else 0), progress.good
-        if votes < self.min_votes or votes < self.share * of:
+        if votes < self.min_votes or votes < self.share * of or not progress.certain:
             return None
         return f"agreement: {votes} of {of} candidates, at least {self.share:g}"
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.protocols import Aggregator, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
+from ..meaning.options import Classes, MeaningOptions, build_grouping
 from ..specs import BuildContext, PipelineSpec
 from ..votes.effective import count_effective_votes
 from ..votes.majority import MajorityVote
@@ -55,6 +56,15 @@ class StructuredVote(Aggregator):
         self.ignore_arguments = ignore_arguments
         self._calls = ToolCallVote(self.vote, ignore_arguments=ignore_arguments)
         self.documents = JsonVote()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those of the vote over texts."""
+        return self.vote.models
+
+    def calls(self, n: int) -> int:
+        """See `protocols.Aggregator`."""
+        return self.vote.calls(n)
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
         """See `protocols.Aggregator`."""
@@ -110,16 +120,27 @@ def _any_calls(candidates: Sequence[Candidate]) -> bool:
     return any(c.ok and c.tool_calls for c in candidates)
 
 
-class MajorityOptions(CallOptions):
+class MajorityOptions(CallOptions, MeaningOptions):
     """What counts as one vote, and how alike voters err."""
 
     error_correlation: float | None = Field(default=None, ge=-1, le=1)
     """Of two samples, as `quorate eval plan` measures it; the answer then tells its effective votes."""
 
 
+class MeaningVoteOptions(MajorityOptions):
+    """As for `majority`."""
+
+    classes: Classes = "judge"
+    """As for `majority`."""
+
+
 def _build_majority(context: BuildContext) -> StructuredVote:
     options = context.options
-    return StructuredVote(ignore_arguments=options.ignore_arguments, error_correlation=options.error_correlation)
+    return StructuredVote(
+        MajorityVote().with_grouping(build_grouping(context)),
+        ignore_arguments=options.ignore_arguments,
+        error_correlation=options.error_correlation,
+    )
 
 
 PIPELINES = (
@@ -130,5 +151,13 @@ PIPELINES = (
         16,
         _build_majority,
         options=MajorityOptions,
+    ),
+    PipelineSpec(
+        "meaning",
+        "the answer that most of N samples give by meaning; a model says which sentences are one",
+        "semantic entropy's classes, Nature 630 (2024), in one call",
+        8,
+        _build_majority,
+        options=MeaningVoteOptions,
     ),
 )

@@ -6,26 +6,28 @@ that of a real candidate.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cache
 from math import fsum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..equivalence import default_equivalence
 from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
+from ..meaning.counter import MeaningCounter
+from ..meaning.grouping import Grouping, LexicalGrouping
+from ..ranking import by_weight
 
 __all__ = [
     "AnswerCounter",
     "MajorityVote",
     "Vote",
-    "by_weight",
     "choose_reader",
     "close_all",
     "count_votes",
@@ -58,12 +60,16 @@ class MajorityVote(Aggregator):
     """
 
     name = "majority"
+    grouping: Grouping = LexicalGrouping()
+    """Which answers in sentences mean the same; see `with_grouping`."""
 
     def __init__(self, extractor: Extractor | None = None, equivalence: Equivalence | None = None) -> None:
         self.extractor, self.equivalence = extractor, equivalence
 
-    def counter(self, question: Question, run: RunContext) -> AnswerCounter:  # noqa: ARG002 - texts alone count
-        """See `protocols.Aggregator`."""
+    def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
+        """See `protocols.Aggregator`; by meaning, unless the vote or its run says what an answer is."""
+        if self.extractor is None and self.equivalence is None and run.answer_reader is None:
+            return MeaningCounter(question.text, default_reader(), self.grouping.bind(question, run), self.weigh)
         reader = choose_reader(run, self.extractor, self.equivalence)
         return AnswerCounter(_TextReader(reader.extractor), reader.equivalence, self.weigh)
 
@@ -82,7 +88,7 @@ class MajorityVote(Aggregator):
         Raises:
             NoAnswer: no candidate is ok.
         """
-        sampled = await count_votes(self.counter(question, run), sampled)
+        sampled, notes = await self._count(question, sampled, run)
         voters = sampled.good
         if not voters:
             raise NoAnswer(f"{self.name}: all {len(sampled.candidates)} candidates failed")
@@ -90,11 +96,40 @@ class MajorityVote(Aggregator):
         if tally:
             winner = representative([c for c in voters if c.index in tally[0].voters], tally[0].answer)
             text = winner.text if winner.text.strip() else winner.reasoning or winner.text
-            degraded = self._note_reasoned(voters, run)
-            return Answer.of(winner, text=text, answer=tally[0].answer, tally=tally, degraded=degraded)
+            notes += self._note_reasoned(voters, run)
+            return Answer.of(winner, text=text, answer=tally[0].answer, tally=tally, degraded=notes)
         detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
         note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
-        return Answer.of(representative(voters), answer=None, degraded=(note,))
+        return Answer.of(representative(voters), answer=None, degraded=(*notes, note))
+
+    async def _count(
+        self, question: Question, sampled: Sampled, run: RunContext
+    ) -> tuple[Sampled, tuple[Degradation, ...]]:
+        """The votes; anew where a model can say which of the texts mean the same, and was not asked of all of them."""
+        if sampled.tally and self.grouping.models and not all(cluster.certain for cluster in sampled.tally):
+            sampled = sampled.model_copy(update={"tally": None})
+        counter = self.counter(question, run)
+        if isinstance(counter, MeaningCounter):
+            counter.complete()
+        sampled = await count_votes(counter, sampled)
+        if not isinstance(counter, MeaningCounter) or not counter.problem:
+            return sampled, ()
+        return sampled, (Degradation(code="verdict_missing", where=f"{run.node}: {self.name}", detail=counter.problem),)
+
+    def with_grouping(self, grouping: Grouping) -> Self:
+        """The same vote with other classes of answers in sentences."""
+        vote = copy(self)
+        vote.grouping = grouping
+        return vote
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The judge of meaning, if there is one."""
+        return self.grouping.models
+
+    def calls(self, n: int) -> int:  # noqa: ARG002 - one call is about all of them
+        """See `protocols.Aggregator`."""
+        return self.grouping.calls
 
     def _note_reasoned(self, voters: Sequence[Candidate], run: RunContext) -> tuple[Degradation, ...]:
         """A note, where answers stand only in the reasoning."""
@@ -105,8 +140,8 @@ class MajorityVote(Aggregator):
         return (Degradation(code="answer_in_reasoning", where=f"{run.node}: {self.name}", detail=detail),)
 
     async def aclose(self) -> None:
-        """Ends the equivalence's worker process, if it has one."""
-        await close_all(self.equivalence or default_equivalence())
+        """Ends the equivalence's worker process, if it has one, and closes who groups by meaning."""
+        await close_all(self.equivalence or default_equivalence(), self.grouping)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -171,8 +206,9 @@ async def count_votes(counter: VoteCounter, sampled: Sampled) -> Sampled:
     """The candidates with their answers, and their tally; as they are where somebody has counted them."""
     if sampled.tally or (sampled.tally is not None and not any(c.answer for c in sampled.good)):
         return sampled
+    tally = await counter.tally(sampled.candidates)  # first, since a set may be read otherwise than each of its texts
     candidates = tuple(with_answer(counter, c) if c.ok else c for c in sampled.candidates)
-    return sampled.model_copy(update={"candidates": candidates, "tally": await counter.tally(candidates)})
+    return sampled.model_copy(update={"candidates": candidates, "tally": tally})
 
 
 @cache
@@ -217,16 +253,6 @@ def _cluster(votes: Sequence[Vote]) -> Cluster:
         votes=len(votes),
         weight=fsum(vote.weight for vote in votes),
         voters=tuple(vote.voter for vote in votes),
-    )
-
-
-def by_weight(clusters: Iterable[Cluster]) -> tuple[Cluster, ...]:
-    """Clusters by falling weight, those of equal weight by a hash of their answers.
-
-    So no kind of answer (the smallest number, the first letter) is preferred.
-    """
-    return tuple(
-        sorted(clusters, key=lambda c: (-c.weight, hashlib.sha256(c.answer.encode("utf-8", "replace")).digest()))
     )
 
 

@@ -16,10 +16,12 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..specs import BuildContext, Options, PipelineSpec
+from ..meaning.options import MeaningOptions, build_grouping
+from ..ranking import by_weight
+from ..specs import BuildContext, PipelineSpec
 from .abilities import Abilities, LabelFree
 from .ballot import Ballot, Rule, leaders
-from .majority import MajorityVote, by_weight, count_votes
+from .majority import MajorityVote, count_votes
 from .rules import ByModel, LogOdds, RunOff
 
 __all__ = ["LabelFreeVote", "RuleVote"]
@@ -133,7 +135,7 @@ class LabelFreeVote(RuleVote):
         return []
 
 
-class PriorOptions(Options):
+class PriorOptions(MeaningOptions):
     """What each model's vote weighs."""
 
     weights: Mapping[str, float] = Field(default={})
@@ -142,7 +144,7 @@ class PriorOptions(Options):
     """Of models that are not named."""
 
 
-class LogOddsOptions(Options):
+class LogOddsOptions(MeaningOptions):
     """How often each model is right."""
 
     accuracies: Mapping[str, float] = Field(default={})
@@ -151,7 +153,7 @@ class LogOddsOptions(Options):
     """Of models that are not named."""
 
 
-class LabelFreeOptions(Options):
+class LabelFreeOptions(MeaningOptions):
     """What is known, and whether more is learned."""
 
     file: str | None = None
@@ -161,15 +163,18 @@ class LabelFreeOptions(Options):
 
 
 def _build_by_model(context: BuildContext) -> RuleVote:
-    return RuleVote(ByModel(context.options.weights, default=context.options.default))
+    vote = RuleVote(ByModel(context.options.weights, default=context.options.default))
+    return vote.with_grouping(build_grouping(context))
 
 
 def _build_log_odds(context: BuildContext) -> RuleVote:
-    return RuleVote(LogOdds(context.options.accuracies, default=context.options.default))
+    vote = RuleVote(LogOdds(context.options.accuracies, default=context.options.default))
+    return vote.with_grouping(build_grouping(context))
 
 
 def _build_label_free(context: BuildContext) -> LabelFreeVote:
-    return LabelFreeVote(context.options.file, learn=context.options.learn)
+    vote = LabelFreeVote(context.options.file, learn=context.options.learn)
+    return vote.with_grouping(build_grouping(context))
 
 
 PIPELINES = (
@@ -194,7 +199,8 @@ PIPELINES = (
         "a second round between the two most frequent answers, a vote for each model",
         "arXiv 2302.02300, section 3",
         16,
-        lambda _: RuleVote(RunOff()),
+        lambda context: RuleVote(RunOff()).with_grouping(build_grouping(context)),
+        options=MeaningOptions,
     ),
     PipelineSpec(
         "label-free",

@@ -27,9 +27,10 @@ from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
+from ..ranking import by_weight
 from ..specs import BuildContext, PipelineSpec, VerifierOptions
 from .ballot import ScoreRule, leaders
-from .majority import MajorityVote, Vote, by_weight, close_all, count_votes, draw_tie, group_votes, representative
+from .majority import MajorityVote, Vote, close_all, count_votes, draw_tie, group_votes, representative
 from .rules import Borda, ByConfidence, MajorityOfTheBests, Plurality, ScoreSum
 
 __all__ = ["BestOfN", "ScoredVote", "weigh_votes"]
