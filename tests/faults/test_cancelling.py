@@ -19,18 +19,38 @@ LISTED = [name for name, spec in PIPELINES.items() if spec.listed]
 ASKING = [name for name in LISTED if build_pipeline(name, [ScriptedModel()], n=N).calls > N]
 
 
-def answers_then_hangs(sampled: int, hang: Step) -> Callable[[Received], Step]:
+REASONS = [
+    "Because the river froze early that winter.",
+    "The bridge was closed for repairs.",
+    "Nobody had told the driver where to turn.",
+    "A strike kept every train at its station.",
+    "They had forgotten their tickets at home.",
+]
+
+
+def answers_then_hangs(sampled: int, hang: Step, *, prose: bool = False) -> Callable[[Received], Step]:
     """So many good, different answers; then nothing more."""
     seen = iter(range(10_000))
-    return lambda _: hang if (place := next(seen)) >= sampled else Reply(f"The answer is {place}.")
+
+    def reply(_: Received) -> Step:
+        place = next(seen)
+        text = REASONS[place % len(REASONS)] if prose else f"The answer is {place}."
+        return hang if place >= sampled else Reply(text)
+
+    return reply
 
 
 async def leave(
-    model: ModelBase, up: ScriptedUpstream, until: Callable[[ScriptedUpstream], bool], *, live: bool
+    model: ModelBase,
+    up: ScriptedUpstream,
+    until: Callable[[ScriptedUpstream], bool],
+    *,
+    live: bool,
+    question: str = "How many?",
 ) -> None:
     """Asks, leaves once something holds of the server, and waits until the server is let go."""
     run = RunContext(live=live)
-    task = asyncio.create_task(model.answer(Question.of("How many?"), run))
+    task = asyncio.create_task(model.answer(Question.of(question), run))
     async with asyncio.timeout(10):
         await up.wait_until(until)
         await asyncio.sleep(0.02)
@@ -57,12 +77,14 @@ async def test_leaving_while_it_samples(name: str, live: bool) -> None:
 @pytest.mark.parametrize("name", ASKING)
 async def test_leaving_while_it_aggregates(name: str, live: bool) -> None:
     """No judge, writer or member of a population goes on, and every request is in the ledger."""
+    prose = name == "meaning"  # its judge is asked about prose alone
     async with (
-        ScriptedUpstream(answers_then_hangs(N, Fault.hang(after_chunks=1))) as up,
+        ScriptedUpstream(answers_then_hangs(N, Fault.hang(after_chunks=1), prose=prose)) as up,
         Endpoint("m", base_url=up.url, n_supported=False) as model,
     ):
         pipeline = build_pipeline(name, [model], n=N)
-        await leave(pipeline, up, lambda up: len(up.requests) > N and up.in_flight > 0, live=live)
+        question = "Why were they late?" if prose else "How many?"
+        await leave(pipeline, up, lambda up: len(up.requests) > N and up.in_flight > 0, live=live, question=question)
     assert all(r.disconnected for r in up.requests[N:])
 
 
