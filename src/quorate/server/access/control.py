@@ -70,7 +70,7 @@ class AccessControl:
         return asked if key.budget is None else self._accounts.limit_budget(key, asked)
 
     def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> Admission:
-        """`async with`: a place to be served in, when it is this request's turn; its key pays for the ledger at the end.
+        """`async with`: a place to be served in, at this request's turn; its key pays for the ledger at the end.
 
         Args:
             key: who asks.
