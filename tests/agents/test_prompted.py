@@ -139,10 +139,16 @@ def test_what_is_no_template_is_refused(template: str, says: str) -> None:
         prompted(Texts("a"), template)
 
 
-async def test_a_missing_variable_is_an_error() -> None:
-    """Not an empty place in the prompt."""
-    with pytest.raises(BadInput, match="'answer' is undefined"):
-        await prompted(Texts("a"), "{{ question }} {{ answer }}").answer("which?")
+def test_a_missing_variable_is_an_error() -> None:
+    """Not an empty place in the prompt, and not only when it is asked."""
+    with pytest.raises(BadInput, match="names 'answer', and there is: question, messages"):
+        prompted(Texts("a"), "{% for n in range(2) %}{{ question }}{{ n }}{% endfor %} {{ answer }}")
+
+
+def test_what_is_no_model_is_refused() -> None:
+    """In words that say what is."""
+    with pytest.raises(BadInput, match="not a model"):
+        prompted("a", "{{ question }}")  # type: ignore[arg-type]
 
 
 def test_a_pipeline_cannot_go_on_with_a_beginning() -> None:
@@ -153,7 +159,7 @@ def test_a_pipeline_cannot_go_on_with_a_beginning() -> None:
 
 async def test_a_broken_template_fails_its_candidates_alone() -> None:
     """As any fault of an agent does."""
-    pipeline = sample([prompted(Texts("a"), "{{ nothing }}"), Texts("b")], n=2) | First()
+    pipeline = sample([prompted(Texts("a"), "{{ question.nothing }}"), Texts("b")], n=2) | First()
     answer = await pipeline.answer("which?")
     assert answer.text == "b"
     assert answer.candidates[0].error is not None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quorate import Answer, Budget, Edge, Graph, Question, cascade, gate, route, sample
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadGraph, BadInput, NoAnswer, TimedOut
 from quorate.orchestrator.events import AnswerToken, Event, NodeEnded, NodeStarted
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, ModelNode, SampleNode
@@ -388,3 +389,41 @@ async def test_a_plain_pipeline_is_a_graph_of_two_nodes() -> None:
         ("aggregate", {END: ""}),
     ]
     assert isinstance(answer, Answer)
+
+
+def test_what_is_no_model_or_stage_is_refused_with_the_nodes_name() -> None:
+    """Where it is given, not where it is first asked."""
+    with pytest.raises(BadInput, match="node 'a': 'gpt' is no model"):
+        ModelNode("a", "gpt")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"node 'a': .* is no sampling stage"):
+        SampleNode("a", Texts("a"))  # type: ignore[arg-type]
+
+
+def test_an_async_condition_is_refused() -> None:
+    """What it returns would always be true."""
+
+    async def sure(state: State) -> bool:
+        return bool(state.visits)
+
+    with pytest.raises(BadGraph, match="edge a -> end is an async function"):
+        Edge("a", END, sure)  # type: ignore[arg-type]
+
+
+class Talks(Node):
+    """Gives what nobody can read."""
+
+    async def run(self, state: State, run: RunContext) -> Answer:
+        return "text"  # type: ignore[return-value]
+
+
+async def test_a_node_that_gives_something_else_is_named() -> None:
+    """With what it should give."""
+    graph = Graph([Talks("a"), model("b")], [Edge(START, "a"), Edge("a", "b"), Edge("b", END)], name="g")
+    with pytest.raises(BadGraph, match="g: node 'a' gave 'text'; give a Sampled, an Answer or a Choice"):
+        await graph.answer(QUESTION)
+
+
+def test_a_graph_of_too_many_nodes_is_refused() -> None:
+    """In one line."""
+    with pytest.raises(BadGraph, match="it has 501 nodes, and 500 is the limit"):
+        Graph([model(str(n)) for n in range(501)], [], name="long")

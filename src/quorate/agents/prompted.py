@@ -41,7 +41,7 @@ class Words:
         name: under which the words are versioned.
 
     Raises:
-        BadInput: the template cannot be read, or is no template.
+        BadInput: the template cannot be read, is no template, or names a variable that there is not.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class Words:
     ) -> None:
         self.system, self.prefill, self.sampling = system, prefill or "", sampling
         self._template = None if template is None else _load(template, name)
+        if self._template is not None and (lost := sorted(self._template.variables - {"question", "messages"})):
+            raise BadInput(f"prompt {name!r}: the template names {lost[0]!r}, and there is: question, messages")
         source = None if self._template is None else self._template.source
         content = json.dumps([source, system, prefill])
         name = name if self._template is None else self._template.name
@@ -172,8 +174,11 @@ def prompted(
         name: how the agent is called; the model's name if not given.
 
     Raises:
-        BadInput: the template cannot be read or is none, or a pipeline is to begin its answer with given words.
+        BadInput: the template cannot be read, is none or names what there is not, or a pipeline is to begin its answer
+            with given words.
     """
+    if not isinstance(model, Model):
+        raise BadInput(f"prompted({model!r}): not a model, such as Endpoint(...) or a pipeline")
     name = name or model.name
     words = Words(template, system, prefill, sampling or SamplingParams(), name)
     if is_sampler(model):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from quorate.aggregators.registry import ENSEMBLES, PIPELINES, build_ensemble, build_pipeline
 from quorate.aggregators.specs import PipelineSpec
@@ -147,7 +148,10 @@ class Catalog:
             return self._ensemble(name) if self._ensemble is not None else self._build_ensemble(name)
         spec, n = self._parse_head(head)
         if spec is None:
-            raise UnknownName("model or pipeline", name, self.names())
+            close = get_close_matches(name, self.names(), 1)
+            over = "".join(f", and pipelines such as majority@16/{model}" for model in list(self.models)[:1])
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise UnknownName("model or pipeline", name, [*self.models, *self.pipelines], more=over + meant)
         models = self._proposers(rest) if rest else (self._default(name),)
         n = self._check_n(n or spec.n, name)
         return build_pipeline(spec.name, models, n=n, name=name, providers=PROVIDERS)

@@ -83,6 +83,8 @@ class Expression:
     part: _Part
     words: tuple[str, ...]
     """Those that it asks for."""
+    chosen: tuple[str, ...] = ()
+    """The names that a choice is compared with."""
 
     def holds(self, state: State) -> str | None:
         """See `graph.Condition`; the reason has the values."""
@@ -106,13 +108,14 @@ def parse_condition(text: str) -> Expression:
     part = parser.parse_any()
     if parser.next is not None:
         raise parser.error("the end, 'and' or 'or'")
-    return Expression(text, part, tuple(dict.fromkeys(parser.words)))
+    return Expression(text, part, tuple(dict.fromkeys(parser.words)), tuple(parser.names))
 
 
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
         self.words: list[str] = []
+        self.names: list[str] = []
         self._tokens = [next(filter(None, found)) for found in _TOKEN.findall(self.text)]
         self._place = 0
 
@@ -161,6 +164,8 @@ class _Parser:
             raise self.error("'==' or '!='" if word == "chosen" else f"one of {', '.join(COMPARISONS)}")
         compare = COMPARISONS[self.take() or ""]
         value = self.parse_name() if word == "chosen" else self.parse_number()
+        if word == "agreement" and not 0 <= float(value) <= 1:
+            raise BadInput(f"the condition {self.text!r} asks for agreement beyond 0 to 1: write 0.75 for 75 %")
         self.words.append(word)
         look = WORDS[word]
         return lambda state: compare(look(state), value)
@@ -168,7 +173,8 @@ class _Parser:
     def parse_name(self) -> str:
         if self.next is None or self.next in COMPARISONS or self.next in ("(", ")"):
             raise self.error("a name")
-        return (self.take() or "").strip("\"'")
+        self.names.append((self.take() or "").strip("\"'"))
+        return self.names[-1]
 
     def parse_number(self) -> float:
         if re.fullmatch(r"-?\d+(\.\d+)?", self.next or "") is None:

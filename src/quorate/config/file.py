@@ -13,12 +13,12 @@ A wrong field is reported with file, line and name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
 from quorate.orchestrator.protocols import Model
@@ -28,6 +28,9 @@ from .catalog import MAX_SAMPLES, Catalog
 from .models import MODEL_TYPES, ModelConfig, build_models, default_to_endpoint
 from .pipelines import PIPELINE_TAGS, AnyPipelineConfig
 from .server_settings import ServerSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Config", "load_config", "schema"]
 
@@ -133,7 +136,7 @@ def load_config(path: str | Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_duplicates(node, path)
+        _refuse_duplicates(node, path, {})
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error
@@ -156,11 +159,65 @@ def load_config(path: str | Path) -> Config:
 
 def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
     errors = error.errors(include_url=False)
-    # Of a value that may take several forms, the form was meant whose type it has.
-    first = next((e for e in errors if not e["type"].endswith("_type")), errors[0])
-    loc = [str(part) for part in first["loc"] if not _is_branch(part)]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ConfigError(first["msg"] + more, file=path, line=_line(node, loc), field=".".join(loc) or None)
+    # A field that is misspelled is why another one is missing. Of a value that may take several forms, the form was
+    # meant whose type it has.
+    misspelled = (e for e in errors if e["type"] == "extra_forbidden")
+    first = next(misspelled, None) or next((e for e in errors if not e["type"].endswith("_type")), errors[0])
+    loc = _place(first)
+    # Where one form of a value is wrong inside, it is not said as well that the value has not the other form.
+    places = {place for e in errors if (place := tuple(_place(e))) != tuple(loc)[: len(place)]}
+    more = f" (and {len(places)} more)" if places else ""
+    message = " or ".join(dict.fromkeys(_words(e) for e in errors if _place(e) == loc))
+    loc = [part for part in loc if part != "[key]"]
+    return ConfigError(message + more, file=path, line=_line(node, loc), field=".".join(loc) or None)
+
+
+def _place(error: ErrorDetails) -> list[str]:
+    return [str(part) for part in error["loc"] if not _is_branch(part)]
+
+
+def _words(error: ErrorDetails) -> str:
+    """What is wrong, in words for those who write YAML."""
+    if error["type"] == "extra_forbidden":
+        return f"unknown field; there is: {', '.join(_fields_at(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "too_short":
+        return f"needs at least {error['ctx']['min_length']}"
+    if error["type"] == "union_tag_invalid":
+        return f"no type {error['ctx']['tag']!r}; there is: {error['ctx']['expected_tags'].replace(chr(39), '')}"
+    if error["loc"][-1:] == ("[key]",):
+        return "a name must be text: put it in quotes"
+    said = error["msg"].removeprefix("Value error, ")
+    for kind, words in (("dictionary", "should be a mapping, as {a: b}"), ("tuple", "should be a list, as [a, b]")):
+        said = words if said.startswith(f"Input should be a valid {kind}") else said
+    return said.replace("Input should be a valid string", "should be text").replace("Input should", "should")
+
+
+def _fields_at(loc: Sequence[int | str]) -> list[str]:
+    """The fields that there are at a place."""
+    forms: list[tuple[str, type[BaseModel]]] = [("", Config)]
+    for part in loc:
+        if branch := [form for form in forms if part in _branches(*form)]:
+            forms = branch
+        elif found := [form.model_fields[part].annotation for _, form in forms if part in form.model_fields]:
+            forms = [leaf for annotation in found for leaf in _leaves(annotation)]
+    return sorted({info.alias or name for _, form in forms[:1] for name, info in form.model_fields.items()})
+
+
+def _branches(tag: str, form: type[BaseModel]) -> tuple[str, ...]:
+    """What pydantic calls this form where a value may have several."""
+    kind = form.model_fields.get("type")
+    return (*get_args(kind.annotation), form.__name__) if kind is not None else (tag, form.__name__)
+
+
+def _leaves(annotation: Any, tag: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models that a value may be, each with its tag."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield tag, annotation
+    for inner in get_args(annotation):
+        tags = [more.tag for more in getattr(inner, "__metadata__", ()) if isinstance(more, Tag)]
+        yield from _leaves(inner, tags[0] if tags else tag)
 
 
 def _is_branch(part: int | str) -> bool:
@@ -168,8 +225,8 @@ def _is_branch(part: int | str) -> bool:
     return (
         part in MODEL_TYPES
         or part in PIPELINE_TAGS
-        or part in ("int", "float")
-        or str(part).startswith("constrained-")
+        or part in ("int", "float", "str")
+        or str(part).startswith(("constrained-", "tuple["))
         or (isinstance(part, str) and part.endswith("Config"))
     )
 
@@ -189,8 +246,13 @@ def _line(node: yaml.Node, loc: list[str]) -> int:
     return line
 
 
-def _refuse_duplicates(node: yaml.Node | None, path: Path) -> None:
-    """YAML's later duplicate silently wins; here it is an error."""
+def _refuse_duplicates(node: yaml.Node | None, path: Path, done: dict[int, bool]) -> None:
+    """YAML's later duplicate silently wins; here it is an error. What several aliases name is looked at once."""
+    if node is None or done.get(id(node)):
+        return
+    if id(node) in done:
+        raise RecursionError
+    done[id(node)] = False
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -198,10 +260,11 @@ def _refuse_duplicates(node: yaml.Node | None, path: Path) -> None:
             if name in seen:
                 raise ConfigError("stands twice", file=path, line=key.start_mark.line + 1, field=name)
             seen.add(name)
-            _refuse_duplicates(value, path)
+            _refuse_duplicates(value, path, done)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_duplicates(item, path)
+            _refuse_duplicates(item, path, done)
+    done[id(node)] = True
 
 
 def schema() -> dict[str, Any]:

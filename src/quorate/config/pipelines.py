@@ -47,7 +47,7 @@ from quorate.orchestrator.state import ELSE, END, START, Edge, Node
 from quorate.orchestrator.types import Frozen, Question, SamplingParams
 
 from .catalog import MAX_SAMPLES
-from .expressions import parse_condition
+from .expressions import Expression, parse_condition
 from .models import PROVIDERS, at_field
 
 __all__ = ["PIPELINE_TAGS", "AnyPipelineConfig", "GraphConfig", "PipelineConfig"]
@@ -219,6 +219,8 @@ class LayerNodeConfig(_NodeConfig):
 
     def build(self, name: str, parts: _GraphParts) -> Node:
         models = parts.find(self.models) if self.models else parts.models
+        if self.layer not in PIPELINES:
+            raise BadInput(f"no layer {self.layer!r}; there is: moa, aft, rsa, debate")
         if not models:
             raise BadInput("it has no models: name them, or sample before it")
         built = build_pipeline(
@@ -374,6 +376,7 @@ class GraphConfig(Frozen):
         edges, places = self._build_edges(at)
         if not any(edge.source == START for edge in edges):
             edges.insert(0, Edge(START, nodes[0].name))
+        self._check_ways(at, nodes, edges, places)
         nodes = _assign_counters(nodes, edges)
         kind = Pipeline if _is_pipeline(nodes, edges) else Graph
         try:
@@ -385,6 +388,26 @@ class GraphConfig(Frozen):
             elif error.edge is not None and error.edge in places:
                 field = f"{at}.edges.{places[error.edge]}"
             raise ConfigError(str(error).removeprefix(f"{name}: "), field=field) from error
+
+    def _check_ways(
+        self, at: str, nodes: Sequence[Node], edges: Sequence[Edge], places: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Whatever happens, there is a way on from each node; and what is asked for can be chosen."""
+        for node in nodes:
+            ways = [edge for edge in edges if edge.source == node.name]
+            for edge in ways:
+                field = f"{at}.edges.{places.get((edge.source, edge.target), 0)}"
+                known = node.names if isinstance(node, ChoiceNode) else ()
+                chosen = edge.when.chosen if isinstance(edge.when, Expression) else ()
+                if lost := [name for name in chosen if name not in known]:
+                    there_is = ", ".join(known) or "nothing, since it is no choice"
+                    raise ConfigError(f"{node.name!r} cannot choose {lost[0]!r}; there is: {there_is}", field=field)
+                if edge is ways[-1] and all(isinstance(way.when, Expression) for way in ways):
+                    raise ConfigError(
+                        f"where none of its conditions holds, {node.name!r} leads nowhere: give its last edge "
+                        f"`when: {ELSE}`",
+                        field=field,
+                    )
 
     def _build_node(self, at: str, name: str, parts: _GraphParts) -> Node:
         field = f"{at}.nodes.{name}"

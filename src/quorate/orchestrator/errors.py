@@ -107,10 +107,10 @@ class UnknownName(BadInput):
     status = 404
     code = "not_found"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, more: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         listed = ", ".join(self.known) or "none"
-        super().__init__(f"no {kind} named {name!r}; there is: {listed}")
+        super().__init__(f"no {kind} named {name!r}; there is: {listed}{more}")
 
 
 class MissingExtra(BadInput):

@@ -189,6 +189,8 @@ class Graph(ModelBase):
             inner = self._telling(node, run).replace(ledger=page, visit=state.visited(name) + 1)
             inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
             result = await self._run(node, replace(state, inputs=inputs), inner)
+            if not isinstance(result, Sampled | Answer | Choice):
+                raise BadGraph(f"{self.name}: node {name!r} gave {result!r:.80}; give a Sampled, an Answer or a Choice")
             if not isinstance(result, Choice):
                 degraded = result.degraded
             edges = self._plain.get(name)

@@ -43,6 +43,10 @@ class SampleNode(Node):
     counted_by: Aggregator | None = None
     """Counts the votes while they come."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.stage, SamplingStage):
+            raise BadInput(f"node {self.name!r}: {self.stage!r} is no sampling stage: give sample(model, n=...)")
+
     @property
     def models(self) -> tuple[Model, ...]:
         """The proposers."""
@@ -137,6 +141,11 @@ class LayerNode(Node):
     def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
         """Those of its stage."""
         return self.stage.n
+
+    @property
+    def reads(self) -> bool:
+        """It does."""
+        return True
 
     @property
     def label(self) -> str:
@@ -241,6 +250,11 @@ class AggregateNode(Node):
         return most * (self.aggregator.calls(n) + (self.stand_in.calls(n) if self.stand_in is not None else 0))
 
     @property
+    def reads(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def label(self) -> str:
         """The aggregator's name."""
         return self.aggregator.name
@@ -270,6 +284,10 @@ class ModelNode(Node):
     """Asks one model, which may be a graph."""
 
     model: Model
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, Model):
+            raise BadInput(f"node {self.name!r}: {self.model!r} is no model, such as Endpoint(...) or a pipeline")
 
     @property
     def models(self) -> tuple[Model, ...]:

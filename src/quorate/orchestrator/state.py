@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from inspect import iscoroutinefunction
 from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
@@ -170,10 +171,15 @@ class Edge:
             raise BadGraph(
                 f"the edge {self} has the condition {self.when!r}: give a Condition, a function, or {ELSE!r}"
             )
+        if iscoroutinefunction(self.when):
+            raise BadGraph(
+                f"the condition of the edge {self} is an async function, and cannot be: it only reads the state"
+            )
         object.__setattr__(self, "when", Predicate(self.when))
 
     def __str__(self) -> str:
-        return f"{self.source} -> {self.target}"
+        words = {START: "start", END: "end"}
+        return f"{words.get(self.source, self.source)} -> {words.get(self.target, self.target)}"
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,11 @@ class Node:
     def gives(self, n: int) -> int:
         """Most candidates that it gives where it reads n; an answer counts as one."""
         return 1 if self.answers else n
+
+    @property
+    def reads(self) -> bool:
+        """Whether it needs candidates or an answer before it."""
+        return False
 
     @property
     def label(self) -> str:

@@ -12,6 +12,8 @@ __all__ = ["LOOP", "MAX_CALLS", "GraphStructure"]
 
 LOOP = 16
 """How often a node in a loop runs at most, unless it says otherwise."""
+MAX_NODES = 500
+"""More nodes than this no graph may have."""
 MAX_CALLS = 100_000
 """More answers of single models than this one answer may never take."""
 
@@ -25,11 +27,13 @@ class GraphStructure:
         edges: between them.
 
     Raises:
-        BadGraph: two nodes have one name, or an edge leads nowhere or twice to one node.
+        BadGraph: there are too many nodes, two have one name, or an edge leads nowhere or twice to one node.
     """
 
     def __init__(self, name: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
         self.name = name
+        if len(nodes) > MAX_NODES:
+            raise self._error(f"it has {len(nodes)} nodes, and {MAX_NODES} is the limit: make a loop, or nest graphs")
         self.nodes: dict[str, Node] = {}
         for node in nodes:
             if node.name in self.nodes or node.name in (START, END):
@@ -46,10 +50,12 @@ class GraphStructure:
             BadGraph: names the node or edge, and the fix.
         """
         for name, node in self.nodes.items():
+            if node.fallback == name:
+                raise self._error(f"node {name!r} is its own fallback; name another one", node=name)
             if node.fallback is not None and node.fallback not in self.nodes:
                 raise self._error(f"node {name!r} has the fallback {node.fallback!r}, which is no node", node=name)
         if not self.out[START]:
-            raise self._error(f"nothing follows {START}: give an edge from there to the first node")
+            raise self._error("nothing follows the start: give an edge from there to the first node")
         reached = self._reachable(START)
         for name in self.nodes:
             if name not in reached:
@@ -61,6 +67,10 @@ class GraphStructure:
             conditional = any(edge.when is not None for n in self.loops[name] for edge in self.out[n])
             if not conditional:
                 raise self._error(f"the loop through {name!r} is never left: give an edge in it a condition", node=name)
+        read = self._most_read()
+        for name, node in self.nodes.items():
+            if node.reads and not read[name]:
+                raise self._error(f"node {name!r} has no candidates to read: sample before it", node=name)
         if self.calls > MAX_CALLS:
             raise self._error(
                 f"one answer could take {self.calls} answers of single models, and {MAX_CALLS} is the limit: "

@@ -46,6 +46,13 @@ class Prompt:
         """Name and content hash: `self-moa@1f2e3d4c`."""
         return f"{self.name}@{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
 
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """What the template asks its caller for."""
+        from jinja2 import meta
+
+        return frozenset(meta.find_undeclared_variables(self._template.environment.parse(self.source)))
+
     def render(self, **variables: Any) -> str:
         """The text with these variables filled in.
 
