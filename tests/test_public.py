@@ -69,9 +69,11 @@ def test_importing_quorate_is_light() -> None:
 @pytest.mark.parametrize(
     "module", ["agents", "aggregators", "aggregators.registry", "config.file", "server", "cli", "prompts"]
 )
-def test_rooms_import_without_torch_or_sympy(module: str) -> None:
+def test_rooms_import_without_numpy_torch_or_sympy(module: str) -> None:
     """Serving, voting and the command line start without the libraries that only some models need."""
-    code = f"import sys, quorate.{module}; print(sorted({{'torch', 'transformers', 'sympy'}} & set(sys.modules)))"
+    code = (
+        f"import sys, quorate.{module}; print(sorted({{'numpy', 'torch', 'transformers', 'sympy'}} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

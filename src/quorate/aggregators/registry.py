@@ -13,7 +13,7 @@ from pydantic import create_model
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 
-from . import gate
+from . import ensembles, gate
 from .confidence import vote as confidence
 from .confidence.deepconf import PIPELINES as DEEPCONF
 from .execution import agreement as execution
@@ -25,7 +25,6 @@ from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSp
 from .stopping import look_ahead, rules
 from .structured import StructuredVote, calls, centroid, dispatch, documents
 from .synthesis import agglm, layers, populations, sequential, synthesizer
-from .token_level import entries
 from .votes import rule_vote, scored_vote
 from .votes.majority import MajorityVote
 
@@ -85,7 +84,7 @@ PIPELINES: Mapping[str, PipelineSpec] = {
 }
 """Pipelines over any model."""
 
-ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in entries.ENSEMBLES}
+ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in ensembles.ENSEMBLES}
 """What writes one answer token by token, over several models."""
 
 

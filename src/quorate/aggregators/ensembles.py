@@ -1,18 +1,18 @@
-"""Token-level ensembles by name: models that write one answer together, so no N and no stopping rule."""
+"""Token-level ensembles by name: models that write one answer together, so no N and no stopping rule.
+
+`token_level` needs numpy, which the core install does not have, so it is imported when an ensemble is built.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from ..specs import BuildContext, EnsembleSpec, Options
-from .conditions import Adaptive, Conditions, EveryToken, Fixed, Safe
-from .engine import EnsembleRule, EnsembleStrategy
-from .mixture import BaseEnsemble, GaC, Geometric, PrefixMass, Sharpening, UniTE
-from .mixture_sampling import Mix
-from .safe import SAFE
+from quorate.orchestrator.protocols import Model
+
+from .specs import BuildContext, EnsembleSpec, Options
 
 __all__ = ["ENSEMBLES"]
 
@@ -46,29 +46,43 @@ class SafeOptions(TogetherOptions):
     """Tokens of a draft; adapts to what was accepted if not given."""
 
 
-def _safe(context: BuildContext) -> SAFE:
+def _safe(context: BuildContext) -> Model:
+    from .token_level import Adaptive, Fixed, GaC, Safe, UniTE
+
     options = context.options
     lookahead = Adaptive() if options.lookahead is None else Fixed(options.lookahead)
     return _together(context, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
 
 
-def _unite(context: BuildContext) -> SAFE:
+def _unite(context: BuildContext) -> Model:
+    from .token_level import EveryToken, UniTE
+
     return _together(context, EveryToken(), UniTE(context.options.k))
 
 
-def _gac(context: BuildContext) -> SAFE:
+def _gac(context: BuildContext) -> Model:
+    from .token_level import EveryToken, GaC
+
     return _together(context, EveryToken(), GaC(context.options.k))
 
 
-def _mix(context: BuildContext) -> SAFE:
-    return _by(context, Mix())
+def _mix(context: BuildContext) -> Model:
+    from .token_level import Mix
+
+    return _build(context, Mix())
 
 
-def _together(context: BuildContext, conditions: Conditions, merge: BaseEnsemble) -> SAFE:
-    return _by(context, EnsembleRule(conditions, merge, _sharpen(context.options)))
+def _together(context: BuildContext, conditions: Any, base: Any) -> Model:
+    from .token_level import EnsembleRule, Geometric, PrefixMass
+
+    options = context.options
+    ways: dict[str, Any] = {"prefix": PrefixMass(options.threshold), "geometric": Geometric()}
+    return _build(context, EnsembleRule(conditions, base, ways.get(options.sharpen)))
 
 
-def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
+def _build(context: BuildContext, rule: Any) -> Model:
+    from .token_level import SAFE
+
     options = context.options
     return SAFE(
         context.models,
@@ -78,15 +92,6 @@ def _by(context: BuildContext, rule: EnsembleStrategy) -> SAFE:
         sampling=context.sampling,
         traced=options.trace,
     )
-
-
-def _sharpen(options: TogetherOptions) -> Sharpening | None:
-    match options.sharpen:
-        case "prefix":
-            return PrefixMass(options.threshold)
-        case "geometric":
-            return Geometric()
-    return None
 
 
 ENSEMBLES = (
