@@ -214,6 +214,12 @@ PLAIN = """\
         (PLAIN.replace("n: 2}", "m: 2}"), 7, "pipelines.p.nodes.a.m", "unknown field; there is: budget, fallback"),
         (PLAIN.replace("n: 2}", "n: 2, fallback: a}"), 7, "pipelines.p.nodes.a", "its own fallback"),
         (PLAIN.replace("sample: [small], n: 2", "choose: []"), 7, "pipelines.p.nodes.a.choose", "at least 2"),
+        (
+            PLAIN.replace("sample: [small], n: 2", "choose: [{option: x, matches: '(?=a)'}, {option: y}]"),
+            7,
+            "pipelines.p.nodes.a.choose.0.matches",
+            "RE2, which has no look-around",
+        ),
         (PLAIN.replace("- a -> b", "- {form: a, to: b}"), 10, "pipelines.p.edges.0.form", "there is: from, to, when"),
         (PLAIN.replace("- a -> b", "- {from: a, to: b, when: 3}"), 10, "pipelines.p.edges.0.when", "should be text"),
         (

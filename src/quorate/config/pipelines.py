@@ -18,6 +18,7 @@ The first node begins, unless edges from `start` say otherwise; `end` takes the 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,10 +50,13 @@ from quorate.orchestrator.types import Frozen, Question, SamplingParams
 from .catalog import MAX_SAMPLES
 from .expressions import Expression, parse_condition
 from .models import PROVIDERS, at_field
+from .patterns import check_pattern, occurs
 
 __all__ = ["PIPELINE_TAGS", "AnyPipelineConfig", "GraphConfig", "PipelineConfig"]
 
 FindModel = Callable[[str], Model]
+MAX_SEARCHED = 100_000
+"""Characters of a question in which a pattern is looked for."""
 _ARROW = re.compile(r"\s*->\s*")
 
 
@@ -272,22 +276,22 @@ class OptionConfig(Frozen):
     option: str
     """Its name, which `chosen == NAME` asks for."""
     matches: str | None = None
-    """A regular expression that occurs in the question."""
+    """A regular expression that occurs in the question's first 100,000 characters, in the syntax of RE2."""
     longer: int | None = Field(default=None, ge=0)
     """The question has more characters."""
 
     @field_validator("matches")
     @classmethod
     def _is_expression(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        return pattern
+        return None if pattern is None else check_pattern(pattern)
 
-    def fits(self, text: str) -> bool:
-        matches = self.matches is None or re.search(self.matches, text) is not None
-        return matches and (self.longer is None or len(text) > self.longer)
+    async def fits(self, text: str) -> bool:
+        if self.longer is not None and len(text) <= self.longer:
+            return False
+        if self.matches is None:
+            return True
+        # A long question takes a while even where no pattern can take for ever, and others are served meanwhile.
+        return await asyncio.to_thread(occurs, self.matches, text[:MAX_SEARCHED])
 
 
 class ChooseNodeConfig(_NodeConfig):
@@ -302,8 +306,12 @@ class ChooseNodeConfig(_NodeConfig):
         return self
 
     def build(self, name: str, parts: _GraphParts) -> Node:  # noqa: ARG002 - as the other nodes have it
-        def choose(question: Question) -> str:
-            return next(option.option for option in self.choose if option.fits(question.text))
+        async def choose(question: Question) -> str:
+            *conditional, last = self.choose
+            for option in conditional:
+                if await option.fits(question.text):
+                    return option.option
+            return last.option
 
         return ChoiceNode(name, choose, (), tuple(option.option for option in self.choose), **self.common)
 

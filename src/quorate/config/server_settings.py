@@ -18,6 +18,8 @@ from pydantic import Field
 
 from quorate.orchestrator.types import Frozen
 
+from .patterns import fits
+
 __all__ = ["ApiKey", "KeyBudget", "RequestRate", "ServerSettings", "TelemetrySettings", "hash_key", "make_key"]
 
 KEYS_VARIABLE = "QUORATE_API_KEYS"
@@ -69,13 +71,13 @@ class ApiKey(Frozen):
 
     def allows(self, name: str) -> bool:
         """Whether the key may ask for a model or pipeline of this name."""
-        return any(re.fullmatch(_expression(pattern), name, re.DOTALL) for pattern in self.allow)
+        return any(fits(_expression(pattern), name) for pattern in self.allow)
 
 
 @cache
 def _expression(pattern: str) -> str:
     wild = {"**": ".*", "*": "[^/]*"}
-    return "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", pattern))
+    return "(?s)" + "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", pattern))
 
 
 def read_environment_keys() -> tuple[ApiKey, ...]:
