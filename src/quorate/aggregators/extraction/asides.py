@@ -7,8 +7,9 @@ words or a reference, and not at all from a refusal or a form that was left empt
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-__all__ = ["is_refusal", "is_shell", "with_decimal_points", "without_asides", "without_remarks"]
+__all__ = ["is_refusal", "is_shell", "lines_from_end", "with_decimal_points", "without_asides", "without_remarks"]
 
 _BEGINNING = 400
 """Characters of a text in which a refusal says that it is one."""
@@ -52,8 +53,7 @@ _REST_LABEL = re.compile(
     re.IGNORECASE,
 )
 _ASIDES = re.compile(
-    r"""<(confidence|certainty|probability|score|explanation|note)>[^<]{0,500}</\1>
-      | \((?:since|because|as|note|rounded|approx\w*|confidence|i\.e\.|e\.g\.|see|or\s+about|about|around|checked
+    r"""\((?:since|because|as|note|rounded|approx\w*|confidence|i\.e\.|e\.g\.|see|or\s+about|about|around|checked
             |verified|which|where|\d+\s+(?:words|tokens|steps|characters))
             \b[^()\n]{0,300}\)
       | \b(?:that|this|it|i|we|which|solving|the\s+solution)\s+(?:\w+\s+){0,2}?
@@ -72,6 +72,9 @@ _ASIDES = re.compile(
             |hope\s+(?:this|that|it))\b[^\n]*
     """,
     re.IGNORECASE | re.VERBOSE,
+)
+_TAGGED_ASIDE = re.compile(
+    r"<(confidence|certainty|probability|score|explanation|note)>[^<]{0,500}</\1>", re.IGNORECASE
 )
 _REMARK = re.compile(
     r"\s?(?:\((?:since|because|as|note|rounded|approx\w*|confidence|i\.e\.|e\.g\.|see|or\s|about|around|checked|verified|which|where|not)\b.*"
@@ -107,13 +110,17 @@ def is_placeholder(answer: str) -> bool:
 
 def without_asides(text: str) -> str:
     """The text without what follows an answer and is none: confidences, counts, notes, references."""
+    return "\n".join(reversed(list(lines_from_end(text))))
+
+
+def lines_from_end(text: str) -> Iterator[str]:
+    """The lines of `without_asides`, the last first: who looks for the last answer reads no more than it needs."""
     lines: list[str] = []
-    for line in text.splitlines():
-        if _REST_LABEL.fullmatch(line) and lines:
+    for line in (_TAGGED_ASIDE.sub(" ", text) if "</" in text else text).splitlines():
+        if lines and _REST_LABEL.fullmatch(line):
             break
-        if not _LABELLED_LINE.fullmatch(line):
-            lines.append(line)
-    return _ASIDES.sub(" ", "\n".join(lines))
+        lines.append(line)
+    return (_ASIDES.sub(" ", line) for line in reversed(lines) if not _LABELLED_LINE.fullmatch(line))
 
 
 def without_remarks(answer: str) -> str:

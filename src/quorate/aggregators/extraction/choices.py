@@ -10,7 +10,7 @@ from typing import Literal
 from quorate.orchestrator.errors import BadInput
 
 from ..markup import tidy
-from .asides import without_asides
+from .asides import lines_from_end, without_asides
 from .finders import Boxed, Finder, FirstOf, Hashes, JsonField, Phrase, Tagged
 
 __all__ = ["Choices", "LoneLetter"]
@@ -27,13 +27,11 @@ class LoneLetter(Finder):
     _any_option = re.compile(r"^[ \t*_`$>-]*+\(?[A-J]\)", re.MULTILINE)
 
     def find(self, text: str) -> str | None:
-        body = without_asides(text).rstrip()
-        line = body[-240:].rpartition("\n")[2]
+        line = next((line for line in lines_from_end(text) if line.strip()), "").rstrip()[-240:]
         if len(line) <= 40 and (match := self._line.fullmatch(line)):
             return match[1]
         match = self._with_option.fullmatch(line)
-        listed = match and len(self._any_option.findall(body)) > 1
-        return match[1] if match and not listed else None
+        return match[1] if match and len(self._any_option.findall(text)) <= 1 else None
 
 
 class Choices(Finder):

@@ -13,7 +13,15 @@ from quorate.orchestrator.protocols import Extractor
 from ..equivalence.rationals import with_plain_digits
 from ..equivalence.units import describe
 from ..markup import tidy, visible
-from .asides import is_placeholder, is_refusal, is_shell, with_decimal_points, without_asides, without_remarks
+from .asides import (
+    is_placeholder,
+    is_refusal,
+    is_shell,
+    lines_from_end,
+    with_decimal_points,
+    without_asides,
+    without_remarks,
+)
 
 __all__ = ["Boxed", "Finder", "FirstOf", "Hashes", "JsonField", "LastNumber", "Phrase", "Tagged"]
 
@@ -103,6 +111,8 @@ class Boxed(Finder):
     _name = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=\s*\$?$")
 
     def find(self, text: str) -> str | None:
+        if "box" not in text:
+            return None
         boxes = list(self._boxes(text))
         if not boxes:
             others = self._vision.findall(text) or [match[1] for match in self._bare.finditer(text)]
@@ -160,6 +170,8 @@ class Tagged(Finder):
     )
 
     def find(self, text: str) -> str | None:
+        if "<" not in text and "[" not in text:
+            return None
         found = None
         for match in self._tag.finditer(text):
             found = match[2] if match[2].strip() else found
@@ -330,10 +342,10 @@ class LastNumber(Finder):
     guesses = True
 
     def find(self, text: str) -> str | None:
-        last = None
-        for match in NUMBER.finditer(without_asides(with_plain_digits(with_decimal_points(text, text)))):
-            last = match
-        return strip_separators(last[0]) if last else None
+        for line in lines_from_end(with_plain_digits(with_decimal_points(text, text))):
+            if numbers := [match[0] for match in NUMBER.finditer(line)]:
+                return strip_separators(numbers[-1])
+        return None
 
 
 def strip_separators(number: str) -> str:

@@ -82,7 +82,7 @@ class _EmbeddedClasses:
         texts = sorted(set(answers), key=lambda s: (len(s), s))
         if len(texts) > MOST or not await self._embed([t for t in texts if t not in self._vectors]):
             return lexical_classes(self._question, answers)
-        asked = QuestionForm(self._question).stems
+        asked = QuestionForm.of(self._question).stems
         matrix = similarities([Profile(Statement.of(t), asked) for t in texts])
         for i, one in enumerate(texts):
             for j, other in enumerate(texts):

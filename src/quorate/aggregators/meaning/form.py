@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from .texts import FUNCTION_WORDS, stem, words_of
 
@@ -94,6 +94,12 @@ class QuestionForm:
     """One question."""
 
     text: str
+
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def of(text: str) -> QuestionForm:
+        """The form of a question, remembered, since every answer to it is read by it."""
+        return QuestionForm(text)
 
     @cached_property
     def last(self) -> str:

@@ -251,7 +251,7 @@ def link(matrix: Sequence[Sequence[float]], threshold: float) -> list[int]:
 
 def lexical_classes(question: str, sources: Sequence[str], threshold: float = THRESHOLD) -> list[int]:
     """For each text the number of its class; independent of the order of the texts."""
-    asked = QuestionForm(question).stems
+    asked = QuestionForm.of(question).stems
     distinct = sorted(set(sources), key=lambda s: (len(s), s))
     profiles = [Profile(Statement.of(s), asked) for s in distinct[:MAX_TEXTS]]
     classes = link(similarities(profiles), threshold)
@@ -263,7 +263,7 @@ def medoid(question: str, members: Sequence[str]) -> str:
     """Of texts of one class the one most like the rest; shorter ones win ties."""
     if len(set(members)) < 3:
         return min(members, key=lambda s: (-members.count(s), len(s), s))
-    asked = QuestionForm(question).stems
+    asked = QuestionForm.of(question).stems
     distinct = sorted(set(members), key=lambda s: (len(s), s))[:MAX_TEXTS]
     profiles = [Profile(Statement.of(s), asked) for s in distinct]
     count = Counter(members)

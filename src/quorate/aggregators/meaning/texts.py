@@ -17,7 +17,11 @@ MAX_CHARACTERS = 6000
 LEAD = 320
 """Characters in which a text is expected to say its answer."""
 
-_FENCE = re.compile(r"`+|\*+|(?<!\w)_+|_+(?!\w)|^[^\S\n]*(?:#+|>|[-•+])\s+", re.MULTILINE)
+_UNDERSCORES = re.compile(r"(?<!\w)_+|_+(?!\w)")
+_LINE_MARK = re.compile(r"^[^\S\n]*(?:#+|>|[-•+])\s+", re.MULTILINE)
+_REFUSAL_REACH = 400
+"""Characters in which a refusal says that it is one, and whether it answers all the same."""
+_LEAD_WITH_MARKUP = 2 * _REFUSAL_REACH
 _LINK = re.compile(r"\[([^\]\[]{1,200})\]\([^()\s]{1,300}\)")
 WORD = r"[^\W_]+(?:(?:['’.&/@+_-]|:(?=[0-9])|,(?=[0-9]{3}\b))[^\W_]+)*[+#]*"
 """A word, a number, an address or a combination of keys."""
@@ -112,7 +116,7 @@ def is_refusal(text: str) -> bool:
     match = _REFUSAL.match(text[:300])
     if match is None:
         return False
-    rest = text[match.end() : 400]
+    rest = text[match.end() : _REFUSAL_REACH]
     return not re.search(
         r"\b(?:but|however|though)\b[^.]*\b(?:think|believe|guess|probably|likely|may|might|would|is|was|'s)\b",
         rest,
@@ -133,7 +137,7 @@ class Statement:
         text = visible(self.source)
         if len(text) > MAX_CHARACTERS:
             text = f"{text[: MAX_CHARACTERS // 2]}\n{text[-MAX_CHARACTERS // 2 :]}"
-        return _FENCE.sub("", _LINK.sub(r"\1", text)).strip()
+        return _without_markdown(text)
 
     @cached_property
     def sentences(self) -> list[str]:
@@ -157,8 +161,10 @@ class Statement:
 
     @cached_property
     def silent(self) -> bool:
-        """It says nothing, or that it does not know."""
-        return not any(map(str.isalnum, self.text)) or is_refusal(self.text)
+        """It says nothing, or that it does not know; which of both, its beginning tells."""
+        lead = _without_markdown(visible(self.source)[:_LEAD_WITH_MARKUP])
+        text = lead if len(lead) > _REFUSAL_REACH else self.text
+        return is_refusal(text) or not any(map(str.isalnum, text))
 
     @classmethod
     def of(cls, source: str) -> Statement:
@@ -179,6 +185,13 @@ class Statement:
     def lead_words(self) -> list[str]:
         """The folded words of the lead."""
         return words_of(self.lead)
+
+
+def _without_markdown(text: str) -> str:
+    text = text.replace("*", "").replace("`", "")
+    text = _LINK.sub(r"\1", text) if "](" in text else text
+    text = _UNDERSCORES.sub("", text) if "_" in text else text
+    return _LINE_MARK.sub("", text).strip()
 
 
 @lru_cache(maxsize=512)

@@ -38,7 +38,7 @@ def read_values(question: str, sources: Sequence[str]) -> Reading:
         question: its text; may be empty.
         sources: the answers, none of which is silent. The reading does not depend on their order.
     """
-    form = QuestionForm(question)
+    form = QuestionForm.of(question)
     if (form.sum and not form.prose) or _are_marked(sources):
         return Reading("marked")
     texts = [Evidence(Statement.of(source), form) for source in sources]
