@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from quorate.orchestrator.context import RunContext
@@ -94,7 +95,7 @@ class ChatCall(UpstreamRequest):
         self._body: dict[str, Any] = {}
         self._indices = [slot.index for slot in slots]
         self._seed = run.request_seed(self._indices)
-        self._usage = UsageSplitter(self._prompt, served.price, tries)
+        self._usage = UsageSplitter(partial(_said_in, question), served.price, tries)
         self._parser = ResponseParser(
             slots, usage=self._usage, errors=self._transport.errors, seed=self._seed, live=run.live
         )
@@ -210,8 +211,9 @@ class ChatCall(UpstreamRequest):
             served.model, self._question, served.dialect, n=len(self._slots), seed=self._seed, live=self._run.live
         )
 
-    def _prompt(self) -> str:
-        return "".join(message.text for message in self._question.messages)
+
+def _said_in(question: Question) -> str:
+    return "".join(message.text for message in question.messages)
 
 
 def chat_body(

@@ -232,6 +232,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - lost is lost
         self._session.forget(self)
+        del self._parser  # which knows the connection, too
         if self._reply is not None:
             self._reply.end_of_connection()
 

@@ -87,7 +87,10 @@ class RequestSpan(Protocol):
 
 
 class ChoiceRecord:
-    """One choice of a request, the observer of its run: its events with their times, but for its tokens; its calls."""
+    """One choice of a request, the observer of its run: its events with their times, but for its tokens; its calls.
+
+    It does not know its request, which knows it: without such circles a request's memory is free as soon as it is over.
+    """
 
     def __init__(self, request: RequestRecord, index: int) -> None:
         self.index = index
@@ -98,7 +101,8 @@ class ChoiceRecord:
         self.answer: Answer | None = None
         self.answered: float | None = None
         self.error: QuorateError | None = None
-        self._request = request
+        self._begun, self._span = request.begun, request.span
+        self._forwarded, self._on_call = request.forwarded, request.on_call
 
     def __call__(self, event: Event) -> None:
         """Something happened."""
@@ -114,18 +118,14 @@ class ChoiceRecord:
             self._note_call(event)
         else:
             self.events.append((self._now(), event))
-        span = self._request.span
-        if span is not None:
-            span.note(self, event)
+        if self._span is not None:
+            self._span.note(self, event)
 
     def headers(self, call: UpstreamStarted) -> Mapping[str, str]:
         """What the next try of a call carries, which is about to be sent."""
-        request = self._request
         if (known := self.calls.get(call.call)) is not None:
             known.sent.append(self._now())
-        if request.span is None:
-            return request.forwarded
-        return {**request.forwarded, **request.span.headers(self, call)}
+        return self._forwarded if self._span is None else {**self._forwarded, **self._span.headers(self, call)}
 
     def complete(self, answer: Answer) -> None:
         """It has its answer."""
@@ -140,11 +140,11 @@ class ChoiceRecord:
             call.failures.append((self._now(), event.code, event.status))
             return
         call.end, call.ended = event, self._now()
-        if self._request.on_call is not None:
-            self._request.on_call(call)
+        if self._on_call is not None:
+            self._on_call(call)
 
     def _now(self) -> float:
-        return time.monotonic() - self._request.begun
+        return time.monotonic() - self._begun
 
 
 @dataclass(eq=False)
