@@ -24,10 +24,8 @@ async def _list_left_behind(start: Start, model: str, *, stream: bool, upstream:
                 gc.set_debug(gc.DEBUG_SAVEALL)
             await served.post(model=model, stream=stream)
         gc.collect()
-        kinds = map(type, gc.garbage)
-        return Counter(
-            kind.__name__ for kind in kinds if kind.__module__.startswith("quorate.") and "testing" not in kind.__module__
-        )
+        kinds = [kind for kind in map(type, gc.garbage) if kind.__module__.startswith("quorate.")]
+        return Counter(kind.__name__ for kind in kinds if "testing" not in kind.__module__)
 
 
 @pytest.mark.parametrize("stream", [False, True])
