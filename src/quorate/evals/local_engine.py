@@ -13,7 +13,6 @@ from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, Can
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model, SamplingProgress, VoteCounter, is_sampler
-from quorate.orchestrator.reading import AnswerReader
 from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
 
@@ -116,7 +115,7 @@ class LocalEngine:
             live=False,
             emit=samples,
             # Every vote inside counts what the task counts: letters, programs, literals.
-            answer_reader=AnswerReader(self._task.extractor, self._task.equivalence),
+            answer_reader=self._task.answer_reader,
             priority=place,
         )
         outcome = Outcome(pipeline=name, item=item.id, cluster=item.cluster, gold=item.gold)

@@ -36,6 +36,7 @@ _BUILT_IN = {
     "cruxeval-input": "cruxeval:CRUXEvalInput",
     "cruxeval-output": "cruxeval:CRUXEvalOutput",
     "dates": "dates:Dates",
+    "everyday": "everyday:Everyday",
     "gpqa-diamond": "gpqa:GPQADiamond",
     "gsm8k": "gsm8k:GSM8K",
     "humaneval": "humaneval:HumanEval",

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
-from quorate.orchestrator.protocols import Equivalence, Extractor
+from quorate.orchestrator.protocols import AnswerReader, Equivalence, Extractor
 from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt, PromptError, load
 
@@ -155,6 +155,11 @@ class Task(ABC):
         from quorate.aggregators.equivalence import MathEquivalence
 
         return MathEquivalence()
+
+    @property
+    def answer_reader(self) -> AnswerReader | None:
+        """What votes count; None where they shall decide for each set of answers, as they do outside evaluations."""
+        return AnswerReader(self.extractor, self.equivalence)
 
     async def correct(self, answer: str | None, gold: str) -> bool:
         """Whether an extracted answer is right; none at all is wrong."""

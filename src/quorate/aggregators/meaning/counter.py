@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from quorate.orchestrator.protocols import AnswerReader
 from quorate.orchestrator.types import Candidate, Cluster
 
+from ..equivalence import default_equivalence
 from ..equivalence.mathematics import Partition
-from ..extraction import is_only_reasoned, read_answer
+from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..markup import visible
 from ..ranking import by_weight
 from .grouping import ProseClasses
-from .lexical import medoid
+from .lexical import LexicalClasses, medoid
 from .texts import Statement
 from .values import Reading, is_bare, read_values
 
-__all__ = ["MeaningCounter", "excerpt"]
+__all__ = ["MeaningCounter", "MeaningEquivalence", "excerpt"]
 
 Weigh = Callable[[Sequence[Candidate], tuple[Cluster, ...]], tuple[Cluster, ...]]
 MAX_ANSWER = 400
@@ -245,3 +246,18 @@ class MeaningCounter:
         classes = {source: int(partition.root(str(place))) for place, source in enumerate(distinct)}
         prose = reading.kind == "prose" and sum(len(s.split()) for s in distinct) > 8 * len(distinct)
         return _Settled(answers | {s: s for s in distinct}, classes, certain=not prose, prose=False)
+
+
+class MeaningEquivalence:
+    """An `Equivalence` of whole texts, decided for their set as `MeaningCounter` does without a question or a model."""
+
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        """See `protocols.Equivalence`; a text that says nothing is a class of its own."""
+        reader = AnswerReader(AnswerExtractor(), default_equivalence())
+        counter = MeaningCounter("", reader, LexicalClasses(""))
+        texts = [Candidate(index=i, model="", agent="", text=text) for i, text in enumerate(answers)]
+        found = {i: n for n, cluster in enumerate(await counter.tally(texts)) for i in cluster.voters}
+        silent: dict[str, int] = {}
+        numbers: dict[object, int] = {}
+        keys = [found[i] if i in found else silent.setdefault(text, -1 - len(silent)) for i, text in enumerate(answers)]
+        return [numbers.setdefault(key, len(numbers)) for key in keys]
