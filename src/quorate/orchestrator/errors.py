@@ -13,6 +13,7 @@
     │   ├── CircuitOpen           not asked, because it failed too often just now (HTTP 503, with Retry-After)
     │   ├── TimedOut              no reply in time (HTTP 504)
     │   ├── Rejected              another 4xx: the request or the key was refused
+    │   │   └── PromptTooLong     prompt and answer do not fit into the model's context
     │   └── BadReply              a 5xx, or a reply that is not what the protocol says
     └── NoAnswer                  every candidate failed, or the budget ran out before the first one
 
@@ -36,6 +37,7 @@ __all__ = [
     "DataError",
     "MissingExtra",
     "NoAnswer",
+    "PromptTooLong",
     "QuorateError",
     "RateLimited",
     "Rejected",
@@ -175,6 +177,12 @@ class Rejected(UpstreamError):
 
     status = 400
     code = "upstream_rejected"
+
+
+class PromptTooLong(Rejected):
+    """Prompt and answer do not fit into the model's context; a shorter prompt may."""
+
+    code = "context_length_exceeded"
 
 
 class BadReply(UpstreamError):

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any, Protocol, Self
 
 from .context import RunContext, derive_seed, explain_cut
-from .errors import BadInput, NoAnswer, TimedOut
+from .errors import BadInput, NoAnswer, PromptTooLong, TimedOut
 from .events import AnswerToken, Event
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
@@ -158,15 +158,12 @@ class LayerNode(Node):
         visit = f"{self.name}-{state.visited(self.name) + 1}" if loops else self.name
         if (reason := run.exhausted()) is not None:
             return hand_on(before, reason, [explain_cut(reason, visit)])
-        models = [self.stage.model_of(i) for i in range(self.stage.n)]
-        revisions = await self.refiner.revise(state.question, before, models, run.replace(node=visit))
-        notes = _distinct(note for revision in revisions.values() for note in revision.notes)
-        questions = {i: r.question for i, r in revisions.items() if r.question is not None}
-        if not questions:
-            return hand_on(before, "nothing to ask", notes)
+        revisions = await self._revise(state, run.replace(node=visit))
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
-        stage, inner = replace(self.stage, stop=None, quorum=None), run.asking(visit).replace(emit=run.emit)
-        drawn = await sample_candidates(stage, state.question, inner, counter, questions=questions, required=False)
+        drawn = await self._draw(state, revisions, visit, run, counter)
+        notes = _distinct(note for revision in revisions.values() for note in revision.notes)
+        if drawn is None:
+            return hand_on(before, "nothing to ask", notes)
         members = [mark_member(c, revisions[c.index]) for c in drawn.candidates]
         notes = [*notes, *note_members(members, visit)]
         if drawn.stopped != "complete":
@@ -180,6 +177,37 @@ class LayerNode(Node):
         merged = tuple(self.refiner.merge(before, members))
         tally = drawn.tally if counter is None or merged == drawn.candidates else await counter.tally(merged)
         return Sampled(candidates=merged, tally=tally, stopped=drawn.stopped, degraded=tuple(notes))
+
+    async def _revise(self, state: State, run: RunContext) -> dict[int, Revision]:
+        models = [self.stage.model_of(i) for i in range(self.stage.n)]
+        return dict(await self.refiner.revise(state.question, state.sampled, models, run))
+
+    async def _draw(
+        self, state: State, revisions: dict[int, Revision], visit: str, run: RunContext, counter: VoteCounter | None
+    ) -> Sampled | None:
+        """What the members say; None where there is nothing to ask them.
+
+        Those whose server found the prompt too long, and said what its context is, get a shorter one, once, which
+        takes its place among the revisions.
+        """
+        questions = {i: r.question for i, r in revisions.items() if r.question is not None}
+        if not questions:
+            return None
+        stage, inner = replace(self.stage, stop=None, quorum=None), run.asking(visit).replace(emit=run.emit)
+        drawn = await sample_candidates(stage, state.question, inner, counter, questions=questions, required=False)
+        late = {c.index for c in drawn.candidates if c.error is not None and c.error.code == PromptTooLong.code}
+        if not late or drawn.stopped != "complete":
+            return drawn
+        again = await self._revise(state, run.replace(node=visit))
+        shorter = {i: r.question for i in late if (r := again[i]).question is not None and r.question != questions[i]}
+        if not shorter:
+            return drawn
+        revisions.update({i: again[i] for i in shorter})
+        more = await sample_candidates(stage, state.question, inner, questions=shorter, required=False)
+        found = {c.index: c for c in (*drawn.candidates, *more.candidates)}
+        candidates = tuple(found[index] for index in sorted(found))
+        tally = None if counter is None else await counter.tally(candidates)
+        return drawn.model_copy(update={"candidates": candidates, "tally": tally, "stopped": more.stopped})
 
     def with_n(self, old: int, n: int) -> Self:
         """See `Node`."""

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from quorate import sample
 from quorate.aggregators import GenSelect, JudgeRunOff, Knockout, StructuredVote, Swiss, UniversalSelfConsistency
 from quorate.aggregators.judges import Judge
+from quorate.aggregators.judges.model import JUDGE_TOKENS
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
+from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams, Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, candidate, failed, happened
 
@@ -25,6 +27,7 @@ from .helpers import boxed, numbers, prefers, says, vote
 
 ALL: tuple[type[Judge], ...] = (UniversalSelfConsistency, GenSelect, Knockout, Swiss, JudgeRunOff)
 every = pytest.mark.parametrize("kind", ALL)
+AGAIN = "No single verdict can be read"
 CANDIDATES = [*boxed(3, 4, 4), failed(3)]
 
 
@@ -57,14 +60,56 @@ async def test_a_judge_can_overrule_the_vote(kind: type[Judge]) -> None:
     ],
 )
 async def test_a_judge_that_decides_nothing(kind: type[Judge], line: str | Exception, why: str) -> None:
-    """Out of range, garbage, nothing, an error: the vote answers, the answer says so; nobody asks again."""
+    """Out of range, garbage, nothing, an error: the vote answers, and the answer says so."""
     judge = says(line)
     answer = await aggregated(built(kind, judge), CANDIDATES)
     assert answer.answer == "4"
     [note] = answer.degraded
     assert (note.code, note.where) == ("aggregator_failed", f"aggregate: {kind.name}")
     assert why in note.detail
-    assert len(judge.asked) == len({(q.text, q.sampling.seed) for q in judge.asked})
+    assert any(AGAIN in q.text for q in judge.asked) is not isinstance(line, Exception)
+
+
+@every
+async def test_an_unread_verdict_is_asked_for_once_more(kind: type[Judge]) -> None:
+    """In the same conversation, and the second reply decides; what it costs is booked like the first."""
+
+    def line(question: Question, index: int) -> str:
+        if AGAIN not in question.text:
+            return "It is 1 or 2."
+        assert [message.role for message in question.messages] == ["user", "assistant", "user"]
+        assert "Chosen: " in question.text
+        shown = numbers(question.with_messages(question.messages[0]))
+        return f"{1 + shown.index(min(shown))}"
+
+    judge = ScriptedModel(line, name="judge")
+    run = RunContext(seed=7, node="aggregate")
+    [event] = await happened(built(kind, judge), CANDIDATES, run)
+    assert isinstance(event, Done)
+    assert (event.answer.answer, event.answer.degraded) == ("3", ())
+    assert sum(AGAIN in q.text for q in judge.asked) == len(judge.asked) / 2
+    assert run.ledger.usage.requests == len(judge.asked)
+
+
+@every
+async def test_a_judge_has_settings_of_its_own(kind: type[Judge]) -> None:
+    """Greedy and short, whatever the caller allows; where its thinking takes all of that, the answer says so."""
+    asked: list[Question] = []
+
+    class Thinking(ModelBase):
+        name = "judge"
+
+        async def _answer(self, question: Question, run: RunContext) -> Answer:
+            asked.append(question)
+            return Answer(text="<think>Let me see", model=self.name, finish_reason="length")
+
+    question = Question.of("What?").with_params(max_tokens=9000, temperature=1.5)
+    run = RunContext(seed=7, node="aggregate")
+    [event] = await happened(kind(Thinking(), fallback=vote()), CANDIDATES, run, question)
+    assert isinstance(event, Done)
+    assert {(q.sampling.temperature, q.sampling.max_tokens) for q in asked} == {(0.0, JUDGE_TOKENS)}
+    assert not any(AGAIN in q.text for q in asked)
+    assert "raise max_tokens" in event.answer.degraded[0].detail
 
 
 @every

@@ -1,44 +1,15 @@
-"""Rankings, their scores, and when a lead is safe: checked against counting all that could still come."""
+"""Scores of rankings, and when a lead is safe: checked against counting all that could still come."""
 
 from __future__ import annotations
 
 import random
-import time
 from fractions import Fraction
 from itertools import permutations, product
 from typing import Literal
 
 import pytest
 
-from quorate.aggregators.panels.ballots import RankedBallot, bound_scores, is_decided, parse_ranking
-
-
-@pytest.mark.parametrize(
-    ("reply", "ranking"),
-    [
-        ("1 is best.\nRanking: 2 > 1 > 3", [1, 0, 2]),
-        ("**Ranking:** 3, 1, 2", [2, 0, 1]),
-        ("FINAL RANKING: Response 2 > Response 3 > Response 1", [1, 2, 0]),
-        ("Ranking: 1 > 2 > 3\nNo, wait.\nRanking: 3 > 2 > 1", [2, 1, 0]),
-        ("2 > 3 > 1", [1, 2, 0]),
-        ("Ranking: 1 > 2", None),
-        ("Ranking: 1 > 1 > 2", None),
-        ("Ranking: 1 > 2 > 4", None),
-        ("All three are fine.", None),
-        ("", None),
-    ],
-)
-def test_the_last_ranking_counts(reply: str, ranking: list[int] | None) -> None:
-    """Each number once, or it says nothing."""
-    assert parse_ranking(reply, 3) == ranking
-
-
-@pytest.mark.parametrize("reply", ["Ranking: " + "1 " * 10**6, "1 > " * 10**6, "ranking" * 10**5, "\n" * 10**6])
-def test_hostile_rankings_take_little_time(reply: str) -> None:
-    """Linear in what is read."""
-    began = time.process_time()
-    assert parse_ranking(reply, 3) is None
-    assert time.process_time() - began < 1
+from quorate.aggregators.panels.ballots import RankedBallot, bound_scores, is_decided
 
 
 def test_borda_and_copeland_by_hand() -> None:

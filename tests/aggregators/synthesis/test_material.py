@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.aggregators import AggLM, recursive_self_aggregation
-from quorate.aggregators.synthesis.material import LabelledText, TokenBudget, pack, visible_answer
+from quorate.aggregators.synthesis.context import TokenBudget
+from quorate.aggregators.synthesis.material import LabelledText, pack, visible_answer
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.model import Wrapper

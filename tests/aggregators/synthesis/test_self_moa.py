@@ -6,7 +6,7 @@ import pytest
 
 from quorate import sample
 from quorate.aggregators import MajorityVote, SelfMoA
-from quorate.aggregators.synthesis.material import allocate, truncate_middle
+from quorate.aggregators.synthesis.context import allocate, truncate_middle
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, RateLimited
 from quorate.orchestrator.events import AnswerToken, Done, Event

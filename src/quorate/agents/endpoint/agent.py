@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, UpstreamError
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.sampling import gather
@@ -16,6 +19,7 @@ from quorate.orchestrator.types import Identity, Price, Question, SamplingParams
 
 from .chat_call import ChatCall, Dialect, ServedModel
 from .completions_call import CompletionsCall
+from .context import context_in_listing
 from .http import Http
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .token_model import EndpointTokens
@@ -23,6 +27,8 @@ from .transport import JsonExchange
 
 __all__ = ["ChatAgent", "Endpoint", "discover"]
 
+PATIENCE = 5.0
+"""Seconds that a server has to say how long its context is, while a prompt waits."""
 LISTING = 15.0
 """Seconds that a server has to list its models, tries again included: somebody waits for a first sign of life."""
 
@@ -42,6 +48,8 @@ class ChatAgent(Agent):
         self.served = served
         self.name = served.name
         self.sampling = sampling or SamplingParams()
+        self._listed = False
+        self._listing: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     @property
     def identity(self) -> Identity:
@@ -49,6 +57,7 @@ class ChatAgent(Agent):
         return Identity(
             kind="endpoint",
             model=self.served.model,
+            context=self.served.dialect.context,
             price=self.served.price,
             sampling=self.sampling,
             capabilities=frozenset({"samples", "tools", "images"}),
@@ -101,6 +110,18 @@ class ChatAgent(Agent):
                 for place, slot in enumerate(slots)
             ]
         )
+
+    async def learn_context(self) -> None:
+        """Asks the server's list of models, once, how long the context is; one that does not tell is left alone."""
+        # All who ask at the same time wait for the one reply.
+        async with self._listing.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            if self._listed or self.served.dialect.context is not None:
+                return
+            self._listed = True
+            with suppress(UpstreamError, TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    listing = await JsonExchange(self.served.transport, "/models").reply()
+                self.served.dialect.context = context_in_listing(listing.get("data"), self.served.model)
 
     async def models(self) -> list[str]:
         """Names of the models that the server offers.
@@ -185,11 +206,11 @@ class Endpoint(ChatAgent):
 
     @property
     def identity(self) -> Identity:
-        """See `protocols.Model`; the context is known once it has been asked token by token."""
+        """See `protocols.Model`; the context is known once the server has told it (`learn_context`)."""
         identity = super().identity
         return identity.model_copy(
             update={
-                "context": self._tokens.known_context,
+                "context": self._tokens.known_context or identity.context,
                 "capabilities": identity.capabilities | {"completions", "tokens"},
             }
         )

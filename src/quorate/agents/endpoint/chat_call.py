@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import QuorateError, Rejected, TimedOut, UpstreamError
+from quorate.orchestrator.errors import PromptTooLong, QuorateError, Rejected, TimedOut, UpstreamError
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
+from .context import context_in_words
 from .request import HttpReply, UpstreamRequest
 from .response import Malformed, ResponseParser, parse_object
 from .sse import DONE, Decoder
@@ -42,6 +43,8 @@ class Dialect:
     """Whether one request may ask for several samples; None until tried."""
     max_tokens: str = "max_tokens"
     stream_options: Mapping[str, Any] | None = field(default_factory=lambda: _STREAM_OPTIONS)
+    context: int | None = None
+    """Tokens that prompt and answer may have together; None until the server has said."""
 
     def learn(self, body: Mapping[str, Any], refusal: str) -> None:
         """Takes note of what in this body the server's words object to."""
@@ -198,6 +201,9 @@ class ChatCall(UpstreamRequest):
         """Learns from the server's words what it does not understand."""
         super().note_refusal(error)
         self._usage.working = False
+        if isinstance(error, PromptTooLong):
+            self._served.dialect.context = context_in_words(str(error)) or self._served.dialect.context
+            return False
         if not isinstance(error, Rejected) or error.status not in (400, 422):
             return False
         words = str(error).removeprefix(self._transport.errors.where)

@@ -12,16 +12,21 @@ from typing import Any
 from quorate.orchestrator.errors import (
     BadReply,
     CircuitOpen,
+    PromptTooLong,
     RateLimited,
     Rejected,
     TimedOut,
     UpstreamError,
 )
 
+from .context import is_too_long
+
 __all__ = ["ErrorFactory", "repair_surrogates", "retry_after"]
 
 LONGEST = 400
 """Characters of a server's own words that go into a message."""
+TOO_LONG = (400, 413, 422)
+"""Statuses under which servers refuse a prompt that is too long."""
 SHORTEST_SECRET = 4
 """Shorter keys are placeholders; hiding them would garble the message."""
 
@@ -82,6 +87,8 @@ class ErrorFactory:
             return RateLimited(text, retry_after=wait)
         if code in (408, 504):
             return TimedOut(text, status=code, retry_after=wait)
+        if code in TOO_LONG and is_too_long(words):
+            return PromptTooLong(text, status=code, retry_after=wait)
         if 400 <= code < 500:
             return Rejected(text, status=code, retry_after=wait)
         return BadReply(text, status=code if code >= 500 else None, retry_after=wait)

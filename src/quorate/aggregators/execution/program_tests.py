@@ -25,6 +25,8 @@ from .sandbox import Execution
 
 __all__ = ["Executor", "TestSource", "TestWriter", "run_tests", "test_source"]
 
+WRITER_SAMPLING = SamplingParams(max_tokens=1024)
+"""Of who writes tests, whatever the caller's limit for candidates."""
 LONGEST_TEST = 2000
 """Characters; longer lines are no asserts that anybody meant."""
 
@@ -80,7 +82,7 @@ class TestWriter:
 
     async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
         """See `TestSource`; what the model failed to give is noted as `tests_missing`."""
-        judge = JudgeModel(self.model, SamplingParams(), asyncio.Semaphore(self._concurrency))
+        judge = JudgeModel(self.model, WRITER_SAMPLING, asyncio.Semaphore(self._concurrency))
         words = self.prompt.render(question=conversation_text(question))
         replies = await asyncio.gather(*(judge.ask(words, f"tests.{i}", run) for i in range(self.samples)))
         found = Counter(test for reply in replies for test in dict.fromkeys(_asserts(reply.text)))

@@ -5,7 +5,7 @@
 | `listwise` | names one of all (Universal Self-Consistency, GenSelect) |
 | `pairwise` | compares two in both orders; a run-off of the two most frequent answers |
 | `tournaments` | knockout and Swiss, and rankings from results |
-| `judge`, `model` | what all share, and how a model is asked and its reply is read |
+| `judge`, `model`, `verdicts` | what all share, how a model is asked, and how its reply is read |
 """
 
 from __future__ import annotations

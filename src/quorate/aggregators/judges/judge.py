@@ -18,12 +18,15 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, Code, Degrada
 from quorate.prompts import Prompt
 
 from ..specs import BuildContext, Options
-from ..synthesis.material import TokenBudget, label_candidate, load_tokenizer, pack, shuffle_candidates, visible_answer
+from ..synthesis.material import shuffle_candidates, visible_answer
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import MajorityVote, count_votes
-from .model import JudgeModel, JudgeReply, conversation_text
+from .model import JUDGE_SAMPLING, JUDGE_TOKENS, JudgeModel, Verdict, conversation_text
+from .verdicts import VerdictForm
 
 __all__ = ["Judge", "JudgeOptions", "JudgeRun", "build_judge"]
+
+V = TypeVar("V")
 
 
 @dataclass
@@ -34,7 +37,7 @@ class JudgeRun:
     run: RunContext
     judge: JudgeModel
     prompt: Prompt
-    budget: TokenBudget
+    max_context_tokens: int
     tally: tuple[Cluster, ...]
     """How the votes of those that are shown stand."""
     notes: dict[tuple[str, str], Degradation] = field(default_factory=dict)
@@ -45,14 +48,17 @@ class JudgeRun:
         """The node and the judge."""
         return f"{self.run.node}: {self.judge.model.name}"
 
-    async def ask(self, candidates: Sequence[Candidate], purpose: str) -> JudgeReply:
-        """What the judge says about these candidates, all of which say something, in this order."""
-        material = pack([label_candidate(c) for c in candidates], self.budget, self.where)
-        self._add(material.notes)
-        words = self.prompt.render(question=conversation_text(self.question), responses=material.texts)
-        reply = await self.judge.ask(words, purpose, self.run)
-        self._add(reply.degraded)
-        return reply
+    async def decide(self, candidates: Sequence[Candidate], form: VerdictForm[V], purpose: str) -> Verdict[V]:
+        """What the judge decides about these candidates, all of which say something, in this order."""
+        words = conversation_text(self.question)
+
+        def render(texts: Sequence[str]) -> str:
+            return self.prompt.render(question=words, responses=texts)
+
+        most = self.max_context_tokens
+        verdict = await self.judge.decide_about(candidates, render, form, purpose, self.run, max_context_tokens=most)
+        self._add(verdict.degraded)
+        return verdict
 
     def note(self, code: Code, detail: str) -> None:
         """Marks the answer."""
@@ -71,9 +77,9 @@ class Judge(Aggregator):
     """A model that picks one of the candidates.
 
     Candidates are shuffled by the seed, without their thinking; failed ones, and those that say nothing
-    outside their thinking, are not shown. A single one needs no judge. Where the judge fails, says
-    nothing, or names a candidate that does not exist, the fallback answers and the answer is marked
-    `aggregator_failed`; without budget, `budget_exhausted`. It is not asked twice.
+    outside their thinking, are not shown. A single one needs no judge. A reply that names none of them, or
+    several, is asked for once more; where there is no verdict then either, and where the judge fails, the
+    fallback answers and the answer is marked `aggregator_failed`; without budget, `budget_exhausted`.
 
     Args:
         judge: the model that is asked; a pipeline will do.
@@ -81,7 +87,8 @@ class Judge(Aggregator):
         max_context_tokens: room for the candidates in one prompt, and no more than three quarters of the
             model's context where that is known; estimated at three characters a token where the model cannot
             count. Longer ones lose their middle, and the answer is marked `candidate_cut`.
-        sampling: the judge's settings; those of the question are for candidates.
+        sampling: the judge's settings; those of the question are for candidates. `JUDGE_SAMPLING` if not given:
+            greedy, and `JUDGE_TOKENS` a reply at most.
         concurrency: requests at a time.
         overrides: replacements of the prompt; see `quorate.prompts.load`.
 
@@ -106,9 +113,10 @@ class Judge(Aggregator):
                 raise BadInput(f"{type(self).__name__}({setting}={value}): give at least 1")
         self.judge = judge
         self.max_context_tokens = max_context_tokens
-        self.sampling = sampling or SamplingParams()
+        self.sampling = sampling or JUDGE_SAMPLING
         self.concurrency = concurrency
         self.prompt = load_prompt(self.prompt_name, overrides, question="x", responses=["x", "y"])
+        self.again = load_prompt("verdict", overrides, example="x")
         self._fallback = fallback or MajorityVote()
 
     @abstractmethod
@@ -142,22 +150,12 @@ class Judge(Aggregator):
         tally = sampled.tally or ()
         if counter is not None and len(players) < len(sampled.good):
             tally = await counter.tally(players)
-        judging = await self._begin(question, tally, run)
+        judge = JudgeModel(self.judge, self.sampling, asyncio.Semaphore(self.concurrency), self.again)
+        judging = JudgeRun(question, run, judge, self.prompt, self.max_context_tokens, tally)
         winner = await self.pick(judging, players) if len(players) > 1 else None
         if winner is None:
             return await self.fallback.aggregate(question, sampled, run)
         return Answer.of(winner, tally=sampled.tally or (), degraded=tuple(judging.notes.values()))
-
-    async def _begin(self, question: Question, tally: tuple[Cluster, ...], run: RunContext) -> JudgeRun:
-        await load_tokenizer(self.judge)
-        return JudgeRun(
-            question=question,
-            run=run,
-            judge=JudgeModel(self.judge, self.sampling, asyncio.Semaphore(self.concurrency)),
-            prompt=self.prompt,
-            budget=TokenBudget.of(self.judge, self.max_context_tokens),
-            tally=tally,
-        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.judge.name})"
@@ -170,6 +168,15 @@ class JudgeOptions(Options):
     """Room for the candidates in one prompt; longer ones lose their middle."""
     concurrency: int = Field(default=8, ge=1)
     """Requests to the judge at a time."""
+    max_tokens: int = Field(default=JUDGE_TOKENS, ge=1)
+    """Of one reply of the judge, its thinking included; the caller's limit is for candidates."""
+    temperature: float = Field(default=0.0, ge=0)
+    """The judge's; the caller's is for candidates."""
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """Of the judge."""
+        return SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens)
 
 
 J = TypeVar("J", bound=Judge)
@@ -178,5 +185,10 @@ J = TypeVar("J", bound=Judge)
 def build_judge(kind: type[J], context: BuildContext, **settings: Any) -> J:
     """A judge of the registry; a vote stands in where it fails."""
     options = context.options
-    given = {"max_context_tokens": options.max_context_tokens, "concurrency": options.concurrency, **settings}
+    given = {
+        "max_context_tokens": options.max_context_tokens,
+        "concurrency": options.concurrency,
+        "sampling": options.sampling,
+        **settings,
+    }
     return kind(context.writer, fallback=context.vote(), **given)

@@ -15,31 +15,24 @@ from quorate.orchestrator.types import Candidate
 
 from ..specs import PipelineSpec
 from .judge import Judge, JudgeOptions, JudgeRun, build_judge
-from .model import parse_choice
+from .verdicts import choice_of
 
 __all__ = ["GenSelect", "UniversalSelfConsistency"]
 
-QUOTED = 80
-"""Characters of an unreadable reply that its note quotes."""
-
 
 class _ListwiseJudge(Judge):
-    """Asks once, about all."""
+    """Asks about all, and once more where the reply names none of them."""
 
     def calls(self, n: int) -> int:
         """See `protocols.Aggregator`."""
-        return int(n > 1)
+        return 2 if n > 1 else 0
 
     async def pick(self, judging: JudgeRun, players: Sequence[Candidate]) -> Candidate:
         """See `Judge`."""
-        reply = await judging.ask(players, "choice")
-        if reply.problem:
-            raise judging.failure(reply.problem)
-        position = parse_choice(reply.text, len(players))
-        if position is None:
-            quoted = reply.text[-QUOTED:]
-            raise judging.failure(f"its reply names none of the {len(players)} candidates: {quoted!r}")
-        return players[position]
+        verdict = await judging.decide(players, choice_of(len(players)), "choice")
+        if verdict.value is None:
+            raise judging.failure(verdict.problem)
+        return players[verdict.value]
 
 
 class UniversalSelfConsistency(_ListwiseJudge):

@@ -1,7 +1,7 @@
 """Two candidates before a judge, in both orders, because judges favour a place.
 
 What the two verdicts agree on counts whole; where they contradict each other it is a tie, half a point
-for each. A verdict that cannot be read counts as half in its order.
+for each. A verdict that cannot be read is asked for once more, and counts as half in its order if there is none then.
 
 `JudgeRunOff` is Run-Off Election (Rezaei et al., arXiv 2302.02300) with a judge as second round: plurality
 chooses the two answers with most votes, and a judge that reads a candidate of each picks one. Different from
@@ -20,7 +20,7 @@ from quorate.orchestrator.types import Candidate
 from ..specs import PipelineSpec
 from ..votes.majority import representative
 from .judge import Judge, JudgeOptions, JudgeRun, build_judge
-from .model import parse_preference
+from .verdicts import preference
 
 __all__ = ["JudgeRunOff", "Match", "MatchRunner"]
 
@@ -69,13 +69,13 @@ class MatchRunner:
 
     async def _points(self, first: int, second: int) -> float:
         shown = (self.players[first], self.players[second])
-        reply = await self.judging.ask(shown, f"match.{first}.{second}")
-        points = None if reply.problem else parse_preference(reply.text)
-        self.verdicts += points is not None
-        if points is None:
-            self.missing += 1
-            self.problem = self.problem or reply.problem or f"no verdict in its reply: {reply.text[-80:]!r}"
-        return 0.5 if points is None else points
+        verdict = await self.judging.decide(shown, preference(), f"match.{first}.{second}")
+        if verdict.value is not None:
+            self.verdicts += 1
+            return verdict.value
+        self.missing += 1
+        self.problem = self.problem or verdict.problem
+        return 0.5
 
     def check(self) -> None:
         """Notes what is missing.
@@ -101,7 +101,7 @@ class JudgeRunOff(Judge):
 
     def calls(self, n: int) -> int:
         """See `protocols.Aggregator`."""
-        return 2 if n > 1 else 0
+        return 4 if n > 1 else 0
 
     async def pick(self, judging: JudgeRun, players: Sequence[Candidate]) -> Candidate | None:
         """See `Judge`."""

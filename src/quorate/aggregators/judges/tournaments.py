@@ -92,7 +92,7 @@ class Knockout(_Tournament):
 
     def calls(self, n: int) -> int:
         """See `protocols.Aggregator`."""
-        return 2 * (n - 1)
+        return 4 * (n - 1)
 
     async def play_out(self, matches: MatchRunner) -> int:
         """See `_Tournament`."""
@@ -135,7 +135,7 @@ class Swiss(_Tournament):
 
     def calls(self, n: int) -> int:
         """See `protocols.Aggregator`."""
-        return 2 * (n // 2) * self._rounds(n)
+        return 4 * (n // 2) * self._rounds(n)
 
     def _rounds(self, n: int) -> int:
         return self.rounds or math.ceil(math.log2(n))

@@ -8,39 +8,16 @@ count half each. A reviewer who gave no ranking puts all answers level.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["Bounds", "RankedBallot", "Rule", "bound_scores", "is_decided", "parse_ranking"]
+__all__ = ["Bounds", "RankedBallot", "Rule", "bound_scores", "is_decided"]
 
 Rule = Literal["borda", "copeland"]
 Bounds = Mapping[int, tuple[Fraction, Fraction]]
 """The least and the highest score that each answer can end with."""
-
-_NUMBER = re.compile(r"\d+")
-_MARKED = re.compile(r"(?:final )?ranking\b", re.IGNORECASE)
-_SIGNS = " \t0123456789>,*_`"
-"""What a line consists of that is a ranking without saying so."""
-MOST = 100_000
-"""Characters at the end of a reply that are read."""
-
-
-def parse_ranking(reply: str, n: int) -> list[int] | None:
-    """Positions, from 0, of n answers, the best first, as the last ranking of a reply has them; None without one.
-
-    Each of them must be named once: a ranking that leaves some out says nothing of them.
-    """
-    lines = [line.strip(" \t#>*_`-") for line in reply[-MOST:].splitlines()]
-    marked = [line for line in lines if _MARKED.match(line) and _NUMBER.search(line)]
-    bare = [line for line in lines if ">" in line and not line.strip(_SIGNS)]
-    for found in (marked, bare):
-        if found:
-            numbers = [int(number[:9]) - 1 for number in _NUMBER.findall(found[-1])]
-            return numbers if sorted(numbers) == list(range(n)) else None
-    return None
 
 
 @dataclass(frozen=True)

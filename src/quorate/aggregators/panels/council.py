@@ -29,14 +29,15 @@ from quorate.orchestrator.types import (
     Saving,
 )
 
-from ..judges.model import JudgeModel, conversation_text
+from ..judges.model import JUDGE_SAMPLING, JudgeModel, conversation_text
+from ..judges.verdicts import order_of
 from ..markup import visible
 from ..structured import StructuredVote
-from ..synthesis.material import TokenBudget, label_candidate, load_tokenizer, order_canonically, pack, visible_answer
+from ..synthesis.material import order_canonically, visible_answer
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import count_votes
 from .analysis import make_fence
-from .ballots import Bounds, RankedBallot, Rule, bound_scores, is_decided, parse_ranking
+from .ballots import Bounds, RankedBallot, Rule, bound_scores, is_decided
 
 __all__ = ["Council", "council", "report_dissent"]
 
@@ -73,7 +74,7 @@ class Council(Aggregator):
         shadow: asks all of them, and says in `Answer.savings` what stopping would have saved.
         fallback: answers where nobody ranks, and counts the classes of answers; `StructuredVote()` by default.
         max_context_tokens: room for the answers in one prompt; longer ones lose their middle, `candidate_cut`.
-        sampling: the reviewers' settings.
+        sampling: the reviewers' settings; `JUDGE_SAMPLING` if not given.
         overrides: replacements of the prompt `council`.
 
     Raises:
@@ -106,7 +107,8 @@ class Council(Aggregator):
         self.wave = wave
         self.shadow = shadow
         self.max_context_tokens = max_context_tokens
-        self.sampling = sampling or SamplingParams()
+        self.sampling = sampling or JUDGE_SAMPLING
+        self.again = load_prompt("verdict", overrides, example="x")
         self.prompt = load_prompt("council", overrides, question="x", responses=["x", "y"], fence="=")
         self._fallback = fallback or StructuredVote()
 
@@ -121,8 +123,8 @@ class Council(Aggregator):
         return tuple({id(model): model for model in self.members}.values())
 
     def calls(self, n: int) -> int:
-        """See `protocols.Aggregator`: both orders of each reviewer."""
-        return 2 * (len(self.models) if len(self.models) > 1 else n)
+        """See `protocols.Aggregator`: both orders of each reviewer, and each once more where nothing can be read."""
+        return 4 * (len(self.models) if len(self.models) > 1 else n)
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
         """See `protocols.Aggregator`.
@@ -233,7 +235,6 @@ class _Review:
     async def _ask(self, reviewer: _Reviewer) -> RankedBallot:
         """The reviewer's rankings in both orders."""
         run = self.run
-        await load_tokenizer(reviewer.model)
         order = list(reviewer.of)
         run.rng(f"order-{reviewer.number}").shuffle(order)
         found = await gather([self._rank(reviewer, seen, turn) for turn, seen in enumerate((order, order[::-1]))])
@@ -241,25 +242,27 @@ class _Review:
 
     async def _rank(self, reviewer: _Reviewer, order: Sequence[Candidate], turn: int) -> tuple[int, ...] | None:
         council, run = self.council, self.run
-        where = f"{run.node}: {reviewer.model.name}"
         words = conversation_text(self.question)
-        frame = [council.prompt.render(question=words, responses=["", ""], fence="")]
-        budget = TokenBudget.of(reviewer.model, council.max_context_tokens, frame)
-        material = pack([label_candidate(c) for c in order], budget, where)
-        for note in material.notes:
+        fence = make_fence([words, *map(visible_answer, order)], run)
+
+        def render(texts: Sequence[str]) -> str:
+            return council.prompt.render(question=words, responses=texts, fence=fence)
+
+        verdict = await JudgeModel(reviewer.model, council.sampling, self._limit, council.again).decide_about(
+            order,
+            render,
+            order_of(len(order)),
+            f"review-{reviewer.number}-{turn}",
+            run,
+            max_context_tokens=council.max_context_tokens,
+        )
+        for note in verdict.degraded:
             self._note(note)
-        fence = make_fence([words, *material.texts], run)
-        judge = JudgeModel(reviewer.model, council.sampling, self._limit)
-        text = council.prompt.render(question=words, responses=material.texts, fence=fence)
-        reply = await judge.ask(text, f"review-{reviewer.number}-{turn}", run)
-        for note in reply.degraded:
-            self._note(note)
-        ranking = None if reply.problem else parse_ranking(reply.text, len(order))
-        if ranking is None:
-            detail = reply.problem or "its reply has no ranking of all answers"
-            self._note(Degradation(code="verdict_missing", where=where, detail=detail))
+        if verdict.value is None:
+            where = f"{run.node}: {reviewer.model.name}"
+            self._note(Degradation(code="verdict_missing", where=where, detail=verdict.problem))
             return None
-        return tuple(order[place].index for place in ranking)
+        return tuple(order[place].index for place in verdict.value)
 
     def _note(self, note: Degradation) -> None:
         if (note.code, note.where) not in {(known.code, known.where) for known in self.notes}:
@@ -322,6 +325,7 @@ def council(
     rule: Rule = "borda",
     wave: int = 2,
     shadow: bool = False,
+    sampling: SamplingParams | None = None,
     name: str | None = None,
     max_context_tokens: int = MAX_CONTEXT_TOKENS,
 ) -> Pipeline:
@@ -329,11 +333,13 @@ def council(
 
     Args:
         stage: the members and how many answers they give together.
-        rule, wave, shadow, max_context_tokens: see `Council`.
+        rule, wave, shadow, sampling, max_context_tokens: see `Council`.
         name: how the graph is called.
 
     Raises:
         BadInput: an option is impossible.
     """
-    made = Council(stage.models, rule=rule, wave=wave, shadow=shadow, max_context_tokens=max_context_tokens)
+    made = Council(
+        stage.models, rule=rule, wave=wave, shadow=shadow, sampling=sampling, max_context_tokens=max_context_tokens
+    )
     return pipeline(stage, made, name=name)

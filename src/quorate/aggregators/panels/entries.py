@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from quorate.aggregators.judges.model import JUDGE_SAMPLING, JUDGE_TOKENS
 from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator
@@ -45,6 +46,8 @@ class CouncilOptions(PanelOptions):
     """Mean rank, or victories over the others one by one."""
     wave: int = Field(default=2, ge=1)
     """Reviewers who are asked at once; between waves reviewing may stop."""
+    max_tokens: int = Field(default=JUDGE_TOKENS, ge=1)
+    """Of one review, its thinking included; the caller's limit is for answers."""
     shadow: bool = False
     """Ask all reviewers, and tell what stopping would have saved."""
 
@@ -74,6 +77,7 @@ def _council(context: BuildContext) -> Aggregator | Pipeline:
         context.sample(),
         rule=options.rule,
         wave=options.wave,
+        sampling=JUDGE_SAMPLING.model_copy(update={"max_tokens": options.max_tokens}),
         shadow=options.shadow,
         max_context_tokens=options.max_context_tokens,
     )

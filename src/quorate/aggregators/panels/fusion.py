@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Unpack
 
 from quorate.orchestrator.conditions import Settled
@@ -41,17 +41,9 @@ from quorate.prompts import Prompt
 from ..judges.model import JudgeModel, JudgeReply, conversation_text
 from ..stopping import Agreement
 from ..structured import Centroid, StructuredVote
+from ..synthesis.context import TokenBudget, learn_limits, truncate_middle, until_it_fits
 from ..synthesis.layers import SynthesizerArguments
-from ..synthesis.material import (
-    LabelledText,
-    TokenBudget,
-    label_candidate,
-    load_tokenizer,
-    pack,
-    shuffle_candidates,
-    truncate_middle,
-    visible_answer,
-)
+from ..synthesis.material import LabelledText, label_candidate, pack, shuffle_candidates, visible_answer
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, SynthesisPrompt, load_prompt, system_text
 from ..synthesis.synthesizer import Synthesizer
 from ..votes.majority import count_votes, draw_tie
@@ -60,6 +52,8 @@ from .analysis import UnreadableAnalysis, make_fence, number_analysis, parse_ana
 
 __all__ = ["AnalyseNode", "FusionWriter", "PanelMedoid", "fusion"]
 
+ANALYST_SAMPLING = SamplingParams(temperature=0.0, max_tokens=2048)
+"""How an analyst answers where nothing else is said: greedily, with room for every part of its account."""
 REPAIRED = 12_000
 """Characters of a reply that its repair shows."""
 
@@ -105,7 +99,7 @@ class AnalyseNode(Node):
     repair: Prompt
     _: KW_ONLY
     max_context_tokens: int = MAX_CONTEXT_TOKENS
-    sampling: SamplingParams = field(default_factory=SamplingParams)
+    sampling: SamplingParams = ANALYST_SAMPLING
     """The analyst's."""
 
     @property
@@ -129,21 +123,26 @@ class AnalyseNode(Node):
         shown = [c for c in shuffle_candidates(sampled.candidates, run) if visible_answer(c)]
         if len(shown) < 2:
             return hand_on(sampled, "one answer, nothing to compare", ())
-        await load_tokenizer(self.analyst)
-        words = conversation_text(state.question)
+        items, words = [label_candidate(c) for c in shown], conversation_text(state.question)
+        await learn_limits(self.analyst, [text for _, text in items])
         frame = [self.prompt.render(question=words, responses=["", ""], fence="")]
-        budget = TokenBudget.of(self.analyst, self.max_context_tokens, frame)
-        material = pack([label_candidate(c) for c in shown], budget, where)
-        fence = make_fence([words, *material.texts], run)
-        asker = _Analyst(JudgeModel(self.analyst, self.sampling, asyncio.Semaphore(1)), run, self.repair)
-        analysis, problem = await asker.analyse(
-            self.prompt.render(question=words, responses=material.texts, fence=fence), shown
-        )
-        notes = [*material.notes, *asker.notes]
-        if analysis is not None:
-            return sampled.model_copy(update={"analysis": analysis, "degraded": tuple(notes), "savings": ()})
+        fence = make_fence([words, *(text for _, text in items)], run)
+        judge = JudgeModel(self.analyst, self.sampling, asyncio.Semaphore(1))
+
+        async def attempt(share: float) -> _Analyst:
+            answer = self.sampling.max_tokens
+            budget = TokenBudget.of(self.analyst, self.max_context_tokens, frame, answer=answer, share=share)
+            material = pack(items, budget, where)
+            asker = _Analyst(judge, run, self.repair, list(material.notes))
+            await asker.analyse(self.prompt.render(question=words, responses=material.texts, fence=fence), shown)
+            return asker
+
+        asker = await until_it_fits(self.analyst, attempt, lambda asker: asker.code)
+        notes = asker.notes
+        if asker.analysis is not None:
+            return sampled.model_copy(update={"analysis": asker.analysis, "degraded": tuple(notes), "savings": ()})
         reason = run.exhausted()
-        lost = Degradation(code="analysis_missing", where=where, detail=problem)
+        lost = Degradation(code="analysis_missing", where=where, detail=asker.problem)
         notes.insert(0, lost if reason is None else explain_cut(reason, where))
         return hand_on(sampled, "no analysis", notes)
 
@@ -151,32 +150,40 @@ class AnalyseNode(Node):
 class _Analyst:
     """One analysis, repaired once."""
 
-    def __init__(self, judge: JudgeModel, run: RunContext, repair: Prompt) -> None:
+    def __init__(self, judge: JudgeModel, run: RunContext, repair: Prompt, notes: list[Degradation]) -> None:
         self._judge, self._run, self._repair = judge, run, repair
-        self.notes: list[Degradation] = []
+        self.notes = notes
+        self.analysis: Analysis | None = None
+        self.problem = ""
+        """Why there is no analysis."""
+        self.code = ""
+        """Of the model's failure, if it is one."""
 
-    async def analyse(self, words: str, shown: Sequence[Candidate]) -> tuple[Analysis | None, str]:
-        """The analysis; or none, and why."""
+    async def analyse(self, words: str, shown: Sequence[Candidate]) -> None:
+        """Has an analysis, or a problem, in the end."""
         reply = await self._ask(words, "analysis")
         if reply.problem and not _empty(reply):
-            return None, f"judge_upstream_error: {reply.problem}"
+            self.problem, self.code = f"judge_upstream_error: {reply.problem}", reply.code
+            return
         try:
-            return parse_analysis(reply.text, shown), ""
+            self.analysis = parse_analysis(reply.text, shown)
         except UnreadableAnalysis as error:
-            problem = error
-        if not reply.text:
-            return None, str(problem)
-        text = truncate_middle(reply.text, REPAIRED)
+            self.problem = str(error)
+            if reply.text:
+                await self._mend(reply.text, error, shown)
+
+    async def _mend(self, text: str, problem: UnreadableAnalysis, shown: Sequence[Candidate]) -> None:
+        text = truncate_middle(text, REPAIRED)
         fence = make_fence([text], self._run)
-        again = await self._ask(
-            self._repair.render(reply=text, problem=problem.detail, count=len(shown), fence=fence), "repair"
-        )
+        words = self._repair.render(reply=text, problem=problem.detail, count=len(shown), fence=fence)
+        again = await self._ask(words, "repair")
         if again.problem and not _empty(again):
-            return None, f"{problem}; its repair failed: {again.problem}"
+            self.problem = f"{problem}; its repair failed: {again.problem}"
+            return
         try:
-            return parse_analysis(again.text, shown), ""
+            self.analysis = parse_analysis(again.text, shown)
         except UnreadableAnalysis as error:
-            return None, f"{error}; it was asked to repair it once"
+            self.problem = f"{error}; it was asked to repair it once"
 
     async def _ask(self, words: str, purpose: str) -> JudgeReply:
         reply = await self._judge.ask(words, purpose, self._run)
@@ -185,7 +192,7 @@ class _Analyst:
 
 
 def _empty(reply: JudgeReply) -> bool:
-    return reply.problem == "it gave an empty answer"
+    return not reply.text and not reply.code and not reply.cut
 
 
 class FusionWriter(Synthesizer):
@@ -262,7 +269,7 @@ def fusion(
         shadow: analyses in any case, and says in `Answer.savings` what the rule would have saved.
         panel_tokens: of each answer of the panel at most.
         show_results: see `acting`.
-        sampling: the analyst's settings.
+        sampling: the analyst's settings; `ANALYST_SAMPLING` if not given.
         name: how the graph is called.
         options: see `Synthesizer`; the fallback answers where analyst or writer is lost, `PanelMedoid()` by default.
 
@@ -282,7 +289,7 @@ def fusion(
         load_prompt("fusion-analysis", overrides, question="x", **example),
         load_prompt("fusion-repair", overrides, reply="x", problem="x", count=2, fence="="),
         max_context_tokens=last.prompt.max_context_tokens,
-        sampling=sampling or SamplingParams(),
+        sampling=sampling or ANALYST_SAMPLING,
     )
     if shadow:
         stage = replace(stage, stop=ShadowRule(rule))

@@ -20,7 +20,7 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, 
 from ..extraction import AnswerExtractor
 from ..markup import visible
 from ..specs import BuildContext, Options, PipelineSpec
-from ..synthesis.material import truncate_middle
+from ..synthesis.context import truncate_middle
 from ..votes.majority import MajorityVote, close_all, representative
 from .similarity import ChrF, Pairwise, RougeL, Similarity, TokenF1
 

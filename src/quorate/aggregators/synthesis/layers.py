@@ -32,7 +32,8 @@ from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.types import Candidate, Question, Sampled
 
 from ..specs import BuildContext, PipelineSpec
-from .material import label_candidate, load_tokenizer, shuffle_candidates
+from .context import learn_limits
+from .material import label_candidate, shuffle_candidates
 from .prompt import Placement, SynthesisPrompt, place_as_user
 from .synthesizer import SelfMoA, SynthesisOptions, Synthesizer, common_arguments
 
@@ -62,7 +63,7 @@ class ReadAll:
         by_model: dict[int, Revision] = {}
         for model in models:
             if id(model) not in by_model:
-                await load_tokenizer(model)
+                await learn_limits(model, [text for _, text in items])
                 by_model[id(model)] = self.prompt.revision(question, items, model, run.node)
         return {place: by_model[id(model)] for place, model in enumerate(models)}
 

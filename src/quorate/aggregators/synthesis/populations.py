@@ -35,8 +35,9 @@ from quorate.orchestrator.types import Answer, Candidate, Message, Question, Sam
 
 from ..specs import BuildContext, PipelineSpec
 from ..votes.majority import MajorityVote, count_votes
+from .context import learn_limits, leave_room
 from .layers import MOST
-from .material import label_candidate, load_tokenizer, order_canonically
+from .material import label_candidate, order_canonically
 from .prompt import MAX_CONTEXT_TOKENS, SynthesisPrompt, place_as_system, place_as_user, system_text
 from .synthesizer import SynthesisOptions
 
@@ -64,9 +65,9 @@ class SubsetAggregation:
         revisions: dict[int, Revision] = {}
         for member in population:
             model = models[member.index]
-            await load_tokenizer(model)
             drawn = rng.sample(population, min(self.subset, len(population)))
             items = [label_candidate(candidate) for candidate in drawn]
+            await learn_limits(model, [text for _, text in items])
             revisions[member.index] = self.prompt.revision(question, items, model, run.node)
         return revisions
 
@@ -133,7 +134,7 @@ class DebateRound:
         agents, revisions = order_canonically(before.candidates), dict[int, Revision]()
         for rank, own in enumerate(agents if len(agents) > 1 else ()):
             model, others = models[own.index], [agent for agent in agents if agent is not own]
-            await load_tokenizer(model)
+            await learn_limits(model, [agent.text for agent in agents])
             run.rng(f"order {rank}").shuffle(others)
             revisions[own.index] = self._revision(question, own, others, model, run)
         return revisions
@@ -155,7 +156,7 @@ class DebateRound:
             *(Message(role="assistant", content=text) for text in own_text),
             Message(role="user", content=words),
         )
-        return Revision(asked, material.notes, self.prompt.version)
+        return Revision(leave_room(asked, model), material.notes, self.prompt.version)
 
     def merge(self, before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:
         """See `nodes.Refiner`."""

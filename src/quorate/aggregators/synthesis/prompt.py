@@ -14,7 +14,8 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Message, Question
 from quorate.prompts import Prompt
 
-from .material import LabelledText, Material, TokenBudget, pack
+from .context import TokenBudget, leave_room
+from .material import LabelledText, Material, pack
 
 __all__ = [
     "MAX_CONTEXT_TOKENS",
@@ -116,7 +117,9 @@ class SynthesisPrompt:
         """What a model is asked about these texts."""
         return self.place(self.template, question, texts)
 
-    def pack(self, question: Question, items: Sequence[LabelledText], model: Model, where: str) -> Material:
+    def pack(
+        self, question: Question, items: Sequence[LabelledText], model: Model, where: str, *, share: float = 1.0
+    ) -> Material:
         """The texts as they fit into this prompt and the conversation.
 
         Args:
@@ -124,17 +127,22 @@ class SynthesisPrompt:
             items: in the order in which they are read.
             model: that reads them.
             where: the node and who reads there, for the notes.
+            share: of what was thought to fit, see `context.TokenBudget`.
         """
         frame = [message.text for message in self.ask(question, ["", ""]).messages]
-        return pack(items, TokenBudget.of(model, self.max_context_tokens, frame), where)
+        answer = question.sampling.max_tokens
+        budget = TokenBudget.of(model, self.max_context_tokens, frame, answer=answer, share=share)
+        return pack(items, budget, where)
 
-    def revision(self, question: Question, items: Sequence[LabelledText], model: Model, node: str) -> Revision:
+    def revision(
+        self, question: Question, items: Sequence[LabelledText], model: Model, node: str, *, share: float = 1.0
+    ) -> Revision:
         """What a model is asked about these texts, in this order; nothing if none of them says anything.
 
         Args:
-            question, items, model: see `pack`.
+            question, items, model, share: see `pack`.
             node: where it is asked, for the notes.
         """
-        material = self.pack(question, items, model, f"{node}: {model.name}")
-        asked = self.ask(question, material.texts) if material.texts else None
+        material = self.pack(question, items, model, f"{node}: {model.name}", share=share)
+        asked = leave_room(self.ask(question, material.texts), model) if material.texts else None
         return Revision(asked, material.notes, self.version)

@@ -29,8 +29,9 @@ from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question, Sampled
 
 from ..specs import BuildContext, PipelineSpec
+from .context import learn_limits, until_it_fits
 from .layers import SynthesizerArguments
-from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates, visible_answer
+from .material import LabelledText, label_candidate, shuffle_candidates, visible_answer
 from .prompt import SynthesisPrompt
 from .synthesizer import SelfMoA, SynthesisOptions, common_arguments
 
@@ -136,10 +137,15 @@ class FoldNode(Node):
         before, visit = state.sampled, f"{self.name}-{state.visited(self.name) + 1}"
         if (reason := run.exhausted()) is not None:
             return hand_on(before, before.stopped, [explain_cut(reason, visit)])
-        await load_tokenizer(self.model)
         view = self.window.view(before.candidates, run)
-        revision = self.window.prompt.revision(state.question, [*view.running, *view.fresh], self.model, visit)
-        drawn = await self._write(state.question, revision, visit, run)
+        items = [*view.running, *view.fresh]
+        await learn_limits(self.model, [text for _, text in items])
+
+        async def attempt(share: float) -> tuple[Revision, Sampled]:
+            revision = self.window.prompt.revision(state.question, items, self.model, visit, share=share)
+            return revision, await self._write(state.question, revision, visit, run)
+
+        revision, drawn = await until_it_fits(self.model, attempt, lambda found: _code_of(found[1]))
         if drawn.stopped != "complete":
             return hand_on(before, before.stopped, [*revision.notes, explain_cut(drawn.stopped, visit)])
         step = mark_member(drawn.candidates[0], revision)
@@ -159,6 +165,10 @@ class FoldNode(Node):
         inner = replace(run.asking(visit), emit=run.emit)
         stage = SamplingStage((self.model,))
         return await sample_candidates(stage, question, inner, questions={0: revision.question}, required=False)
+
+
+def _code_of(drawn: Sampled) -> str | None:
+    return next((c.error.code for c in drawn.candidates if c.error is not None), None)
 
 
 class LastWindow(SelfMoA):

@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.errors import NoAnswer, PromptTooLong
+from quorate.orchestrator.events import AnswerToken, Event
+from quorate.orchestrator.nodes import Revision
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.protocols import Aggregator, Extractor, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
@@ -23,10 +25,23 @@ from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 from ..extraction import AnswerExtractor
 from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import MajorityVote, count_votes
-from .material import LabelledText, label_candidate, load_tokenizer, shuffle_candidates
+from .context import learn_limits, until_it_fits
+from .material import LabelledText, label_candidate, shuffle_candidates
 from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
 
 __all__ = ["SelfMoA", "SynthesisOptions", "Synthesizer", "common_arguments"]
+
+
+class _Tokens:
+    """What is told of an answer that is being written, and whether there was any of it."""
+
+    def __init__(self, run: RunContext) -> None:
+        self.any = False
+        self._emit = run.emit
+
+    def __call__(self, event: Event) -> None:
+        self.any = self.any or type(event) is AnswerToken
+        self._emit(event)
 
 
 class Synthesizer(Aggregator):
@@ -118,35 +133,49 @@ class Synthesizer(Aggregator):
         counter = self.counter(question, run)
         if counter is not None:
             sampled = await count_votes(counter, sampled)
-        await load_tokenizer(self.aggregator)
         items = self.arrange(sampled.candidates, run)
         prompt = self.choose_prompt(question, sampled, items, run)
-        revision = prompt.revision(question, items, self.aggregator, run.node)
-        if revision.question is None:
-            raise NoAnswer("no candidate says anything outside its thinking", degraded=revision.notes)
-        inner = run.asking("synthesis", emit=run.emit)
-        try:
-            written = await self.aggregator.answer(revision.question.with_params(seed=inner.seed), inner)
-        except Exception as error:
-            # Whatever it is, also a prompt too long for the model: the vote can answer, and nobody need give up.
-            failure = failure_of(error)
-            raise NoAnswer(
-                failure.message,
-                status=failure.status,
-                code=failure.code,
-                retry_after=failure.retry_after,
-                degraded=revision.notes,
-            ) from error
-        if not written.text.strip() and not written.tool_calls:
-            raise NoAnswer("it gave an empty answer", degraded=(*revision.notes, *written.degraded))
+        await learn_limits(self.aggregator, [text for _, text in items])
+
+        async def attempt(share: float) -> Answer | NoAnswer:
+            return await self._write(prompt.revision(question, items, self.aggregator, run.node, share=share), run)
+
+        written = await until_it_fits(self.aggregator, attempt, lambda w: w.code if isinstance(w, NoAnswer) else None)
+        if isinstance(written, NoAnswer):
+            raise written
         return written.replace(
             answer=self._extract(written, counter),
             prompt_version=prompt.version,
             selected=None,
             candidates=sampled.candidates,
             tally=sampled.tally or (),
-            degraded=(*revision.notes, *written.degraded),
         )
+
+    async def _write(self, revision: Revision, run: RunContext) -> Answer | NoAnswer:
+        """What the model writes, or why it is nothing."""
+        if revision.question is None:
+            return NoAnswer("no candidate says anything outside its thinking", degraded=revision.notes)
+        told = _Tokens(run)
+        inner = run.asking("synthesis", emit=told)
+        try:
+            written = await self.aggregator.answer(revision.question.with_params(seed=inner.seed), inner)
+        except Exception as error:
+            # Whatever it is: the vote can answer, and nobody need give up.
+            failure = failure_of(error)
+            lost = NoAnswer(
+                failure.message,
+                status=failure.status,
+                # A text that has been read cannot be begun again.
+                code="upstream_error" if told.any and failure.code == PromptTooLong.code else failure.code,
+                retry_after=failure.retry_after,
+                degraded=revision.notes,
+            )
+            lost.__cause__ = error
+            return lost
+        degraded = (*revision.notes, *written.degraded)
+        if not written.text.strip() and not written.tool_calls:
+            return NoAnswer("it gave an empty answer", degraded=degraded)
+        return written.replace(degraded=degraded)
 
     def _extract(self, written: Answer, counter: VoteCounter | None) -> str | None:
         """What a synthesized text (or tool call) answers."""
