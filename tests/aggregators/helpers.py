@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from quorate.aggregators.equivalence.algebra import Algebra
@@ -42,7 +42,7 @@ __all__ = [
 class NoAlgebra(Algebra):
     """Fails the test that asks it."""
 
-    async def _reply(self, *asked: str) -> bool | None:
+    async def _reply(self, caller: Hashable, *asked: str) -> bool | None:
         raise AssertionError(f"asked about {asked}, which needs no algebra")
 
 

@@ -8,25 +8,30 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from quorate.aggregators import MathEquivalence
+from quorate import sample
+from quorate.aggregators import MajorityVote, MathEquivalence
 from quorate.aggregators.equivalence import algebra as algebra_module
+from quorate.aggregators.equivalence import processes
 from quorate.aggregators.equivalence.algebra import Algebra, WorkerPool, shared_algebra
+from quorate.aggregators.extraction import AnswerExtractor
+from quorate.testing import ScriptedModel
+
+from .helpers import aggregate_at_node, candidate
 
 BOMB = "9^{9^{9}}"
 
 
-@pytest_asyncio.fixture
-async def algebra() -> AsyncIterator[Algebra]:
-    made = Algebra(WorkerPool(seconds=3.0))
+@pytest.fixture(scope="module")
+def algebra() -> Iterator[Algebra]:
+    made = Algebra(WorkerPool())
     yield made
-    await made.aclose()
+    asyncio.run(made.aclose())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +49,7 @@ class Counting(WorkerPool):
         self.reply = reply
         self.asked: list[tuple[str, ...]] = []
 
-    async def ask(self, *answers: str) -> bool | None:
+    async def ask(self, caller: Hashable, *answers: str) -> bool | None:
         self.asked.append(answers)
         return self.reply if len(answers) == 2 else True
 
@@ -96,12 +101,41 @@ def test_there_are_many_pairs() -> None:
 
 
 async def test_a_bomb_is_cut_off_and_the_next_question_works() -> None:
-    """An answer that would compute for ever differs from all others; its worker is replaced."""
-    equivalence = MathEquivalence(Algebra(WorkerPool(seconds=2.0)))
+    """An answer that would compute for ever differs from all others, and is said to be undecided."""
+    equivalence = MathEquivalence(Algebra(WorkerPool(seconds=0.5)))
     assert await equivalence.classes(["2", BOMB, "\\boxed{" + BOMB + "}", "x+1", "1+x"]) == [0, 1, 1, 2, 2]
-    assert 1 <= equivalence.algebra.pool.timeouts <= 2
+    assert equivalence.undecided == {BOMB, "\\boxed{" + BOMB + "}"}
+    assert 1 <= equivalence.algebra.pool.cut_off <= 2
     assert await equivalence.same("\\sqrt{8}", "2\\sqrt{2}")
+    assert equivalence.undecided == frozenset()
     await equivalence.aclose()
+
+
+async def test_a_bomb_keeps_no_other_caller_waiting() -> None:
+    """One caller's questions keep two workers busy, however many they are; another's are answered meanwhile."""
+    pool = WorkerPool(seconds=60.0)
+    bombs = [asyncio.create_task(pool.ask("one", f"{base}^{{9^{{9}}}}")) for base in range(2, 10)]
+    assert await pool.ask("two", "x+1", "1+x") is True
+    assert not any(bomb.done() for bomb in bombs)
+    for bomb in bombs:
+        bomb.cancel()
+    await asyncio.gather(*bombs, return_exceptions=True)
+    assert await pool.ask("one", "x+1", "1+x") is True
+    await pool.aclose()
+
+
+async def test_votes_say_what_could_not_be_compared() -> None:
+    """The tally marks the answer, and the answer the vote, whoever counts: the stage of a pipeline or the vote."""
+    algebra = Algebra(Counting(reply=None))
+    vote = MajorityVote(AnswerExtractor(), MathEquivalence(algebra))
+    candidates = [candidate(i, f"\\boxed{{{text}}}") for i, text in enumerate(["x+1", "1+x", "7", "7"])]
+    counted = await aggregate_at_node(vote, candidates)
+    assert (counted.answer, [d.code for d in counted.degraded]) == ("7", ["comparison_cut"])
+    assert [(c.answer, c.undecided) for c in counted.tally] == [("7", True), ("x+1", True), ("1+x", True)]
+    model = ScriptedModel([c.text for c in candidates])
+    sampled = await (sample(model, n=4) | vote).answer("What?")
+    assert [d.code for d in sampled.degraded] == ["comparison_cut"]
+    assert "3 of them, with 4 votes" in sampled.degraded[0].detail
 
 
 async def test_components_do_not_depend_on_the_order(algebra: Algebra) -> None:
@@ -152,28 +186,42 @@ async def test_the_number_of_pairs_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert len([asked for asked in pool.asked if len(asked) == 2]) == 10
 
 
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def is_running(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+def environment_of(process: int) -> bytes:
+    return Path(f"/proc/{process}/environ").read_bytes()
+
+
 async def test_a_worker_that_dies_is_replaced() -> None:
-    """Killed from outside, it costs one answer, which counts as cut off."""
-    pool = WorkerPool(seconds=3.0)
-    assert await pool.ask("x+1", "1+x")
-    [worker] = pool._workers
-    assert worker._process is not None
-    os.kill(worker._process.pid, signal.SIGKILL)
-    worker._process.wait()
-    assert await pool.ask("x+1", "1+x") is None
-    assert await pool.ask("x+1", "1+x") is True
-    assert pool.timeouts == 1
+    """Killed from outside before its time was up, it costs nothing; so does the process that it came from."""
+    pool = WorkerPool(seconds=30.0)
+    assert await pool.ask(None, "x+1", "1+x")
+    [parent] = pool._nursery._running
+    [worker] = children(parent.process.pid)
+    os.kill(worker, signal.SIGKILL)
+    assert await pool.ask(None, "x+1", "1+x") is True
+    parent.process.kill()
+    parent.process.wait()
+    pool._idle.pop().close()
+    assert await pool.ask(None, "x+1", "1+x") is True
+    assert pool.cut_off == 0
     await pool.aclose()
     await pool.aclose()
-    assert worker._process is None
+    assert (pool._idle, pool._nursery._running) == ([], [])
 
 
 async def test_a_worker_that_cannot_start_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Everything is then different that keys cannot tell; nothing raises."""
-    monkeypatch.setattr(algebra_module, "_SCRIPT", tmp_path / "missing.py")
+    monkeypatch.setattr(processes, "_SCRIPT", tmp_path / "missing.py")
     pool = WorkerPool()
-    assert [await pool.ask("x+1", "1+x") for _ in range(5)] == [None] * 5
-    assert pool._workers[0]._failed_starts == 3
+    assert [await pool.ask(None, "x+1", "1+x") for _ in range(5)] == [None] * 5
+    assert pool._nursery._failed_starts == 3
 
 
 async def test_hostile_answers_never_raise(algebra: Algebra) -> None:
@@ -192,35 +240,36 @@ def test_several_event_loops_share_one_worker() -> None:
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(lambda n: asyncio.run(ask(n)), range(2, 8)))
     assert results == [[0, 0, 1]] * 6
-    assert shared_algebra().pool._workers[0]._process is not None
 
 
-def worker_process() -> subprocess.Popen[str]:
-    command = [sys.executable, "-P", str(algebra_module._SCRIPT), str(1 << 30), "2"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+async def test_workers_end_with_their_program() -> None:
+    """When nobody asks any more they end; computing for ever, they are ended by their own processor time."""
+    nursery = processes.Nursery(0.2, 1 << 30)
+    idle, busy = await nursery.fork(), await nursery.fork()
+    assert await idle.ask(("x+1",))
+    with pytest.raises(processes.Gone):
+        await busy.ask((BOMB,))
+    busy.close()
+    [parent] = nursery._running
+    left = children(parent.process.pid)
+    nursery.close()
+    idle.close()
+    for _ in range(3000):
+        if not any(map(is_running, left)):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"{left} have not ended")
 
 
-def test_a_worker_ends_with_its_parent() -> None:
-    """When nobody writes to it any more, it ends; computing for ever, it is ended by its alarm."""
-    with worker_process() as idle:
-        idle.communicate(timeout=30)
-        assert idle.returncode == 0
-    with worker_process() as busy:
-        busy.communicate(f'["{BOMB}"]\n'.replace("\\", "\\\\"), timeout=30)
-        assert busy.returncode == -signal.SIGALRM
-
-
-def test_a_worker_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of the parent's environment are not handed to the process that reads hostile text."""
+async def test_workers_see_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of the program's environment are not handed to the processes that read hostile text."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    worker = algebra_module.Worker()
-    worker.ask(["x"])
-    assert worker._process is not None
-    environment = Path(f"/proc/{worker._process.pid}/environ").read_bytes()
-    worker.kill()
+    nursery = processes.Nursery(1.0, 1 << 30)
+    child = await nursery.fork()
+    [parent] = nursery._running
+    environment = environment_of(parent.process.pid)
+    child.close()
+    nursery.close()
     assert b"sk-secret" not in environment
     assert b"PATH=" in environment
 
@@ -242,7 +291,7 @@ model = Model()
 _background.opened.add(model)
 print(_background.call(equivalence.classes(["x+1", "1+x", "y"])))
 print(asyncio.run(equivalence.classes(["x+2", "2+x", "y"])))
-print(shared_algebra().pool._workers[0]._process.pid)
+print(shared_algebra().pool._nursery._running[0].process.pid)
 """
     command = [sys.executable, "-c", script]
     path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH")]))
@@ -254,9 +303,14 @@ print(shared_algebra().pool._workers[0]._process.pid)
     assert not Path(f"/proc/{worker}").exists()
 
 
-async def test_closing_waits_for_the_present_request() -> None:
-    """A question that is being answered gets its answer; closing twice at once is closing."""
-    pool = WorkerPool(seconds=3.0)
-    reply, *_ = await asyncio.gather(pool.ask("x+1", "1+x"), pool.aclose(), pool.aclose())
-    assert reply is True
+async def test_closing_lets_the_present_question_end() -> None:
+    """It gets its answer; closing twice at once is closing, and a later question starts anew."""
+    pool = WorkerPool(seconds=30.0)
+    assert await pool.ask(None, "x+1", "1+x")
+    asked = asyncio.create_task(pool.ask(None, "\\int_0^1 x^2 dx", "\\frac13"))
+    await asyncio.sleep(0)
+    await asyncio.gather(pool.aclose(), pool.aclose())
+    assert await asked is True
+    assert pool._idle == []
+    assert await pool.ask(None, "x+1", "1+x")
     await pool.aclose()

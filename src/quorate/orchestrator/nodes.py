@@ -12,7 +12,7 @@ from .errors import BadInput, NoAnswer, PromptTooLong, TimedOut
 from .events import AnswerToken, Event
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
-from .sampling import SamplingStage, sample_candidates
+from .sampling import SamplingStage, note_undecided, sample_candidates
 from .shadow import sample_watching
 from .state import Choice, Node, State
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
@@ -298,11 +298,13 @@ class AggregateNode(Node):
         if not sampled.good:
             raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
         answer = await _aggregate(self, state.question, sampled, run)
-        tally = answer.tally or sampled.tally or ()
+        counted = sampled.tally is not None and not self.recount
+        notes = () if counted else note_undecided(answer.tally, f"{run.node}: {self.aggregator.name}")
         return answer.replace(
             candidates=sampled.candidates,
             stopped=sampled.stopped,
-            tally=tally,
+            tally=answer.tally or sampled.tally or (),
+            degraded=(*answer.degraded, *notes),
             analysis=answer.analysis or sampled.analysis,
         )
 

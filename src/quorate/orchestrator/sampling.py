@@ -22,9 +22,9 @@ from .errors import BadInput, NoAnswer
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
 from .protocols import Model, SamplingProgress, StoppingRule, VoteCounter, is_sampler
-from .types import Answer, Candidate, Code, Degradation, Failure, Question, Sampled, SamplingParams
+from .types import Answer, Candidate, Cluster, Code, Degradation, Failure, Question, Sampled, SamplingParams
 
-__all__ = ["SamplingStage", "fill", "gather", "most_actionable", "sample_candidates"]
+__all__ = ["SamplingStage", "fill", "gather", "most_actionable", "note_undecided", "sample_candidates"]
 
 DEFAULT_WAVE = 4
 """Samples in flight at once where a stopping rule may make further ones needless."""
@@ -239,6 +239,16 @@ def settle_answer(candidate: Candidate, counter: VoteCounter | None) -> Candidat
     if counter is None or not candidate.ok or candidate.answer == (answer := counter.extract(candidate)):
         return candidate
     return candidate.model_copy(update={"answer": answer})
+
+
+def note_undecided(tally: Iterable[Cluster], where: str) -> tuple[Degradation, ...]:
+    """A note, where answers that may be one count as several."""
+    undecided = [cluster for cluster in tally if cluster.undecided]
+    if not undecided:
+        return ()
+    votes = sum(cluster.votes for cluster in undecided)
+    detail = f"comparing answers took too long: {len(undecided)} of them, with {votes} votes, may be one with others"
+    return (Degradation(code="comparison_cut", where=where, detail=detail),)
 
 
 @dataclass(frozen=True)
@@ -472,6 +482,10 @@ class _StageRun:
         if self.stage.quorum is not None and good < wanted:
             detail = f"{good} good samples of {self.stage.n}, and {wanted} were to be a quorum"
             notes.append(Degradation(code="quorum_missed", where=node, detail=detail))
+        if self.counter is not None and self.counted < good:
+            detail = f"no time was left to count the votes of {good - self.counted} of {good} samples"
+            notes.append(Degradation(code="deadline_passed", where=node, detail=detail))
+        notes += note_undecided(self.progress.tally, node)
         return Sampled(
             candidates=tuple(candidates),
             tally=None if self.counter is None else self.progress.tally,

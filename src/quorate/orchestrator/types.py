@@ -65,6 +65,7 @@ Code = Literal[
     "score_missing",
     "verdict_missing",
     "tests_missing",
+    "comparison_cut",
     "all_abstained",
     "answer_in_reasoning",
     "no_confidence",
@@ -451,6 +452,8 @@ class Cluster(Frozen):
     """Indices of the candidates that voted for it."""
     certain: bool = True
     """False where the classes are approximate: they order the answers, but stop no sampling and state no confidence."""
+    undecided: bool = False
+    """It may be one with another class: comparing them took too long, so they count as two."""
 
 
 class Stance(Frozen):

@@ -23,15 +23,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import combinations, product
+from typing import Self
+
+from quorate.orchestrator.reading import Equivalence
 
 from .algebra import Algebra, shared_algebra
 from .keys import MAX_LENGTH, Key, key_of
 from .rationals import agrees
 from .units import POUND_WEIGHT, factor_and_dimension
 
-__all__ = ["MathEquivalence"]
+__all__ = ["MathEquivalence", "undecided_answers"]
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 MAX_PAIRS = 500
@@ -48,14 +52,23 @@ class MathEquivalence:
     The classes are the connected components over sorted distinct keys, so they do not depend on the
     order of the answers. Equal keys and different numbers cost microseconds; only where an expression
     must be compared is computer algebra asked, in a worker process of its own, for at most a second a pair.
-    A pair that takes longer is not equivalent.
+    A pair that takes longer is not equivalent; see `undecided`.
 
     Args:
         algebra: what decides on expressions; by default one that the whole process shares.
+        caller: whose answers they are; callers take turns at the workers.
     """
 
-    def __init__(self, algebra: Algebra | None = None) -> None:
-        self._algebra = algebra
+    def __init__(self, algebra: Algebra | None = None, caller: Hashable = None) -> None:
+        self._algebra, self._caller = algebra, caller
+        self.undecided: frozenset[str] = frozenset()
+        """Answers of the last partition that may be equivalent to others of it, but that took too long to compare."""
+
+    def for_caller(self, caller: str) -> Self:
+        """The same for one vote of a caller; without a name the vote is a caller of its own."""
+        bound = copy(self)
+        bound._caller, bound.undecided = caller or object(), frozenset()
+        return bound
 
     @property
     def algebra(self) -> Algebra:
@@ -63,11 +76,14 @@ class MathEquivalence:
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`; numbered by first appearance."""
+        self.undecided = frozenset()
         if all(_WHOLE.fullmatch(answer) for answer in answers):  # as most are: equal where they are spelt alike
             spelt: dict[str, int] = {}
             return [spelt.setdefault(answer, len(spelt)) for answer in answers]
         keys = [key_of(answer) for answer in answers]
-        group_of = await self._groups(sorted(set(keys)))
+        group_of, open_values = await self._groups(sorted(set(keys)))
+        if open_values:
+            self.undecided = frozenset(a for a, key in zip(answers, keys, strict=True) if key.value in open_values)
         numbers: dict[Group, int] = {}
         return [numbers.setdefault(group_of[key], len(numbers)) for key in keys]
 
@@ -79,7 +95,8 @@ class MathEquivalence:
         """Ends the worker process; the next question that needs it starts it again."""
         await self.algebra.aclose()
 
-    async def _groups(self, keys: Sequence[Key]) -> dict[Key, Group]:
+    async def _groups(self, keys: Sequence[Key]) -> tuple[dict[Key, Group], set[str]]:
+        """Each key's class, and the values of those that could not be compared with all others."""
         values: dict[str, Key] = {}
         for key in keys:
             values.setdefault(key.value, key)
@@ -90,22 +107,31 @@ class MathEquivalence:
         partition = Partition(values)
         for a, b in _rounded_pairs(values.values()):
             partition.join(a.value, b.value)
-        await self._join_expressions(values.values(), partition)
-        return _Quantities(keys, partition).groups()
+        open_values = await self._join_expressions(values.values(), partition)
+        return _Quantities(keys, partition).groups(), open_values
 
-    async def _join_expressions(self, keys: Iterable[Key], partition: Partition) -> None:
-        """Joins what algebra finds equivalent: expressions with each other and with exact values."""
+    async def _join_expressions(self, keys: Iterable[Key], partition: Partition) -> set[str]:
+        """Joins what algebra finds equivalent: expressions with each other and with exact values.
+
+        Returns the values of which it is not known whether they should have been joined.
+        """
         short = [key for key in keys if len(key.latex) <= MAX_LENGTH]
         maths = [key for key in short if key.kind == "maths"]
         exact = [key for key in short if key.kind == "exact" or (key.kind == "words" and len(key.value) == 1)]
         if not maths or len(maths) + len(exact) < 2:
-            return
-        queries = _AlgebraQueries(self.algebra)
+            return set()
+        queries = _AlgebraQueries(self.algebra, self._caller)
         maths = [key for key in maths if await queries.comparable(key)]
         pairs = [*combinations(maths, 2), *product(maths, exact)]
         for a, b in pairs[:MAX_PAIRS]:
             if not partition.are_joined(a.value, b.value) and await queries.same(a, b):
                 partition.join(a.value, b.value)
+        return queries.open | {key.value for pair in pairs[MAX_PAIRS:] for key in pair}
+
+
+def undecided_answers(equivalence: Equivalence) -> frozenset[str]:
+    """Those of the last partition; none where an equivalence does not compute."""
+    return equivalence.undecided if isinstance(equivalence, MathEquivalence) else frozenset()
 
 
 class Partition:
@@ -134,21 +160,26 @@ class Partition:
 class _AlgebraQueries:
     """Questions to algebra for one partition; none are asked after too many were cut off."""
 
-    def __init__(self, algebra: Algebra) -> None:
-        self._algebra = algebra
+    def __init__(self, algebra: Algebra, caller: Hashable) -> None:
+        self._algebra, self._caller = algebra, caller
         self._cut_off = 0
+        self.open: set[str] = set()
+        """Values about which something was asked that has no answer."""
 
     async def comparable(self, key: Key) -> bool:
-        return self._open() and self._count(await self._algebra.comparable(key.latex))
+        return self._note(await self._algebra.comparable(key.latex, self._caller) if self._patient else None, key)
 
     async def same(self, a: Key, b: Key) -> bool:
-        return self._open() and self._count(await self._algebra.same(a.latex, b.latex))
+        return self._note(await self._algebra.same(a.latex, b.latex, self._caller) if self._patient else None, a, b)
 
-    def _open(self) -> bool:
+    @property
+    def _patient(self) -> bool:
         return self._cut_off < MAX_CUT_OFF
 
-    def _count(self, reply: bool | None) -> bool:
-        self._cut_off += reply is None
+    def _note(self, reply: bool | None, *keys: Key) -> bool:
+        if reply is None:
+            self._cut_off += 1
+            self.open |= {key.value for key in keys}
         return bool(reply)
 
 

@@ -1,9 +1,11 @@
-r"""The process that computes with expressions, so that it can be killed.
+r"""The processes that compute with expressions, so that they can be ended.
 
-Run as a file by `pool.Worker`, never imported: it needs nothing of quorate. Each line on standard
-input is a JSON list of one answer (can it be compared at all?) or two (are they equivalent?); each
-gets one line `true` or `false` back. It ends when its standard input does, and an alarm ends it should nobody be
-there to kill it. It has the memory limit and the longest time for a request as its arguments.
+Run as a file by `processes.Nursery`, never imported: it needs nothing of quorate. Its standard input is a socket. It
+says `ready` once it has loaded the algebra; then it forks a child, ready at once, for every other socket that it is
+handed. The child serves that one: each line is a JSON list of one answer (can it be compared at all?) or two (are they
+equivalent?), and gets one line `true`, `false` or, out of memory, `null`. A child that computes for longer than a
+question may take is ended by the kernel, by its own processor time, however busy the machine is; the nursery itself
+computes nothing. Both end when their sockets do. Arguments: address space in bytes, and seconds.
 
 The parser of math-verify reads the TeX; its comparison is not used, since that rounds to six decimals,
 where 1/20! is 1/52!. Constants are compared to 40 significant digits, expressions with variables at a few points
@@ -19,8 +21,10 @@ import os
 import re
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -30,30 +34,54 @@ TOLERANCE = 10.0**-40
 """Relative difference of equal values."""
 POINTS = (("7/5", "11/10"), ("3/7", "2/9"), ("37/11", "5/13"), ("-13/9", "-2/11"))
 """Where expressions with variables are compared: first variable and step to the next; the last below zero."""
+WARM_UP = (("x+1", "1+x"), (r"\frac{\sqrt{3}}{2}", "0.866025403784"), ("(x-1)(x+1)", "x^{2}-1"))
 _DECIMAL = re.compile(r"-?([0-9]*)\.([0-9]+)")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _DEGREES = re.compile(r"([0-9.]+)\s*\^\s*\{?\s*\\circ\s*\}?")
 
 
-def main(memory: int, alarm: int) -> None:
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not pass for a reply
+def main(memory: int, seconds: float) -> None:
+    control = socket.socket(fileno=0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the program that asks, which ends its sockets
     logging.disable(logging.CRITICAL)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
-    parsed("1")  # the first expression builds the grammar
-    same("x+1", "1+x")
-    print("ready", file=replies, flush=True)
-    for line in sys.stdin:
-        signal.alarm(alarm)
-        print(json.dumps(reply(json.loads(line))), file=replies, flush=True)
-        signal.alarm(0)
+    for left, right in WARM_UP:  # the first expressions build the grammar
+        same(left, right)
+    control.sendall(b"ready\n")
+    while True:
+        order, handed, *_ = socket.recv_fds(control, 1, 1)
+        if not order:
+            return
+        for descriptor in handed:
+            if os.fork() == 0:
+                try:
+                    control.close()
+                    serve(socket.socket(fileno=descriptor), seconds)
+                finally:
+                    os._exit(0)
+            os.close(descriptor)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
 
 
-def reply(answers: list[str]) -> bool:
+def serve(asked: socket.socket, seconds: float) -> None:
+    """Answers until nobody asks any more."""
+    with asked.makefile("rw", encoding="utf-8") as lines:
+        for line in lines:
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, also inside a long product
+            answer = reply(json.loads(line))
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            print(json.dumps(answer), file=lines, flush=True)
+
+
+def reply(answers: list[str]) -> bool | None:
     try:
         return same(*answers) if len(answers) == 2 else comparable(*answers)
-    except (Exception, MemoryError, RecursionError):  # hostile input may raise anything; the caller counts a False
+    except MemoryError:
+        return None
+    except (Exception, RecursionError):  # hostile input may raise anything; what cannot be read equals nothing
         return False
 
 
@@ -241,4 +269,4 @@ def _is_zero(value: Any) -> bool:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -10,7 +10,7 @@ from quorate.orchestrator.protocols import AnswerReader
 from quorate.orchestrator.types import Candidate, Cluster
 
 from ..equivalence import default_equivalence
-from ..equivalence.mathematics import Partition
+from ..equivalence.mathematics import Partition, undecided_answers
 from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..markup import visible
 from ..ranking import by_weight
@@ -44,6 +44,8 @@ class _Settled:
     """By source; those that abstain are missing."""
     certain: bool
     prose: bool
+    undecided: frozenset[str] = frozenset()
+    """Answers that took too long to compare with others."""
 
 
 class MeaningCounter:
@@ -130,6 +132,7 @@ class MeaningCounter:
             weight=float(len(group)),
             voters=tuple(sorted(c.index for c in group)),
             certain=settled.certain,
+            undecided=not settled.undecided.isdisjoint(spellings),
         )
 
     def _source(self, candidate: Candidate) -> tuple[str, bool]:
@@ -220,14 +223,16 @@ class MeaningCounter:
                 certain=self._prose.certain or len(distinct) == 1,
                 prose=True,
             )
+        undecided: frozenset[str] = frozenset()
         if reading.classes is None:
             values = sorted({a for a in answers.values() if a is not None})
             number_of = dict(zip(values, await self._reader.equivalence.classes(values), strict=True))
             classes = {s: number_of[a] for s, a in answers.items() if a is not None}
+            undecided = undecided_answers(self._reader.equivalence)
         else:
             given = dict(zip(sources, reading.classes, strict=False))
             classes = {s: n for s in distinct if s not in self._cut and (n := given.get(s)) is not None}
-        return _Settled(answers, classes, certain=True, prose=False)
+        return _Settled(answers, classes, certain=True, prose=False, undecided=undecided)
 
     async def _settle_presets(
         self, distinct: Sequence[str], reading: Reading, sources: Sequence[str], answers: dict[str, str | None]
@@ -245,7 +250,8 @@ class MeaningCounter:
                     partition.join(first.setdefault(key, str(place)), str(place))
         classes = {source: int(partition.root(str(place))) for place, source in enumerate(distinct)}
         prose = reading.kind == "prose" and sum(len(s.split()) for s in distinct) > 8 * len(distinct)
-        return _Settled(answers | {s: s for s in distinct}, classes, certain=not prose, prose=False)
+        undecided = undecided_answers(self._reader.equivalence)
+        return _Settled(answers | {s: s for s in distinct}, classes, not prose, prose=False, undecided=undecided)
 
 
 class MeaningEquivalence:
@@ -253,7 +259,7 @@ class MeaningEquivalence:
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
         """See `protocols.Equivalence`; a text that says nothing is a class of its own."""
-        reader = AnswerReader(AnswerExtractor(), default_equivalence())
+        reader = AnswerReader(AnswerExtractor(), default_equivalence().for_caller(""))
         counter = MeaningCounter("", reader, LexicalClasses(""))
         texts = [Candidate(index=i, model="", agent="", text=text) for i, text in enumerate(answers)]
         found = {i: n for n, cluster in enumerate(await counter.tally(texts)) for i in cluster.voters}

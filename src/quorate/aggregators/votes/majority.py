@@ -7,7 +7,7 @@ that of a real candidate.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from copy import copy
 from functools import cache
 from math import fsum
@@ -18,7 +18,8 @@ from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
-from ..equivalence import default_equivalence
+from ..equivalence import MathEquivalence, default_equivalence
+from ..equivalence.mathematics import undecided_answers
 from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..meaning.counter import MeaningCounter
 from ..meaning.grouping import Grouping, LexicalGrouping
@@ -69,7 +70,7 @@ class MajorityVote(Aggregator):
     def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
         """See `protocols.Aggregator`; by meaning, unless the vote or its run says what an answer is."""
         if self.extractor is None and self.equivalence is None and run.answer_reader is None:
-            return MeaningCounter(question.text, default_reader(), self.grouping.bind(question, run), self.weigh)
+            return MeaningCounter(question.text, choose_reader(run), self.grouping.bind(question, run), self.weigh)
         reader = choose_reader(run, self.extractor, self.equivalence)
         return AnswerCounter(_TextReader(reader.extractor), reader.equivalence, self.weigh)
 
@@ -175,6 +176,7 @@ class AnswerCounter:
     def __init__(self, read: Read, equivalence: Equivalence, weigh: Weigh | None = None) -> None:
         self._read, self._equivalence, self._weigh = read, equivalence, weigh
         self._class_of: dict[str, int] = {}
+        self._undecided: frozenset[str] = frozenset()
 
     def with_weights(self, weigh: Weigh) -> AnswerCounter:
         """The same counter with other weights."""
@@ -192,7 +194,8 @@ class AnswerCounter:
         if answers != self._class_of.keys():
             ordered = sorted(answers)
             self._class_of = dict(zip(ordered, await self._equivalence.classes(ordered), strict=True))
-        tally = group_votes(votes, self._class_of)
+            self._undecided = undecided_answers(self._equivalence)
+        tally = group_votes(votes, self._class_of, self._undecided)
         return tally if self._weigh is None else self._weigh(voters, tally)
 
 
@@ -222,7 +225,10 @@ def choose_reader(
 ) -> AnswerReader:
     """What counts as an answer in a run: what is given, else what the run says, else the general one."""
     usual = run.answer_reader or default_reader()
-    return AnswerReader(extractor or usual.extractor, equivalence or usual.equivalence)
+    chosen = equivalence or usual.equivalence
+    if isinstance(chosen, MathEquivalence):
+        chosen = chosen.for_caller(run.caller)
+    return AnswerReader(extractor or usual.extractor, chosen)
 
 
 class Vote(NamedTuple):
@@ -233,26 +239,30 @@ class Vote(NamedTuple):
     weight: float = 1.0
 
 
-def group_votes(votes: Sequence[Vote], class_of: Mapping[str, int]) -> tuple[Cluster, ...]:
+def group_votes(
+    votes: Sequence[Vote], class_of: Mapping[str, int], undecided: Set[str] = frozenset()
+) -> tuple[Cluster, ...]:
     """Classes of the votes by falling weight, independent of the order of the votes.
 
     Args:
         votes: one a candidate.
         class_of: each answer's class.
+        undecided: answers of which that is not sure; see `MathEquivalence.undecided`.
     """
     members: dict[int, list[Vote]] = defaultdict(list)
     for vote in votes:
         members[class_of[vote.answer]].append(vote)
-    return by_weight(_cluster(sorted(group)) for group in members.values())
+    return by_weight(_cluster(sorted(group), undecided) for group in members.values())
 
 
-def _cluster(votes: Sequence[Vote]) -> Cluster:
+def _cluster(votes: Sequence[Vote], undecided: Set[str]) -> Cluster:
     spellings = Counter(vote.answer for vote in votes)
     return Cluster(
         answer=min(spellings, key=lambda answer: (-spellings[answer], answer)),
         votes=len(votes),
         weight=fsum(vote.weight for vote in votes),
         voters=tuple(vote.voter for vote in votes),
+        undecided=not undecided.isdisjoint(spellings),
     )
 
 

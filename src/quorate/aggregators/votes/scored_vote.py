@@ -221,7 +221,8 @@ def weigh_votes(
     number = {voter: place for place, cluster in enumerate(tally) for voter in cluster.voters}
     plain = [Vote(c.index, c.answer) for c in candidates if c.answer is not None and c.index in number]
     votes = [vote._replace(weight=weights[vote.voter]) for vote in plain if vote.voter in weights] or plain
-    clusters = group_votes(votes, {vote.answer: number[vote.voter] for vote in votes})
+    number_of = {vote.answer: number[vote.voter] for vote in votes}
+    clusters = group_votes(votes, number_of, {answer for answer, place in number_of.items() if tally[place].undecided})
     heaviest = leaders({place: cluster.weight for place, cluster in enumerate(clusters)})
     return by_weight(
         cluster.model_copy(update={"weight": clusters[0].weight}) if place in heaviest else cluster
