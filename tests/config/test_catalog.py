@@ -90,14 +90,40 @@ def test_a_request_may_set_n(catalog: Catalog) -> None:
         catalog.resolve("team", n=65)
 
 
-def test_listings_name_every_pipeline_over_every_model(catalog: Catalog) -> None:
-    """Models first, in their order, each with the built-in pipelines; every listed name resolves."""
-    listing = catalog.listing()
-    assert [info.id for info in listing] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
-    assert len(listing[0].pipelines) == sum(spec.listed for spec in PIPELINES.values())
-    assert [info.kind for info in listing] == ["fake", "fake", "fake", "pipeline"]
-    for name in catalog.names():
+def test_listings_name_every_model_and_each_built_in_pipeline_once(catalog: Catalog) -> None:
+    """Models first, in their order; the built-in pipelines are over the first of them, and every name resolves."""
+    assert [info.id for info in catalog.listing()] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
+    assert [info.kind for info in catalog.listing()] == ["fake", "fake", "fake", "pipeline"]
+    built_in = [f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.listed]
+    assert list(catalog.names()) == ["tiny", "Qwen/Qwen3-8B", "a+b", "team", *built_in]
+    for name in (*catalog.names(), *catalog.combinations()):
         assert catalog.resolve(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("majority@4:tiny", "majority@4/tiny"),
+        ("majority:tiny", "majority/tiny"),
+        ("majority@4:self-moa@6:tiny", "majority@4/self-moa@6/tiny"),
+        ("majority@4/self-moa@6:tiny", "majority@4/self-moa@6/tiny"),
+        ("majority@4:Qwen/Qwen3-8B", "majority@4/Qwen/Qwen3-8B"),
+        (" majority@4:tiny+tiny ", "majority@4/tiny+tiny"),
+        ("majority@4", "majority@4"),
+    ],
+)
+def test_a_colon_will_do_for_a_slash(catalog: Catalog, name: str, meant: str) -> None:
+    assert catalog.resolve(name).name == meant
+    assert catalog.resolve(name) is catalog.resolve(meant)
+
+
+def test_a_colon_in_a_models_own_name_is_part_of_it() -> None:
+    """As Ollama's names have one."""
+    models: dict[str, Model] = {name: Texts("x", name=name) for name in ("qwen2.5:7b", "gate:7b")}
+    catalog = Catalog(models)
+    assert catalog.resolve("majority@4:qwen2.5:7b").name == "majority@4/qwen2.5:7b"
+    assert catalog.resolve("gate:7b") is models["gate:7b"]
+    assert catalog.resolve("majority@4:gate:7b").name == "majority@4/gate:7b"
 
 
 def test_an_empty_catalogue_says_so() -> None:

@@ -22,13 +22,17 @@ from .scripted import Echo, Plurality
 
 
 async def test_every_name_is_listed(start: Start) -> None:
-    """Models, configured pipelines, and built-in pipelines over each model."""
+    """Models, configured pipelines, and each built-in pipeline once, by a name without a slash."""
     model = Echo("some/model")
     async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
         names = [m.id async for m in served.openai.models.list()]
         raw = (await served.http.get("/v1/models")).json()
     assert names[:2] == ["some/model", "vote"]
-    assert "majority@16/some/model" in names
+    assert "majority@16" in names
+    assert len(set(names)) == len(names)
+    assert not any("/" in name for name in names[1:])
+    vote = next(m for m in raw["data"] if m["id"] == "majority@16")
+    assert vote["quorate"]["models"] == ["some/model"]
     assert raw["object"] == "list"
     assert {m["object"] for m in raw["data"]} == {"model"}
     assert [m["kind"] for m in raw["data"]][1:] == ["pipeline"] * (len(names) - 1)
@@ -141,7 +145,7 @@ async def test_listings_tell_what_pipelines_are_made_of(start: Start) -> None:
         one = (await served.http.get("/v1/models/adaptive-consistency@4/self-moa@6/m")).json()
     assert "quorate" not in told["m"]
     assert told["vote"]["quorate"] == {"pipeline": "plurality", "n": 2, "models": ["m"], "stop": str(rule)}
-    built_in = told["adaptive-consistency@16/m"]["quorate"]
+    built_in = told["adaptive-consistency@16"]["quorate"]
     assert (built_in["pipeline"], built_in["n"], built_in["models"]) == ("adaptive-consistency", 16, ["m"])
     assert built_in["options"]["threshold"]["default"] == 0.95
     assert "2305.11860" in built_in["source"]

@@ -27,7 +27,7 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
     """List the models, and the pipelines that exist over each."""
     listing = asyncio.run(_list_models(upstream, config))
     if as_json:
-        print_json({"models": [{"id": m.id, "kind": m.kind, "pipelines": list(m.pipelines)} for m in listing]})
+        print_json({"models": [{"id": m.id, "kind": m.kind} for m in listing]})
         return
     console = Console(highlight=False)
     table = Table("model", "kind", box=None, pad_edge=False, header_style="dim")

@@ -74,8 +74,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
         if not is_for_humans(settings, sys.stderr):
             log.info(told, extra={"url": url})
             return
-        names = catalog.names()
-        model = next((name for name in names if name.startswith("majority@")), "majority@16/MODEL")
+        model = f"majority@16/{next(iter(catalog.models), 'MODEL')}"
         typer.echo(
             f"{told} (Ctrl-C stops it)\n"
             f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "

@@ -3,7 +3,8 @@
 A name is read thus: a model's or a configured pipeline's exact name first; else the part before the
 first `/` is `PIPELINE[@N]` and the rest is read the same way again, or is several models joined by
 `+`. So `majority@16/qwen`, `majority@4/self-moa@6/qwen`, `majority@16/qwen+llama`. A pipeline
-without a model takes the first one there is.
+without a model takes the first one there is. A colon will do in place of the slash, `majority@16:qwen`, for
+clients that take what precedes a slash for a provider.
 
 Nesting that could take more answers of single models than a graph may take is refused before anything is asked.
 """
@@ -39,8 +40,6 @@ class CatalogEntry:
     id: str
     kind: str
     """`embedded`, `endpoint`, `vllm`, `recorded`, `pipeline`, or the class of a model of your own."""
-    pipelines: tuple[str, ...] = ()
-    """Names of the built-in pipelines over it."""
 
 
 Discover = Callable[[], Awaitable[Iterable[Model]]]
@@ -74,7 +73,7 @@ class Catalog:
             UnknownName: with the names that exist.
             BadInput: n is impossible, or the model draws no samples.
         """
-        key = name.strip(), n
+        key = self.normalize(name), n
         if (known := self._resolved.get(key)) is not None:
             return known
         model = self._resolve_with_n(*key)
@@ -82,6 +81,16 @@ class Catalog:
             self._resolved.pop(next(iter(self._resolved)))
         self._resolved[key] = model
         return model
+
+    def normalize(self, name: str) -> str:
+        """The name with a slash behind each built-in pipeline, where a colon may have stood."""
+        name = name.strip()
+        if name in self.models or name in self.pipelines:
+            return name
+        head = re.match(r"[^/:]+", name)
+        if head is None or not _is_built_in(head[0]) or head.end() == len(name):
+            return name
+        return f"{head[0]}/{self.normalize(name[head.end() + 1 :])}"
 
     def _resolve_with_n(self, name: str, n: int | None) -> Model:
         model = self._resolve(name)
@@ -95,13 +104,16 @@ class Catalog:
         return model.with_n(n).with_name(f"{head.partition('@')[0]}@{n}{slash}{rest}")
 
     def names(self) -> tuple[str, ...]:
-        """Every name worth listing."""
-        built_in = [name for info in self.listing() for name in info.pipelines]
-        return (*self.models, *self.pipelines, *built_in)
+        """Every name worth listing: models, configured pipelines, and the built-in ones over the default model."""
+        return (*self.models, *self.pipelines, *(_FORMS if self.models else ()))
+
+    def combinations(self) -> tuple[str, ...]:
+        """The built-in pipelines over each model."""
+        return tuple(f"{form}/{model}" for model in self.models for form in _FORMS)
 
     def listing(self) -> list[CatalogEntry]:
         """The models, then the configured pipelines."""
-        models = [CatalogEntry(name, m.identity.kind, self._pipelines_over(name)) for name, m in self.models.items()]
+        models = [CatalogEntry(name, model.identity.kind) for name, model in self.models.items()]
         return [*models, *(CatalogEntry(name, "pipeline") for name in self.pipelines)]
 
     async def refresh(self) -> None:
@@ -181,8 +193,7 @@ class Catalog:
 
     def _proposers(self, rest: str) -> tuple[Model, ...]:
         head = rest.partition("/")[0]
-        composed = head.partition("@")[0] in ENSEMBLES or self._parse_head(head)[0] is not None
-        if self._exact(rest) is not None or composed:
+        if self._exact(rest) is not None or _is_built_in(head):
             return (self._resolve(rest),)
         return tuple(self._resolve(part) for part in rest.split("+"))
 
@@ -206,6 +217,10 @@ class Catalog:
             raise BadInput(f"{name!r}: n={n} samples, but this allows 1 to {self.max_samples}")
         return n
 
-    @staticmethod
-    def _pipelines_over(name: str) -> tuple[str, ...]:
-        return tuple(f"{spec.name}@{spec.n}/{name}" for spec in PIPELINES.values() if spec.listed)
+
+_FORMS = tuple(f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.listed)
+
+
+def _is_built_in(head: str) -> bool:
+    name = head.partition("@")[0]
+    return name in PIPELINES or name in ENSEMBLES

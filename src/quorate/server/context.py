@@ -102,13 +102,17 @@ class Caller:
         Raises:
             NotAllowed: the key is not for it.
         """
+        name = self.catalog.normalize(name)
         if self.key.allow != EVERYTHING and not self.key.allows(name):
             raise NotAllowed(f"the key {self.key.name!r} may not ask {name!r}; `/v1/models` lists what it may")
         return await self._names.resolve(name, n=n)
 
     async def list_names(self) -> tuple[str, ...]:
-        """Every listed name that the key may ask for."""
-        return tuple(name for name in await self._names.list_names() if self.key.allows(name))
+        """Every listed name that the key may ask for; one with limits sees which pipelines over which models."""
+        names = await self._names.list_names()
+        if self.key.allow == EVERYTHING:
+            return names
+        return tuple(name for name in (*names, *self.catalog.combinations()) if self.key.allows(name))
 
     def limit_budget(self, asked: Budget) -> Budget:
         """What a request may spend: what it asks for, and no more than the key has left.

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -42,8 +41,9 @@ def make_models_routes(context: ServerContext) -> list[Route]:
         return {**base, "quorate": own} if own else base
 
     async def list_models(scope: Scope, _: Receive, send: Send) -> None:
-        visible = set(await context.identify(scope).list_names())
-        data = [describe(*each) for each in _list_entries(catalog) if each[0] in visible]
+        names = await context.identify(scope).list_names()
+        kinds = {entry.id: entry.kind for entry in catalog.listing()}
+        data = [describe(name, kinds.get(name, "pipeline"), _describe_name(catalog, name)) for name in names]
         await send_json(send, {"object": "list", "data": data})
 
     async def retrieve_model(scope: Scope, _: Receive, send: Send) -> None:
@@ -57,7 +57,7 @@ def make_models_routes(context: ServerContext) -> list[Route]:
             "/v1/models",
             list_models,
             "list_models",
-            "Every model and configured pipeline, and the built-in pipelines over each model, with their parameters.",
+            "Every model and configured pipeline, and each built-in pipeline once, over the default model.",
         ),
         Route(
             "/v1/models/{name:path}",
@@ -68,16 +68,14 @@ def make_models_routes(context: ServerContext) -> list[Route]:
     ]
 
 
-def _list_entries(catalog: Catalog) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Name, kind and what is told of each listed name."""
-    listing = catalog.listing()
-    for entry in listing:
-        model = catalog.models.get(entry.id) or catalog.pipelines[entry.id]
-        yield entry.id, entry.kind, _describe_parts(model, None)
-    for entry in listing:
-        for name in entry.pipelines:
-            if spec := _find_spec(name):
-                yield name, "pipeline", {**_describe_spec(spec), "n": spec.n, "models": [entry.id]}
+def _describe_name(catalog: Catalog, name: str) -> dict[str, Any]:
+    """What is told of a listed name; a built-in pipeline is not built for that."""
+    model = catalog.models.get(name) or catalog.pipelines.get(name)
+    if model is not None:
+        return _describe_parts(model, None)
+    spec = _find_spec(name)
+    assert spec is not None, "what is neither configured nor built in is not listed"
+    return {**_describe_spec(spec), "n": spec.n, "models": [name.partition("/")[2] or next(iter(catalog.models))]}
 
 
 def _find_spec(name: str) -> PipelineSpec | None:
