@@ -35,13 +35,18 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders or files: an --out folder, recorded answers (JSONL), Inspect logs (.eval, .json), "
-            "lm-eval samples_*.jsonl, or an export of a bank (Parquet, JSONL).",
+            help="Folders or files: an --out folder, recorded answers, traces, an export of a bank, or what Inspect, "
+            "lm-eval, lighteval, promptfoo, evalplus, HumanEval, OpenAI's batches or vLLM's run-batch wrote.",
         ),
     ],
     bank: Annotated[Path, typer.Option(metavar="BANK", help="Made if there is none.")],
     task: Annotated[
-        str | None, typer.Option(help="What recorded answers are noted under; their file's name if not given.")
+        str | None,
+        typer.Option(help="What questions are noted under where the file names no task; the file's name if not given."),
+    ] = None,
+    scorer: Annotated[str | None, typer.Option(help="Whose grades count: a scorer of an Inspect log.")] = None,
+    answer_filter: Annotated[
+        str | None, typer.Option("--filter", help="Whose answers and grades count: a filter of lm-eval's samples.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +57,7 @@ def import_(
     done = {}
     with Bank(bank) as opened:
         for source in sources:
-            done[str(source)] = import_path(opened, source, task)
+            done[str(source)] = import_path(opened, source, task, scorer=scorer, answer_filter=answer_filter)
             if not as_json:
                 _print_report(source, done[str(source)])
     if as_json:
@@ -63,6 +68,8 @@ def _print_report(source: Path, done: ImportReport) -> None:
     console = wide_console()
     known = f", {done.read - done.new:,} were there" if done.read > done.new else ""
     console.print(f"{source}: {done.new:,} samples of {done.items:,} questions added{known}", markup=False)
+    for reason, count in done.left_out.items():
+        console.print(f"! {count:,} of the source are left out: {reason}", markup=False, style="yellow")
     if done.unmatched:
         console.print(f"! {done.unmatched:,} samples belong to no known question", markup=False, style="yellow")
     if done.ungraded:

@@ -29,7 +29,10 @@ from quorate.orchestrator.protocols import AnswerReader, Equivalence, Extractor
 from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt, PromptError, load
 
-__all__ = ["Item", "Selection", "Source", "Task", "content_hash", "in_task"]
+__all__ = ["BETWEEN", "Item", "Selection", "Source", "Task", "content_hash", "in_task"]
+
+BETWEEN = " | "
+"""Stands in `Item.gold` between answers that are all right."""
 
 
 @dataclass(frozen=True)

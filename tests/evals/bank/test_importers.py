@@ -134,6 +134,10 @@ async def test_lm_eval_samples(tmp_path: Path) -> None:
     (folder / "results_2026-01-01T00-00-00.000000.json").write_text('{"model_name": "org/model"}')
     sets, done = await imported(tmp_path / "out")
     assert (done.new, done.items, done.ungraded) == (4, 3, 2)
+    assert done.notes == [
+        "samples_gsm8k_2026-01-01T00-00-00.000000.jsonl: answers and grades of the filter strict-match; "
+        "there is also flexible-extract (--filter chooses)"
+    ]
     two, three, four = sets
     assert (two.task, two.item, two.gold, two.candidates[0].agent) == ("gsm8k", "2", "4", "org/model")
     assert two.question.text == "Q: What is 2 + 2?\nA:"
@@ -142,19 +146,34 @@ async def test_lm_eval_samples(tmp_path: Path) -> None:
     assert (two.candidates[0].answer, three.candidates[0].answer) == ("4", None)
 
 
+async def test_lm_eval_nulls_lists_and_targets(tmp_path: Path) -> None:
+    """A text that is null is a wrong answer, each list of responses a repeat, and any of several targets is right."""
+    rows = [
+        logged(1, [], resps=[[None]], filtered_resps=[None], exact_match=0.0),
+        logged(2, [], resps=[["It is 4."], [None]], target=["4", "four"], filtered_resps=["4", None]),
+    ]
+    (null, both), done = await imported(lines(tmp_path / "log.jsonl", rows))
+    assert (done.read, done.ungraded) == (3, 1)
+    assert ([c.text for c in null.candidates], null.correct) == ([""], (False,))
+    assert ([c.text for c in both.candidates], both.gold) == (["It is 4.", ""], "4 | four")
+    assert both.correct == (None, False)
+
+
 async def test_lm_eval_older_arguments_chats_and_likelihoods(tmp_path: Path) -> None:
     """Prompts in lists, chat messages as JSON; lines without texts are left out, a file of them is refused."""
     chat = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}])
     rows = [
         logged(1, ["2"], arguments=[["1 + 1 =", {"until": "\n", "temperature": 0.7}]]),
         logged(2, ["4"], arguments=[[chat, {}]]),
-        {**logged(3, []), "resps": [[[-3.0, False]], [[-4.0, True]]]},
+        {**logged(3, []), "arguments": [["3 + 3 =", " 6"]], "resps": [[[-3.0, False]], [[-4.0, True]]]},
     ]
     (plain, chatted), _ = await imported(lines(tmp_path / "likely.jsonl", rows))
     assert (plain.question.text, plain.question.sampling.temperature) == ("1 + 1 =", 0.7)
     assert [message.role for message in chatted.question.messages] == ["system", "user"]
-    with Bank() as bank, pytest.raises(DataError, match="holds no sampled texts"):
-        import_path(bank, lines(tmp_path / "none.jsonl", rows[2:]))
+    likely = {"arguments": {"gen_args_0": {"arg_0": "3?", "arg_1": " 6"}}}
+    none = lines(tmp_path / "none.jsonl", [rows[2] | likely])
+    with Bank() as bank, pytest.raises(DataError, match=r"no sample .* \(1 were answered by comparing likelihoods"):
+        import_path(bank, none)
 
 
 def unpacked() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -162,14 +181,14 @@ def unpacked() -> tuple[dict[str, Any], dict[str, Any]]:
     from quorate.evals.bank.importers.inspect_log import _open_zip
 
     header, samples = _open_zip(LOG)
-    return dict(header), dict(samples)
+    return dict(header), dict(samples())
 
 
 def check(sets: list[CandidateSet]) -> None:
     assert [(s.item, s.gold, len(s.candidates)) for s in sets] == [(f"q{n}", str(n), 3) for n in range(4)]
     assert [sum(map(bool, s.correct)) for s in sets] == [1, 1, 1, 0]
     first = sets[0]
-    assert (first.task, first.cluster, first.candidates[0].agent) == ("sums", "c", "mockllm/model")
+    assert (first.task, first.cluster, first.candidates[0].agent) == ("sums", "c", "mockllm/model+system_message")
     assert [m.role for m in first.question.messages] == ["system", "user"]
     assert first.question.text.startswith("What is 0+0? long long")
     assert first.question.sampling == SamplingParams(temperature=0.7, max_tokens=64)
@@ -200,14 +219,14 @@ async def test_inspect_logs_of_other_makes(tmp_path: Path) -> None:
 
 
 async def test_inspect_samples_that_failed_or_have_no_score(tmp_path: Path) -> None:
-    """The first are left out, the others not graded."""
+    """The first are left out and counted, the others not graded."""
     header, samples = unpacked()
     rows = list(samples.values())
     rows[0] |= {"error": {"message": "boom"}}
     rows[1] |= {"scores": {}}
     (tmp_path / "log.json").write_text(json.dumps({**header, "samples": rows}))
     _, done = await imported(tmp_path / "log.json")
-    assert (done.new, done.ungraded) == (11, 1)
+    assert (done.new, done.ungraded, done.left_out) == (11, 1, {"ended in an error": 1})
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ _NUMBERS = [
         rf"tokens.? \+ .?max_new_tokens.? must be <= {_N}",
         rf"tokens in the prompt cannot exceed {_N}",
         rf"limit of {_N} (?:input )?tokens",
+        rf"max_model_len\W{{1,3}}{_N}",
     )
 ]
 """Where the limit stands in a refusal; the other numbers are what was asked for."""
@@ -32,7 +33,7 @@ _TOO_LONG = re.compile(
     r"context[ _](?:length|window|size|limit)|maximum (?:model|prompt|sequence|input) length"
     r"|(?:prompt|input|request)\b[^.]{0,40} (?:too long|longer than)|prompt contains [^.]{0,60} too large"
     r"|too many (?:input |prompt )?tokens|tokens allowed|max_new_tokens.? must be"
-    r"|reduce the length of the|input tokens? exceed|exceeds? the context",
+    r"|reduce the length of the|greater than max_model_len|input tokens? exceed|exceeds? the context",
     re.IGNORECASE,
 )
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.types import Candidate, Question, SamplingParams
@@ -21,7 +21,7 @@ from .values import BankedAgent, BankedItem, SampleRequest, content_key
 if TYPE_CHECKING:
     from ..task import Item, Task
 
-__all__ = ["ImportReport", "Incoming", "grade", "ingest"]
+__all__ = ["Found", "ImportReport", "Incoming", "LeftOut", "Remark", "grade", "ingest"]
 
 BATCH = 2000
 """Samples a transaction."""
@@ -60,12 +60,31 @@ class Incoming:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class LeftOut(NamedTuple):
+    """Samples of a source that are not taken in."""
+
+    reason: str
+    samples: int = 1
+
+
+class Remark(NamedTuple):
+    """What whoever reads the samples of a source should know of them."""
+
+    text: str
+
+
+Found = Incoming | LeftOut | Remark
+"""What a source gives: samples, and what there is to say of them."""
+
+
 @dataclass
 class ImportReport:
-    """What an import did."""
+    """What an import did; `read` and `left_out` together are the samples that the source holds."""
 
     read: int = 0
-    """Samples in the source."""
+    """Samples taken from the source."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Samples that were not, by the reason."""
     new: int = 0
     """Those that were not in the bank."""
     unmatched: int = 0
@@ -77,7 +96,7 @@ class ImportReport:
     notes: list[str] = field(default_factory=list)
 
 
-def ingest(bank: Bank, incoming: Iterable[Incoming]) -> ImportReport:
+def ingest(bank: Bank, incoming: Iterable[Found]) -> ImportReport:
     """Adds samples, their questions, agents and grades; what is there already stays as it is.
 
     Raises:
@@ -86,18 +105,17 @@ def ingest(bank: Bank, incoming: Iterable[Incoming]) -> ImportReport:
     ingestor = _Ingestor(bank)
     source = iter(incoming)
     while True:
-        done = ingestor.done.read
+        taken, broken = 0, None
         with bank.store.transaction():
             try:
                 for one in islice(source, BATCH):
                     ingestor.take(one)
+                    taken += 1
             except Exception as error:
-                broken: Exception | None = error
-            else:
-                broken = None
+                broken = error
         if broken is not None:
             raise broken
-        if ingestor.done.read == done:
+        if not taken:
             break
     ingestor.done.notes += [
         note for task, changes in ingestor.changes.items() for note in provenance.describe_changes(task, changes)
@@ -116,7 +134,15 @@ class _Ingestor:
         self._requests: dict[tuple[Any, ...], int] = {}
         self._agents: set[str] = set()
 
-    def take(self, one: Incoming) -> None:
+    def take(self, one: Found) -> None:
+        if isinstance(one, Incoming):
+            self._take_sample(one)
+        elif isinstance(one, LeftOut):
+            self.done.left_out[one.reason] = self.done.left_out.get(one.reason, 0) + one.samples
+        elif one.text not in self.done.notes:
+            self.done.notes.append(one.text)
+
+    def _take_sample(self, one: Incoming) -> None:
         number, content = self._item(one.item, current=one.current) if one.item is not None else (None, None)
         request = self._request(one, content)
         row = columns_of(one.candidate)

@@ -10,7 +10,7 @@ from pathlib import Path
 from quorate.aggregators.markup import visible
 from quorate.aggregators.meaning.counter import MeaningEquivalence
 from quorate.aggregators.meaning.texts import Statement, words_of
-from quorate.evals.task import Selection
+from quorate.evals.task import BETWEEN, Selection
 from quorate.orchestrator.protocols import AnswerReader, Equivalence, Extractor
 
 from .base import Benchmark, DataRow, ParsedRow
@@ -18,8 +18,6 @@ from .base import Benchmark, DataRow, ParsedRow
 __all__ = ["Everyday"]
 
 SHIPPED = Path(__file__).with_suffix(".jsonl")
-BETWEEN = " | "
-"""Stands between answers that are all right."""
 POLAR = ("yes", "no")
 
 

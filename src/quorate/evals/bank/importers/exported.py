@@ -22,7 +22,7 @@ from ..export import NESTED, flat_rows
 from ..ingest import Incoming
 from ..values import BankedAgent, BankedItem, RunRecord
 
-__all__ = ["copy_runs", "exported_files", "exported_samples", "import_runs", "samples_of"]
+__all__ = ["copy_runs", "exported_files", "exported_samples", "import_runs", "parquet_rows", "samples_of"]
 
 
 def exported_files(folder: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def exported_samples(file: Path) -> Iterator[Incoming]:
         MissingExtra: Parquet needs pyarrow.
     """
     if file.suffix == ".parquet":
-        for number, row in _parquet(file):
+        for number, row in parquet_rows(file):
             yield incoming_of(row, lambda what, column, n=number: DataError(what, file=file, line=n, field=column))  # type: ignore[misc]
     else:
         for line in lines_of(file):
@@ -94,7 +94,7 @@ def _keep(bank: Bank, run: RunRecord, outcomes: list[Outcome]) -> None:
             bank.add_outcome(number, outcome)
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def parquet_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         import pyarrow
         import pyarrow.parquet
