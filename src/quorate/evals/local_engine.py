@@ -152,6 +152,7 @@ class LocalEngine:
                 "answer": final,
                 "correct": right[final],
                 "samples": tuple(right[text] for text in found),
+                "cut": sum(c.finish_reason == "length" for c in samples),
                 "stopped": answer.stopped,
                 "degraded": tuple(sorted({d.code for d in answer.degraded})),
                 **_measure_writing([c for c in samples if c.ok]),

@@ -53,6 +53,8 @@ class Outcome(Frozen):
     correct: bool = False
     samples: tuple[bool, ...] = ()
     """Whether each candidate was right; failed ones were not."""
+    cut: int = 0
+    """Candidates that ran into the limit on their length."""
     tokens: int = 0
     """Generated, as if the pipeline ran alone."""
     prompt_tokens: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import zlib
 from base64 import b64decode
 from itertools import combinations
@@ -37,7 +38,8 @@ def details(data: ReportData) -> list[Any]:
 def test_the_latest_run_is_reported_with_its_pipelines_and_samples(data: ReportData) -> None:
     """Systems in the run's order, a row a question, counts that add up."""
     assert [s.name for s in data.systems] == list(PIPELINES)
-    assert (len(data.rows), data.samples, data.complete, data.title) == (13, 52, True, "sums, small")
+    assert (len(data.rows), data.samples, data.complete) == (13, 52, True)
+    assert data.title.startswith("sums, small: m")
     assert [round(s.accuracy.value, 3) for s in data.systems] == [round(8 / 13, 3), 1.0, 0.0]
     assert [s.front for s in data.systems] == [True, True, False]
     assert data.systems[2].errors == 13
@@ -174,7 +176,8 @@ async def test_an_empty_bank_and_unknown_runs_and_tasks_are_told_apart() -> None
         with pytest.raises(UnknownName, match="7"):
             await collect(bank, run=7)
         bank.note_items("other", [BankedItem(task="other", item="1", question=Question.of("x"))])
-        assert (await collect(bank)).title == "sums, small"
+        title = (await collect(bank)).title
+        assert re.fullmatch(r"sums, small: m.*, \d{4}-\d\d-\d\d", title), title
         with pytest.raises(DataError, match="no samples"):
             await collect(bank, task="other")
     with await filled(None, pipelines=()) as bank:

@@ -145,7 +145,7 @@ def test_a_run_cut_short_and_notes_are_told_before_the_figures(data: ReportData)
 def test_a_report_of_nothing_but_questions_is_a_page(data: ReportData) -> None:
     """No systems, no curves, no facts."""
     html = render_page(replace(data, systems=(), pairs=(), curves=(), pools=(), facts=()))
-    assert "<h1>sums, small</h1>" in html
+    assert "<h1>sums, small: m, " in html
     assert 'id="scaling"' not in html
 
 

@@ -10,6 +10,7 @@ import pytest
 from quorate import Endpoint
 from quorate.config.catalog import Catalog
 from quorate.evals.registry import find_task
+from quorate.evals.report import markdown
 from quorate.evals.run import EvalSpec, run_eval
 from quorate.evals.task import Selection
 from quorate.orchestrator.errors import DataError
@@ -75,3 +76,17 @@ async def test_a_vote_decides_by_the_set_as_outside_evaluations(tmp_path: Path) 
     (vote,) = found["pipelines"]
     assert vote["accuracy"]["value"] == 1
     assert vote["pass@1"]["value"] == 0.75
+
+
+@pytest.mark.parametrize(("reason", "told"), [("length", True), ("stop", False)])
+async def test_texts_that_were_cut_are_told(tmp_path: Path, reason: str, told: bool) -> None:
+    """A run over cut texts says so, with their share, in its table and its notes."""
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"id": "1", "question": "What is the capital of France?", "answers": ["Paris"]}) + "\n")
+    reply = Reply("It is Paris, and", finish_reason=reason)
+    async with ScriptedUpstream(reply) as upstream, Endpoint("m", base_url=upstream.url) as model:
+        spec = EvalSpec("everyday", pipelines=["m", "majority@4/m"], limit=1, data=path)
+        result = await run_eval(Catalog({"m": model}), spec)
+    assert [p.cut for p in result.pipelines] == ([1, 1] if told else [0, 0])
+    assert ("100 %" in markdown(result)) is told
+    assert any("raise --max-tokens" in note for note in result.notes) is told

@@ -23,6 +23,7 @@ __all__ = [
     "Spread",
     "SystemResult",
     "compare_pairs",
+    "explain_cuts",
     "measure_ensembling",
     "measure_pipeline",
     "measure_spending",
@@ -31,6 +32,9 @@ __all__ = [
     "token_spending",
     "tokens_per_second",
 ]
+
+CUTS_TOLD = 0.02
+"""Share of cut candidates that is worth a word."""
 
 
 class Ensembled(Result):
@@ -59,6 +63,8 @@ class SystemResult(Result):
     """Candidates of the question that had most; fewer where sampling stopped early."""
     samples: float | None = None
     """Candidates, mean per question."""
+    cut: float = 0.0
+    """Share of its candidates that ran into the limit on their length."""
     tokens: float | None = None
     """Generated."""
     prompt_tokens: float | None = None
@@ -124,6 +130,7 @@ def measure_pipeline(name: str, outcomes: Sequence[Outcome]) -> SystemResult:
         pass_k=mean_interval([pass_at_k(len(s), sum(s), len(s)) for s in samples], clusters=clusters),
         k=max(map(len, samples)),
         samples=fmean(len(o.samples) for o in outcomes),
+        cut=sum(o.cut for o in outcomes) / max(1, sum(len(o.samples) for o in outcomes)),
         tokens=fmean(o.tokens for o in outcomes),
         prompt_tokens=fmean(o.prompt_tokens for o in outcomes),
         spent=fmean(o.spent for o in outcomes),
@@ -135,6 +142,17 @@ def measure_pipeline(name: str, outcomes: Sequence[Outcome]) -> SystemResult:
         degraded=sum(bool(o.degraded) for o in outcomes),
         error=failures[0].message if failures else None,
         questions=len(outcomes),
+    )
+
+
+def explain_cuts(systems: Sequence[SystemResult]) -> tuple[str, ...]:
+    """A warning where candidates ran into the limit on their length: such texts say less than the model could."""
+    worst = max(systems, key=lambda system: system.cut, default=None)
+    if worst is None or worst.cut < CUTS_TOLD:
+        return ()
+    return (
+        f"{100 * worst.cut:.0f} % of the candidates of {worst.name} were cut off at their greatest length, so the figures "
+        "are of texts that were not at their end: raise --max-tokens.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,7 @@ from quorate.orchestrator.protocols import Equivalence
 
 from ..bank import Bank, BankedAgent, BankedItem, RunRecord
 from ..bank.queries import SampleGroup, sample_groups
+from ..measures.results import explain_cuts
 from ..outcome import Outcome
 from ..records import AnswerRecord
 from ..registry import find_task
@@ -29,6 +30,9 @@ from .sample_pools import PANEL, sample_pools, scaling_curves
 from .systems import compare_all, compare_at_equal_tokens, pipeline_results, recorded_results
 
 __all__ = ["collect"]
+
+TITLED = 3
+"""Models that the title names."""
 
 
 @dataclass
@@ -70,7 +74,7 @@ async def collect(bank: Bank, *, run: int | None = None, task: str | None = None
     pairs, test = compare_all(systems, rows)
     everything = {**panel, **records}
     return ReportData(
-        title=_title(name, record),
+        title=_title(name, record, names.values()),
         systems=systems,
         pairs=pairs,
         curves=scaling_curves(panel or records),
@@ -81,7 +85,7 @@ async def collect(bank: Bank, *, run: int | None = None, task: str | None = None
         rows=rows,
         details=found.details.blocks(),
         facts=_facts(name, record, found.first, _count_by_group(bank, name, names), METHODS),
-        notes=_notes(bank, rows, record, pipelines),
+        notes=(*explain_cuts(systems), *_notes(bank, rows, record, pipelines)),
         complete=record is None or not pipelines or _complete(record, rows),
         test=test,
         interval=FAMILIES if any(row.cluster for row in rows) else INDEPENDENT,
@@ -240,9 +244,14 @@ def _pool(records: Sequence[AnswerRecord]) -> AnswerRecord:
     )
 
 
-def _title(task: str, run: RunRecord | None) -> str:
+def _title(task: str, run: RunRecord | None, models: Iterable[str]) -> str:
+    """Task and tier, whose samples, and the day."""
     tier = run.settings.get("tier") if run else None
-    return f"{task}, {tier}" if tier else task
+    shown = list(dict.fromkeys(models))
+    more = f" and {len(shown) - TITLED} more" if len(shown) > TITLED else ""
+    whose = f": {', '.join(shown[:TITLED])}{more}" if shown else ""
+    day = f", {run.started[:10]}" if run else ""
+    return f"{task}{f', {tier}' if tier else ''}{whose}{day}"
 
 
 def _complete(run: RunRecord, rows: Sequence[QuestionRow]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from ..measures.results import Comparison, SystemResult, compare_pairs, measure_pipeline
+from ..measures.results import Comparison, SystemResult, compare_pairs, explain_cuts, measure_pipeline
 from ..outcome import Outcome
 from ..statistics import Result
 from .formatting import TOGETHER, format_agreement, format_number
@@ -60,19 +60,20 @@ def summarize(
     for outcome in outcomes:
         asked.setdefault(outcome.item, {})[outcome.pipeline] = outcome
     done = [by_pipeline for by_pipeline in asked.values() if len(by_pipeline) == len(pipelines)]
+    systems = tuple(measure_pipeline(name, [q[name] for q in done]) for name in pipelines)
     return EvalResult(
         task=task,
         tier=tier,
         questions=len(done),
         seed=seed,
         complete=len(done) == expected,
-        pipelines=tuple(measure_pipeline(name, [q[name] for q in done]) for name in pipelines),
+        pipelines=systems,
         comparisons=compare_pairs(
             {name: [float(q[name].correct) for q in done] for name in pipelines},
             [next(iter(q.values())).cluster for q in done],
             list(combinations(pipelines, 2)) if pairs is None else pairs,
         ),
-        notes=tuple(notes),
+        notes=(*explain_cuts(systems), *notes),
     )
 
 
@@ -80,7 +81,9 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
     """The result for people: heads and rows of one table of pipelines and, for several, one of pairs."""
     together = has_ensembles(result)
     more = ["tokens/s", "ensembled", "agreement"] if together else []
-    head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", "tokens", "spent", "seconds", *more, "errors"]
+    cut = any(p.cut for p in result.pipelines)
+    head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", *(["cut"] if cut else [])]
+    head += ["tokens", "spent", "seconds", *more, "errors"]
     rows = [
         [
             p.name,
@@ -88,6 +91,7 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
             f"{p.accuracy.low:.3f} to {p.accuracy.high:.3f}",
             "" if p.pass_1 is None else f"{p.pass_1.value:.3f}",
             "" if p.pass_k is None else f"{p.pass_k.value:.3f} (k={p.k})",
+            *([f"{100 * p.cut:.0f} %"] if cut else []),
             format_number(p.tokens),
             format_number(p.spent),
             format_number(p.seconds, 2),
