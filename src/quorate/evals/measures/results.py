@@ -151,8 +151,8 @@ def explain_cuts(systems: Sequence[SystemResult]) -> tuple[str, ...]:
     if worst is None or worst.cut < CUTS_TOLD:
         return ()
     return (
-        f"{100 * worst.cut:.0f} % of the candidates of {worst.name} were cut off at their greatest length, so the figures "
-        "are of texts that were not at their end: raise --max-tokens.",
+        f"{100 * worst.cut:.0f} % of the candidates of {worst.name} were cut off at their greatest length, so the "
+        "figures are of texts that were not at their end: raise --max-tokens.",
     )
 
 
