@@ -196,3 +196,11 @@ def test_version_and_help() -> None:
     """The first things anybody types."""
     assert quorate("--version").stdout.startswith("quorate ")
     assert "ask" in quorate("--help").stdout
+
+
+@pytest.mark.parametrize("group", [(), ("eval",), ("eval", "bank"), ("train",)])
+def test_no_line_of_help_is_cut_short(group: tuple[str, ...]) -> None:
+    """Also on a narrow terminal, as most are."""
+    listing = quorate(*group, "--help", COLUMNS="80").stdout.partition("Commands:")[2]
+    assert listing
+    assert "..." not in listing

@@ -14,11 +14,13 @@ import typer
 from quorate.orchestrator.errors import QuorateError
 
 from . import ask, evaluate, inspect, key, serve, trace, train
+from .options import Commands
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="quorate",
+    cls=Commands,
     help="Many language-model answers in, one better answer out.",
     epilog="Without --upstream or --config, the embedded models answer: no GPU, network or key needed.",
     no_args_is_help=True,

@@ -13,7 +13,7 @@ from rich.table import Table
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import CandidateSet
 
-from .options import Json, print_json
+from .options import Commands, Json, print_json
 from .show import wide_console
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Look into a sample bank; bring samples in and take them out.", no_args_is_help=True, rich_markup_mode=None
+    help="Look into a sample bank; bring samples in and take them out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    cls=Commands,
 )
 
 Where = Annotated[Path, typer.Argument(metavar="BANK", help="A folder with bank.sqlite, or the file.")]

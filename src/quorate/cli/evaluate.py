@@ -7,6 +7,7 @@ import typer
 from .bank import app as bank
 from .compare import compare
 from .eval_run import run
+from .options import Commands
 from .pilot import pilot
 from .plan import plan
 from .replay import replay
@@ -15,7 +16,12 @@ from .tasks import tasks
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Measure which aggregation is worth its tokens.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands,
+    help="Measure which aggregation is worth its tokens.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()

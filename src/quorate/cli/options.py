@@ -8,12 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 
-__all__ = ["ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog", "print_json"]
+__all__ = ["Commands", "ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog", "print_json"]
+
+
+class Commands(TyperGroup):
+    """A group of commands whose listing has the first sentence of each whole, not cut to one line."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See `TyperGroup`."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help and not command.short_help:
+            command.short_help = " ".join(command.help.split("\n\n")[0].split())
+        return command
+
 
 Upstream = Annotated[
     str | None,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import typer
 
+from ..options import Commands
 from .aggregator import aggregator
 from .selector import selector
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Learn from labelled candidates how to aggregate.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands,
+    help="Learn from labelled candidates how to aggregate.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
