@@ -97,7 +97,7 @@ class FirstWins:
 
 
 async def test_a_stage_that_stops_early_keeps_the_finished_samples() -> None:
-    """All came at once; candidates sum to the ledger, looked at or not."""
+    """All came at once: the rule needed one, the others have no vote, and candidates sum to the ledger."""
     async with (
         ScriptedUpstream(Reply(["a", "b", "c"]), ignores=("stream",)) as up,
         Endpoint("m", base_url=up.url) as agent,
@@ -105,7 +105,7 @@ async def test_a_stage_that_stops_early_keeps_the_finished_samples() -> None:
         run = RunContext(live=False)
         stage = sample(agent, n=3, stop=FirstWins())
         sampled = await sample_candidates(stage, HOW_MANY, run)
-    assert [c.text for c in sampled.good] == ["a", "b", "c"]
+    assert [(c.text, c.ok) for c in sampled.candidates] == [("a", True), ("b", False), ("c", False)]
     assert Usage.total(c.usage for c in sampled.candidates).total_tokens == run.ledger.usage.total_tokens
 
 

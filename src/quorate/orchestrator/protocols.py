@@ -179,7 +179,7 @@ class SamplingProgress:
     limit: int
     """Candidates that it draws at most."""
     candidates: list[Candidate] = field(default_factory=list)
-    """Those that have ended, in the order in which they did."""
+    """Those that have ended, in the order in which they did; where a rule may stop, the first ones by index."""
     tally: tuple[Cluster, ...] = ()
     """Of their votes, where there is a counter."""
 

@@ -287,8 +287,8 @@ class _StageRun:
         """Something has ended, or a budget ran out in the middle of it."""
         self.crash: BaseException | None = None
         """What ended a task that should have ended its slots."""
-        self.good = self.counted = 0
-        """Good candidates that have ended, and those of them in the tally."""
+        self.arrived = self.good = self.counted = 0
+        """Good candidates that have ended, those of them that were looked at, and those in the tally."""
 
     async def run_waves(self, *, required: bool) -> Sampled:
         indices = [i for i in range(self.n) if self.questions is None or i in self.questions]
@@ -319,12 +319,12 @@ class _StageRun:
             async with run.time_limit(until) as limit:
                 # Who has ended all its slots may have something left to do, such as to remember what a server refused.
                 while self.writing or self.ended or not all(task.done() for task in tasks):
-                    if not self.ended:
+                    if (slot := self._take()) is None:
                         await self.wake.wait()
+                        slot = self._take()
                     self.wake.clear()
                     if self.crash is not None:
                         raise self.crash
-                    slot = self.ended.popleft() if self.ended else None
                     if slot is not None:
                         await self._note(slot)
                     if (stop := self._stop_now()) is not None:
@@ -340,11 +340,25 @@ class _StageRun:
             await _cancel(tasks)
             self._end_slots()
         while self.ended:
-            await self._note(self.ended.popleft(), late=True)
+            await self._note(self.ended.popleft(), late=True, surplus=stop is not None and stop.code is None)
         whole = len(self.progress.candidates) == self.stage.n and not any(
             c.finish_reason == "cancelled" for c in self.progress.candidates
         )
         return None if stop is not None and stop.code == "stragglers_cancelled" and whole else stop
+
+    def _take(self) -> PartialCandidate | None:
+        """The next one to look at: whichever ended first; where a rule may stop, that of the lowest index.
+
+        Such a rule decides on the first samples by index, so that the same samples give the same answer in whatever
+        order they come, and short ones, which come first, weigh no more than others.
+        """
+        if not self.ended or self.stage.stop is None:
+            return self.ended.popleft() if self.ended else None
+        first = min(self.ended, key=lambda slot: slot.index)
+        if any(index < first.index for index in self.writing):
+            return None
+        self.ended.remove(first)
+        return first
 
     def _slot(self, index: int) -> PartialCandidate:
         extract = None if self.counter is None else self.counter.extract
@@ -358,6 +372,9 @@ class _StageRun:
     def _slot_ended(self, slot: PartialCandidate) -> None:
         self.writing.pop(slot.index, None)
         self.ended.append(slot)
+        self.arrived += slot.result is not None and slot.result.ok
+        if self.stage.quorum is not None and self.arrived >= self.quorum and self.patience is None:
+            self.patience = time.monotonic() + self.stage.grace
         self.wake.set()
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
@@ -387,15 +404,15 @@ class _StageRun:
                 asked = asked.with_params(max_tokens=min(left, asked.sampling.max_tokens or left))  # noqa: PLW2901
             yield model, asked, mine
 
-    async def _note(self, slot: PartialCandidate, *, late: bool = False) -> None:
+    async def _note(self, slot: PartialCandidate, *, late: bool = False, surplus: bool = False) -> None:
         candidate = slot.result
         assert candidate is not None
+        if surplus and candidate.ok:  # a rule has decided without it, and would have cancelled it had it been slower
+            candidate = candidate.model_copy(update={"finish_reason": "cancelled"})
         self.progress.candidates.append(candidate)
         if not candidate.ok:
             return
         self.good += 1
-        if self.good >= self.quorum and self.patience is None:
-            self.patience = time.monotonic() + self.stage.grace
         # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
         if not late and (self.run.live or self.stage.stop is not None):
             await self._count()
@@ -419,8 +436,7 @@ class _StageRun:
 
     def _until(self) -> float | None:
         """When the samples that run are given up."""
-        patience = self.patience if self.stage.quorum is not None else None
-        ends = (self.run.deadline, patience)
+        ends = (self.run.deadline, self.patience)
         return min((end for end in ends if end is not None), default=None)
 
     def _stop_beforehand(self) -> _Stop | None:
@@ -428,7 +444,7 @@ class _StageRun:
         if (reason := self.run.exhausted()) is not None:
             return _cut_off(reason)
         if self.patience is not None:
-            return _Stop(f"quorum: {self.good} good samples")
+            return _Stop(f"quorum: {self.arrived} good samples")
         return None
 
     def _stop_now(self) -> _Stop | None:

@@ -3,7 +3,7 @@
 sample(qwen, n=16, stop=ShadowRule(AdaptiveConsistency()))   draws all sixteen, and says after how many it would do
 
 The rule is asked about the candidates in the order of their indices, a wave at a time, once all are there. Live, it
-would be asked in the order in which they end, so the number can differ by the rest of a wave.
+is asked after each of them in the same order, so the number can differ by the rest of a wave.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ __all__ = ["Draws", "SequenceRule", "find_stopping_point"]
 
 @dataclass
 class Draws:
-    """Samples in the order in which they ended."""
+    """Samples in the order of their indices."""
 
     limit: int | None = None
     """How many there can be at most, where it is known."""

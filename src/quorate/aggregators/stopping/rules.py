@@ -84,7 +84,7 @@ class ESC(SequenceRule):
     """Stop when a whole window of samples gave the same answer (Li et al., arXiv 2401.10480, section 3).
 
     Windows do not overlap. A sample that abstains breaks the unanimity of its window. Different from the paper:
-    samples that failed belong to no window, and the windows are those of the order in which samples ended.
+    samples that failed belong to no window.
 
     Args:
         window: samples in a window, at least 2; the paper has 5 for mathematics.
