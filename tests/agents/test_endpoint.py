@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from quorate import Endpoint, Question, SamplingParams, sample
 from quorate.agents import Price, discover
@@ -50,10 +52,44 @@ async def test_the_address_may_lack_its_version(tail: str) -> None:
         assert await agent.models() == ["scripted"]
 
 
-@pytest.mark.parametrize("url", ["https://host/v1beta/openai", "https://host/api/v3"])
-def test_an_address_with_another_version_is_left_alone(url: str) -> None:
-    """Some servers have their API below a path of their own."""
-    assert str(Endpoint("m", base_url=url).http.root) == url
+AZURE = "https://me.openai.azure.com/openai/deployments/gpt"
+
+
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [
+        ("https://host/v1beta/openai/", "https://host/v1beta/openai"),
+        ("https://host/api/v3", "https://host/api/v3"),
+        ("https://host/inference", "https://host/inference"),
+        ("https://host/openai/", "https://host/openai"),
+        ("https://host/v1/chat/completions", "https://host/v1"),
+        ("https://host/chat/completions/", "https://host/v1"),
+        ("https://host/inference/chat/completions", "https://host/inference"),
+        (f"{AZURE}?api-version=2024-10-21", f"{AZURE}?api-version=2024-10-21"),
+        (f"{AZURE}/chat/completions?api-version=2024-10-21", f"{AZURE}?api-version=2024-10-21"),
+        ("http://host:8000", "http://host:8000/v1"),
+    ],
+)
+def test_an_address_with_a_path_is_left_alone(given: str, root: str) -> None:
+    """Servers have their API below paths of their own; a full address of a call is cut back to it."""
+    assert str(Endpoint("m", base_url=given).http.root) == root
+
+
+@pytest.mark.parametrize(
+    "path", ["/inference", "/openai/deployments/gpt?api-version=2024-10-21", "/a/chat/completions"]
+)
+async def test_calls_go_below_the_path_of_the_address(path: str) -> None:
+    """With its query."""
+    asked = list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.json_response({"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]})
+
+    async with serving(answer, "POST") as url, Endpoint("m", base_url=url + path) as agent:
+        assert (await draw(agent)).texts == ["ok"]
+    before, _, query = path.removesuffix("/chat/completions").partition("?")
+    assert asked == [f"{before}/chat/completions" + ("?" + query if query else "")]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +228,7 @@ async def test_logprobs_make_the_shares_exact(live: bool) -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
-    """What it gave is kept, the rest comes one by one, and the next question asks one by one at once."""
+    """What it gave is kept, the rest comes one by one; the next question asks one by one, for the same samples."""
     async with (
         ScriptedUpstream(lambda r: Reply(f"seed {r.body['seed']}", usage=(5, 2)), ignores=("n",)) as up,
         Endpoint("m", base_url=up.url) as agent,
@@ -202,7 +238,7 @@ async def test_a_server_that_ignores_n_is_found_out_once(live: bool) -> None:
         again = await draw(agent, 3, live=live, seed=1)
     run = RunContext(seed=1)
     assert result.texts == [f"seed {run.request_seed(range(3))}", *(f"seed {run.sample_seed(i)}" for i in (1, 2))]
-    assert again.texts == [f"seed {run.sample_seed(i)}" for i in range(3)]
+    assert again.texts == result.texts
     assert result.spent.requests == 3
     assert [r.body.get("n") for r in up.requests] == [3, None, None, None, None, None]
 
@@ -217,31 +253,35 @@ async def test_a_server_that_refuses_n_is_found_out_once(live: bool) -> None:
     assert [r.body.get("n") for r in up.requests] == [3, *[None] * 6]
 
 
-async def test_a_refusal_of_greedy_samples_is_not_remembered() -> None:
-    """vLLM refuses n above 1 at temperature 0 only."""
+async def test_a_refusal_of_greedy_samples_says_nothing_of_others() -> None:
+    """vLLM refuses n above 1 at temperature 0 only; greedy ones are asked for singly from then on."""
     async with (
         ScriptedUpstream(
             lambda r: (
-                Fault.status(400, "n must be 1 when using greedy sampling, got 2.") if r.body.get("n") else Reply("x")
+                Fault.status(400, "n must be 1 when using greedy sampling, got 2.")
+                if r.body.get("n") and r.body.get("temperature") == 0
+                else Reply("x")
             )
         ) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await draw(agent, 2, question=Question.of("?").with_params(temperature=0))
-        assert result.texts == ["x", "x"]
-        assert agent.served.dialect.n is None
+        for _ in range(2):
+            assert (await draw(agent, 2, question=Question.of("?").with_params(temperature=0))).texts == ["x", "x"]
+        await draw(agent, 2)
+    assert [r.body.get("n") for r in up.requests] == [2, None, None, None, None, 2]
 
 
 async def test_a_refusal_that_only_seems_to_be_about_n_is_not_remembered() -> None:
-    """It quotes the question; the single requests fail as well and tell why."""
+    """It quotes the question; a single request fails as well, so the others are not sent."""
     async with (
         ScriptedUpstream(Fault.status(400, "cannot parse: let n be a prime")) as up,
         Endpoint("m", base_url=up.url) as agent,
     ):
-        result = await draw(agent, 2)
-        assert [c.error.status for c in result.candidates if c.error] == [400, 400]
-        assert agent.served.dialect.n is None
-        assert result.spent.requests == 3
+        for _ in range(2):
+            result = await draw(agent, 3)
+            assert [c.error.status for c in result.candidates if c.error] == [400, 400, 400]
+            assert result.spent.requests == 2
+    assert [r.body.get("n") for r in up.requests] == [3, None, 3, None]
 
 
 async def test_a_server_known_to_lack_n_is_asked_singly() -> None:
@@ -429,10 +469,28 @@ async def test_discover_tells_what_is_wrong() -> None:
         with pytest.raises(Rejected, match="401") as caught:
             await discover(up.url, "wrong-key")
         assert caught.value.status == 401
-    with pytest.raises(BadReply, match="/models"):
-        await _listing(b'{"data": [{"name": "x"}]}')
+    for listing in (b'{"data": [{}]}', b'{"data": [3, null]}', b'{"data": 3}', b'"x"'):
+        with pytest.raises(BadReply, match="/models"):
+            await _listing(listing)
     with pytest.raises(BadReply, match="not JSON"):
         await _listing(b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("listing", "names"),
+    [
+        (b'[{"id": "org/a", "type": "chat"}, {"id": "b"}]', ["org/a", "b"]),
+        (b'["a", "b"]', ["a", "b"]),
+        (b'{"object": "list", "data": null}', []),
+        (b'{"data": []}', []),
+        (b'{"data": [{"object": "model"}, {"id": ""}, {"id": 7}, null, {"id": "a"}]}', ["a"]),
+        (b'{"models": [{"name": "llama3:8b", "size": 3}, {"model": "qwen"}]}', ["llama3:8b", "qwen"]),
+        (b'\xef\xbb\xbf{"data": [{"id": "a"}]}', ["a"]),
+    ],
+)
+async def test_lists_of_models_come_in_all_shapes(listing: bytes, names: list[str]) -> None:
+    """Bare (Together), null (Ollama without a model), under another name, with entries that name no model."""
+    assert await _listing(listing) == names
 
 
 async def test_discover_gives_up_on_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,23 +503,28 @@ async def test_discover_gives_up_on_a_silent_server(monkeypatch: pytest.MonkeyPa
         await discover(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
-async def _listing(body: bytes) -> list[str]:
-    """The models of a server that lists them like this."""
-    from aiohttp import web
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body)
-
+@asynccontextmanager
+async def serving(answer: Any, method: str) -> AsyncIterator[str]:
+    """The address of a server that has one answer for every path."""
     app = web.Application()
-    app.router.add_get("/v1/models", answer)
+    app.router.add_route(method, "/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with Endpoint("m", base_url="http://{}:{}".format(*runner.addresses[0][:2])) as agent:
-            return await agent.models()
+        yield "http://{}:{}".format(*runner.addresses[0][:2])
     finally:
         await runner.cleanup()
+
+
+async def _listing(body: bytes) -> list[str]:
+    """The models of a server that lists them like this."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with serving(answer, "GET") as url, Endpoint("m", base_url=url) as agent:
+        return await agent.models()
 
 
 def test_what_an_endpoint_is() -> None:

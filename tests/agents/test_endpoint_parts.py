@@ -69,7 +69,7 @@ def test_text_comes_whole_from_its_pieces(text: str, cuts: list[int]) -> None:
     at = sorted({0, len(utf16), *(2 * c % len(utf16) for c in cuts)})
     pieces = [utf16[a:b].decode("utf-16-le", "surrogatepass") for a, b in itertools.pairwise(at)]
     choice = ReplyChoice(0)
-    told = "".join(choice.take({"delta": {"content": piece}}, "delta")[1] for piece in pieces)
+    told = "".join(choice.take({"delta": {"content": piece}})[1] for piece in pieces)
     assert choice.text == told
     assert choice.text == utf16.decode("utf-16-le", "replace") or any("\ud800" <= c <= "\udfff" for c in text)
     json.dumps(told).encode()

@@ -55,6 +55,7 @@ Code = Literal[
     "halted",
     # models and nodes
     "fallback_used",
+    "setting_refused",
     "node_failed",
     # aggregation
     "aggregator_failed",

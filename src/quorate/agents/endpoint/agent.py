@@ -17,11 +17,14 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Identity, Price, Question, SamplingParams
 
-from .chat_call import ChatCall, Dialect, ServedModel
+from .chat_call import ChatCall, ServedModel
 from .completions_call import CompletionsCall
 from .context import context_in_listing
+from .dialect import Dialect, named_limit
+from .framing import Malformed
 from .http import Http
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
+from .shapes import list_models
 from .token_model import EndpointTokens
 from .transport import JsonExchange
 
@@ -37,7 +40,8 @@ class ChatAgent(Agent):
     """Base of models behind chat servers, however these are reached.
 
     Several samples travel in one request (`n`) where the server can do that, else in concurrent
-    ones; what a server does not understand is found out at the first refusal and remembered.
+    ones; what a server does not understand is found out by trying and remembered (`dialect`). The same seed gives
+    the same samples before and after that: a plan in which samples were drawn is kept to.
 
     Args:
         served: the model and its server.
@@ -77,39 +81,108 @@ class ChatAgent(Agent):
             run = replace(run, seed=settings.seed)
         for slot in slots:
             slot.start(self.served.model, self.name)
-        if len(slots) > 1 and self.served.dialect.n is not False:
-            await self._ask_together(question, slots, run)
-        else:
-            await self._ask_singly(question, slots, run)
+        await self._ask(question, slots, run)
 
-    async def _ask_together(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
-        """All in one request, and what that leaves out one by one; what is learnt of the server is kept."""
-        call, dialect = ChatCall(self.served, question, slots, run), self.served.dialect
+    async def _ask(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        """In as few requests as the server is known to need."""
+        dialect = self.served.dialect
+        most = dialect.most_n or len(slots)
+        if len(slots) == 1:
+            await self._ask_singly(question, slots, run)
+        elif dialect.takes_n(greedy=_is_greedy(question)) is False:
+            # One that ignores `n` has given the first sample of all by the seed of the request for all.
+            seed = run.request_seed([slot.index for slot in slots]) if dialect.ignores_n else None
+            await self._ask_singly(question, slots, run, seed=seed)
+        elif len(slots) > most:
+            parts = [slots[start : start + most] for start in range(0, len(slots), most)]
+            await gather([self._ask(question, part, run) for part in parts])
+        else:
+            await self._ask_together(question, slots, run)
+
+    async def _ask_together(
+        self,
+        question: Question,
+        slots: Sequence[PartialCandidate],
+        run: RunContext,
+        *,
+        tries: int = 0,
+        doubts_n: bool = True,
+    ) -> None:
+        """All in one request, and again what that leaves out; what is learnt of the server is kept."""
+        dialect, greedy = self.served.dialect, _is_greedy(question)
+        call = ChatCall(self.served, question, slots, run, tries=tries, doubts_n=doubts_n)
         await call.write_slots()
-        rest = call.open_slots
-        if not rest:
+        rest, known = call.open_slots, dialect.takes_n(greedy=greedy)
+        if call.refusal is not None:
+            await (self._ask_fewer if doubts_n else self._ask_one_first)(call, question, slots, run)
+        elif known is None and len(rest) == len(slots) - 1:
+            dialect.ignores_n = True
+            dialect.note_n(False, greedy=True)
+            dialect.note_n(False, greedy=False)
+            await self._ask_singly(question, rest, run)
+        else:
+            if _count_good(slots) > 1:
+                dialect.note_n(True, greedy=greedy)
+            if rest:
+                await self._ask(question, rest, run)
+
+    async def _ask_fewer(
+        self, refused: ChatCall, question: Question, slots: Sequence[PartialCandidate], run: RunContext
+    ) -> None:
+        """After a refusal that may be due to their number: as many as it names, or one."""
+        dialect = self.served.dialect
+        limit = named_limit(refused.words, len(slots))
+        if limit is None:
+            await self._ask_one_first(refused, question, slots, run, only_named=True)
             return
-        if not call.n_refused:
-            dialect.n = False
-        await self._ask_singly(question, rest, run, tries=call.untaken)
-        # vLLM refuses several greedy samples, which says nothing of other requests.
-        served_singly = any(slot.result is not None and slot.result.ok for slot in rest)
-        if call.n_refused and question.sampling.temperature != 0 and served_singly:
-            dialect.n = False
+        head, rest = slots[:limit], slots[limit:]
+        await self._ask_together(question, head, run, tries=refused.untaken)
+        if dialect.takes_n(greedy=_is_greedy(question)):
+            dialect.most_n = limit
+        if not _fail_alike(head, rest):
+            await self._ask(question, rest, run)
+
+    async def _ask_one_first(
+        self,
+        refused: ChatCall,
+        question: Question,
+        slots: Sequence[PartialCandidate],
+        run: RunContext,
+        *,
+        only_named: bool = False,
+    ) -> None:
+        """Shows by one sample whether their number was the reason; without that one the others are not asked for."""
+        dialect, greedy = self.served.dialect, _is_greedy(question)
+        one = ChatCall(self.served, question, slots[:1], run, tries=refused.untaken, only_named=only_named)
+        await one.write_slots()
+        if one.refusal is not None and one.has_suspects:
+            await self._ask_together(question, slots, run, tries=one.untaken, doubts_n=False)
+            return
+        if one.refusal is not None:
+            one.give_up()
+        if not _fail_alike(slots[:1], slots[1:]):
+            if dialect.takes_n(greedy=greedy) is None:
+                dialect.note_n(False, greedy=greedy)
+            await self._ask_singly(question, slots[1:], run)
 
     async def _ask_singly(
-        self, question: Question, slots: Sequence[PartialCandidate], run: RunContext, *, tries: int = 0
+        self,
+        question: Question,
+        slots: Sequence[PartialCandidate],
+        run: RunContext,
+        *,
+        tries: int = 0,
+        seed: int | None = None,
     ) -> None:
-        """One request each; the first candidate answers for the tries before."""
-        if len(slots) > 1 or self.served.dialect.n is False:
+        """One request each; the first candidate answers for the tries before, and may have a seed of its own."""
+        if len(slots) > 1 or self.served.dialect.takes_n(greedy=_is_greedy(question)) is False:
             for slot in slots:
                 slot.start(self.served.model, self.name, prompt_counted=True)
-        await gather(
-            [
-                ChatCall(self.served, question, [slot], run, tries=0 if place else tries).write_slots()
-                for place, slot in enumerate(slots)
-            ]
-        )
+        calls = [
+            ChatCall(self.served, question, [slot], run, tries=0 if place else tries, seed=None if place else seed)
+            for place, slot in enumerate(slots)
+        ]
+        await gather([call.write_slots() for call in calls])
 
     async def learn_context(self) -> None:
         """Asks the server's list of models, once, how long the context is; one that does not tell is left alone."""
@@ -118,10 +191,10 @@ class ChatAgent(Agent):
             if self._listed or self.served.dialect.context is not None:
                 return
             self._listed = True
-            with suppress(UpstreamError, TimeoutError):
+            with suppress(UpstreamError, TimeoutError, Malformed):
                 async with asyncio.timeout(PATIENCE):
-                    listing = await JsonExchange(self.served.transport, "/models").reply()
-                self.served.dialect.context = context_in_listing(listing.get("data"), self.served.model)
+                    listing = await JsonExchange(self.served.transport, "/models").value()
+                self.served.dialect.context = context_in_listing(list_models(listing), self.served.model)
 
     async def models(self) -> list[str]:
         """Names of the models that the server offers.
@@ -130,11 +203,10 @@ class ChatAgent(Agent):
             UpstreamError: it cannot be asked, or does not answer as it should.
         """
         transport = self.served.transport
-        listed = (await JsonExchange(transport, "/models").reply()).get("data")
-        names = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else [None]
-        if not all(isinstance(name, str) and name for name in names):
-            raise transport.errors.bad_reply("/models is not a list of models with an id")
-        return [str(name) for name in names]
+        try:
+            return [entry["id"] for entry in list_models(await JsonExchange(transport, "/models").value())]
+        except Malformed as error:
+            raise transport.errors.bad_reply(f"/models is {error}") from None
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop; the next question opens them again."""
@@ -149,7 +221,8 @@ class Endpoint(ChatAgent):
 
     Args:
         model: as the server names it.
-        base_url: the server's address, with or without `/v1`.
+        base_url: the server's address: with or without `/v1`, with a path of its own (`/inference`, Azure's
+            `/openai/deployments/NAME?api-version=...`), or down to `/chat/completions`.
         api_key: sent as a bearer token; never shown in messages, logs or reprs.
         name: how answers call this agent; the model's name if not given.
         sampling: settings where the question has none.
@@ -222,6 +295,24 @@ class Endpoint(ChatAgent):
     def token_model(self) -> EndpointTokens:
         """The same model asked token by token, see `tokens.TokenModel`; needs a vLLM-compatible server."""
         return self._tokens
+
+
+def _is_greedy(question: Question) -> bool:
+    return question.sampling.temperature == 0
+
+
+def _fail_alike(first: Sequence[PartialCandidate], rest: Sequence[PartialCandidate]) -> bool:
+    """Whether all of the first have failed; then the rest fails with them."""
+    failed = [slot.result.error for slot in first if slot.result is not None and slot.result.error is not None]
+    if not failed or len(failed) < len(first):
+        return False
+    for slot in rest:
+        slot.fail(failed[0], finish_reason="error")
+    return True
+
+
+def _count_good(slots: Sequence[PartialCandidate]) -> int:
+    return sum(slot.result is not None and slot.result.ok for slot in slots)
 
 
 async def discover(base_url: str, api_key: str | None = None, **settings: Any) -> list[Endpoint]:

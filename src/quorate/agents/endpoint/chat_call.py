@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,46 +12,27 @@ from functools import partial
 from typing import Any
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import PromptTooLong, QuorateError, Rejected, TimedOut, UpstreamError
+from quorate.orchestrator.errors import PromptTooLong, QuorateError, TimedOut, UpstreamError
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Message, Price, Question
+from quorate.orchestrator.types import Degradation, Message, Price, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .context import context_in_words
+from .dialect import Dialect, Refused, names_n
+from .framing import Frames, Malformed
 from .request import HttpReply, UpstreamRequest
-from .response import Malformed, ResponseParser, parse_object
-from .sse import DONE, Decoder
+from .response import ResponseParser
 from .transport import Place, Transport
 from .usage import UsageSplitter
 
-__all__ = ["ChatCall", "Dialect", "ServedModel", "chat_body"]
+__all__ = ["ChatCall", "ServedModel", "chat_body"]
 
 DRAIN = 0.1
 """Seconds for a stream to close by itself after its last event, so that its connection can be used again."""
-_STREAM_OPTIONS = {"include_usage": True, "continuous_usage_stats": True}
-_MEANS_STREAM_OPTIONS = re.compile(r"stream_options|include_usage|continuous_usage_stats")
+STREAM_OPTIONS = {"include_usage": True, "continuous_usage_stats": True}
+REFUSALS = {400, 405, 406, 412, 415, 417, 422, 501}
+"""Statuses of requests that a server may bear in another form."""
 _PLAIN = {"role", "content"}
-_MEANS_N = re.compile(r"(?<!\w)n(?!\w)")
-
-
-@dataclass
-class Dialect:
-    """What a server has been found to understand; its refusals teach it."""
-
-    n: bool | None = None
-    """Whether one request may ask for several samples; None until tried."""
-    max_tokens: str = "max_tokens"
-    stream_options: Mapping[str, Any] | None = field(default_factory=lambda: _STREAM_OPTIONS)
-    context: int | None = None
-    """Tokens that prompt and answer may have together; None until the server has said."""
-
-    def learn(self, body: Mapping[str, Any], refusal: str) -> None:
-        """Takes note of what in this body the server's words object to."""
-        options = body.get("stream_options")
-        if options and _MEANS_STREAM_OPTIONS.search(refusal):
-            self.stream_options = {"include_usage": True} if len(options) > 1 else None
-        elif "max_tokens" in body and "max_completion_tokens" in refusal:
-            self.max_tokens = "max_completion_tokens"
 
 
 @dataclass(frozen=True)
@@ -81,6 +61,9 @@ class ChatCall(UpstreamRequest):
         slots: to be written.
         run: the run they belong to.
         tries: requests made in vain for these candidates before.
+        seed: of the request, where it is not that of its candidates (`RunContext.request_seed`).
+        doubts_n: whether a refusal may be due to the number of samples.
+        only_named: whether only what a refusal names is left out, so that any other refusal ends it (`refusal`).
     """
 
     def __init__(
@@ -91,19 +74,26 @@ class ChatCall(UpstreamRequest):
         run: RunContext,
         *,
         tries: int = 0,
+        seed: int | None = None,
+        doubts_n: bool = True,
+        only_named: bool = False,
     ) -> None:
         super().__init__("/chat/completions")
         self._served, self._transport = served, served.transport
         self._question, self._slots, self._run = question, slots, run
-        self._body: dict[str, Any] = {}
+        self._fields: Mapping[str, Any] = {}
+        """Of the body sent last, without the caller's own."""
+        self._doubts_n, self._only_named = doubts_n, only_named
+        self._left_out: list[Refused] = []
+        """What this request is tried without."""
+        self._report: UpstreamError | None = None
+        """An error that came in place of an answer, under a good status."""
         self._indices = [slot.index for slot in slots]
-        self._seed = run.request_seed(self._indices)
+        self._seed = run.request_seed(self._indices) if seed is None else seed
         self._usage = UsageSplitter(partial(_said_in, question), served.price, tries)
-        self._parser = ResponseParser(
-            slots, usage=self._usage, errors=self._transport.errors, seed=self._seed, live=run.live
-        )
-        self.n_refused = False
-        """The server wants one sample a request; nothing else became of this one."""
+        self._parser = ResponseParser(slots, usage=self._usage, errors=self._transport.errors, live=run.live)
+        self.refusal: UpstreamError | None = None
+        """The server does not bear the request in this form; nothing else became of it, and its slots are open."""
 
     @property
     def open_slots(self) -> list[PartialCandidate]:
@@ -115,18 +105,35 @@ class ChatCall(UpstreamRequest):
         """Requests that count for no candidate yet."""
         return self._usage.untaken
 
+    @property
+    def words(self) -> str:
+        """Of the `refusal`."""
+        return str(self.refusal).removeprefix(self._transport.errors.where)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether something could be left out that has not been."""
+        return self._suspect(self.words) is not None
+
+    def give_up(self) -> None:
+        """Ends the open slots with the refusal."""
+        self._parser.end(self.refusal)
+
     async def write_slots(self) -> None:
         """Ends every slot but the `open_slots`."""
         self.watch, outcome = self._served.watch(self._run, self._indices), "ok"
         try:
             await self._exchange()
+            self.refusal = None
+            if any(slot.result is not None and slot.result.ok for slot in self._slots):
+                self._served.dialect.note_served(self._fields, self._left_out)
         except asyncio.CancelledError:
             outcome = "cancelled" if self._parser.open_choices else "ok"
             self._parser.leave()
             raise
         except UpstreamError as error:
             outcome = error.code
-            if not self.n_refused:
+            if self.refusal is None:
                 self._parser.end(error)
         except Exception as error:
             outcome = error.code if isinstance(error, QuorateError) else "model_crashed"
@@ -138,17 +145,20 @@ class ChatCall(UpstreamRequest):
         transport, run = self._transport, self._run
         async with transport.place(run.caller, run.priority) as place:
             self._parser.begun = time.monotonic()
-            reply = await self._open(place)
-            try:
-                plain = reply.headers.get("content-type", "").startswith("application/json")
-                if run.live and not plain:
-                    await self._read_stream(reply)
-                else:
-                    self._parser.take_reply(parse_object(await reply.read()))
-            except Malformed as error:
-                raise transport.errors.bad_reply(str(error)) from None
-            finally:
-                await reply.release()
+            while True:
+                reply = await self._open(place)
+                try:
+                    return await self._read(reply)
+                except Malformed as error:
+                    raise transport.errors.bad_reply(str(error)) from None
+                except UpstreamError as error:
+                    # What comes in place of the whole answer is a refusal, whatever its status.
+                    if error is not self._report or self._parser.has_begun:
+                        raise
+                    if not self.note_refusal(error):
+                        await transport.wait_to_retry(error, place, self.tries, self._rng)
+                finally:
+                    await reply.release()
 
     async def _open(self, place: Place) -> HttpReply:
         try:
@@ -160,36 +170,50 @@ class ChatCall(UpstreamRequest):
     def _rng(self) -> random.Random:
         return self._run.rng(f"retry:{self._served.name}:{self._question.text}:{self._indices[0]}")
 
-    async def _read_stream(self, reply: HttpReply) -> None:
-        decoder, parser, piece = Decoder(), self._parser, b"-"
+    async def _read(self, reply: HttpReply) -> None:
+        frames, parser, piece = Frames(), self._parser, b"-"
         try:
-            while piece:
+            while piece and not frames.done:
                 # One of several samples may end, and make the others needless, before the stream does.
                 reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
                 piece = await reply.next_piece()
-                for message in decoder.decode(piece):
-                    if message == DONE:
-                        await _drain(reply)
-                        parser.close(done=True)
-                        return
-                    parser.take_chunk(parse_object(message))
+                self._take(frames, piece)
         except asyncio.CancelledError:
             if reply.patient:
-                self._take_rest(decoder, reply.take_rest())
+                with suppress(UpstreamError, Malformed):  # what had come when somebody wanted no more
+                    self._take(frames, reply.take_rest() or b":")
             raise
-        parser.close(done=False)
+        if piece:
+            await _drain(reply)
+        parser.close(done=frames.done, stray=frames.stray)
 
-    def _take_rest(self, decoder: Decoder, piece: bytes) -> None:
-        """What had come when somebody wanted no more; how it ends is of no matter any more."""
-        with suppress(UpstreamError, Malformed):
-            for message in decoder.decode(piece) if piece else ():
-                if message != DONE:
-                    self._parser.take_chunk(parse_object(message))
+    def _take(self, frames: Frames, piece: bytes) -> None:
+        for found in frames.take(piece):
+            try:
+                self._parser.take(found)
+            except UpstreamError as error:
+                self._report = error
+                raise
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> Mapping[str, Any]:
         """See `UpstreamRequest`."""
-        self._body = self._new_body()
-        return self._body
+        served, extra = self._served, self._question.sampling.extra
+        fields = chat_body(served.model, self._question, n=len(self._slots), seed=self._seed, live=self._run.live)
+        self._fields = served.dialect.adapt(fields, self._left_out)
+        if self._fields is not fields:
+            self._note_missing(fields)
+        body = {**self._fields, **extra} if extra else self._fields
+        self._parser.seed = body.get("seed")
+        return body
+
+    def _note_missing(self, fields: Mapping[str, Any]) -> None:
+        """Tells of what the samples are drawn without that makes them others."""
+        left_out = [each.words for each in self._left_out if each.setting.matters]
+        missing = dict.fromkeys([*self._served.dialect.missing(fields), *left_out])
+        where, why = f"{self._run.node}: {self._served.name}", "was refused, and the samples were drawn without it"
+        self._parser.notes = tuple(
+            Degradation(code="setting_refused", where=where, detail=f"{words} {why}") for words in missing
+        )
 
     def note_sent(self) -> None:
         """See `UpstreamRequest`."""
@@ -198,34 +222,42 @@ class ChatCall(UpstreamRequest):
         self._usage.working = True
 
     def note_refusal(self, error: UpstreamError) -> bool:
-        """Learns from the server's words what it does not understand."""
+        """Leaves out what may be the reason; several samples at once are for the caller to give up (`refusal`)."""
         super().note_refusal(error)
         self._usage.working = False
         if isinstance(error, PromptTooLong):
             self._served.dialect.context = context_in_words(str(error)) or self._served.dialect.context
             return False
-        if not isinstance(error, Rejected) or error.status not in (400, 422):
+        several, greedy = len(self._slots) > 1, self._question.sampling.temperature == 0
+        takes_n = self._served.dialect.takes_n(greedy=greedy) if several and self._doubts_n else True
+        if error.status not in REFUSALS:
+            if takes_n is None and (error.status == 500 or error is self._report):
+                self.refusal = error
             return False
         words = str(error).removeprefix(self._transport.errors.where)
-        self._served.dialect.learn(self._body, words)
-        self.n_refused = len(self._slots) > 1 and _MEANS_N.search(words) is not None
-        return not self.n_refused and self._new_body() != self._body
+        found = self._suspect(words)
+        by_name = found is not None and found.was_named
+        gives_up = takes_n is not True or self._only_named or (found is None and not self._doubts_n)
+        if (several and self._doubts_n and names_n(words)) or (gives_up and not by_name):
+            self.refusal = error
+        elif found is not None:
+            self._left_out.append(found)
+            return True
+        return False
 
-    def _new_body(self) -> dict[str, Any]:
-        served = self._served
-        return chat_body(
-            served.model, self._question, served.dialect, n=len(self._slots), seed=self._seed, live=self._run.live
-        )
+    def _suspect(self, words: str) -> Refused | None:
+        """What the server may not understand of what was sent; the caller's own fields are beyond doubt."""
+        own = self._question.sampling.extra
+        fields = {name: value for name, value in self._fields.items() if name not in own}
+        return self._served.dialect.suspect(fields, words, self._left_out)
 
 
 def _said_in(question: Question) -> str:
     return "".join(message.text for message in question.messages)
 
 
-def chat_body(
-    model: str, question: Question, dialect: Dialect, *, n: int, seed: int | None, live: bool
-) -> dict[str, Any]:
-    """The request as the server gets it; only what is set, `sampling.extra` last."""
+def chat_body(model: str, question: Question, *, n: int, seed: int | None, live: bool) -> dict[str, Any]:
+    """The request for a server that understands everything; only what is set, without `sampling.extra`."""
     sampling = question.sampling
     logprobs = sampling.top_logprobs is not None
     fields = {
@@ -235,7 +267,7 @@ def chat_body(
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
-        dialect.max_tokens: sampling.max_tokens,
+        "max_tokens": sampling.max_tokens,
         "stop": list(sampling.stop) or None,
         "seed": seed,
         "logprobs": logprobs or None,
@@ -244,9 +276,9 @@ def chat_body(
         "tool_choice": question.tool_choice,
         "response_format": question.response_format,
         "stream": live or None,
-        "stream_options": dialect.stream_options if live else None,
+        "stream_options": STREAM_OPTIONS if live else None,
     }
-    return {name: value for name, value in fields.items() if value is not None} | dict(sampling.extra)
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def dump_message(message: Message) -> dict[str, Any]:

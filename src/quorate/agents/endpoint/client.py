@@ -15,7 +15,8 @@ from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
 from quorate.orchestrator.types import Price, SamplingParams
 
 from .agent import ChatAgent
-from .chat_call import Dialect, ServedModel
+from .chat_call import ServedModel
+from .dialect import Dialect
 from .errors import ErrorFactory
 from .request import HttpReply, UpstreamRequest, encode_body
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import NoAnswer, Rejected, UpstreamError
+from quorate.orchestrator.errors import NoAnswer, UpstreamError
 from quorate.orchestrator.types import SamplingParams, Usage
 
-from .chat_call import ServedModel
+from .chat_call import REFUSALS, STREAM_OPTIONS, ServedModel
+from .dialect import Refused
+from .framing import Frames, Malformed
 from .request import HttpReply, UpstreamRequest
-from .response import Malformed, parse_object
-from .sse import DONE, Decoder
+from .shapes import find_report
 from .usage import Counts, estimate_tokens
 
 __all__ = ["CompletionsCall"]
@@ -42,7 +43,8 @@ class CompletionsCall(UpstreamRequest):
         self._counter = _TokenCounter(_prompt_sizes(body.get("prompt")), int(body.get("n") or 1))
         if (left := run.tokens_left()) is not None:
             self._given["max_tokens"] = min(left, self._given.get("max_tokens", left))
-        self._body: dict[str, Any] = {}
+        self._options = {"stream_options": STREAM_OPTIONS} if self._live else {}
+        self._left_out: list[Refused] = []
 
     async def replies(self) -> AsyncGenerator[dict[str, Any], None]:
         """The reply, or its chunks where the body asks for a stream; tokens are recorded however it ends.
@@ -82,53 +84,44 @@ class CompletionsCall(UpstreamRequest):
         async with transport.place(self._run.caller, self._run.priority) as place:
             reply = await transport.open(self, place, rng=rng, live=self._live)
             try:
-                plain = reply.headers.get("content-type", "").startswith("application/json")
-                whole = plain or not self._live
-                async with aclosing(self._read_whole(reply) if whole else self._read_stream(reply)) as objects:
+                async with aclosing(self._read(reply)) as objects:
                     async for found in objects:
-                        if found.get("error"):
-                            raise transport.errors.from_report(found["error"])
-                        self._counter.take(found, whole=whole)
                         yield found
+                self._served.dialect.note_served({"stream_options": None} if self._live else {}, self._left_out)
             except Malformed as error:
                 raise transport.errors.bad_reply(str(error)) from None
             finally:
                 await reply.release()
 
-    async def _read_whole(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
-        found = parse_object(await reply.read())
-        if not found.get("error") and not (isinstance(found.get("choices"), list) and found["choices"]):
-            raise Malformed("a reply without choices")
-        yield found
-
-    async def _read_stream(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
-        decoder, piece = Decoder(), b"-"
-        while piece:
+    async def _read(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
+        frames, piece = Frames(), b"-"
+        while piece and not frames.done:
             piece = await reply.next_piece()
-            for message in decoder.decode(piece):
-                if message == DONE:
-                    return
-                yield parse_object(message)
-        if not self._counter.all_done:
+            for found in frames.take(piece):
+                if (report := find_report(found)) is not None:
+                    raise self._served.transport.errors.from_report(report)
+                self._counter.take(found, whole=frames.is_document)
+                yield found
+        if not self._counter.has_begun:
+            raise Malformed("a reply without choices")
+        if not (frames.is_document or frames.done or self._counter.all_done):
             raise Malformed("the stream ended before the text did")
 
     def body(self) -> dict[str, Any]:
         """See `UpstreamRequest`."""
-        self._body = self._new_body()
-        return self._body
+        body = {name: value for name, value in self._given.items() if name != "stream_options" and value is not None}
+        return {**body, **self._served.dialect.adapt(self._options, self._left_out)}
 
     def note_refusal(self, error: UpstreamError) -> bool:
-        """Learns whether the server can tell usage while it streams."""
+        """Learns whether the server can tell usage while it streams; all else is the caller's own."""
         super().note_refusal(error)
-        if not isinstance(error, Rejected) or error.status not in (400, 422):
+        if error.status not in REFUSALS:
             return False
-        self._served.dialect.learn(self._body, str(error).removeprefix(self._served.transport.errors.where))
-        return self._new_body() != self._body
-
-    def _new_body(self) -> dict[str, Any]:
-        options = self._served.dialect.stream_options if self._live else None
-        body = {name: value for name, value in self._given.items() if name != "stream_options" and value is not None}
-        return body if options is None else {**body, "stream_options": dict(options)}
+        words, dialect = str(error).removeprefix(self._served.transport.errors.where), self._served.dialect
+        found = dialect.suspect(dialect.adapt(self._options, self._left_out), words, self._left_out)
+        if found is not None:
+            self._left_out.append(found)
+        return found is not None
 
 
 class _TokenCounter:
@@ -141,6 +134,11 @@ class _TokenCounter:
         self._counts: dict[int, Counts] = {}
         self._written: dict[int, int] = {}
         self._done: set[int] = set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a choice has come."""
+        return bool(self._written)
 
     @property
     def all_done(self) -> bool:
@@ -158,7 +156,7 @@ class _TokenCounter:
             self._written[index] = self._written.get(index, 0) + (len(text) if isinstance(text, str) else 0)
             if counts is not None:
                 self._counts[index] = counts
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):
                 self._done.add(index)
 
     def usage(self, tries: int, *, refused: bool) -> Usage:

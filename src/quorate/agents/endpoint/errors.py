@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 from quorate.orchestrator.errors import (
@@ -29,6 +31,29 @@ TOO_LONG = (400, 413, 422)
 """Statuses under which servers refuse a prompt that is too long."""
 SHORTEST_SECRET = 4
 """Shorter keys are placeholders; hiding them would garble the message."""
+BUSY = (429, 503)
+"""Statuses of a server that may be asked again later."""
+DEEPEST, MOST_LEAVES = 6, 200
+"""How far an error's body is looked through."""
+_MESSAGES = ("error", "errors", "message", "Message", "detail", "error_message", "error_msg", "msg", "text")
+"""Where servers put the words of an error, the most telling first."""
+_CODES = {"code", "status", "status_code", "statusCode", "http_code", "error_code"}
+_NAMES = ("code", "status", "error_code", "type", "error_type", "name", "reason", "status_msg")
+"""Where servers put the name of an error, the most telling first."""
+_STATUSES = {
+    status: re.compile(words, re.IGNORECASE)
+    for status, words in {
+        429: r"rate.?limit|too.?many.?requests|throttl|quota|resource.?exhausted|capacity.?exceeded",
+        503: r"overload|unavailable|over.?capacity|no.?capacity|server.?(is.?)?busy",
+        504: r"time.?out|timed.?out|deadline",
+        401: r"unauthenticated|unauthori[sz]ed|authentication|(invalid|incorrect).?api.?key",
+        403: r"permission|forbidden|access.?denied",
+        404: r"not.?found",
+        400: r"invalid|validation|bad.?request|unsupported|context.?length|content.?(filter|policy)",
+    }.items()
+}
+"""Names that OpenAI, Anthropic, Google, AWS, Mistral, Moonshot, DashScope, Groq and others give to errors."""
+_AGAIN_IN = re.compile(r"(?:try again|retry) in (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
 
 
 def repair_surrogates(text: str) -> str:
@@ -73,13 +98,17 @@ class ErrorFactory:
 
     def from_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""
-        return self.status(status, _words(body), retry_after(headers))
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            found = repair_surrogates(body.decode(errors="replace"))
+        wait = retry_after(headers)
+        return self.status(status, _message(found), _read_wait(found) if wait is None and status in BUSY else wait)
 
-    def from_report(self, error: object) -> UpstreamError:
-        """An error that the server sent in place of an answer, under a status of 200."""
-        code = error.get("code") if isinstance(error, Mapping) else None
-        code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 502
-        return self.status(code if 400 <= code <= 599 else 502, _message(error))
+    def from_report(self, report: Mapping[str, Any]) -> UpstreamError:
+        """An error that the server sent in place of an answer, under a status of 200; its words give the status."""
+        status = _read_status(report)
+        return self.status(status, _message(report), _read_wait(report) if status in BUSY else None)
 
     def status(self, code: int, words: str, wait: float | None = None) -> UpstreamError:
         text = self.line(f"HTTP {code}" + (f": {words}" if words else ""))
@@ -124,18 +153,55 @@ def _number(value: str | None) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _words(body: bytes) -> str:
-    """The message in an error's body, whichever way the server wraps it."""
-    try:
-        return _message(json.loads(body))
-    except (ValueError, RecursionError):
-        return repair_surrogates(body.decode(errors="replace"))
+def _leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """What is in a JSON value and is no container, with its key."""
+    if depth < DEEPEST and isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else ((key, each) for each in value):
+            yield from _leaves(inner, name, depth + 1)
+    elif not isinstance(value, dict | list):
+        yield key, value
+
+
+def _read_status(report: Mapping[str, Any]) -> int:
+    """The HTTP status that an error in words amounts to."""
+    leaves = list(islice(_leaves(report), MOST_LEAVES))
+    for key, value in leaves:
+        if key in _CODES and str(value).isdecimal():
+            code = int(str(value)[:9])
+            code = code // 100 if 40_000 <= code < 60_000 else code  # FastChat's 42901
+            if 400 <= code <= 599:
+                return code
+    named = [str(value) for wanted in _NAMES for key, value in leaves if key == wanted and isinstance(value, str)]
+    named += [name for name in report if name.endswith("Exception")]  # Bedrock's events
+    for name in named:
+        for status, words in _STATUSES.items():
+            if words.search(name):
+                return status
+    said = _message(report)
+    return next((status for status in BUSY if _STATUSES[status].search(said)), 502)
+
+
+def _read_wait(report: Any) -> float | None:
+    """Seconds that an error's body asks to wait: a field, Gemini's `retryDelay`, OpenAI's "try again in 1m2.5s"."""
+    leaves = list(islice(_leaves(report), MOST_LEAVES))
+    for key, value in leaves:
+        name = re.sub("[^a-z]", "", key.lower())
+        if name in ("retryafter", "retryafterseconds", "retrydelay", "retryafterms"):
+            seconds = _number(str(value).removesuffix("s"))
+            if seconds is not None:
+                return seconds / 1000 if name == "retryafterms" else seconds
+    texts = (value for _, value in leaves if isinstance(value, str))
+    said = next((found for text in texts if (found := _AGAIN_IN.search(text[:1000]))), None)
+    if said is None:
+        return None
+    minutes, number, unit = said.groups()
+    return 60 * float(minutes or 0) + float(number) * (0.001 if unit == "ms" else 1)
 
 
 def _message(value: Any) -> str:
     """`{"error": {"message", "param"}}`, `{"error": text}`, `{"detail": ...}`, `{"message": text}` or anything."""
     if isinstance(value, Mapping):
-        for name in ("error", "message", "detail"):
+        for name in _MESSAGES:
             if value.get(name):
                 param = value.get("param") if name == "message" else None
                 text = _message(value[name])

@@ -40,7 +40,7 @@ class Http(Transport):
     """A server at one address.
 
     Args:
-        base_url: with or without `/v1`.
+        base_url: see `api_root`.
         name: of the model, for errors.
         api_key: sent as a bearer token.
         headers: sent with every request.
@@ -199,7 +199,7 @@ def _ssl() -> SSLContext:
 
 
 def api_root(base_url: str) -> URL:
-    """The address below which the API lies, with its version: `/v1` unless the path names one.
+    """The address below which the API lies: its path as it is, without what calls add to it, and `/v1` if it has none.
 
     Raises:
         BadInput: not an http(s) URL, or one that holds a password.
@@ -213,9 +213,8 @@ def api_root(base_url: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         shown = "" if "@" in str(base_url) else f" {base_url!r}"
         raise BadInput(f"base_url{shown} is not the URL of a server, such as 'http://localhost:8000/v1'")
-    path = url.path.rstrip("/")
-    root = url.with_path(path if re.search(r"/v\d", path) else f"{path}/v1", keep_query=True)
-    return root.with_fragment(None)
+    path = re.sub(r"(/chat)?/completions$|/models$", "", url.path.rstrip("/"))
+    return url.with_path(path or "/v1", keep_query=True).with_fragment(None)
 
 
 def common_headers(api_key: str | None, headers: Mapping[str, str] | None) -> CIMultiDict[str]:

@@ -15,7 +15,8 @@ class Decoder:
 
     Lines end in LF, CRLF or CR, wherever the chunks are cut; several `data` lines of one event are
     joined; comments (keep-alives) and other fields are skipped. The data stays bytes, so that a
-    character cut in two by a chunk is whole again.
+    character cut in two by a chunk is whole again. Two things that servers send beside the standard are
+    data too: llama.cpp's field `error`, and a line of bare JSON.
     """
 
     def __init__(self) -> None:
@@ -58,3 +59,7 @@ class Decoder:
             self._data = []
         elif line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b"error:"):
+            self._data.append(line[6:].removeprefix(b" "))
+        elif line.startswith(b"{"):
+            self._data.append(line)

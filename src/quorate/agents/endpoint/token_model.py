@@ -23,8 +23,9 @@ from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, Sco
 from quorate.orchestrator.types import Price, Question, Usage
 from quorate.orchestrator.upstream import UpstreamCall
 
-from .response import Malformed
+from .framing import Malformed
 from .served_tokenizer import ServedTokenizer, find_tokenizer
+from .shapes import list_models
 from .transport import JsonExchange, Transport
 from .usage import Counts
 
@@ -179,14 +180,14 @@ class EndpointTokens:
     async def _read_listing(self) -> dict[str, Any]:
         """What the server lists of the model; nothing where it has no list."""
         try:
-            reply = await JsonExchange(self._transport, "/models").reply()
+            entries = list_models(await JsonExchange(self._transport, "/models").value())
+        except Malformed:
+            return {}
         except Rejected as error:
             if error.status not in (404, 405):
                 raise
             return {}
-        listing = reply.get("data")
-        entries = [entry for entry in listing if isinstance(entry, dict)] if isinstance(listing, list) else []
-        return next((entry for entry in entries if entry.get("id") == self._model), {})
+        return next((entry for entry in entries if entry["id"] == self._model), {})
 
     async def _find_k(self, tokenizer: ServedTokenizer) -> int:
         """How many of the likeliest tokens to ask for.

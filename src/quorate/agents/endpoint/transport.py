@@ -25,9 +25,9 @@ from quorate.orchestrator.upstream import UpstreamCall
 
 from .breaker import Breaker, RetryBudget
 from .errors import ErrorFactory
+from .framing import Malformed, describe_kind, parse_json
 from .limit import Places, Ticket
 from .request import HttpReply, UpstreamRequest
-from .response import Malformed, parse_object
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
 __all__ = ["JsonExchange", "Place", "Transport"]
@@ -189,39 +189,54 @@ class Transport(ABC):
         Raises:
             UpstreamError: no success.
         """
-        deadline, tried = place.deadline, 0
         last: UpstreamError | None = None
         self._retry_budget.note_request()
         while True:
-            tried += 1
             if (wait := self.breaker.admit()) is not None:
                 raise last or self._circuit_open(wait)
             if self._held:
-                await self._wait_retry_after(deadline)
+                await self._wait_retry_after(place.deadline)
             place.note_sent()
             try:
-                reply = await self._send(request, deadline, live=live)
+                reply = await self._send(request, place.deadline, live=live)
                 if 200 <= reply.status <= 299:
                     self.breaker.note_reply()
                     request.note_reply()
                     reply.on_body = partial(place.note_body, (request.path, live))
                     return reply
-                again = reply.status in AGAIN or reply.status >= 500
                 error = await self._refusal(reply)
             except Unreachable as lost:
-                error, again = lost, True
+                error = lost
             place.note_failure(error)
             last = error
             if not request.note_refusal(error):
-                self._note_retry_after(error)
-                pause = self._retries.pause(error, tried, rng()) if again else None
-                if pause is None or asyncio.get_running_loop().time() + pause >= deadline or not self._may_retry(error):
-                    raise error
-                self.breaker.note_end(error)
-                # Without the server's words, which may quote the prompt.
-                log.info("%s: %s (HTTP %d); trying again in %.1f s", self.errors.where, error.code, error.status, pause)
-                await asyncio.sleep(pause)
+                await self.wait_to_retry(error, place, request.tries, rng)
             await self.pace(self.limits())
+
+    async def wait_to_retry(
+        self, error: UpstreamError, place: Place, tried: int, rng: Callable[[], random.Random]
+    ) -> None:
+        """The pause before the same request is sent once more.
+
+        Args:
+            error: that it came to.
+            place: that it has.
+            tried: how often it has been sent.
+            rng: see `open`.
+
+        Raises:
+            UpstreamError: the error, where there is no further try.
+        """
+        self._note_retry_after(error)
+        again = error.status in AGAIN or error.status >= 500
+        pause = self._retries.pause(error, tried, rng()) if again else None
+        late = pause is not None and asyncio.get_running_loop().time() + pause >= place.deadline
+        if pause is None or late or not self._may_retry(error):
+            raise error
+        self.breaker.note_end(error)
+        # Without the server's words, which may quote the prompt.
+        log.info("%s: %s (HTTP %d); trying again in %.1f s", self.errors.where, error.code, error.status, pause)
+        await asyncio.sleep(pause)
 
     def check_circuit(self) -> None:
         """Raises CircuitOpen where there is no point in waiting for a place."""
@@ -306,15 +321,28 @@ class JsonExchange(UpstreamRequest):
         Raises:
             UpstreamError: the server failed or refused, or its reply is no object.
         """
-        errors = self._transport.errors
+        found = await self.value()
+        if isinstance(found, dict):
+            return found
+        raise self._bad_reply(f"{describe_kind(found)} where an object belongs")
+
+    async def value(self) -> Any:
+        """Whatever is in the reply.
+
+        Raises:
+            UpstreamError: the server failed or refused, or its reply is no JSON.
+        """
         async with self._transport.place(self._caller, self._priority) as place:
             reply = await self._transport.open(self, place, rng=self._rng)
             try:
-                found = parse_object(await reply.read())
+                found = parse_json(await reply.read())
             except Malformed as error:
-                raise errors.bad_reply(f"{self.path.removeprefix('/..')}: {error}") from None
+                raise self._bad_reply(str(error)) from None
             finally:
                 await reply.release()
-            if found.get("error"):
-                raise errors.from_report(found["error"])
+            if isinstance(found, dict) and found.get("error"):
+                raise self._transport.errors.from_report(found)
             return found
+
+    def _bad_reply(self, words: str) -> UpstreamError:
+        return self._transport.errors.bad_reply(f"{self.path.removeprefix('/..')}: {words}")

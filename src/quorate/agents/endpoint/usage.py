@@ -31,19 +31,75 @@ class Counts(NamedTuple):
     prompt: int
     completion: int
     reasoning: int = 0
+    """Of the completion."""
+    certain: bool = True
+    """Whether its numbers agree with each other."""
 
     @classmethod
     def of(cls, reply: Mapping[str, Any]) -> Counts | None:
-        """The `usage` of a reply or chunk, if it holds one that can be used."""
+        """The account in a reply, a chunk or a choice, if it holds one that can be used.
+
+        It is in `usage`, or in Groq's `x_groq`, in the words of OpenAI or of Anthropic.
+        """
         usage = reply.get("usage")
-        if not isinstance(usage, dict):
-            return None
+        if usage is None and isinstance(groq := reply.get("x_groq"), dict):
+            usage = groq.get("usage")
+        return cls._read(usage) if isinstance(usage, dict) else None
+
+    @classmethod
+    def _read(cls, usage: Mapping[str, Any]) -> Counts | None:
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if not (is_count(prompt) and is_count(completion)):
+        if (
+            type(prompt) is int
+            and type(completion) is int
+            and usage.get("total_tokens") == prompt + completion
+            and 0 < prompt <= LARGEST
+            and 0 <= completion <= LARGEST
+            and usage.get("completion_tokens_details") is None
+            and "reasoning_tokens" not in usage
+        ):
+            return cls(prompt, completion)  # as nearly all chunks tell it
+        return cls._add_up(usage)
+
+    @classmethod
+    def _add_up(cls, usage: Mapping[str, Any]) -> Counts | None:
+        """Numbers that may be floats, be missing, have other names, or leave the thinking out."""
+        prompt = _count_in(usage, "prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
+        completion = _count_in(usage, "completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens")
+        total = _count_in(usage, "total_tokens", "totalTokenCount", "totalTokens")
+        if "input_tokens" in usage and "prompt_tokens" not in usage and prompt is not None:  # Anthropic's leave it out
+            prompt += sum(_count_in(usage, f"cache_{way}_input_tokens") or 0 for way in ("read", "creation"))
+        if total and prompt is None and completion is not None:
+            prompt = total - completion
+        if total and completion is None and prompt is not None:
+            completion = total - prompt
+        if prompt is None or completion is None or min(prompt, completion) < 0 or not (prompt or completion):
             return None
-        details = usage.get("completion_tokens_details")
-        reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
-        return cls(prompt, completion, min(reasoning, completion) if is_count(reasoning) else 0)
+        nested = (usage.get("completion_tokens_details"), usage.get("output_tokens_details"), usage)
+        found = (_count_in(holder, "reasoning_tokens", "thoughtsTokenCount") for holder in nested)
+        reasoning = next((count for count in found if count), 0)
+        if reasoning and (total == prompt + completion + reasoning or reasoning > completion):  # xAI counts it beside
+            completion += reasoning
+        left = (total or prompt + completion) - prompt - completion
+        if left > 0:  # Gemini's thinking is in the total alone
+            completion, reasoning = completion + left, reasoning or left
+        return cls(prompt, completion, min(reasoning, completion), certain=left == 0)
+
+
+def _count_in(holder: Any, *names: str) -> int | None:
+    """The first of these numbers that is above zero; else zero if one is told."""
+    values = [_whole(holder.get(name)) for name in names] if isinstance(holder, dict) else []
+    told = [value for value in values if value is not None]
+    return next((value for value in told if value), 0) if told else None
+
+
+def _whole(value: Any) -> int | None:
+    """A number of tokens, also one written as a float or as text."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 16:
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST:
+        value = int(value)
+    return value if is_count(value) else None
 
 
 class Share(Protocol):
@@ -115,11 +171,14 @@ class UsageSplitter:
     def part(self, choice: Share, *, first: bool) -> Usage:
         """The usage of a choice that ends before the others, by the server's count for it alone."""
         counts = choice.counts or Counts(0, 0)
+        self.guessed = self.guessed or not counts.certain
         return self._give(counts.prompt if first else 0, counts.completion, counts.reasoning, first=first)
 
     def rest(self, choices: Sequence[Share]) -> list[Usage]:
         """All that is left, over the choices that are left."""
-        prompt, completion, reasoning = self._less_given(self.total or self._count(choices))
+        counts = self.total or self._count(choices)
+        self.guessed = self.guessed or not counts.certain
+        prompt, completion, reasoning, _ = self._less_given(counts)
         if len(choices) == 1:
             return [self._give(prompt, completion, reasoning, first=True, estimated=self.guessed)]
         exact = _exact_shares(completion, choices)
@@ -153,7 +212,8 @@ class UsageSplitter:
             prompt = prompt or estimate_tokens(len(self._prompt()))
         completion = sum(c.counts.completion if c.counts else _size(c) for c in choices)
         reasoning = sum(c.counts.reasoning if c.counts else 0 for c in choices)
-        return Counts(prompt, completion + given.completion_tokens, reasoning + given.reasoning_tokens)
+        certain = all(c.counts.certain for c in choices if c.counts is not None)
+        return Counts(prompt, completion + given.completion_tokens, reasoning + given.reasoning_tokens, certain)
 
     def _give(self, prompt: int, tokens: int, thoughts: int, *, first: bool, estimated: bool = False) -> Usage:
         usage = Usage(
