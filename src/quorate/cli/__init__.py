@@ -13,7 +13,7 @@ import typer
 
 from quorate.orchestrator.errors import QuorateError
 
-from . import ask, evaluate, inspect, key, serve, trace, train
+from . import ask, evaluate, inspect, key, models, serve, trace, train
 from .options import Commands
 
 __all__ = ["app", "main"]
@@ -33,7 +33,7 @@ app.command("serve")(serve.serve)
 app.command("key")(key.key)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
-app.command("models")(inspect.models)
+app.add_typer(models.app, name="models")
 app.command("aggregators")(inspect.aggregators)
 app.command("graph")(inspect.graph)
 app.command("trace")(trace.trace)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from quorate.agents.embedded.stories import FAMILY, refuse_strange
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.checkpoints import Checkpoints
 from quorate.orchestrator.context import Budget, RunContext
@@ -58,8 +59,22 @@ def _positive(seconds: float | None) -> float | None:
 
 
 def default_pipeline(catalog: Catalog) -> str:
-    """The first configured pipeline, else a majority vote over the first model."""
-    return next(iter(catalog.pipelines), "majority@16")
+    """The first configured pipeline, else a majority vote over the first model; fewer samples of an added one."""
+    if catalog.pipelines:
+        return next(iter(catalog.pipelines))
+    name, model = next(iter(catalog.models.items()), ("", None))
+    embedded = model is not None and model.identity.kind == "embedded" and model.identity.family != FAMILY
+    return f"majority@{5 if embedded else 16}/{name}".rstrip("/")
+
+
+def describe_models(catalog: Catalog, chosen: str) -> str:
+    """Two lines: what there is, and what is asked where nobody says what."""
+    tiny = [name for name, model in catalog.models.items() if model.identity.family == FAMILY]
+    real = [name for name in catalog.models if name not in tiny]
+    kinds = [f"{', '.join(real)} (any question)"] if real else []
+    kinds += [f"{', '.join(tiny)} (story problems and sums with whole numbers)"] if tiny else []
+    more = "" if real else "; quorate models add smollm2-135m fetches one for any question (93 MB)"
+    return f"models: {'; '.join(kinds)}{more}\nasking {chosen}; --model NAME asks another"
 
 
 async def _answer(
@@ -75,7 +90,11 @@ async def _answer(
     catalog = await open_catalog(upstream, config)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(catalog.aclose)
-        model = catalog.resolve(default_pipeline(catalog) if pipeline is None else pipeline)
+        chosen = default_pipeline(catalog) if pipeline is None else pipeline
+        model = catalog.resolve(chosen)
+        if pipeline is None and not quiet:
+            typer.echo(describe_models(catalog, chosen), err=True)
+        refuse_strange(question, model.identity.singles)
         kept = await stack.enter_async_context(Checkpoints(checkpoint)) if checkpoint else None
         run = RunContext(seed=question.sampling.seed, budget=budget, checkpoints=kept, live=False)
         return extract_answers(await _watch(model, question, run, quiet=quiet))

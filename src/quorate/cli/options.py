@@ -46,6 +46,8 @@ Pipeline = Annotated[
     typer.Option(
         "--pipeline",
         "-p",
+        "--model",
+        "-m",
         metavar="NAME",
         help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; see `quorate models`.",
     ),

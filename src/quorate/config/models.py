@@ -203,17 +203,20 @@ class EndpointConfig(_FallbackConfig):
 
 
 class EmbeddedConfig(_FallbackConfig):
-    """A shipped model, or any folder with a causal language model, through transformers."""
+    """A shipped or added model, or any folder with a causal language model, through transformers."""
 
     type: Literal["embedded"]
     model: str = "quorate-tiny-base"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """float32 for shipped models and folders, bfloat16 for added models if not given."""
+    threads: int | None = Field(default=None, ge=1)
+    """Torch's, for the whole process; half of the idle cores if not given."""
     sampling: SamplingParams = SamplingParams()
 
     def build(self, name: str) -> Model:
         from quorate.agents import Embedded
 
-        return Embedded(self.model, name=name, dtype=self.dtype, sampling=self.sampling)
+        return Embedded(self.model, name=name, dtype=self.dtype, threads=self.threads, sampling=self.sampling)
 
 
 class VLLMConfig(_FallbackConfig):

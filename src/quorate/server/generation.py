@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quorate.agents.embedded.stories import refuse_strange
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, RunContext, derive_seed
@@ -174,12 +175,15 @@ async def prepare(request: GenerationRequest, caller: Caller, settings: ServerSe
     """The request with its model found and its limits checked.
 
     Raises:
-        BadInput: it cannot be asked so, or a number is over its limit.
+        BadInput: it cannot be asked so, it cannot know the answer, or a number is over its limit.
         UnknownName: no such model or pipeline.
         NotAllowed: the caller may not ask it.
         KeyBudgetExceeded: the caller has nothing left to spend.
     """
-    return apply_limits(request, await resolve_model(request.model, request.control, caller), caller, settings)
+    model = await resolve_model(request.model, request.control, caller)
+    for question in request.questions:
+        refuse_strange(question, model.identity.singles)
+    return apply_limits(request, model, caller, settings)
 
 
 async def resolve_model(name: str, control: Control, caller: Caller) -> Model:

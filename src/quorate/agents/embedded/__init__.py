@@ -1,8 +1,8 @@
-"""Models that run in this process with transformers, four of them shipped inside the package.
+"""Models that run in this process with transformers: four ship inside the package, others are added by the user.
 
-`batch_engine` draws tokens for rows, `worker` feeds it from a thread, `agent` is what pipelines see;
-`weights` knows where models are, `chat` leads from messages to tokens and back, `token_model` is the same
-model asked token by token. Importing this needs no torch.
+`batch_engine` draws tokens for rows, `worker` feeds it from a thread, `agent` is what pipelines see; `adding` brings
+models into the user's `home`, `weights` knows where all of them are, `chat` leads from messages to tokens and back,
+`token_model` is the same model asked token by token. Importing this needs no torch.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from .weights import (
     FAMILY,
     Dtype,
     LoadedModel,
+    default_dtype,
     hash_files,
     is_shipped,
     load,
@@ -37,7 +38,8 @@ __all__ = ["Embedded"]
 
 
 class Embedded(Agent):
-    """A model that ships inside the package, or any folder of a causal language model, run by transformers.
+    """A model that ships inside the package or was added to it, or any folder of a causal language model, run by
+    transformers.
 
     All questions asked of one agent at once are drawn in one batch, which they join and leave at
     any step. Each sample has a random stream of its own, from the run's seed and its index, so in
@@ -49,12 +51,14 @@ class Embedded(Agent):
     `chat_template_kwargs` is read.
 
     Args:
-        model: the name of a shipped model, see `list_embedded_models`, or a folder.
+        model: the name of a shipped or added model, see `list_embedded_models`, or a folder.
         name: what it is called in answers and pipelines; the model's name if not given.
-        dtype: what it computes in; bfloat16 takes half the memory and makes samples depend on the batch.
+        dtype: what it computes in; bfloat16, the default of added models, takes half the memory and makes samples
+            depend on the batch.
         sampling: defaults where the caller sets nothing.
         max_batch: samples drawn at once; more wait.
-        threads: torch's threads, for the whole process; torch's own choice if not given.
+        threads: torch's threads, for the whole process; if not given, those of `OMP_NUM_THREADS`, else half of the
+            cores that are idle when a model is loaded, and one for a shipped model.
         device: as torch names it; a GPU where there is one, if not given.
 
     Raises:
@@ -67,22 +71,22 @@ class Embedded(Agent):
         model: str | Path = "quorate-tiny-base",
         *,
         name: str | None = None,
-        dtype: Dtype = "float32",
+        dtype: Dtype | None = None,
         sampling: SamplingParams | None = None,
         max_batch: int = 256,
         threads: int | None = None,
         device: str | None = None,
     ) -> None:
-        if dtype not in get_args(Dtype):
+        if dtype not in (None, *get_args(Dtype)):
             raise BadInput(f"Embedded(dtype={dtype!r}): choose one of {', '.join(get_args(Dtype))}")
         if max_batch < 1 or (threads is not None and threads < 1):
             raise BadInput(f"Embedded(max_batch={max_batch}, threads={threads}): each must be at least 1")
         self._folder = locate(model)
         self._model = self._folder.name
-        self._dtype = dtype
+        self._dtype: Dtype = dtype or default_dtype(self._folder)
         self.name = name or self._model
         self.sampling = sampling or SamplingParams()
-        self._load: Callable[[], LoadedModel] = lambda: load(model, dtype, device)
+        self._load: Callable[[], LoadedModel] = lambda: load(model, self._dtype, device)
         self._max_batch, self._threads = max_batch, threads
         self._worker: BatchWorker | None = None
         self._tokens: TransformersTokenModel | None = None

@@ -22,6 +22,8 @@ __all__ = [
 TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 """Extra settings that say how a conversation becomes a prompt, by vLLM's names."""
 
+_MOVE = "put what it says into the user's message"
+
 UNFINISHED = "\ufffd"
 """How a decoder writes bytes that are no character (yet)."""
 
@@ -46,7 +48,7 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
     mean what they mean to vLLM.
 
     Raises:
-        BadInput: the model has no chat template, or the template refuses the messages.
+        BadInput: the model has no chat template, or the template refuses the messages or leaves out a system message.
     """
     if not tokenizer.chat_template:
         raise BadInput(f"{name} has no chat template: add chat_template.jinja to its folder")
@@ -55,6 +57,8 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
     begin, go_on = extra.get("add_generation_prompt", True), extra.get("continue_final_message", False)
     settings = extra.get("chat_template_kwargs", {})
     tools = [dict(tool) for tool in question.tools] or None
+    if tools and "tools" not in str(tokenizer.chat_template):
+        raise BadInput(f"the chat template of {name} knows no tools: ask without them, or another model")
     try:
         text = tokenizer.apply_chat_template(
             messages,
@@ -65,7 +69,11 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
             **settings,
         )
     except Exception as error:
+        if any(message.role == "system" for message in question.messages) and "system" in str(error).lower():
+            raise BadInput(f"the chat template of {name} has no system role: {_MOVE} ({error})") from error
         raise BadInput(f"the chat template of {name} refused the messages: {error}") from error
+    if lost := [m for m in question.messages if m.role == "system" and m.text.strip() not in text]:
+        raise BadInput(f"the chat template of {name} leaves out system messages ({lost[0].text[:40]!r}): {_MOVE}")
     return list(tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +18,17 @@ from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.types import Question
 
 from .chat import encode_prompt
+from .home import find_models, list_added_models
 
 __all__ = [
     "FAMILY",
     "Dtype",
     "LoadedModel",
+    "default_dtype",
     "hash_files",
     "is_shipped",
     "list_embedded_models",
+    "list_shipped_models",
     "load",
     "locate",
     "read_aggregation_form",
@@ -43,19 +48,27 @@ def _weights() -> Path:
 
 
 def list_embedded_models() -> tuple[str, ...]:
-    """Names of the models that ship inside the package, the default first."""
+    """Names of the models that run in this process, the default first: those that were added, then the shipped ones."""
+    return (*(model.name for model in list_added_models()), *list_shipped_models())
+
+
+def list_shipped_models() -> tuple[str, ...]:
+    """Names of the models that ship inside the package."""
     shipped = {folder.parent.name for folder in _weights().glob("*/config.json")}
     return (*(name for name in FIRST if name in shipped), *sorted(shipped.difference(FIRST)))
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of a shipped model, or a folder of one's own.
+    """The folder of a shipped or added model, or a folder of one's own.
 
     Raises:
-        UnknownName: neither a shipped model nor a folder with a `config.json`.
+        UnknownName: neither a model by this name nor a folder with a `config.json`.
     """
-    if str(model) in list_embedded_models():
+    if str(model) in list_shipped_models():
         return _weights() / str(model)
+    for added in list_added_models():
+        if added.name == str(model):
+            return added.folder
     folder = Path(model).expanduser()
     if not (folder / "config.json").is_file():
         raise UnknownName("embedded model", str(model), list_embedded_models())
@@ -65,6 +78,11 @@ def locate(model: str | Path) -> Path:
 def is_shipped(folder: Path) -> bool:
     """Whether this is the folder of a model that ships inside the package."""
     return folder.parent == _weights()
+
+
+def default_dtype(folder: Path) -> Dtype:
+    """bfloat16 for an added model: as exact as its file, half the memory of float32, and up to 1.6 times as fast."""
+    return "bfloat16" if folder.parent == find_models() else "float32"
 
 
 def read_context(folder: Path) -> int | None:
@@ -142,12 +160,12 @@ _loading = threading.Lock()
 _loaded: dict[tuple[Path, str, str], LoadedModel] = {}
 
 
-def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None) -> LoadedModel:
+def load(model: str | Path, dtype: Dtype | None = None, device: str | None = None) -> LoadedModel:
     """The model, loaded at the first call and kept; never asks the network.
 
     Args:
-        model: the name of a shipped model, or a folder that transformers can load.
-        dtype: what it computes in.
+        model: the name of a shipped or added model, or a folder that transformers can load.
+        dtype: what it computes in; see `default_dtype` if not given.
         device: as torch names it; a GPU where there is one, if not given.
 
     Raises:
@@ -162,21 +180,37 @@ def load(model: str | Path, dtype: Dtype = "float32", device: str | None = None)
     except ImportError as error:
         raise MissingExtra("local", f"the model {folder.name}") from error
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or default_dtype(folder)
     key = (folder, dtype, device)
     with _loading:
         if key not in _loaded:
             with _quiet(transformers):
+                if device == "cpu":
+                    _limit_threads(torch, folder)
                 _loaded[key] = _load(folder, getattr(torch, dtype), device)
         return _loaded[key]
+
+
+def _limit_threads(torch: Any, folder: Path) -> None:
+    """Half of the cores that are idle, one for a shipped model; torch itself takes all cores.
+
+    Threads of torch's wait for each other in every layer: where another program has one of their cores, two take
+    up to ten times as long as one, and where none has, they are less than twice as fast.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    idle = cores if sys.platform == "win32" else cores - os.getloadavg()[0]
+    torch.set_num_threads(1 if is_shipped(folder) else max(1, int(idle / 2)))
 
 
 def _load(folder: Path, dtype: Any, device: str) -> LoadedModel:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, attn_implementation="eager"
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, attn_implementation="eager"
         )
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"{folder} cannot be loaded as a causal language model: {error}") from error
