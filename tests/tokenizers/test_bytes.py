@@ -96,13 +96,11 @@ def test_texts_are_read_in_their_bytes(name: str) -> None:
     assert b"".join(vocabulary.bytes_of(token) or b"" for token in vocabulary.encode(plain)[0]) == plain.encode()
 
 
-@pytest.mark.parametrize(
-    "name", sorted(file.parent.name for file in find_folder("tokenizers").glob("[!.]*/bytes.json"))
-)
+@pytest.mark.parametrize("name", sorted(file.parent.name for file in find_folder().glob("[!.]*/bytes.json")))
 def test_bytes_are_those_of_the_original_library(name: str) -> None:
     """Mistral's tokenizers: tekken's own bytes and SentencePiece's own pieces."""
     vocabulary = load_vocabulary(name)
-    table = json.loads((find_folder("tokenizers") / name / "bytes.json").read_text())
+    table = json.loads((find_folder() / name / "bytes.json").read_text())
     assert vocabulary.size == len(table)
     assert [vocabulary.bytes_of(token) for token in range(vocabulary.size)] == [
         None if said is None else bytes.fromhex(said) for said in table

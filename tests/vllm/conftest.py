@@ -19,7 +19,7 @@ import pytest
 from quorate.agents.embedded import locate
 
 MODEL = "quorate-tiny-base"
-READY = 150.0
+READY = 300.0
 """Seconds that the server may take to start on a busy machine."""
 
 collect_ignore_glob = [] if find_spec("vllm") else ["test_*.py"]
@@ -45,11 +45,11 @@ def _await_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def serving(model: str, log: Path, *options: str) -> Iterator[str]:
-    """A server of an embedded model; its base URL, ending in /v1."""
+def serving(model: str, log: Path, *options: str, python: str = sys.executable) -> Iterator[str]:
+    """A server of an embedded model, run by this Python; its base URL, ending in /v1."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(locate(model))]
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(locate(model))]
     command += ["--served-model-name", model, "--dtype", "float32", "--enforce-eager", "--max-model-len", "1024"]
     # vLLM 0.32 dies on the CPU of a seeded request whose prompt it reads in two parts.
     command += ["--max-num-batched-tokens", "65536"]

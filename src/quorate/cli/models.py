@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from . import inspect
-from .options import ConfigFile, Json, Upstream, print_json
+from .options import Commands, ConfigFile, Json, Upstream, print_json
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(cls=Commands)
 
 
 @app.callback(invoke_without_command=True)
