@@ -49,7 +49,7 @@ def fifth(fault: Step) -> Callable[[Received], Step]:
 
 
 def endpoint(up: ScriptedUpstream) -> Endpoint:
-    never = BreakerPolicy(failures=10**6, last=40, share=2)
+    never = BreakerPolicy(failures=10**6)
     return Endpoint("m", base_url=up.url, n_supported=False, retries=RetryPolicy(attempts=1), breaker=never)
 
 

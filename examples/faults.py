@@ -23,7 +23,7 @@ async def main() -> None:
         ScriptedUpstream(now_and_then) as moody,
         ScriptedUpstream(Reply("It is 408.")) as small,
     ):
-        once, soon = RetryPolicy(attempts=1), BreakerPolicy(failures=3)
+        once, soon = RetryPolicy(attempts=1), BreakerPolicy(failures=1)
         one, two = (Endpoint("big", base_url=up.url, retries=once, breaker=soon) for up in (down, moody))
         async with Fallback(Hedged(Pool([one, two]), after=0.2), Endpoint("small", base_url=small.url)) as model:
             vote = sample(model, n=5, quorum=4, grace=0.2, seconds=5) | MajorityVote()

@@ -268,8 +268,8 @@ async def test_an_open_circuit_is_not_asked() -> None:
     """After failures enough."""
     breaker = BreakerPolicy(failures=2, pause=60)
     async with ask_through(Fault.status(500), retries=RetryPolicy(attempts=1), breaker=breaker) as (agent, up):
-        for _ in range(3):
-            await draw(agent)
+        for number in range(3):
+            await draw(agent, question=f"{number}?")
         assert not agent.available
     assert len(up.requests) == 2
 

@@ -87,8 +87,8 @@ async def test_an_open_circuit_hands_on_at_once() -> None:
     async with ScriptedUpstream(Fault.status(503)) as broken, ScriptedUpstream(Reply("x")) as good:
         first = endpoint(broken, "big", breaker=BreakerPolicy(failures=2, pause=60))
         async with Fallback(first, endpoint(good, "small")) as model:
-            for _ in range(5):
-                assert (await draw(model)).texts == ["x"]
+            for number in range(5):
+                assert (await draw(model, question=f"{number}?")).texts == ["x"]
     assert len(broken.requests) == 2
 
 
@@ -108,7 +108,7 @@ async def test_the_last_failure_is_told_when_all_fail() -> None:
 async def test_a_fallback_is_a_proposer_and_a_writer_and_a_judge() -> None:
     """Its note reaches the answer from each place."""
     async with ScriptedUpstream(Fault.status(500)) as broken, ScriptedUpstream(Reply("so 42")) as good:
-        breaking = BreakerPolicy(failures=1000, last=1000)
+        breaking = BreakerPolicy(failures=1000)
         async with Fallback(endpoint(broken, "big", breaker=breaking), endpoint(good, "small")) as model:
             plain = endpoint(good, "small")
             vote = await (sample(model, n=2) | MajorityVote()).answer("?")
@@ -197,8 +197,8 @@ async def test_a_pool_outlives_one_of_its_servers() -> None:
     async with ScriptedUpstream(Fault.close()) as dead, ScriptedUpstream(Reply("x")) as good:
         first = endpoint(dead, "m", breaker=BreakerPolicy(failures=2, pause=60))
         async with Pool([first, endpoint(good, "m")]) as model:
-            for _ in range(8):
-                result = await draw(model)
+            for number in range(8):
+                result = await draw(model, question=f"{number}?")
                 assert (result.texts, result.one.degraded) == (["x"], ())
     assert len(dead.requests) == 2
 

@@ -9,17 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import RetryPolicy
-from quorate.agents.endpoint.limit import START, AdaptiveLimit, Places, Ticket
-from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.types import Question
+from quorate.agents.endpoint.limit import START, AdaptiveLimit, Ticket
 from quorate.testing import Fault, Received, Reply, ScriptedUpstream, Step
 
-from .asking import Drawing, draw
+from .asking import draw
 
 
 @dataclass
@@ -191,6 +187,17 @@ def test_the_ceiling_holds(slots: int) -> None:
     assert simulation.limit.value <= 50
 
 
+def test_who_is_always_refused_cuts_it_a_few_times() -> None:
+    """It says something of the server again when it has been answered meanwhile."""
+    limit = AdaptiveLimit()
+    for _ in range(10):
+        limit.admit(100).note_refusal(100, of="poison")
+    assert limit.cuts == 3
+    limit.refused.clear()
+    limit.admit(20).note_refusal(20, of="poison")
+    assert limit.cuts == 4
+
+
 def test_it_never_closes() -> None:
     """Not even where every request is refused."""
     simulation = Simulation(AdaptiveLimit(), 20, bears=0)
@@ -218,88 +225,6 @@ def test_latencies_of_different_requests_are_not_compared() -> None:
         for place, ticket in enumerate(tickets):
             ticket.note_reply(*(("judge", 0.1) if place % 2 else ("chat", 60.0)))
     assert limit.cuts == 0
-
-
-async def test_a_light_caller_does_not_stand_behind_a_heavy_one() -> None:
-    """Places are handed out in turn: after a hundred waiting requests of one, the other's is the next but one."""
-    places, order = Places(ceiling=1), list[str]()
-    await places.acquire()
-
-    async def ask(caller: str) -> None:
-        await places.acquire(caller)
-        order.append(caller)
-        places.release()
-
-    heavy = [asyncio.create_task(ask("heavy")) for _ in range(100)]
-    await asyncio.sleep(0)
-    light = [asyncio.create_task(ask("light")) for _ in range(2)]
-    await asyncio.sleep(0)
-    places.release()
-    await asyncio.gather(*heavy, *light)
-    assert order[:5] == ["heavy", "light", "heavy", "light", "heavy"]
-    assert places.taken == 0
-
-
-async def test_one_callers_requests_wait_by_priority_then_in_order() -> None:
-    """The lower number first."""
-    places, order = Places(ceiling=1), list[int]()
-    await places.acquire()
-
-    async def ask(number: int, priority: float) -> None:
-        await places.acquire("", priority)
-        order.append(number)
-        places.release()
-
-    tasks = [asyncio.create_task(ask(number, priority)) for number, priority in enumerate([1.0, 0.0, 1.0, -1.0])]
-    await asyncio.sleep(0)
-    places.release()
-    await asyncio.gather(*tasks)
-    assert order == [3, 1, 0, 2]
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40), st.integers(1, 4))
-def test_no_place_is_lost(asks: list[tuple[str, bool]], ceiling: int) -> None:
-    """Whoever is cancelled while waiting, or in the moment of being served, takes no place with him."""
-
-    async def play() -> Places:
-        places = Places(ceiling)
-
-        async def ask(caller: str) -> None:
-            await places.acquire(caller)
-            try:
-                assert places.taken <= ceiling
-                await asyncio.sleep(0)
-            finally:
-                places.release()
-
-        tasks = [(asyncio.create_task(ask(caller)), cancelled) for caller, cancelled in asks]
-        await asyncio.sleep(0)
-        for task, cancelled in tasks:
-            if cancelled:
-                task.cancel()
-                await asyncio.sleep(0)
-        await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
-        assert all(task.done() for task, _ in tasks)
-        return places
-
-    places = asyncio.run(play())
-    assert places.taken == 0
-    assert not places._waiting
-
-
-async def test_those_who_wait_are_let_in_when_the_limit_grows() -> None:
-    """Not only when another request ends."""
-    places = Places()
-    places.limit.value = 1.0
-    tickets = [places.limit.admit(1) for _ in range(16)]
-    await places.acquire()
-    waiting = asyncio.create_task(places.acquire())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    for ticket in tickets:
-        ticket.note_reply("chat", 0.2)
-    await waiting
-    assert places.taken == 2
 
 
 async def test_three_hundred_requests_at_once_are_no_matter() -> None:
@@ -333,18 +258,3 @@ async def test_an_endpoint_learns_from_refusals() -> None:
     assert result.texts == ["x"] * 64
     assert result.spent.requests - 64 < refused
     assert places.taken == 0
-
-
-async def test_two_callers_share_an_endpoint() -> None:
-    """A run's `caller` is whose turn it is: the second one's only request does not wait for all of the first's."""
-    async with (
-        ScriptedUpstream(Reply("x", delay=0.02)) as up,
-        Endpoint("m", base_url=up.url, concurrency=2, n_supported=False) as agent,
-    ):
-        heavy = Drawing.of(range(40))
-        task = asyncio.create_task(heavy.draw(agent, "heavy"))
-        await up.wait_until(lambda up: up.in_flight == 2)
-        await agent.answer(Question.of("light"), RunContext(caller="light", live=False))
-        assert len(up.requests) < 8
-        await task
-    assert all(slot.done for slot in heavy.slots)

@@ -40,7 +40,7 @@ def endpoint(up: ScriptedUpstream, **more: object) -> Endpoint:
         "n_supported": False,
         "retries": RetryPolicy(attempts=2, backoff=0.001, reserve=100),
         "timeouts": Timeouts(first_byte=5, total=5),
-        "breaker": BreakerPolicy(failures=100, last=100),
+        "breaker": BreakerPolicy(failures=100),
         "price": Price(prompt=1e6, completion=2e6),
     }
     return Endpoint("m", base_url=up.url, **{**given, **more})  # type: ignore[arg-type]

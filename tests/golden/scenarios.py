@@ -479,7 +479,7 @@ def tiny(name: str = "tiny", model: str = "quorate-tiny-base", **sampling: Any) 
 
 def endpoint(up: ScriptedUpstream, *, name: str = "m", **settings: Any) -> Endpoint:
     """An agent over a socket that never tries again."""
-    given = {"retries": RetryPolicy(attempts=1), "breaker": BreakerPolicy(failures=1000, last=1000), **settings}
+    given = {"retries": RetryPolicy(attempts=1), "breaker": BreakerPolicy(failures=1000), **settings}
     return Endpoint(name, base_url=up.url, **given)
 
 

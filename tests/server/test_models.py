@@ -10,12 +10,13 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from quorate.agents import Embedded
+from quorate.agents import Embedded, Fallback
 from quorate.aggregators.stopping import AdaptiveConsistency
+from quorate.aggregators.synthesis import SelfMoA
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.errors import Unreachable
-from quorate.orchestrator.pipeline import sample
+from quorate.orchestrator.pipeline import cascade, sample
 from quorate.orchestrator.protocols import Model
 
 from .conftest import Start, asked
@@ -161,17 +162,48 @@ class Down(Echo):
 
 
 async def test_ready_says_what_is_missing(start: Start) -> None:
-    """503 with the reason where no model is known or one's upstreams are down, one inside a pipeline too; else 200."""
+    """503 with the reason where no model is known or no upstream answers; else 200."""
     upstream, down = Upstream(), Down("down")
     async with start(catalog=Catalog(discover=upstream.discover)) as served:
         unknown = await served.http.get("/ready")
         upstream.up = True
         known = await served.http.get("/ready")
-    async with start(Echo(), pipelines={"vote": sample(down, n=2) | Plurality()}) as served:
+    async with start(down, pipelines={"vote": sample(down, n=2) | Plurality()}) as served:
         broken = await served.http.get("/ready")
     assert (unknown.status_code, unknown.json()["reasons"]) == (503, ["no model is known: its upstream does not tell"])
-    assert (known.status_code, known.json()) == (200, {"status": "ready"})
+    assert (known.status_code, known.json()["status"]) == (200, "ready")
+    assert set(map(str, known.json()["pipelines"].values())) == {"{'status': 'ready'}"}
     assert (broken.status_code, broken.json()["reasons"]) == (503, ["no upstream of 'down' answers"])
+
+
+async def test_ready_says_of_each_pipeline_whether_it_can_answer(start: Start) -> None:
+    """Its aggregator included: without its writer a synthesis is a vote; one of two proposers is enough for one."""
+    good, down = Echo("good"), Down("down")
+    pipelines = {
+        "vote": sample(down, n=2) | Plurality(),
+        "both": sample([good, down], n=2) | Plurality(),
+        "strict": sample([good, down], n=2, min_candidates=2) | Plurality(),
+        "fused": sample(good, n=2) | SelfMoA(down),
+        "nested": sample(sample(down, n=2) | Plurality(), n=2) | Plurality(),
+        "cascade": cascade(sample(good, n=2) | Plurality(), sample(down, n=2) | Plurality()),
+        "instead": Fallback(down, good, name="instead"),
+    }
+    async with start(good, down, pipelines=pipelines) as served:
+        reply = await served.http.get("/ready")
+    told = reply.json()["pipelines"]
+    assert reply.status_code == 200
+    assert {name: entry["status"] for name, entry in told.items()} == {
+        "good": "ready",
+        "down": "unavailable",
+        "vote": "unavailable",
+        "both": "degraded",
+        "strict": "unavailable",
+        "fused": "degraded",
+        "nested": "unavailable",
+        "cascade": "degraded",
+        "instead": "degraded",
+    }
+    assert {tuple(entry.get("missing", ())) for entry in told.values()} == {(), ("down",)}
 
 
 async def test_the_document_is_true_of_the_replies(start: Start) -> None:

@@ -20,6 +20,8 @@ BAR = 32
 """Columns of the time line."""
 SHOWN = 60
 """Characters of a text in the time line."""
+WORTH_TELLING = 0.01
+"""Seconds that a call waits before it is sent."""
 ENDS = ("candidate_finished", "candidate_failed", "candidate_cancelled")
 
 
@@ -110,7 +112,7 @@ class _Line:
                 own = [call for call in calls if call.indices == (index,)]
                 calls = [call for call in calls if call not in own]
                 yield self._candidate(node, end, index, depth)
-                yield from (_call(call, depth + 1) for call in own if len(own) > 1 or call.failures)
+                yield from (_call(call, depth + 1) for call in own if len(own) > 1 or _tells_more(call))
                 for thread in [each for each in threads if _purpose(each) == str(index)]:
                     threads.remove(thread)
                     yield from self._thread(thread, depth + 1)
@@ -185,9 +187,20 @@ def _purpose(thread: str) -> str:
 def _call(call: TracedCall, depth: int) -> Row:
     tries = "; ".join(f"try at {at:.3f}: {code} {status}" for at, code, status in call.failures)
     answered = "" if call.answered is None else f"reply began {call.answered:.3f}"
-    note = "; ".join(filter(None, ("" if call.outcome == "ok" else call.outcome, tries, answered)))
+    waited = f"waited {_waited(call):.3f} s" if _waited(call) >= WORTH_TELLING else ""
+    note = "; ".join(filter(None, ("" if call.outcome == "ok" else call.outcome, waited, tries, answered)))
     style = "" if call.outcome == "ok" else "yellow"
     return Row(depth, f"call {call.agent}", call.started, call.ended, _tokens(call.usage), note, style or "dim")
+
+
+def _tells_more(call: TracedCall) -> bool:
+    """Than its candidate does."""
+    return bool(call.failures) or _waited(call) >= WORTH_TELLING
+
+
+def _waited(call: TracedCall) -> float:
+    """Seconds until it was sent: for a place at its server, for the rate, or because of a Retry-After."""
+    return (call.sent[0] if call.sent else call.ended) - call.started
 
 
 def _outcome(candidate: Candidate) -> tuple[str, str]:

@@ -102,17 +102,18 @@ class RetriesConfig(Frozen):
     """Seconds before the second try, doubled before each further one."""
     longest: float = Field(default=60.0, gt=0)
     """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
+    hold: float = Field(default=5.0, ge=0)
+    """Most seconds for which other requests are held back because a server has asked one to come back later."""
     share: float = Field(default=0.2, ge=0)
-    """Of all requests that may be tries again without the server's invitation, once `reserve` is used up."""
+    """Of one caller's requests that may be tries again without the server's invitation, once `reserve` is used up."""
     reserve: int = Field(default=10, ge=1)
 
 
 class BreakerConfig(Frozen):
-    """When a server is left alone for a while: too many failures in a row, or among the last."""
+    """When a server is left alone for a while."""
 
     failures: int = Field(default=10, ge=1)
-    share: float = Field(default=0.5, gt=0)
-    last: int = Field(default=40, ge=1)
+    """Of different requests, without a success in between."""
     pause: float = Field(default=5.0, gt=0)
     """Seconds until one request may try again; doubled each time that it fails."""
     longest: float = Field(default=60.0, gt=0)

@@ -247,7 +247,10 @@ class RunContext:
     priority: float = 0.0
     """Of its samples where samples of several runs wait for a place; the lower, the sooner."""
     caller: str = ""
-    """Whose run it is, such as an API key's name: a busy server's places are handed out to its callers in turn."""
+    """Whose run it is, such as an API key's name: the places of a busy server are shared between its callers, and what
+    fails of one caller's requests refuses nobody else's. `""` is nobody in particular."""
+    weight: float = 1.0
+    """The caller's share of those places, in proportion to that of others."""
 
     def replace(self, **changes: Any) -> RunContext:
         """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""

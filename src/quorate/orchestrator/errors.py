@@ -9,6 +9,7 @@
     │   └── MissingExtra          an optional dependency is not installed
     ├── UpstreamError             a model's server failed; its status code survives
     │   ├── Unreachable           no connection (HTTP 502)
+    │   │   └── ConnectionDropped it was closed before a reply
     │   ├── RateLimited           429, with the server's Retry-After
     │   ├── CircuitOpen           not asked, because it failed too often just now (HTTP 503, with Retry-After)
     │   ├── TimedOut              no reply in time (HTTP 504)
@@ -34,6 +35,7 @@ __all__ = [
     "BadReply",
     "CircuitOpen",
     "ConfigError",
+    "ConnectionDropped",
     "DataError",
     "MissingExtra",
     "NoAnswer",
@@ -149,6 +151,10 @@ class Unreachable(UpstreamError):
     """No connection to the upstream."""
 
     code = "upstream_unreachable"
+
+
+class ConnectionDropped(Unreachable):
+    """The upstream has closed the connection before its reply, which may lie in what it was asked."""
 
 
 class RateLimited(UpstreamError):

@@ -65,6 +65,23 @@ class Graph(ModelBase):
         """Of all nodes, those in loops as often as they may run."""
         return self._structure.calls
 
+    @property
+    def available(self) -> bool:
+        """See `protocols.Model`: whether there is a way to the end on which something can come of every node."""
+        return self._leads_to_end(START, set())
+
+    def _leads_to_end(self, name: str, seen: set[str]) -> bool:
+        if name == END or name in seen:
+            return True
+        seen.add(name)
+        node = self.nodes.get(name)
+        if node is not None and not node.available:
+            return node.fallback is not None and self._leads_to_end(node.fallback, seen)
+        always = [edge.target for edge in self.edges_from(name) if edge.when is None]
+        if always:
+            return all(self._leads_to_end(target, seen) for target in always)
+        return any(self._leads_to_end(edge.target, seen) for edge in self.edges_from(name))
+
     def most_visits(self, name: str) -> int:
         """How often a node can run in one answer."""
         return self._structure.most_visits(name)

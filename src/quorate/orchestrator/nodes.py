@@ -52,6 +52,12 @@ class SampleNode(Node):
         """The proposers."""
         return self.stage.models
 
+    @property
+    def available(self) -> bool:
+        """As many samples as there have to be come of models that can be asked."""
+        stage = self.stage
+        return sum(stage.model_of(index).available for index in range(stage.n)) >= stage.min_candidates
+
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
         """One a candidate."""
         return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
@@ -133,6 +139,11 @@ class LayerNode(Node):
     def models(self) -> tuple[Model, ...]:
         """Those of the stage."""
         return self.stage.models
+
+    @property
+    def available(self) -> bool:
+        """It is: where no member answers, the candidates before go on."""
+        return True
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
         """One a candidate."""
@@ -271,6 +282,12 @@ class AggregateNode(Node):
         """Those that it asks itself."""
         more = () if self.stand_in is None else self.stand_in.models
         return (*self.aggregator.models, *more)
+
+    @property
+    def available(self) -> bool:
+        """Its models can be asked, or another aggregator or the vote stands in."""
+        stand_in = self.stand_in or self.aggregator.fallback
+        return stand_in is not None or all(model.available for model in self.aggregator.models)
 
     def calls_for(self, n: int) -> int:
         """Most answers of its models for n candidates."""

@@ -202,6 +202,11 @@ class Node:
         """Every model that it may ask."""
         return ()
 
+    @property
+    def available(self) -> bool:
+        """Whether something can come of it now: it asks no model, or one of them is available (`Model.available`)."""
+        return not self.models or any(model.available for model in self.models)
+
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - for those who read candidates
         """Most answers of single models that one visit takes which reads n candidates."""
         return 0

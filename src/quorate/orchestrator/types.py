@@ -56,6 +56,7 @@ Code = Literal[
     # models and nodes
     "fallback_used",
     "setting_refused",
+    "held_back",
     "node_failed",
     # aggregation
     "aggregator_failed",

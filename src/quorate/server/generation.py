@@ -18,6 +18,7 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 
+from .access.keys import ANYONE
 from .api.fields import Control
 from .context import Caller
 from .deltas import Delta, DeltaStream, ProgressLines
@@ -155,7 +156,8 @@ class Generation:
             live=live,
             follow_candidates=False,  # that one has begun is all that a client sees of it before its end
             switch=caller.switch,
-            caller=caller.key.name,
+            caller="" if caller.key is ANYONE else caller.key.name,
+            weight=caller.key.weight,
             **observed,
         )
 

@@ -122,7 +122,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         quorate={"type": "object"},
     ),
     "ListedModels": _object({"object": {"const": "list"}, "data": _list(_ref("ListedModel"))}),
-    "Health": _object({"status": TEXT}, reasons=_list(TEXT)),
+    "Health": _object(
+        {"status": TEXT},
+        reasons=_list(TEXT),
+        pipelines={"type": "object", "additionalProperties": _object({"status": TEXT}, missing=_list(TEXT))},
+    ),
 }
 REPLIES = {
     "/v1/chat/completions": "ChatReply",

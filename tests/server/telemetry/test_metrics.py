@@ -205,14 +205,16 @@ async def test_breakers_and_hedges_are_told_as_they_stand(start: Start) -> None:
         start(Hedged(box, after=0.05, share=1.0, name="hedged"), bad) as served,
     ):
         assert (await served.post(model="hedged")).status_code == 200
-        for _ in range(30):
-            await served.post(model="bad")
+        for number in range(30):
+            await served.post(model="bad", messages=[{"role": "user", "content": f"{number}?"}])
         seen = await scraped(served)
     assert seen.value("quorate_hedges_total", model="hedged") == 1
     assert seen.value("quorate_breaker_state", endpoint="box", state="closed") == 1
     assert seen.value("quorate_breaker_state", endpoint="bad", state="open") == 1
     assert seen.value("quorate_breaker_state", endpoint="bad", state="closed") == 0
     assert "circuit_open" in seen.labels("quorate_upstream_calls_total", "outcome")
+    assert seen.value("quorate_upstream_calls_now", endpoint="box", state="waiting") == 0
+    assert seen.value("quorate_upstream_limit", endpoint="box") > 1
 
 
 def test_the_documented_metrics_exist() -> None:

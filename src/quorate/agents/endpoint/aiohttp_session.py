@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from quorate.orchestrator.errors import Unreachable, UpstreamError
+from quorate.orchestrator.errors import ConnectionDropped, Unreachable, UpstreamError
 
 from .errors import ErrorFactory
 from .request import HttpReply
@@ -85,7 +85,7 @@ class AiohttpSession:
         if isinstance(error, aiohttp.ClientConnectorError):
             return Unreachable(errors.line(f"no connection ({error.os_error.strerror or error.os_error})"))
         if isinstance(error, aiohttp.ClientConnectionError):
-            return Unreachable(errors.line("the connection was closed before a reply"))
+            return ConnectionDropped(errors.line("the connection was closed before a reply"))
         return errors.bad_reply(f"not an HTTP reply ({type(error).__name__})")
 
     async def close(self) -> None:

@@ -1,9 +1,12 @@
 """What keeps requests from a server that is failing: a circuit breaker, and a budget for trying again.
 
 The breaker is the usual one (Nygard, Release It!, chapter 5): closed while things go well, open after too many
-failures, half open when a single request may try whether the server is back. Ours, because the libraries for
-asyncio count failures in a row only, and hold on to a probe that was cancelled: here a probe that is never
-heard of again is simply followed by the next one.
+failures in a row, half open when a single request may try whether the server is back. What differs, because many
+people share it and a request may itself be what a server fails of:
+
+- A failure is a piece of evidence only once for all samples of a request, and only once for all requests that say
+  the same. Any success refutes all of it.
+- One caller's failures alone refuse that caller alone. Where no connection can be made, it is nobody's fault.
 
 The retry budget is Finagle's: tries again are a share of all requests, so that a server in
 trouble is not asked three times as often by everybody.
@@ -12,18 +15,33 @@ trouble is not asked three times as often by everybody.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Literal
-
-from quorate.orchestrator.errors import RateLimited, Rejected, UpstreamError
 
 from .settings import BreakerPolicy
 
-__all__ = ["Breaker", "RetryBudget"]
+__all__ = ["EVERYBODY", "Breaker", "RetryBudget"]
+
+EVERYBODY = ""
+"""The caller who is nobody in particular: what fails for it fails for all."""
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What has failed of one caller's since the last success."""
+
+    requests: set[Hashable] = field(default_factory=set)
+    subjects: set[Hashable] = field(default_factory=set)
+
+    @property
+    def pieces(self) -> int:
+        """Requests that are different in what they say, too."""
+        return min(len(self.requests), len(self.subjects))
 
 
 class Breaker:
-    """Counts how requests to one server end, and says when it is to be left alone.
+    """Counts how requests to one model of one server end, and says when it is to be left alone.
 
     Failures are no connection, no reply in time, a 5xx and a reply that cannot be read. A refusal shows that the
     server lives; a 429 and a cancelled request show nothing.
@@ -36,62 +54,83 @@ class Breaker:
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._clock = clock
-        self._all = (1 << policy.last) - 1
-        self._recent = 0
-        """The last outcomes as bits, 1 for a failure."""
-        self._in_a_row = 0
+        self._failed: dict[str, _Evidence] = {}
+        """By caller."""
+        self._refused: str | None = None
+        """Who is, while it is open."""
         self._pause = policy.pause
-        self._again: float | None = None
+        self._again = 0.0
         """When the next request may try, while open."""
-        self._probing = False
         self.reason = ""
         """The failure that opened it."""
 
     @property
     def state(self) -> Literal["closed", "open", "half_open"]:
-        if self._again is None:
+        """For everybody."""
+        if self._refused != EVERYBODY:
             return "closed"
         return "open" if self._clock() < self._again else "half_open"
 
-    def wait(self) -> float | None:
-        """Seconds until a request makes sense; None if it does now."""
-        if self._again is None:
+    def wait(self, caller: str = EVERYBODY) -> float | None:
+        """Seconds until a request of this caller makes sense; None if it does now."""
+        if self._refused is None or self._refused not in (EVERYBODY, caller):
             return None
         left = self._again - self._clock()
         return left if left > 0 else None
 
-    def admit(self) -> float | None:
-        """As `wait`, for a request that is sent if it may be: while half open, the next one may only after a pause."""
-        left = self.wait()
-        if left is None and self._again is not None:
-            self._probing, self._again = True, self._clock() + self._pause
-        return left
+    def admit(self, caller: str = EVERYBODY) -> bool:
+        """A request is sent that does not have to wait; whether it is the one that tries if the server is back.
 
-    def note_reply(self) -> None:
-        """A request has begun to be answered: the server is back."""
-        if self._again is not None:
-            self._probing, self._again, self._pause = False, None, self._policy.pause
-            self._recent = self._in_a_row = 0
+        Until it is known, or for another pause, no other one is.
+        """
+        if self._refused is None or self._refused not in (EVERYBODY, caller):
+            return False
+        self._again = self._clock() + self._pause
+        return True
 
-    def note_end(self, error: UpstreamError | None) -> None:
-        """A request came to its end, or to nothing."""
-        if isinstance(error, RateLimited):
+    def note_success(self) -> None:
+        """The server answers."""
+        if self._failed or self._refused is not None:
+            self._failed.clear()
+            self._refused, self._pause = None, self._policy.pause
+
+    def note_failure(
+        self, reason: str, request: Hashable, subject: Hashable, caller: str = EVERYBODY, *, probe: bool = False
+    ) -> None:
+        """A request came to nothing, or its reply did.
+
+        Args:
+            reason: in words.
+            request: that it belongs to, with all its samples.
+            subject: what it says; requests that say the same fail for one reason.
+            caller: whose it is; `EVERYBODY` where no request can be the cause.
+            probe: whether `admit` said that it tries.
+        """
+        evidence = self._failed.setdefault(caller, _Evidence())
+        for seen, one in ((evidence.requests, request), (evidence.subjects, subject)):
+            if len(seen) < self._policy.failures:
+                seen.add(one)
+        refused = self._judge()
+        if refused is None:
             return
-        failed = error is not None and not isinstance(error, Rejected)
-        self._recent = ((self._recent << 1) | failed) & self._all
-        self._in_a_row = self._in_a_row + 1 if failed else 0
-        if failed and (self._too_many() if self._again is None else self._probing):
-            self._open(str(error))
+        if self._refused is None or probe:
+            if probe:
+                self._pause = min(self._policy.longest, 2 * self._pause)
+            self._again, self.reason = self._clock() + self._pause, reason
+        self._refused = refused
 
-    def _too_many(self) -> bool:
-        limit = self._policy
-        return self._in_a_row >= limit.failures or self._recent.bit_count() >= limit.last * limit.share
+    def drop_probe(self) -> None:
+        """The request that was to try was cancelled: the next one may."""
+        self._again = min(self._again, self._clock())
 
-    def _open(self, reason: str) -> None:
-        """For longer each time that a probe has failed."""
-        if self._probing:
-            self._pause = min(self._policy.longest, 2 * self._pause)
-        self._probing, self._again, self.reason = False, self._clock() + self._pause, reason
+    def _judge(self) -> str | None:
+        """Who is to be refused by the evidence: all once it is not one caller's alone."""
+        most = self._policy.failures
+        half = (most + 1) // 2
+        pieces = {caller: evidence.pieces for caller, evidence in self._failed.items()}
+        if sum(count if caller == EVERYBODY else min(count, half) for caller, count in pieces.items()) >= most:
+            return EVERYBODY if len(pieces) > 1 or EVERYBODY in pieces else next(iter(pieces))
+        return next((caller for caller, count in pieces.items() if count >= most), None)
 
 
 class RetryBudget:

@@ -143,7 +143,7 @@ class ChatCall(UpstreamRequest):
 
     async def _exchange(self) -> None:
         transport, run = self._transport, self._run
-        async with transport.place(run.caller, run.priority) as place:
+        async with transport.place(run, len(self._slots)) as place:
             self._parser.begun = time.monotonic()
             while True:
                 reply = await self._open(place)
@@ -166,6 +166,15 @@ class ChatCall(UpstreamRequest):
         except UpstreamError as error:
             self._usage.working = self._usage.working and isinstance(error, TimedOut)
             raise
+        finally:
+            if place.held_back:
+                where = f"{self._run.node}: {self._served.name}"
+                note = Degradation(code="held_back", where=where, detail=place.held_back)
+                self._parser.notes, place.held_back = (*self._parser.notes, note), ""
+
+    def subject(self) -> str:
+        """See `UpstreamRequest`."""
+        return self._question.key
 
     def _rng(self) -> random.Random:
         return self._run.rng(f"retry:{self._served.name}:{self._question.text}:{self._indices[0]}")

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from quorate.orchestrator.errors import BadInput, Unreachable, UpstreamError
+from quorate.orchestrator.errors import BadInput, ConnectionDropped, Unreachable, UpstreamError
 from quorate.orchestrator.types import Price, SamplingParams
 
 from .agent import ChatAgent
@@ -185,7 +185,7 @@ class ClientTransport(Transport):
         if kinds & {"ConnectError", "ProxyError"}:
             return Unreachable(self.errors.line(f"no connection ({cause})"))
         if kinds & {"NetworkError", "RemoteProtocolError"}:
-            return Unreachable(self.errors.line("the connection was closed before a reply"))
+            return ConnectionDropped(self.errors.line("the connection was closed before a reply"))
         if isinstance(error, self._openai.APIConnectionError):
             return self.errors.bad_reply(f"not an HTTP reply ({type(cause).__name__})")
         return Unreachable(self.errors.line(f"the client could not send it ({type(error).__name__}: {error})"))

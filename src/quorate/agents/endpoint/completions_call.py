@@ -81,7 +81,7 @@ class CompletionsCall(UpstreamRequest):
     async def _exchange(self) -> AsyncGenerator[dict[str, Any], None]:
         rng = partial(self._run.rng, f"retry:{self._served.name}:texts")
         transport = self._served.transport
-        async with transport.place(self._run.caller, self._run.priority) as place:
+        async with transport.place(self._run) as place:
             reply = await transport.open(self, place, rng=rng, live=self._live)
             try:
                 async with aclosing(self._read(reply)) as objects:

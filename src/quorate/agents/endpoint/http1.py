@@ -20,7 +20,7 @@ import httptools
 from aiohappyeyeballs import AddrInfoType, start_connection
 from yarl import URL
 
-from quorate.orchestrator.errors import Unreachable, UpstreamError
+from quorate.orchestrator.errors import ConnectionDropped, Unreachable, UpstreamError
 
 from .errors import ErrorFactory
 from .request import HttpReply
@@ -349,7 +349,7 @@ class _LeanReply(HttpReply):
         if self.ended:
             return
         if not self.begun.done():
-            self.fail(Unreachable(self.errors.line("the connection was closed before a reply")))
+            self.fail(ConnectionDropped(self.errors.line("the connection was closed before a reply")))
         elif self.headers.keys() & {"content-length", "transfer-encoding"}:
             self.fail(self.errors.bad_reply("the connection broke off in the middle of the reply"))
         else:

@@ -1,4 +1,4 @@
-"""How many requests a server gets at once: learnt from how it answers, and handed out fairly.
+"""How many requests a server gets at once: learnt from how it answers. `places` hands them out.
 
 The limit is a relative of Gradient2 in Netflix's concurrency-limits (github.com/Netflix/concurrency-limits, 2018):
 it shrinks by the factor by which latency has grown beyond a tolerance, and grows by the root of itself. What
@@ -11,19 +11,16 @@ differs, because answers of language models take from tenths of a second to minu
   while, but that of calm cohorts. In return, a cut that does not bring latency down is taken back: then answers
   have become longer, and the server is not overloaded.
 - A 429, a 503 or a timeout cuts it at once, once a round trip, and afterwards it grows slowly (TCP Reno, RFC 5681).
+  Who is never answered cuts it a few times only: a prompt that is always refused takes nobody's places.
 """
 
 from __future__ import annotations
 
-import asyncio
-import heapq
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import count
 
-__all__ = ["AdaptiveLimit", "Places", "Ticket"]
+__all__ = ["AdaptiveLimit", "Ticket"]
 
 START = 1024.0
 COHORT, COUNTED = 16, 12
@@ -40,6 +37,10 @@ REFUSED = 0.7
 IN_VAIN = 0.75
 """Share of the worst latency that is left once the requests under way are half as many, from which on the cuts were
 in vain: in a server that is overloaded it would be half of it."""
+TELLING = 3
+"""Refusals."""
+REMEMBERED = 1000
+"""Most callers and prompts that are remembered as refused."""
 FALLING, RISING = 0.25, 0.05
 """Weights of a calm cohort in the usual latency."""
 
@@ -91,14 +92,15 @@ class Ticket:
             if len(cohort.latencies) == COUNTED:
                 self._limit.judge(cohort)
 
-    def note_refusal(self, under_way: int) -> None:
+    def note_refusal(self, under_way: int, of: Hashable = None) -> None:
         """The server has too much to do: a 429, a 503, no reply in time.
 
         Args:
             under_way: requests, with this one.
+            of: whose request it was, see `AdaptiveLimit.refuse`.
         """
         if self._cuts == self._limit.cuts:  # what was sent before the last cut says nothing new
-            self._limit.refuse(under_way)
+            self._limit.refuse(under_way, of)
         else:
             self.drop()
 
@@ -124,6 +126,8 @@ class AdaptiveLimit:
         """So far."""
         self.cohort = _Cohort()
         """The one that is being sent, or waited for."""
+        self.refused: dict[Hashable, int] = {}
+        """Callers and prompts by how often they have made a cut since they were last answered."""
         self._usual: dict[Hashable, float] = {}
         """Latency of calm cohorts by kind, in seconds."""
         self._slow_from = math.inf
@@ -147,8 +151,19 @@ class AdaptiveLimit:
         """Somebody has to wait for a place."""
         self.cohort.short = True
 
-    def refuse(self, under_way: int) -> None:
-        """Cuts the limit, because the server has refused one of so many requests."""
+    def refuse(self, under_way: int, of: Hashable = None) -> None:
+        """Cuts the limit, because the server has refused one of so many requests.
+
+        Args:
+            under_way: requests, with that one.
+            of: a caller or a prompt; being refused `TELLING` times without an answer tells of it, not of the server.
+        """
+        if of is not None:
+            if self.refused.get(of, 0) == TELLING:
+                return
+            if len(self.refused) == REMEMBERED:
+                self.refused.clear()
+            self.refused[of] = self.refused.get(of, 0) + 1
         self._cut(max(1.0, REFUSED * min(self.value, under_way)))
         self._slow_from, self._slow = self.value, None
 
@@ -205,58 +220,3 @@ class AdaptiveLimit:
     def _grow(self, value: float) -> None:
         self.value = min(self._ceiling, value)
         self._on_growth()
-
-
-class Places:
-    """The places among the requests at once of one event loop, under an adaptive limit.
-
-    Those who wait are served in turn by whose request it is, so that one with few requests does not stand behind
-    all of one with many; of one caller's, the one with the lowest priority number first, then first come, first
-    served.
-
-    Args:
-        ceiling: see `AdaptiveLimit`.
-    """
-
-    def __init__(self, ceiling: int | None = None) -> None:
-        self.limit = AdaptiveLimit(ceiling, self._hand_out)
-        self.taken = 0
-        self._waiting: OrderedDict[str, list[tuple[float, int, asyncio.Future[None]]]] = OrderedDict()
-        """By caller; whose turn it is stands first."""
-        self._numbers = count()
-
-    async def acquire(self, caller: str = "", priority: float = 0.0) -> None:
-        """Waits for a place, and takes it."""
-        if self.taken < self.limit.value and not self._waiting:
-            self.taken += 1
-            return
-        self.limit.note_shortage()
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting.setdefault(caller, []), (priority, next(self._numbers), place))
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():  # it was handed out in the very moment
-                self.release()
-            else:
-                place.cancel()
-                self._hand_out()
-            raise
-
-    def release(self) -> None:
-        """Gives a place back."""
-        self.taken -= 1
-        if self._waiting:
-            self._hand_out()
-
-    def _hand_out(self) -> None:
-        while self._waiting and self.taken < self.limit.value:
-            caller, queue = next(iter(self._waiting.items()))
-            _, _, place = heapq.heappop(queue)
-            if queue:
-                self._waiting.move_to_end(caller)
-            else:
-                del self._waiting[caller]
-            if not place.done():
-                self.taken += 1
-                place.set_result(None)

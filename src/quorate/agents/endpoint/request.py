@@ -6,6 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from pydantic_core import to_json
@@ -40,6 +41,11 @@ class UpstreamRequest:
     def body(self) -> Mapping[str, Any] | None:
         """The body of the next try, to be sent as JSON."""
         return None
+
+    def subject(self) -> str:
+        """A hash of what it says, whatever its seed and number of samples: those that say the same fail alike."""
+        body = {name: value for name, value in (self.body() or {}).items() if name not in ("n", "seed")}
+        return sha256(encode_body({"path": self.path, **body})).hexdigest()
 
     def headers(self) -> Mapping[str, str]:
         """Headers of the next try, beside those of all requests."""

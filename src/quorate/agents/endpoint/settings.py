@@ -50,7 +50,9 @@ class Timeouts:
 class RetryPolicy:
     """When to send a request again: no connection, or a status of 408, 409, 429 or 5xx.
 
-    Where the server says when to come back (Retry-After), no request at all is sent to it before.
+    Where the server says when to come back (Retry-After), this request is not sent again before; others are held back,
+    too, for no longer than `hold`: after a 429 those to the same model with the same key, after a 5xx all to
+    the server.
     """
 
     attempts: int = 3
@@ -59,8 +61,10 @@ class RetryPolicy:
     """Seconds before the second try, doubled before each further one, less a jitter of up to half."""
     longest: float = 60.0
     """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
+    hold: float = 5.0
+    """Most seconds for which other requests are held back because a server has asked one to come back later."""
     share: float = 0.2
-    """Of all requests that may be tries again without the server's invitation, once `reserve` is used up."""
+    """Of one caller's requests that may be tries again without the server's invitation, once `reserve` is used up."""
     reserve: int = 10
     """Tries again that are saved up for a burst."""
 
@@ -70,6 +74,7 @@ class RetryPolicy:
         _check(self.reserve, "RetryPolicy(reserve)", whole=True)
         _check(self.backoff, "RetryPolicy(backoff)")
         _check(self.longest, "RetryPolicy(longest)")
+        _check(self.hold, "RetryPolicy(hold)", above=-1e-12)
 
     def pause(self, error: UpstreamError, tried: int, rng: random.Random) -> float | None:
         """Seconds to wait after `tried` tries; None to give up."""
@@ -82,13 +87,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerPolicy:
-    """When a server is left alone for a while (`breaker.Breaker`): too many failures in a row, or among the last."""
+    """When a server is left alone for a while (`breaker.Breaker`)."""
 
     failures: int = 10
-    """In a row."""
-    share: float = 0.5
-    """Of the last requests."""
-    last: int = 40
+    """Of different requests, without a success in between."""
     pause: float = 5.0
     """Seconds until one request may try again; doubled each time that it fails."""
     longest: float = 60.0
@@ -96,6 +98,5 @@ class BreakerPolicy:
 
     def __post_init__(self) -> None:
         _check(self.failures, "BreakerPolicy(failures)", whole=True)
-        _check(self.last, "BreakerPolicy(last)", whole=True)
-        for name in ("share", "pause", "longest"):
+        for name in ("pause", "longest"):
             _check(getattr(self, name), f"BreakerPolicy({name})")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
@@ -20,13 +22,15 @@ from weakref import WeakKeyDictionary
 from asyncio_throttle import Throttler
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, CircuitOpen, Unreachable, UpstreamError
+from quorate.orchestrator.errors import BadInput, CircuitOpen, RateLimited, Rejected, Unreachable, UpstreamError
 from quorate.orchestrator.upstream import UpstreamCall
 
-from .breaker import Breaker, RetryBudget
+from .breaker import EVERYBODY, Breaker, RetryBudget
 from .errors import ErrorFactory
 from .framing import Malformed, describe_kind, parse_json
-from .limit import Places, Ticket
+from .hold import Hold, find_hold
+from .limit import Ticket
+from .places import Places
 from .request import HttpReply, UpstreamRequest
 from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
@@ -37,20 +41,33 @@ AGAIN = {408, 409, 429}
 OVERLOADED = {429, 503, 504}
 """What a server with too much to do answers, or what becomes of it."""
 
+SHORT = 1.0
+"""Seconds of a pause in which a request keeps its place."""
+NO_RUN = RunContext()
+"""Of requests that belong to none, such as for a list of models."""
+
 log = logging.getLogger("quorate.agents")
 
 
 class Place:
     """`async with`: a place among the requests at once, when the rate allows.
 
-    How its request ends is told to the circuit breaker. Waiting for it takes nothing of the request's time.
+    How its request ends is told to the circuit breaker and the limit. Waiting for it takes nothing of the request's
+    time.
     """
 
-    def __init__(self, transport: Transport, caller: str, priority: float) -> None:
-        self._transport, self._caller, self._priority = transport, caller, priority
-        self._ticket: Ticket | None = None
+    def __init__(self, transport: Transport, run: RunContext, samples: int) -> None:
+        self.run = run
         self.deadline = 0.0
         """Until when its request has time, on the loop's clock."""
+        self.held_back = ""
+        """By what, in words; empty if by nothing."""
+        self._transport, self._samples = transport, samples
+        self._taken = self._probing = self._begun = False
+        self._request: UpstreamRequest | None = None
+        """The one that is under way."""
+        self._ticket: Ticket | None = None
+        """Its latency is not known yet."""
 
     async def __aenter__(self) -> Place:
         """Waits for it.
@@ -59,48 +76,97 @@ class Place:
             CircuitOpen: there is no point in waiting.
         """
         transport = self._transport
-        transport.check_circuit()
-        limits = transport.limits()
-        await limits.places.acquire(self._caller, self._priority)
-        try:
-            await transport.pace(limits)
-        except BaseException:
-            limits.places.release()
-            raise
-        self._limits = limits
+        if (wait := transport.breaker.wait(self.run.caller)) is not None:
+            raise transport.circuit_open(wait)
+        self._limits = transport.limits()
+        await self._acquire()
         self.deadline = asyncio.get_running_loop().time() + transport.timeouts.total
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ticket is not None:
-            self.note_failure(error)
-        self._limits.places.release()
-        if error is None:
-            self._transport.breaker.note_end(None)
-        elif isinstance(error, UpstreamError) and not isinstance(error, CircuitOpen):
-            self._transport.breaker.note_end(error)
+        self.end_try(error)
+        self._release()
 
-    def note_sent(self) -> None:
-        """A try begins: from here on its latency counts."""
+    async def pause(self, seconds: float, *, counted: bool = True) -> None:
+        """A pause in which others may have the place, unless it is so short that the server had better be asked less.
+
+        Args:
+            seconds: of the pause.
+            counted: whether it takes of the request's time.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        if seconds > SHORT:
+            self._release()
+        await asyncio.sleep(seconds)
+        back = loop.time() if counted else begun
+        if self._taken:
+            await self._transport.pace(self._limits)
+        else:
+            await self._acquire()
+        self.deadline += loop.time() - back
+
+    async def _acquire(self) -> None:
+        run, limits = self.run, self._limits
+        await limits.places.acquire(run.caller, weight=run.weight, samples=self._samples, priority=run.priority)
+        self._taken = True
+        try:
+            await self._transport.pace(limits)
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._taken:
+            self._taken = False
+            self._limits.places.release(self.run.caller)
+
+    def begin_try(self, request: UpstreamRequest) -> None:
+        """From here on its latency counts."""
+        self.end_try(None)  # one whose reply was an error under a good status: the server answers
         places = self._limits.places
+        self._request, self._begun = request, False
+        self._probing = self._transport.breaker.admit(self.run.caller)
         self._ticket, self._sent = places.limit.admit(places.taken), time.monotonic()
 
     def note_body(self, kind: tuple[str, bool]) -> None:
         """The body of a good reply begins."""
+        self._begun = True
         if self._ticket is not None:
             self._ticket.note_reply(kind, time.monotonic() - self._sent)
             self._ticket = None
+            if (refused := self._limits.places.limit.refused) and self._request is not None:
+                refused.pop(self._culprit(self._request), None)
+        if self._probing:
+            self._transport.breaker.note_success()
 
-    def note_failure(self, error: BaseException | None) -> None:
-        """A try came to nothing, or its reply to no body."""
+    def end_try(self, error: BaseException | None) -> None:
+        """A try came to its end, or to nothing."""
+        request, breaker, run = self._request, self._transport.breaker, self.run
+        if request is None:
+            return
+        self._request = None
         if self._ticket is not None:
             if isinstance(error, UpstreamError) and error.status in OVERLOADED:
-                self._ticket.note_refusal(self._limits.places.taken)
+                self._ticket.note_refusal(self._limits.places.taken, self._culprit(request))
             else:
                 self._ticket.drop()
             self._ticket = None
+        if error is None or isinstance(error, Rejected) or (self._begun and not isinstance(error, UpstreamError)):
+            breaker.note_success()
+        elif isinstance(error, UpstreamError) and not isinstance(error, RateLimited):
+            # What no request can be the cause of counts for everybody, and once a run.
+            unmade = type(error) is Unreachable
+            subject, caller = (run.started, EVERYBODY) if unmade else (request.subject(), run.caller)
+            breaker.note_failure(str(error), run.started, subject, caller, probe=self._probing)
+        elif self._probing:
+            breaker.drop_probe()
+
+    def _culprit(self, request: UpstreamRequest) -> str:
+        """Whom a refusal tells of: the caller, or, where there is only one, the prompt."""
+        return self.run.caller or request.subject()
 
 
 class LoopLimits:
@@ -146,9 +212,10 @@ class Transport(ABC):
         self.timeouts = timeouts or Timeouts()
         self.breaker = Breaker(breaker or BreakerPolicy())
         self._retries = retries or RetryPolicy()
-        self._retry_budget = RetryBudget(self._retries.share, self._retries.reserve)
-        self._held = 0.0
-        """Until when the server has asked to be left alone, on the monotonic clock."""
+        self._retry_budgets = defaultdict[str, RetryBudget](
+            lambda: RetryBudget(self._retries.share, self._retries.reserve)
+        )
+        self._hold, self._server_hold = Hold(), find_hold(server)
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
         self._concurrency = concurrency
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLimits] = WeakKeyDictionary()
@@ -166,14 +233,14 @@ class Transport(ABC):
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
 
-    def place(self, caller: str = "", priority: float = 0.0) -> Place:
+    def place(self, run: RunContext | None = None, samples: int = 1) -> Place:
         """To be entered before a request is sent.
 
         Args:
-            caller: whose request it is; those who wait are served in turn.
-            priority: among the requests of one caller, the lower, the sooner.
+            run: whose request it is, with what priority.
+            samples: that it asks for.
         """
-        return Place(self, caller, priority)
+        return Place(self, run or NO_RUN, samples)
 
     async def open(
         self, request: UpstreamRequest, place: Place, *, rng: Callable[[], random.Random], live: bool = False
@@ -189,29 +256,30 @@ class Transport(ABC):
         Raises:
             UpstreamError: no success.
         """
+        caller = place.run.caller
         last: UpstreamError | None = None
-        self._retry_budget.note_request()
+        self._retry_budgets[caller].note_request()
+        if self._hold.until or self._server_hold.until:
+            await self._wait_held_back(place)
         while True:
-            if (wait := self.breaker.admit()) is not None:
-                raise last or self._circuit_open(wait)
-            if self._held:
-                await self._wait_retry_after(place.deadline)
-            place.note_sent()
+            if (wait := self.breaker.wait(caller)) is not None:
+                raise last or self.circuit_open(wait)
+            place.begin_try(request)
             try:
                 reply = await self._send(request, place.deadline, live=live)
                 if 200 <= reply.status <= 299:
-                    self.breaker.note_reply()
                     request.note_reply()
                     reply.on_body = partial(place.note_body, (request.path, live))
                     return reply
                 error = await self._refusal(reply)
             except Unreachable as lost:
                 error = lost
-            place.note_failure(error)
             last = error
-            if not request.note_refusal(error):
+            if request.note_refusal(error):
+                place.end_try(error)
+                await self.pace(self.limits())
+            else:
                 await self.wait_to_retry(error, place, request.tries, rng)
-            await self.pace(self.limits())
 
     async def wait_to_retry(
         self, error: UpstreamError, place: Place, tried: int, rng: Callable[[], random.Random]
@@ -230,18 +298,19 @@ class Transport(ABC):
         self._note_retry_after(error)
         again = error.status in AGAIN or error.status >= 500
         pause = self._retries.pause(error, tried, rng()) if again else None
-        late = pause is not None and asyncio.get_running_loop().time() + pause >= place.deadline
-        if pause is None or late or not self._may_retry(error):
+        if pause is None or asyncio.get_running_loop().time() + pause >= place.deadline:
             raise error
-        self.breaker.note_end(error)
+        # Where the server does not ask for it, only as often as the budget has it.
+        if error.retry_after is None and not self._retry_budgets[place.run.caller].take():
+            raise error
+        place.end_try(error)
         # Without the server's words, which may quote the prompt.
         log.info("%s: %s (HTTP %d); trying again in %.1f s", self.errors.where, error.code, error.status, pause)
-        await asyncio.sleep(pause)
+        await place.pause(pause)
 
-    def check_circuit(self) -> None:
-        """Raises CircuitOpen where there is no point in waiting for a place."""
-        if (wait := self.breaker.wait()) is not None:
-            raise self._circuit_open(wait)
+    def circuit_open(self, wait: float) -> CircuitOpen:
+        """What is raised where a request is not sent because others have failed."""
+        return self.errors.circuit_open(self.breaker.reason, wait)
 
     def limits(self) -> LoopLimits:
         """Of the running event loop."""
@@ -251,34 +320,38 @@ class Transport(ABC):
             limits = self._limits[loop] = LoopLimits(self._concurrency)
         return limits
 
+    def all_places(self) -> list[Places]:
+        """Those of every event loop."""
+        return [limits.places for limits in self._limits.values()]
+
     async def pace(self, limits: LoopLimits) -> None:
         """Waits until the rate allows another request, one after the other: the throttle polls."""
         if self._throttle is not None:
             async with limits.turn:
                 await self._throttle.acquire()
 
-    def _may_retry(self, error: UpstreamError) -> bool:
-        """Whether to try again: where the server does not ask for it, only as often as the budget has it."""
-        return error.retry_after is not None or self._retry_budget.take()
-
     def _note_retry_after(self, error: UpstreamError) -> None:
         """Takes note of when the server wants to be asked again; who never tries again does not wait either."""
-        if self._retries.attempts > 1 and error.retry_after is not None and error.retry_after <= self._retries.longest:
-            self._held = max(self._held, time.monotonic() + error.retry_after)
+        if error.retry_after is not None and self._retries.attempts > 1:
+            if error.status == 429:
+                self._hold.note(error.retry_after, self._retries.hold, error.status)
+            elif error.status >= 500:
+                self._server_hold.note(error.retry_after, self._retries.hold, error.status)
 
-    async def _wait_retry_after(self, deadline: float) -> None:
-        """Waits as long as the server has asked for.
+    async def _wait_held_back(self, place: Place) -> None:
+        """Waits, once, as long as the server has asked for.
 
         Raises:
-            RateLimited: that is longer than this request has.
+            UpstreamError: that is longer than the request has.
         """
-        while (wait := self._held - time.monotonic()) > 0:
-            if asyncio.get_running_loop().time() + wait >= deadline:
-                raise self.errors.status(429, f"asked to be left alone for {wait:.1f} s more; not sent", wait)
-            await asyncio.sleep(wait)
-
-    def _circuit_open(self, wait: float) -> CircuitOpen:
-        return self.errors.circuit_open(self.breaker.reason, wait)
+        hold = max(self._hold, self._server_hold, key=lambda each: each.left)
+        if (wait := hold.left) <= 0:
+            return
+        left = place.run.seconds_left
+        if wait >= min(self.timeouts.total, math.inf if left is None else left):
+            raise self.errors.status(hold.status, f"held back for {wait:.1f} s more; not sent: {hold}", wait)
+        place.held_back = f"{self.errors.where}: held back for {wait:.1f} s: {hold}"
+        await place.pause(wait, counted=False)
 
     async def _refusal(self, reply: HttpReply) -> UpstreamError:
         """The error in a reply, which may itself be broken or endless."""
@@ -306,7 +379,7 @@ class JsonExchange(UpstreamRequest):
     ) -> None:
         super().__init__(path, watch)
         self._transport = transport
-        self._caller, self._priority = ("", 0.0) if run is None else (run.caller, run.priority)
+        self._run = run
         self._body = body
         self._rng = rng or (lambda: random.Random(path))
         self.method = "GET" if body is None else "POST"
@@ -332,7 +405,7 @@ class JsonExchange(UpstreamRequest):
         Raises:
             UpstreamError: the server failed or refused, or its reply is no JSON.
         """
-        async with self._transport.place(self._caller, self._priority) as place:
+        async with self._transport.place(self._run) as place:
             reply = await self._transport.open(self, place, rng=self._rng)
             try:
                 found = parse_json(await reply.read())

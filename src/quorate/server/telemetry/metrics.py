@@ -120,7 +120,7 @@ class Metrics:
             "upstream_calls", "Calls to endpoints: ok, cancelled or an error's code.", "endpoint", "node", "outcome"
         )
         self._call_seconds = histogram("upstream_call", "From a free place to the end.", "endpoint", "node")
-        self._wait_seconds = histogram("upstream_wait", "Waiting for a free place of an endpoint.", "endpoint")
+        self._wait_seconds = histogram("upstream_wait", "Until a call was sent or given up.", "endpoint")
         self._retries = counter("upstream_retries", "Tries after the first one of a call.", "endpoint")
         self._tokens = counter(
             "tokens", "Tokens that upstreams counted, or our estimate.", "node", "model", "kind", "estimated"
@@ -149,8 +149,8 @@ class Metrics:
             return
         endpoint, node = call.call.agent, self._nodes(label_node(call.call.booked_node))
         self._calls(endpoint, node, self._codes(end.outcome)).inc()
+        self._wait_seconds(endpoint).observe(end.waited)
         if end.tries:
-            self._wait_seconds(endpoint).observe(end.waited)
             self._call_seconds(endpoint, node).observe(end.seconds)
             if end.tries > 1:
                 self._retries(endpoint).inc(end.tries - 1)
@@ -192,7 +192,7 @@ class Metrics:
 
 
 class EndpointCollector(Collector):
-    """How endpoints stand when Prometheus asks: their circuit breakers, and how often stragglers were asked twice.
+    """How endpoints stand when Prometheus asks: breakers, places, and how often stragglers were asked twice.
 
     Reads what the catalog's agents know of themselves; nothing is counted twice.
     """
@@ -200,23 +200,28 @@ class EndpointCollector(Collector):
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def describe(self) -> list[Metric]:
+    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
         """Names alone, so that nothing is loaded to register."""
-        return [_make_breakers(), _make_hedges()]
+        return _make_breakers(), _make_calls(), _make_limits(), _make_hedges()
 
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         from quorate.agents.endpoint import Endpoint
         from quorate.agents.hedged import Hedged
 
-        breakers, hedges = _make_breakers(), _make_hedges()
+        breakers, calls, limits, hedges = self.describe()
         for agent in self._find_agents():
             if isinstance(agent, Endpoint):
                 for state in STATES:
                     breakers.add_metric([agent.name, state], float(agent.http.breaker.state == state))
+                places = agent.http.all_places()
+                calls.add_metric([agent.name, "under_way"], sum(each.taken for each in places))
+                calls.add_metric([agent.name, "waiting"], sum(each.waiting for each in places))
+                if places:
+                    limits.add_metric([agent.name], sum(each.limit.value for each in places))
             elif isinstance(agent, Hedged):
                 hedges.add_metric([agent.name], agent.hedges)
-        yield from (breakers, hedges)
+        yield from (breakers, calls, limits, hedges)
 
     def _find_agents(self) -> list[Model]:
         """The catalog's models and those that they are made of, each name of a kind once."""
@@ -232,6 +237,20 @@ class EndpointCollector(Collector):
 def _make_breakers() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "quorate_breaker_state", "1 at the state of the endpoint's circuit breaker.", labels=["endpoint", "state"]
+    )
+
+
+def _make_calls() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "quorate_upstream_calls_now",
+        "Calls with a place at the endpoint, or without.",
+        labels=["endpoint", "state"],
+    )
+
+
+def _make_limits() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "quorate_upstream_limit", "Places at the endpoint, as the adaptive limit has them.", labels=["endpoint"]
     )
 
 

@@ -172,6 +172,8 @@ class RequestSpans:
             span.set_attribute("error.type", call.outcome)
             if call.outcome != "cancelled":
                 span.set_status(Status(StatusCode.ERROR))
+        if call.end is not None:
+            span.set_attribute("quorate.waited", call.end.waited)
         if call.answered is not None:
             span.set_attribute("gen_ai.response.time_to_first_chunk", call.answered - call.started)
         span.end(self._now())
