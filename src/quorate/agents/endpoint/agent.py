@@ -115,7 +115,7 @@ class ChatAgent(Agent):
         rest, known = call.open_slots, dialect.takes_n(greedy=greedy)
         if call.refusal is not None:
             await (self._ask_fewer if doubts_n else self._ask_one_first)(call, question, slots, run)
-        elif known is None and len(rest) == len(slots) - 1:
+        elif known is None and len(rest) == len(slots) - 1 and _count_good(slots):
             dialect.ignores_n = True
             dialect.note_n(False, greedy=True)
             dialect.note_n(False, greedy=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic_core import from_json
@@ -53,40 +53,40 @@ class Frames:
         Raises:
             Malformed: an object is broken.
         """
-        events = self._begin(piece) if self._decoder is None else self._decoder.decode(piece)
+        if self._decoder is None:
+            if not self._pieces and piece.startswith(b"{") and (whole := _object(piece)) is not None:
+                self.is_document = True  # which nearly always comes in one piece
+                yield whole
+                return
+            events = self._begin(piece)
+        else:
+            events = self._decoder.decode(piece)
         for data in events:
             if data == DONE:
                 self.done = True
                 return
-            try:
-                found = from_json(data)
-            except ValueError:
-                found = None
-            if type(found) is dict:
+            if (found := _object(data)) is not None:
                 yield found
             else:
                 yield from self._read_odd(data)
                 if self.done:
                     return
 
-    def _begin(self, piece: bytes) -> Iterator[bytes]:
+    def _begin(self, piece: bytes) -> Iterable[bytes]:
         """The events in what has come so far, by its first byte that says something; a document is one, at its end."""
         self._pieces.append(piece)
         if not self.is_document:
             start = b"".join(self._pieces).removeprefix(BOM).lstrip()
             if piece and (not start or BOM.startswith(start)):
-                return
+                return ()
             self._pieces = [start]
             self.is_document = start.startswith((b"{", b"["))
             if not self.is_document:
                 if b"data:" not in start:
                     self.stray = start[:QUOTED]
                 self._decoder = Decoder()
-                yield from self._decoder.decode(start)
-                if not piece:
-                    yield from self._decoder.end()
-        if self.is_document and not piece:
-            yield b"".join(self._pieces)
+                return [*self._decoder.decode(start), *(() if piece else self._decoder.end())]
+        return () if piece or not any(self._pieces) else (b"".join(self._pieces),)
 
     def _read_odd(self, data: bytes) -> Iterator[dict[str, Any]]:
         """An event that is not just an object."""
@@ -149,6 +149,15 @@ def describe_kind(value: object) -> str:
     """What a JSON value is, in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    """The object that the data is, if it is just that."""
+    try:
+        found = from_json(data)
+    except ValueError:
+        return None
+    return found if type(found) is dict else None
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

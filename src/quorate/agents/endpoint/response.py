@@ -220,14 +220,13 @@ class ResponseParser:
         Raises:
             Malformed: it held no choice.
         """
-        words = f": {stray.decode(errors='replace')}" if stray else ""
         if not self.has_begun:
-            raise Malformed(f"a reply without choices{words}")
-        for choice in self.open_choices:
-            if choice.seen and choice.finish is None and choice.broken is None:
+            raise Malformed("a reply without choices" + _quote(stray))
+        for choice in self.choices:
+            if choice.finish is None and choice.seen and choice.broken is None and not choice.ended:
                 said = "the server never said that the answer ended (no finish_reason)"
                 why = said if done else "the reply ended before the answer did"
-                choice.broken = self._errors.bad_reply(why + words)
+                choice.broken = self._errors.bad_reply(why + _quote(stray))
         self.end()
 
     def end(self, error: UpstreamError | None = None) -> None:
@@ -252,9 +251,9 @@ class ResponseParser:
         Raises:
             Malformed: it is not to be known.
         """
-        index = raw.get("index") if isinstance(raw, dict) else False
+        index = raw.get("index") if type(raw) is dict else False
         if type(index) is int:
-            return self._nth(index)
+            return self.choices[index] if 0 <= index < len(self.choices) else None
         if index is None and (len(self.choices) == 1 or count == len(self.choices)):
             return self._nth(place)
         raise Malformed("a choice is not an object with an index")
@@ -292,8 +291,8 @@ class ResponseParser:
             choice.seen, choice.broken = True, choice.broken or error
         if choice.finish is not None and choice.seconds is None:
             choice.seconds = time.monotonic() - self.begun
-            if (counts := Counts.of(raw)) is not None:  # Moonshot's
-                choice.counts = counts
+            if raw.get("usage") is not None:  # Moonshot's
+                choice.counts = Counts.of(raw) or choice.counts
 
     def _end(self, choice: ReplyChoice, usage: Usage, error: UpstreamError | None) -> None:
         choice.ended = True
@@ -321,6 +320,10 @@ class ResponseParser:
         if self.notes:
             fields["degraded"] = self.notes
         return fields
+
+
+def _quote(stray: bytes) -> str:
+    return f": {stray.decode(errors='replace')}" if stray else ""
 
 
 def _in_order(raws: list[Any]) -> list[Any]:
