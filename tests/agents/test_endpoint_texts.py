@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 
 from quorate.agents.endpoint import Endpoint, Price, RetryPolicy
 from quorate.orchestrator.context import Budget, RunContext
-from quorate.orchestrator.errors import BadReply, NoAnswer
+from quorate.orchestrator.errors import BadReply, NoAnswer, RateLimited
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import SamplingParams
-from quorate.testing import Fault, Reply, ScriptedUpstream
+from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
 
 def endpoint(upstream: ScriptedUpstream, **settings: Any) -> Endpoint:
@@ -112,3 +113,41 @@ async def test_the_endpoints_settings_fill_gaps() -> None:
         await model.aclose()
         sent = up.requests[0].body
     assert sent == {"prompt": "a b c", "model": "m", "temperature": 0.9, "max_tokens": 4, "min_p": 0.1}
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_a_reply_is_read_however_it_is_framed(live: bool) -> None:
+    """Events in answer to a plain request are put together; a document answers a streaming one as its one piece."""
+    pieces = [("a", None, -0.1), ("b", "stop", -0.2)]
+    events = [
+        {"choices": [{"index": 0, "text": t, "finish_reason": f, "logprobs": {"tokens": [t], "token_logprobs": [p]}}]}
+        for t, f, p in pieces
+    ]
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    stream = b"".join(f"data: {json.dumps(e)}\n\n".encode() for e in [*events, {"choices": [], "usage": usage}])
+    whole = {"choices": [{"index": 0, "text": "ab", "finish_reason": "stop"}], "usage": usage}
+    steps = [Raw([stream + b"data: [DONE]\n\n"], content_type="application/json"), Raw([json.dumps(whole).encode()])]
+    run = RunContext()
+    async with ScriptedUpstream(steps) as up:
+        model = endpoint(up)
+        found = [await read(model, run, stream=live) for _ in steps]
+        await model.aclose()
+    for replies in found:
+        choices = [choice for reply in replies for choice in reply["choices"]]
+        assert "".join(choice["text"] for choice in choices) == "ab"
+        assert choices[-1]["finish_reason"] == "stop"
+    if not live:
+        assert [len(replies) for replies in found] == [1, 1]
+        assert found[0][0]["choices"][0]["logprobs"] == {"tokens": ["a", "b"], "token_logprobs": [-0.1, -0.2]}
+    assert (run.ledger.usage.total_tokens, run.ledger.usage.estimated) == (10, False)
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_an_error_in_place_of_a_text_is_one(live: bool) -> None:
+    """In any shape."""
+    report = b'data: {"object": "error", "message": "rate limit", "type": "rate_limit_error"}\n\ndata: [DONE]\n\n'
+    async with ScriptedUpstream(Raw([report])) as up:
+        model = endpoint(up)
+        with pytest.raises(RateLimited, match="rate limit"):
+            await read(model, RunContext(), stream=live)
+        await model.aclose()

@@ -85,8 +85,11 @@ class CompletionsCall(UpstreamRequest):
             reply = await transport.open(self, place, rng=rng, live=self._live)
             try:
                 async with aclosing(self._read(reply)) as objects:
-                    async for found in objects:
-                        yield found
+                    if self._live:
+                        async for found in objects:
+                            yield found
+                    else:
+                        yield _join([found async for found in objects])
                 self._served.dialect.note_served({"stream_options": None} if self._live else {}, self._left_out)
             except Malformed as error:
                 raise transport.errors.bad_reply(str(error)) from None
@@ -179,6 +182,23 @@ class _TokenCounter:
             return None
         prompts = {index // self._n: counts.prompt for index, counts in self._counts.items()}
         return Counts(sum(prompts.values()), sum(counts.completion for counts in self._counts.values()))
+
+
+def _join(replies: list[dict[str, Any]]) -> dict[str, Any]:
+    """One reply out of the pieces that a server sends although nobody has asked for a stream."""
+    if len(replies) == 1:
+        return replies[0]
+    choices: dict[int, dict[str, Any]] = {}
+    for choice in (choice for reply in replies for choice in reply.get("choices") or () if isinstance(choice, dict)):
+        index, text, logprobs = choice.get("index"), choice.get("text"), choice.get("logprobs")
+        fresh = {**choice, "text": "", "finish_reason": None, "logprobs": None}
+        whole = choices.setdefault(index if isinstance(index, int) else 0, fresh)
+        whole["text"] += text if isinstance(text, str) else ""
+        whole["finish_reason"] = choice.get("finish_reason") or whole["finish_reason"]
+        for name, values in logprobs.items() if isinstance(logprobs, dict) else ():
+            lists = whole["logprobs"] = whole["logprobs"] or {}
+            lists[name] = [*lists.get(name, ()), *(values if isinstance(values, list) else ())]
+    return {**replies[0], "choices": [choices[index] for index in sorted(choices)]}
 
 
 def _prompt_sizes(prompt: Any) -> list[int]:
