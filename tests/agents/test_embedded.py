@@ -499,13 +499,17 @@ async def test_missing_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         await draw(agent, TOM)
 
 
-async def test_not_a_model(tmp_path: Path) -> None:
-    """A folder that transformers cannot load fails with one clear line."""
-    (tmp_path / "config.json").write_text("{}")
+@pytest.mark.parametrize("name", ["nothing", "tokenizer.json", "tekken.json", "tokenizer.model"])
+async def test_not_a_model(tmp_path: Path, tiny: Path, name: str) -> None:
+    """A folder that transformers cannot load fails with one line, whatever it raises; tekken's says what to do."""
+    (tmp_path / "config.json").write_text((tiny / "config.json").read_text() if name != "nothing" else "{}")
+    (tmp_path / name).write_text('{"config": {}, "vocab": []}')
     async with Embedded(tmp_path) as agent:
         (failed,) = await draw(agent, TOM)
     assert failed.error is not None
-    assert "cannot be loaded" in failed.error.message
+    wanted = "save_pretrained(FOLDER) writes one where" if name == "tekken.json" else "cannot be loaded"
+    assert wanted in failed.error.message
+    assert "\n" not in failed.error.message
 
 
 async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:

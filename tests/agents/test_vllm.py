@@ -102,6 +102,16 @@ class Outputs:
         yield SimpleNamespace(outputs=[SimpleNamespace(text="", token_ids=[2], logprobs=None, finish_reason="stop")])
 
 
+async def test_the_engine_knows_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has much for it to read starts it before; one that cannot start keeps it to itself."""
+    known, lost = VLLM("some/model"), VLLM("some/model")
+    monkeypatch.setattr(known._engine, "get", lambda: asyncio.sleep(0, Outputs(endless=False)))
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    for model, context in ((known, 100), (lost, None)):
+        await model.learn_context()
+        assert model.identity.context == context
+
+
 @pytest.mark.parametrize("endless", [False, True])
 async def test_slots_are_written_to_their_end_or_left(monkeypatch: pytest.MonkeyPatch, endless: bool) -> None:
     """With an engine that is none: two samples that end, or that are cancelled in the middle; tokens counted once."""

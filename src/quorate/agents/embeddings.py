@@ -62,7 +62,11 @@ class LocalEmbedder:
             from transformers import AutoModel, AutoTokenizer
         except ImportError:
             raise BadInput("LocalEmbedder needs transformers: pip install transformers torch") from None
-        return AutoTokenizer.from_pretrained(self.folder), AutoModel.from_pretrained(self.folder).eval()
+        try:
+            return AutoTokenizer.from_pretrained(self.folder), AutoModel.from_pretrained(self.folder).eval()
+        except Exception as error:  # whatever a folder's files make transformers raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise BadInput(f"{self.folder} cannot be loaded as an encoder ({reason})") from error
 
     async def embed(self, texts: Sequence[str], run: RunContext) -> list[list[float]]:
         """A vector for each text, computed in a thread."""

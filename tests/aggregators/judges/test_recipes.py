@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.aggregators import BestOfN, ExecutionAgreement, ScoredVote, Swiss, TestWriter
-from quorate.aggregators.judges import borda
+from quorate.aggregators.judges import Judge, borda
 from quorate.config.catalog import Catalog
 from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, ConfigError
@@ -79,6 +79,7 @@ async def test_a_configured_reward_model(name: str, kind: type[ScoredVote], tmp_
         ("{pipeline: swiss, options: {ranking: elo}", "ranking"),
         ("{pipeline: swiss, options: {rounds: 0}", "rounds"),
         ("{pipeline: usc, options: {max_context_tokens: 0}", "max_context_tokens"),
+        ("{pipeline: usc, options: {max_tokens: 0}", "max_tokens"),
         ("{pipeline: execution, options: {memory: 1}", "memory"),
         ("{pipeline: execution", "run_code: true"),
         ("{pipeline: execution, options: {run_code: true, tests: ['']}", "list of statements"),
@@ -102,6 +103,9 @@ def test_options_arrive(tmp_path: Path) -> None:
     swiss = built("{pipeline: swiss, models: [m], options: {rounds: 2, ranking: borda, concurrency: 3}}")
     assert isinstance(swiss, Swiss)
     assert (swiss.rounds, swiss.ranking, swiss.concurrency) == (2, borda, 3)
+    judge = built("{pipeline: usc, models: [m], options: {max_tokens: 64, temperature: 0.3}}")
+    assert isinstance(judge, Judge)
+    assert (judge.sampling.max_tokens, judge.sampling.temperature) == (64, 0.3)
     given = built("{pipeline: execution, models: [m], options: {run_code: true, tests: ['assert f(1) == 2']}}")
     assert isinstance(given, ExecutionAgreement)
     assert not isinstance(given.tests, TestWriter)

@@ -207,13 +207,20 @@ def _limit_threads(torch: Any, folder: Path) -> None:
 def _load(folder: Path, dtype: Any, device: str) -> LoadedModel:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    if (folder / "tekken.json").is_file() and not (folder / "tokenizer.json").is_file():
+        raise BadInput(
+            f"{folder} has a tekken.json and no tokenizer.json, which is what can be read here; AutoTokenizer."
+            "from_pretrained(FOLDER, mistral_format=False).save_pretrained(FOLDER) writes one where mistral-common is "
+            "installed"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, attn_implementation="eager"
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{folder} cannot be loaded as a causal language model: {error}") from error
+    except Exception as error:  # whatever a folder's files make transformers raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise BadInput(f"{folder} cannot be loaded as a causal language model ({reason})") from error
     ends = model.generation_config.eos_token_id
     ends = tokenizer.eos_token_id if ends is None else ends
     return LoadedModel(

@@ -22,7 +22,7 @@ from quorate.agents.embedded.weights import FAMILY
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.model import Agent
-from quorate.orchestrator.partial import PartialCandidate
+from quorate.orchestrator.partial import PartialCandidate, failure_of
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import (
     Failure,
@@ -95,6 +95,17 @@ class VLLM(Agent):
     def identity(self) -> Identity:
         """The model's, as far as it is known before its engine has started."""
         return self._identity
+
+    async def learn_context(self) -> None:
+        """Starts the engine, which knows how long the context is; one that cannot start says so when it is asked."""
+        if self._identity.context is None:
+            try:
+                engine = await self._engine.get()
+            except Exception as error:
+                failure_of(error)
+            else:
+                context = engine.model_config.max_model_len
+                self._identity = self._identity.model_copy(update={"context": context})
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`.

@@ -61,8 +61,9 @@ def load_model(source: str | Path, settings: TrainingSettings) -> tuple[Any, Any
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source))
         model = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"--model {source}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever a folder's files make transformers raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise BadInput(f"--model {source}: cannot be loaded ({reason})") from error
     if tokenizer.chat_template is None:
         raise BadInput(f"--model {source}: its tokenizer has no chat template; set one, or choose a chat model")
     if tokenizer.eos_token_id is None:

@@ -143,7 +143,7 @@ class JudgedGrouping:
                 )
                 if problem := next((r.problem for r in replies if r.problem), ""):
                     return problem
-                if all(re.match(r"\W*yes\b", r.text, re.IGNORECASE) for r in replies):
+                if all(_YES.match(r.text) for r in replies):
                     classes.append(number)
                     break
             else:
@@ -176,6 +176,7 @@ class JudgedGrouping:
         return f"JudgedGrouping({self.judge.name!r}, {self.way!r})"
 
 
+_YES = re.compile(r"\W*yes\b(?!\W*(?:and|or|/)?\W*no\b)", re.IGNORECASE)
 _SAMPLING = {
     "grouping": SamplingParams(temperature=0.0, max_tokens=4 * MOST + 16),
     "entailment": SamplingParams(temperature=0.0, max_tokens=8),
