@@ -20,6 +20,7 @@ from quorate.agents.embedded.home import AddedModel, find_models, list_added_mod
 from quorate.orchestrator.errors import BadInput, BadReply, Unreachable
 from tests.agents.tiny import build
 
+from .hub import serve_hub
 from .index import Index, make_wheel, serve_index
 from .tiny_gguf import write_gguf
 
@@ -199,11 +200,22 @@ def test_what_is_given_is_read(folder: Path, built: Path, tmp_path: Path) -> Non
             find_source(given)
 
 
+def test_a_model_of_the_hub(built: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """By its id; one that is not there is said in one line."""
+    with serve_hub("org/tiny-1b", built) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        model = add("org/tiny-1b")
+        with pytest.raises(Unreachable, match="org/other cannot be fetched from the hub: ") as raised:
+            add("org/other")
+    assert (model.name, model.source) == ("tiny-1b", "org/tiny-1b of the hub")
+    assert (model.folder / "model.safetensors").read_bytes() == (built / "model.safetensors").read_bytes()
+    assert "\n" not in str(raised.value)
+    assert list_left(home) == ["tiny-1b"]
+
+
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line."""
-    import huggingface_hub
-
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(Unreachable, match="org/model cannot be fetched from the hub: ") as raised:
         add_model(HubSource("org/model"), lambda *_: None)
     assert "\n" not in str(raised.value)

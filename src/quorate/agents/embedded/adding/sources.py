@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -172,11 +173,11 @@ class HubSource:
             from huggingface_hub import snapshot_download
         except ImportError as error:
             raise MissingExtra("local", f"the hub's model {self.id}") from error
-        kept = find_home() / "downloads" / self.id.replace("/", "--")
+        kept, hub = find_home() / "downloads" / self.id.replace("/", "--"), os.environ.get("HF_ENDPOINT")
         try:
-            snapshot_download(self.id, local_dir=kept, allow_patterns=[*_FILES])
+            snapshot_download(self.id, local_dir=kept, allow_patterns=[*_FILES], endpoint=hub)
             if not any(kept.glob("*.safetensors")):
-                snapshot_download(self.id, local_dir=kept, allow_patterns=[*_PICKLES])
+                snapshot_download(self.id, local_dir=kept, allow_patterns=[*_PICKLES], endpoint=hub)
         except Exception as error:  # its client raises what its client of HTTP raises
             if _is_local(error):
                 raise
