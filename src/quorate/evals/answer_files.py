@@ -9,7 +9,8 @@
 | a sample bank, such as a folder of `quorate eval run --out` | its own samples |
 
 Lines of the same question and model are joined. `correct` has an entry an answer; without it an answer
-is right if it equals `gold`, which may also stand in `questions.jsonl` beside the file. null and empty
+is right if it equals `gold`, or one of them where that is a list; it may also stand in `questions.jsonl` beside the
+file. null and empty
 answers abstain. Equal strings are one class. Every further list with an entry an answer becomes a
 column (`tokens`, `rm_score` as `scores`, ...), as do further numbers beside a single `answer`.
 
@@ -152,7 +153,7 @@ def rows_of(file: Path) -> Iterator[tuple[JsonLine, AnswerRow]]:
     Raises:
         DataError: a line is broken; names file, line and field.
     """
-    golds: dict[str, str] | None = None
+    golds: dict[str, tuple[str, ...]] | None = None
     for line in lines_of(file):
         if golds is None:
             golds = _truth(file) if "worker" in line.data else _golds(file)
@@ -164,27 +165,33 @@ def rows_of(file: Path) -> Iterator[tuple[JsonLine, AnswerRow]]:
             yield line, _answers(line, golds)
 
 
-def _golds(file: Path) -> dict[str, str]:
+def _golds(file: Path) -> dict[str, tuple[str, ...]]:
     questions = file.with_name("questions.jsonl")
     if not questions.is_file():
         return {}
-    return {line.text("id"): line.text("gold") for line in lines_of(questions) if "gold" in line.data}
+    return {line.text("id"): _gold(line) for line in lines_of(questions) if "gold" in line.data}
 
 
-def _truth(file: Path) -> dict[str, str]:
+def _gold(line: JsonLine) -> tuple[str, ...]:
+    """The right answer, or several of which any is right."""
+    given = line.data["gold"]
+    return tuple(map(str, given)) if isinstance(given, list) else (line.text("gold"),)
+
+
+def _truth(file: Path) -> dict[str, tuple[str, ...]]:
     truth = file.with_name(file.name.replace(".answers.", ".truth."))
     if truth == file or not truth.is_file():
         raise DataError("labels need their truth beside them, in NAME.truth.jsonl", file=file)
-    return {line.text("item"): line.text("label") for line in lines_of(truth)}
+    return {line.text("item"): (line.text("label"),) for line in lines_of(truth)}
 
 
-def _label(line: JsonLine, truth: Mapping[str, str]) -> AnswerRow:
+def _label(line: JsonLine, truth: Mapping[str, tuple[str, ...]]) -> AnswerRow:
     item, label = line.text("item"), line.text("label")
     name = line.file.name.split(".")[0]
-    return AnswerRow(f"{name}/{item}", line.text("worker"), [label], [truth.get(item) == label])
+    return AnswerRow(f"{name}/{item}", line.text("worker"), [label], [label in truth.get(item, ())])
 
 
-def _answers(line: JsonLine, golds: Mapping[str, str]) -> AnswerRow:
+def _answers(line: JsonLine, golds: Mapping[str, tuple[str, ...]]) -> AnswerRow:
     question, model = line.text("id"), line.text("model")
     single = "answers" not in line.data
     if single and "answer" not in line.data:
@@ -195,10 +202,10 @@ def _answers(line: JsonLine, golds: Mapping[str, str]) -> AnswerRow:
         marks = [line.data["correct"]] if single else line.entries("correct", len(answers))
         right = [_mark(line, mark) for mark in marks]
     else:
-        gold = line.text("gold") if "gold" in line.data else golds.get(question)
+        gold = _gold(line) if "gold" in line.data else golds.get(question)
         if gold is None:
             raise line.fault("is missing: give `correct`, `gold`, or a questions.jsonl with `gold`", "correct")
-        right = [a == gold for a in answers]
+        right = [a in gold for a in answers]
     columns, facts = _further(line, len(answers), single)
     return AnswerRow(question, model, answers, right, columns, facts)
 

@@ -62,6 +62,17 @@ async def test_repeated_samples_with_texts_beside_them(tmp_path: Path) -> None:
     assert (m.correct, n.correct) == ((True, False, False), (True,))
 
 
+async def test_any_of_several_golds_is_right(tmp_path: Path) -> None:
+    """In the line or in the file of questions."""
+    lines(tmp_path / "sums" / "answers.jsonl", [{"id": "q1", "model": "m", "answers": ["6", "six", "7"]}])
+    lines(tmp_path / "sums" / "questions.jsonl", [{"id": "q1", "question": "3 + 3?", "gold": ["6", "six"]}])
+    [found], _ = await imported(tmp_path / "sums")
+    assert (found.gold, found.correct) == ("6 | six", (True, True, False))
+    own = lines(tmp_path / "own.jsonl", [{"id": "q1", "model": "m", "answer": "six", "gold": ["6", "six"]}])
+    [found], _ = await imported(own)
+    assert (found.gold, found.correct) == ("6 | six", (True,))
+
+
 @pytest.mark.parametrize(
     "rows",
     [

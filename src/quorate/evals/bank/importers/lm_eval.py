@@ -166,9 +166,9 @@ def _gold(line: JsonLine) -> str | None:
         # How newer versions write a list.
         with suppress(ValueError, SyntaxError):
             target = found if isinstance(found := ast.literal_eval(target), list) else target
-    if target is None or isinstance(target, list):
-        return join_accepted(target)
-    text = line.text("target")
+    text = join_accepted(target)
+    if text is None or isinstance(target, list) or not text.strip():
+        return text
     if len(text) < _LONG and "\n" not in text and "####" not in text:
         return text
     return AnswerExtractor().extract(text) or text

@@ -22,6 +22,7 @@ from ..ingest import Incoming
 from ..queries import OF_QUESTION, RECORDED
 from ..store import Store
 from ..values import BankedAgent, BankedItem
+from .source import join_accepted
 
 __all__ = ["parse_question", "recorded_agent", "recorded_answers"]
 
@@ -109,7 +110,7 @@ class _Reader:
             task=self._task,
             item=row.question,
             question=worded or question or Question(messages=()),
-            gold=gold if own is None else str(own),
+            gold=gold if own is None else join_accepted(own),
             cluster=str(line.data.get("cluster") or ""),
         )
 
@@ -158,7 +159,7 @@ def _questions(file: Path) -> dict[str, tuple[Question | None, str | None]]:
     return {
         line.text("id"): (
             parse_question(line.data.get("question")),
-            str(gold) if (gold := line.data.get("gold")) else None,
+            join_accepted(line.data.get("gold")) or None,
         )
         for line in lines_of(file)
     }
