@@ -16,7 +16,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers test-real tokenizers soak lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers test-real tokenizers soak attack lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ test-tokenizers: tokenizers ## Token-level ensembling on the tokenizers of Llama
 
 soak: $(VENV)/.test ## 20,000 mixed requests: does the server's memory stay flat?
 	@$(RUN) benchmarks/soak.py
+
+attack: $(VENV)/.test ## Floods, broken requests and kills over loopback: which promises does the server keep?
+	@$(RUN) -m benchmarks.attack
 
 lint: $(VENV)/.test ## ruff
 	@$(VENV)/bin/ruff check .

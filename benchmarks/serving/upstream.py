@@ -36,7 +36,7 @@ _numbers = count()
 async def answer(request: web.BaseRequest) -> web.StreamResponse:
     if request.method == "GET":
         return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
-    body = json.loads(await request.read())
+    body = json.loads(await request.content.read())  # of any size
     n = body.get("n") or 1
     if n > 1 and request.path.startswith("/single"):
         return web.json_response({"error": {"message": "n must be 1", "param": "n"}}, status=400)

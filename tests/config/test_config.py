@@ -119,6 +119,16 @@ def test_mistakes_name_file_line_and_field(tmp_path: Path, text: str, line: int 
     assert "\n" not in message
 
 
+def test_a_file_that_grows_without_end_is_refused(tmp_path: Path) -> None:
+    """Ten lines whose aliases stand for ten billion values; and one that is long as it is."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    with pytest.raises(ConfigError, match=r":5: has more than 100000 values, with all that its aliases repeat"):
+        load_config(written(tmp_path, "\n".join(lines)))
+    with pytest.raises(ConfigError, match=r"is longer than the 1048576 characters"):
+        load_config(written(tmp_path, f"# {'x' * 2**20}\n"))
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     """Named, without a traceback's worth of words."""
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):

@@ -110,3 +110,21 @@ async def test_serve_reports_when_it_is_ready() -> None:
         assert (await client.get(f"{await told}/health")).status_code == 200
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 100))
+from quorate.server.run import _allow_files, _bound
+print(_bound(4096), _bound(7))
+_allow_files(16384)
+print(resource.getrlimit(resource.RLIMIT_NOFILE), _bound(4096))
+"""
+
+
+def test_connections_leave_files_for_calls_to_upstreams() -> None:
+    """The server takes as many files as the system lets it, and half of them at most for its clients."""
+    source = os.path.dirname(os.path.dirname(sys.modules["quorate"].__file__ or ""))
+    environment = {**os.environ, "PYTHONPATH": source}
+    done = subprocess.run([sys.executable, "-c", FILES], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "32 7\n(100, 100) 50\n"

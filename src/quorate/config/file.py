@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "load_config", "schema"]
 
+MOST_CHARACTERS = 2**20
+"""Of the file; a second's reading."""
+MOST_VALUES = 100_000
+"""Of the file, an alias counted as what it names: ten lines of aliases can stand for a billion."""
+
 
 class Config(Frozen):
     """The whole file."""
@@ -134,9 +139,9 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_duplicates(node, path, {})
+        _check_node(node, path, {})
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error
@@ -155,6 +160,14 @@ def load_config(path: str | Path) -> Config:
         raise _first(error, node, path) from None
     config._source = (path, node)
     return config
+
+
+def _read_text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MOST_CHARACTERS + 1)
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"is longer than the {MOST_CHARACTERS} characters of a configuration", file=path)
+    return text
 
 
 def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
@@ -246,25 +259,35 @@ def _line(node: yaml.Node, loc: list[str]) -> int:
     return line
 
 
-def _refuse_duplicates(node: yaml.Node | None, path: Path, done: dict[int, bool]) -> None:
-    """YAML's later duplicate silently wins; here it is an error. What several aliases name is looked at once."""
-    if node is None or done.get(id(node)):
-        return
-    if id(node) in done:
-        raise RecursionError
-    done[id(node)] = False
+def _check_node(node: yaml.Node | None, path: Path, sizes: dict[int, int]) -> int:
+    """How many values there are once every alias is what it names; each node is looked at once.
+
+    Raises:
+        ConfigError: a field stands twice (YAML's later one silently wins), or there are more than MOST_VALUES.
+        RecursionError: it contains itself.
+    """
+    if node is None:
+        return 0
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise RecursionError
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    size, seen = 1, set[str]()
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
                 raise ConfigError("stands twice", file=path, line=key.start_mark.line + 1, field=name)
             seen.add(name)
-            _refuse_duplicates(value, path, done)
+            size += _check_node(value, path, sizes)
     elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicates(item, path, done)
-    done[id(node)] = True
+        size += sum(_check_node(item, path, sizes) for item in node.value)
+    if size > MOST_VALUES:
+        line = node.start_mark.line + 1
+        raise ConfigError(f"has more than {MOST_VALUES} values, with all that its aliases repeat", file=path, line=line)
+    sizes[id(node)] = size
+    return size
 
 
 def schema() -> dict[str, Any]:

@@ -138,6 +138,10 @@ class ServerSettings(TelemetrySettings):
     """Bytes of one request's body; images in messages need some."""
     body_seconds: float = Field(default=30.0, gt=0)
     """In how long a body has to arrive."""
+    max_connections: int = Field(default=4096, ge=1)
+    """Connections at once; further ones get a 503 and are closed."""
+    max_connections_per_address: int = Field(default=2048, ge=1)
+    """The same from one address, such as that of a proxy."""
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """A silent stream sends a comment this often, so that proxies keep it open."""
     shutdown_seconds: float = Field(default=10.0, ge=0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ServerSettings
+from quorate.orchestrator.turns import Turns
 
 from .api.chat import Chat
 from .api.completions import Completions
@@ -18,7 +20,15 @@ from .api.routes import make_route
 from .context import ServerContext
 from .health import make_health_routes
 from .http.errors import ErrorMiddleware, send_reply
-from .http.routing import SECURITY_HEADERS, OriginMiddleware, Route, RouteTable, cors_options, read_header
+from .http.routing import (
+    SECURITY_HEADERS,
+    HostMiddleware,
+    OriginMiddleware,
+    Route,
+    RouteTable,
+    cors_options,
+    read_header,
+)
 from .models_api import make_models_routes
 from .openapi import make_openapi_route
 from .telemetry.middleware import TelemetryMiddleware
@@ -38,8 +48,13 @@ def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> ASGI
     return make_app(ServerContext(catalog, settings or ServerSettings()))
 
 
-def make_app(context: ServerContext) -> ASGIApp:
-    """The application of this context."""
+def make_app(context: ServerContext, *, local: bool = False) -> ASGIApp:
+    """The application of this context.
+
+    Args:
+        context: what is served, to whom, and how.
+        local: only programs of this machine are let in, and not web pages that found a name for it.
+    """
 
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None, None]:
@@ -49,9 +64,10 @@ def make_app(context: ServerContext) -> ASGIApp:
         finally:
             await context.names.catalog.aclose()
 
+    turns = Turns()
     routes = [
-        *(make_route(api, context) for api in APIS),
-        *make_models_routes(context),
+        *(_pace(make_route(api, context), turns) for api in APIS),
+        *(_pace(route, turns) for route in make_models_routes(context)),
         *make_health_routes(context),
         *_make_metrics_routes(context),
     ]
@@ -59,7 +75,20 @@ def make_app(context: ServerContext) -> ASGIApp:
     app: ASGIApp = ErrorMiddleware(RouteTable(routes, lifespan))
     if origins := context.settings.origins:
         app = CORSMiddleware(app, **cors_options(origins))
-    return TelemetryMiddleware(OriginMiddleware(app, origins), context.telemetry, SECURITY_HEADERS)
+    app = OriginMiddleware(app, origins)
+    if local:
+        app = HostMiddleware(app, context.settings.host)
+    return TelemetryMiddleware(app, context.telemetry, SECURITY_HEADERS)
+
+
+def _pace(route: Route, turns: Turns) -> Route:
+    """The route, a few of whose requests begin in one turn, so that a crowd of them does not hold up the others."""
+
+    async def begin(scope: Scope, receive: Receive, send: Send) -> None:
+        await turns.take()
+        await route.handler(scope, receive, send)
+
+    return replace(route, handler=begin)
 
 
 def _make_metrics_routes(context: ServerContext) -> list[Route]:

@@ -7,8 +7,15 @@ import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 import uvicorn
 
@@ -18,11 +25,13 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 
 from .app import make_app
 from .context import ServerContext
-from .http.protocol import find_protocol
+from .http.protocol import ConnectionLimits, make_protocol
 
 __all__ = ["run_server", "serve"]
 
 BACKLOG = 2048
+ACCEPTING = 8
+"""Connections that are taken in one turn of the event loop: uvloop takes one of each socket that listens."""
 REPLY_SECONDS = 2.0
 """Seconds that replies have to be sent in after what still ran was stopped."""
 
@@ -42,13 +51,14 @@ async def serve(
         BadInput: the address cannot be listened on, such as a port in use, or would be open to strangers.
     """
     settings = settings or ServerSettings()
-    with _listen(settings) as listener:
+    with _listen(settings) as listeners:
 
         def ready() -> None:
             if on_ready is not None:
-                on_ready(_url(listener))
+                on_ready(_url(listeners[0]))
 
-        await _Server(catalog, settings, ready).serve(sockets=[listener])
+        _allow_files(4 * settings.max_connections)
+        await _Server(catalog, settings, ready).serve(sockets=listeners)
 
 
 @asynccontextmanager
@@ -60,15 +70,15 @@ async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -
     """
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
-    with _listen(settings) as listener:
+    with _listen(settings) as listeners:
         server = _Embedded(catalog, settings, ready.set)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
             if not ready.is_set():
                 raise QuorateError("the server ended before it was ready")
-            yield _url(listener)
+            yield _url(listeners[0])
         finally:
             waiting.cancel()
             server.should_exit = True
@@ -83,8 +93,11 @@ class _Server(uvicorn.Server):
         context.telemetry.bind()
         super().__init__(
             uvicorn.Config(
-                make_app(context),
-                http=find_protocol(),
+                make_app(context, local=not (settings.keys or settings.open)),
+                http=make_protocol(
+                    ConnectionLimits(_bound(settings.max_connections), settings.max_connections_per_address)
+                ),
+                ws="none",
                 log_config=None,
                 log_level="warning",
                 access_log=False,
@@ -112,8 +125,36 @@ class _Server(uvicorn.Server):
         end_of_all = loop.call_later(
             self._settings.shutdown_seconds, self._access.switch.trigger, "the server is shutting down"
         )
-        await super().shutdown(sockets)
+        last = self._stop_listening(sockets or [])
+        await asyncio.gather(super().shutdown(sockets), *(self._serve_last(each) for each in last))
         end_of_all.cancel()
+
+    def _stop_listening(self, listeners: Sequence[socket.socket]) -> list[socket.socket]:
+        """The connections that the system has made already and nobody has looked at: closing would reset them."""
+        last: list[socket.socket] = []
+        for listener in listeners[:1]:
+            listener.setblocking(False)
+            with suppress(OSError):  # there are no more
+                while True:
+                    last.append(listener.accept()[0])
+            with suppress(OSError):  # stopped already
+                listener.shutdown(socket.SHUT_RDWR)
+        return last
+
+    async def _serve_last(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        connection.setblocking(False)
+
+        make = partial(  # as uvicorn does it
+            self.config.http_protocol_class,
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
+        await loop.connect_accepted_socket(make, connection)
+        for each in list(self.server_state.connections):
+            each.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -133,8 +174,26 @@ class _Embedded(_Server):
         yield
 
 
+def _allow_files(wanted: int) -> None:
+    """Lets this process have so many files open, as far as the system does; the usual 1,024 are few for a server."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _bound(connections: int) -> int:
+    """No more than half of the files that may be open, so that idle clients cannot take those of calls to upstreams."""
+    if resource is None:
+        return connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft // 2))
+
+
 @contextmanager
-def _listen(settings: ServerSettings) -> Generator[socket.socket, None, None]:
+def _listen(settings: ServerSettings) -> Generator[list[socket.socket], None, None]:
+    """One address, several times over; see `ACCEPTING`."""
     host, port = settings.host, settings.port
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -146,8 +205,9 @@ def _listen(settings: ServerSettings) -> Generator[socket.socket, None, None]:
                 f"port {port} of {host} is in use: choose another one (--port; 0 takes a free one)"
             ) from None
         raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    with listener:
-        yield listener
+    with ExitStack() as stack:
+        again = 0 if sys.platform == "win32" else ACCEPTING - 1
+        yield [stack.enter_context(each) for each in (listener, *(listener.dup() for _ in range(again)))]
 
 
 def _require_keys(settings: ServerSettings, address: str) -> None:

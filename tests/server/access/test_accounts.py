@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.config.server_settings import ApiKey, KeyBudget, hash_key
@@ -94,6 +96,45 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     file.write_text("not a database, but long enough to be read as one" * 40)
     with pytest.raises(DataError, match=r"accounts\.db"):
         Accounts([key(tokens=1)], file)
+
+
+@given(moves=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30), st.booleans()), max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_servers_that_share_a_file_count_together(moves: list[tuple[int, int, bool]]) -> None:
+    """Whoever spends and saves when: the file has the sum, and a server knows what was saved before it last did."""
+    ann, clock = key(tokens=10**6, seconds=60), Clock()
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "accounts.db"
+        servers, total = [Accounts([ann], file, clock=clock) for _ in range(2)], 0
+        for who, tokens, saved in moves:
+            servers[who].spend(ann, used(tokens))
+            total += tokens
+            if saved:
+                servers[who].save()
+        for server in servers * 2:
+            server.spend(ann, used(1))
+            server.save()
+        left = 10**6 - total - 4
+        assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == left
+        assert servers[1].limit_budget(ann, Budget()).tokens == left
+        clock.now += 60
+        servers[0].spend(ann, used(7))
+        servers[0].save()
+        assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 10**6 - 7
+
+
+async def test_spending_is_saved_without_being_asked_to(tmp_path: Path) -> None:
+    """Soon after it; nothing is left to the server's end, which may never come."""
+    ann, file = key(tokens=100), tmp_path / "accounts.db"
+    accounts = Accounts([ann], file)
+    saving = asyncio.create_task(accounts.keep_saved())
+    for spent in (10, 30):
+        accounts.spend(ann, used(spent))
+        while Accounts([ann], file).limit_budget(ann, Budget()) != accounts.limit_budget(ann, Budget()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    saving.cancel()
+    await asyncio.gather(saving, return_exceptions=True)
+    assert accounts.limit_budget(ann, Budget()).tokens == 60
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 300))

@@ -143,7 +143,7 @@ async def test_a_body_that_does_not_come_is_given_up(start: Start) -> None:
     async with start(Echo(), body_seconds=0.1) as served:
         host, port = served.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         async with asyncio.timeout(30):
             assert b" 408 " in await reader.readline()
         writer.close()

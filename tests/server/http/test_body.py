@@ -15,6 +15,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.server import create_app
+from quorate.server.http.body import MOST_VALUES
 
 from ..conftest import Start, asked
 from ..scripted import Echo, Plurality
@@ -53,7 +54,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": [1]}, "stop[0]", "string"),
     ({"tools": {}}, "tools", "array"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}, 5]}]}, "messages[0].content[1]", "object"),
-    ({"messages": [5] * 100_000}, "messages[0]", "object"),
+    ({"messages": [5] * 50_000}, "messages[0]", "object"),
     ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "boolean"),
     ({"quorate": []}, "quorate", "object"),
@@ -176,6 +177,23 @@ async def test_an_oversize_body_is_refused(start: Start) -> None:
             assert error_of(reply)["code"] == "body_too_large"
         assert (await served.post()).status_code == 200
         assert (await served.post(messages=[{"role": "user", "content": "x" * 1000}])).status_code == 413
+
+
+async def test_a_body_of_very_many_values_is_refused_unread(start: Start) -> None:
+    """Reading it would take the event loop from everybody; what texts hold is no value, however they are written."""
+    model = Echo()
+    long = 'a "b", {c: [1,2,3]} \\ ' * 10_000
+    async with start(model) as served:
+        assert (await served.post(**asked(long))).json()["choices"][0]["message"]["content"] == long
+        for many in ([1] * MOST_VALUES, [{"a": "b"}] * MOST_VALUES, ["a"] * MOST_VALUES):
+            reply = await served.post(extra=many)
+            assert reply.status_code == 400
+            assert f"more than {MOST_VALUES} values" in error_of(reply)["message"]
+        assert (await served.post(extra=[1] * (MOST_VALUES - 100))).status_code == 200
+        assert (await served.post(extra=[*[1] * 10_000, 1e308], temperature=1)).status_code == 200
+        infinite = json.dumps({**asked(), "x": [1] * 10_000}).replace('"x": [1', '"x": [1e999')
+        reply = await served.http.post("/v1/chat/completions", content=infinite)
+        assert (reply.status_code, "not valid JSON" in error_of(reply)["message"]) == (400, True)
 
 
 async def test_unknown_names_list_those_that_exist(start: Start) -> None:

@@ -37,7 +37,7 @@ async def test_a_reply_is_written_in_one_piece(start: Start) -> None:
     async with start(Echo()) as served:
         host, port = served.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         first = await reader.read(65536)
         writer.close()
         await writer.wait_closed()

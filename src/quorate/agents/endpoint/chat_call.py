@@ -186,7 +186,10 @@ class ChatCall(UpstreamRequest):
                 # One of several samples may end, and make the others needless, before the stream does.
                 reply.patient = len(self._slots) == 1 and not self._slots[0].is_followed
                 piece = await reply.next_piece()
-                self._take(frames, piece)
+                if piece and not self._run.live:
+                    await self._take_in_turn(frames, piece)
+                else:
+                    self._take(frames, piece)
         except asyncio.CancelledError:
             if reply.patient:
                 with suppress(UpstreamError, Malformed):  # what had come when somebody wanted no more
@@ -195,6 +198,16 @@ class ChatCall(UpstreamRequest):
         if piece:
             await _drain(reply)
         parser.close(done=frames.done, stray=frames.stray)
+
+    async def _take_in_turn(self, frames: Frames, piece: bytes) -> None:
+        """For whole replies, of which many may come at once; who is cancelled before its turn has it all the same."""
+        try:
+            await self._transport.limits().replies.take()
+        except asyncio.CancelledError:
+            with suppress(UpstreamError, Malformed):
+                self._take(frames, piece)
+            raise
+        self._take(frames, piece)
 
     def _take(self, frames: Frames, piece: bytes) -> None:
         for found in frames.take(piece):

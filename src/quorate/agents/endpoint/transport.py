@@ -23,6 +23,7 @@ from asyncio_throttle import Throttler
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, CircuitOpen, RateLimited, Rejected, Unreachable, UpstreamError
+from quorate.orchestrator.turns import Turns
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .breaker import EVERYBODY, Breaker, RetryBudget
@@ -176,6 +177,8 @@ class LoopLimits:
         self.places = Places(ceiling)
         self.turn = asyncio.Lock()
         """Of who waits for the rate: one at a time, first come, first served."""
+        self.replies = Turns()
+        """In which whole replies are read, since many come at once."""
 
 
 class Transport(ABC):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,10 @@ T = TypeVar("T", int, float)
 log = logging.getLogger("quorate.server")
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, since REAL, tokens INTEGER, money REAL)"
-SAVE_INTERVAL = 1.0
-"""Seconds between saves: so much spending a crash can forget."""
+WINDOW = 0.05
+"""Seconds that spending waits to be saved: so much a killed server can forget."""
+PAUSE = 1.0
+"""Seconds until what could not be saved is tried again."""
 
 
 @dataclass
@@ -38,13 +40,18 @@ class _Spending:
     tokens: int = 0
     money: float = 0.0
 
+    def add(self, tokens: int, money: float) -> None:
+        self.tokens += tokens
+        self.money += money
+
 
 class Accounts:
     """Spending by key.
 
     Args:
         keys: those with a budget are counted.
-        file: an SQLite file that keeps it; in memory if not given. One server writes one file.
+        file: an SQLite file that keeps it; in memory if not given. Servers that share one count together: each adds
+            what it has not saved yet, and learns what the others have saved.
         clock: seconds since the epoch.
 
     Raises:
@@ -58,7 +65,9 @@ class Accounts:
         self._file = file
         self._clock = clock
         self._spent = {} if file is None else {k: v for k, v in _read_spending(file).items() if k in self._keys}
-        self._unsaved: set[str] = set()
+        self._unsaved: dict[str, _Spending] = {}
+        """What the file does not have yet."""
+        self._some_unsaved = asyncio.Event()
 
     def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
         """The budget of one request: what it asks for, and no more than the key has left.
@@ -84,32 +93,72 @@ class Accounts:
         """Counts what a request used, whether or not it succeeded."""
         if key.name not in self._keys:
             return
-        spending = self._spending(key)
-        spending.tokens += usage.total_tokens
-        spending.money += usage.cost or 0.0
-        self._unsaved.add(key.name)
+        spending, cost = self._spending(key), usage.cost or 0.0
+        spending.add(usage.total_tokens, cost)
+        if self._file is None:
+            return
+        unsaved = self._unsaved.get(key.name)
+        if unsaved is None or unsaved.since != spending.since:
+            unsaved = self._unsaved[key.name] = _Spending(spending.since)
+        unsaved.add(usage.total_tokens, cost)
+        self._some_unsaved.set()
 
     async def keep_saved(self) -> None:
-        """Saves now and then, until cancelled; saves a last time then."""
+        """Saves soon after each spending, until cancelled; saves a last time then."""
         try:
             while True:
-                await asyncio.sleep(SAVE_INTERVAL)
-                await asyncio.to_thread(self.save)
+                await self._some_unsaved.wait()
+                await asyncio.sleep(WINDOW)
+                new = self._take_unsaved()
+                if not self._learn(new, await asyncio.to_thread(self._add_to_file, new)):
+                    await asyncio.sleep(PAUSE)
         finally:
             self.save()
 
     def save(self) -> None:
-        """Writes what has changed since the last time; what cannot be written now is tried again with the next."""
-        if self._file is None or not self._unsaved:
-            return
-        names, self._unsaved = self._unsaved, set()
-        rows = [(name, s.since, s.tokens, s.money) for name in names if (s := self._spent.get(name))]
+        """Writes what was spent since the last time; what cannot be written now is tried again with the next."""
+        if new := self._take_unsaved():
+            self._learn(new, self._add_to_file(new))
+
+    def _take_unsaved(self) -> dict[str, _Spending]:
+        new, self._unsaved = self._unsaved, {}
+        self._some_unsaved.clear()
+        return new
+
+    def _add_to_file(self, new: Mapping[str, _Spending]) -> dict[str, _Spending] | None:
+        """What the file says then; None where it cannot be written. Done in a thread: it touches nothing else."""
+        assert self._file is not None
         try:
             with closing(_open(self._file)) as database, database:
-                database.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", rows)
+                database.execute("BEGIN IMMEDIATE")
+                known = _select(database)
+                for name, spending in new.items():
+                    old, budget = known.get(name), self._keys[name].budget
+                    if old is None or budget is None or spending.since >= old.since + budget.seconds:
+                        old = known[name] = _Spending(spending.since)
+                    old.add(spending.tokens, spending.money)
+                    values = (name, old.since, old.tokens, old.money)
+                    database.execute("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", values)
+                return known
         except sqlite3.Error as error:
-            self._unsaved |= names
             log.error("%s cannot be written, so a restart would forget what keys have spent: %s", self._file, error)
+            return None
+
+    def _learn(self, new: Mapping[str, _Spending], known: Mapping[str, _Spending] | None) -> bool:
+        """What the file says, and what was spent meanwhile; whether the new is in it."""
+        for name in self._keys:
+            later = self._unsaved.get(name)
+            if known is None and name in new:
+                waiting = self._unsaved.setdefault(name, _Spending(new[name].since))
+                if waiting.since == new[name].since:
+                    waiting.add(new[name].tokens, new[name].money)
+                self._some_unsaved.set()
+            elif known is not None and name in known and (later is None or later.since <= known[name].since):
+                self._spent[name] = known[name]
+                if later is not None:
+                    later.since = known[name].since
+                    self._spent[name].add(later.tokens, later.money)
+        return known is not None
 
     def _spending(self, key: ApiKey) -> _Spending:
         assert key.budget is not None
@@ -126,9 +175,13 @@ def _minimum(asked: T | None, left: T | None) -> T | None:
 def _read_spending(file: Path) -> dict[str, _Spending]:
     try:
         with closing(_open(file)) as database:
-            rows = database.execute("SELECT key, since, tokens, money FROM spent").fetchall()
+            return _select(database)
     except sqlite3.Error as error:
         raise DataError(f"cannot be used as the server's accounts: {error}", file=file) from None
+
+
+def _select(database: sqlite3.Connection) -> dict[str, _Spending]:
+    rows = database.execute("SELECT key, since, tokens, money FROM spent").fetchall()
     return {key: _Spending(since, tokens, money) for key, since, tokens, money in rows}
 
 

@@ -86,8 +86,8 @@ def make_route(api: Api[Any], context: ServerContext) -> Route:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         caller = context.identify(scope, counted=True)
-        body = await read_body(receive, settings.max_body_bytes, settings.body_seconds)
-        request = parse_body(body, api.form)
+        body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
+        request = await parse_body(body, api.form)
         if request.stream:
             await _stream(api, request, caller, settings, receive, send)
         else:

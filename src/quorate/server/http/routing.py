@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,7 +21,15 @@ from ..access.errors import NotAllowed
 from ..telemetry.record import RECORD, RequestRecord
 from .errors import MethodNotAllowed, UnknownRoute, send_error
 
-__all__ = ["SECURITY_HEADERS", "OriginMiddleware", "Route", "RouteTable", "cors_options", "read_header"]
+__all__ = [
+    "SECURITY_HEADERS",
+    "HostMiddleware",
+    "OriginMiddleware",
+    "Route",
+    "RouteTable",
+    "cors_options",
+    "read_header",
+]
 
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -27,6 +38,10 @@ SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 """On every reply."""
+FOREIGN = (
+    "this server has no keys and is this machine's alone, so it answers to localhost and not to {!r}; give it keys "
+    "(server.keys) or say --open"
+)
 REFUSAL = "web pages may not ask this server; its setting 'origins' lists those that may"
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 NAME = "{name:path}"
@@ -128,6 +143,34 @@ class OriginMiddleware:
                     await send_error(send, scope, NotAllowed(REFUSAL))
                     return
         await self._app(scope, receive, send)
+
+
+class HostMiddleware:
+    """Refuses requests that call a server of this machine alone by a name that is not this machine's, with a 403.
+
+    The owner of a web page can let the page's own name lead to 127.0.0.1 (DNS rebinding): then its requests have the
+    page's own origin for the browser, and only the name in `Host` tells.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self._app = app
+        self._host = host.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (named := read_header(scope, b"host")) and not _is_local(named, self._host):
+            await send_error(send, scope, NotAllowed(FOREIGN.format(named)))
+            return
+        await self._app(scope, receive, send)
+
+
+@lru_cache(maxsize=64)
+def _is_local(named: str, host: str) -> bool:
+    """Whether the name, maybe with a port, leads to this machine for everybody; `host` does, too."""
+    try:
+        name = (urlsplit(f"//{named}").hostname or "").rstrip(".")
+        return name in ("localhost", host) or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def cors_options(origins: Sequence[str]) -> dict[str, Any]:

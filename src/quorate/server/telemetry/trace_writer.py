@@ -38,8 +38,8 @@ log = logging.getLogger("quorate.server")
 
 MOST_WAITING = 10_000
 """Traces in memory."""
-BATCH = 0.2
-"""Seconds that traces wait for others to be written with."""
+WINDOW = 0.05
+"""Seconds that traces wait for others to be written with: what a killed server can forget."""
 PRUNE_INTERVAL = 60.0
 """Seconds between looks at age and size."""
 COMPLAINT_INTERVAL = 60.0
@@ -70,6 +70,7 @@ class TraceWriter:
         self._bytes = int(megabytes * 2**20)
         self._on_lost = on_lost
         self._waiting: deque[RequestRecord] = deque()
+        self._some_waiting = threading.Event()
         self._closing = threading.Event()
         self._last_pruned = self._last_complaint = -float("inf")
         self._thread = threading.Thread(target=self._write, name="quorate-traces", daemon=True)
@@ -79,17 +80,22 @@ class TraceWriter:
         """Takes one request to be written; never waits."""
         if len(self._waiting) < MOST_WAITING:
             self._waiting.append(record)
+            self._some_waiting.set()
         else:
             self._on_lost(1)
 
     def close(self) -> None:
         """Writes what is left."""
         self._closing.set()
+        self._some_waiting.set()
         self._thread.join()
         self._store.close()
 
     def _write(self) -> None:
-        while not self._closing.wait(BATCH):
+        while not self._closing.is_set():
+            self._some_waiting.wait(PRUNE_INTERVAL)
+            self._closing.wait(WINDOW)
+            self._some_waiting.clear()
             self._flush()
         self._flush()
 
