@@ -631,7 +631,7 @@ async def test_errors_say_when_to_come_back(error: Any, wait: float | None) -> N
 
 @pytest.mark.parametrize("live", [False, True])
 async def test_a_busy_server_is_asked_again_whatever_the_status_of_its_reply(live: bool) -> None:
-    """As after a 429 or a 503 of HTTP; every try is counted."""
+    """As after a 429 or a 503 of HTTP; every try is counted, and the server gets less at once."""
     busy = [
         Raw([stream({"error": {"code": "rate_limit_exceeded", "message": "try again in 1ms"}})]),
         Raw([json.dumps({"error": {"type": "overloaded_error", "message": "busy"}}).encode()]),
@@ -641,6 +641,7 @@ async def test_a_busy_server_is_asked_again_whatever_the_status_of_its_reply(liv
         Endpoint("m", base_url=up.url, retries=RetryPolicy(backoff=0.001)) as agent,
     ):
         result = await draw(agent, live=live, question=Question.of("?"))
+        assert agent.http.limits().places.limit.cuts == 2
     assert result.texts == ["4"]
     assert result.spent.requests == len(up.requests) == 3
 

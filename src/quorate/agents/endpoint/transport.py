@@ -27,7 +27,7 @@ from quorate.orchestrator.turns import Turns
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .breaker import EVERYBODY, Breaker, RetryBudget
-from .errors import ErrorFactory
+from .errors import BUSY, ErrorFactory
 from .framing import Malformed, describe_kind, parse_json
 from .hold import Hold, find_hold
 from .limit import Ticket
@@ -131,6 +131,7 @@ class Place:
         self._request, self._begun = request, False
         self._probing = self._transport.breaker.admit(self.run.caller)
         self._ticket, self._sent = places.limit.admit(places.taken), time.monotonic()
+        self._cuts = places.limit.cuts
 
     def note_body(self, kind: tuple[str, bool]) -> None:
         """The body of a good reply begins."""
@@ -155,6 +156,8 @@ class Place:
             else:
                 self._ticket.drop()
             self._ticket = None
+        elif isinstance(error, UpstreamError) and error.status in BUSY and self._cuts == self._limits.places.limit.cuts:
+            self._limits.places.limit.refuse(self._limits.places.taken, self._culprit(request))  # under a good status
         if error is None or isinstance(error, Rejected) or (self._begun and not isinstance(error, UpstreamError)):
             breaker.note_success()
         elif isinstance(error, UpstreamError) and not isinstance(error, RateLimited):
