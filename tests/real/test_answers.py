@@ -11,13 +11,16 @@ import pytest
 
 from quorate.agents import Embedded, Endpoint
 from quorate.aggregators import MajorityVote
-from quorate.aggregators.registry import PIPELINES
+from quorate.aggregators.registry import PIPELINES, build_pipeline
 from quorate.config.catalog import Catalog
+from quorate.config.models import PROVIDERS
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Message, Question, SamplingParams
 from tests.vllm.asking import draw
+
+pytestmark = pytest.mark.timeout(600)
 
 CAPITAL = Question.of("What is the capital of France?").with_params(max_tokens=48)
 SUM = Question.of("What is 2 + 3? Answer with the number.").with_params(max_tokens=24)
@@ -123,7 +126,10 @@ async def test_tools_are_refused_where_the_template_has_none(name: str) -> None:
 async def test_every_aggregator_once(name: str, pipeline: str) -> None:
     """Over two or three samples: an answer, and all of its tokens accounted for."""
     question = SUM.model_copy(update={"sampling": SamplingParams(max_tokens=16, seed=3)})
+    # A small model that judges goes on to its limit.
+    options = {"max_tokens": 48} if "max_tokens" in PIPELINES[pipeline].options.model_fields else {}
     async with Embedded(name) as embedded:
-        answer = await Catalog({"m": embedded}).resolve(f"{pipeline}@3/m").answer(question, RunContext(seed=3))
+        built = build_pipeline(pipeline, [embedded], n=3, options=options, providers=PROVIDERS)
+        answer = await built.answer(question, seed=3)
     assert answer.text.strip()
     assert answer.usage.completion_tokens >= sum(c.usage.completion_tokens for c in answer.candidates) > 0
