@@ -42,8 +42,8 @@ def file(tmp_path: Path) -> Path:
         server="http://box/v1",
         indices=(0,),
         started=0.01,
-        sent=(0.01, 0.03),
-        failures=((0.02, "upstream_bad_reply", 503),),
+        sent=(0.022, 0.03),
+        failures=((0.025, "upstream_bad_reply", 503),),
         answered=0.09,
         ended=0.1,
         outcome="ok",
@@ -90,7 +90,7 @@ def test_one_request_is_shown_as_a_timeline(file: Path) -> None:
     for part in (
         *("req-1", "majority@3/m for ann", "0.170 s", "10 + 6 tokens in 4 calls, cost 0.25", "What is [2] + 2?"),
         *("#0 box", "-> [4]", "5+3", "upstream_timeout no reply in time"),
-        *("try at 0.020: upstream_bad_reply 503", "votes: [4] x2; stopped: complete"),
+        *("waited 0.012 s; try at 0.025: upstream_bad_reply 503", "votes: [4] x2; stopped: complete"),
         *("! candidate_failed: sample: box #1: no reply in time", "answer: [4]"),
     ):
         assert part in shown, shown
@@ -151,7 +151,7 @@ def test_json_has_everything(file: Path) -> None:
     [choice] = trace["choices"]
     assert [candidate["answer"] for candidate in choice["candidates"]] == ["[4]", None, "[4]"]
     assert "candidates" not in choice["answer"]
-    assert choice["calls"][0]["failures"] == [[0.02, "upstream_bad_reply", 503]]
+    assert choice["calls"][0]["failures"] == [[0.025, "upstream_bad_reply", 503]]
 
 
 def test_the_file_may_stand_in_the_configuration(file: Path, tmp_path: Path) -> None:

@@ -195,6 +195,29 @@ async def test_openmetrics_is_spoken_where_it_is_asked_for(start: Start) -> None
     assert reply.text.endswith("# EOF\n")
 
 
+async def test_waiting_for_a_place_is_told(start: Start) -> None:
+    """While it lasts and afterwards, also of a call that was given up before it was sent."""
+    hold = asyncio.Event()
+    async with (
+        ScriptedUpstream(Reply("4 5", hold=hold)) as up,
+        Endpoint("m", base_url=up.url, name="box", concurrency=1) as box,
+        start(box) as served,
+    ):
+        first = asyncio.create_task(served.post(model="box", stream=True))
+        await up.wait_until(lambda up: up.in_flight == 1)
+        given_up = await served.post(model="box", quorate={"budget": {"seconds": 0.1}})
+        second = asyncio.create_task(served.post(model="box"))
+        while (now := await scraped(served)).value("quorate_upstream_calls_now", endpoint="box", state="waiting") < 1:
+            await asyncio.sleep(0.01)
+        hold.set()
+        assert {(await first).status_code, (await second).status_code} == {200}
+        seen = await scraped(served)
+    assert given_up.status_code == 504
+    assert now.value("quorate_upstream_calls_now", endpoint="box", state="under_way") == 1
+    assert seen.value("quorate_upstream_wait_seconds_count", endpoint="box") == 3
+    assert seen.value("quorate_upstream_wait_seconds_sum", endpoint="box") > 0.1
+
+
 async def test_breakers_and_hedges_are_told_as_they_stand(start: Start) -> None:
     """Of the endpoints inside hedged models and pools too."""
     async with (
