@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from . import accepting, ending, strangers
+from . import accepting, breaker, ending, fairness, strangers
 from .row import Attack, Row
 
 __all__ = ["ATTACKS"]
@@ -29,6 +29,8 @@ ATTACKS: Mapping[str, Attack] = {
     "accepting": accepting.attack,
     "strangers": strangers.attack,
     "ending": ending.attack,
+    "breaker": breaker.attack,
+    "fairness": fairness.attack,
 }
 
 
@@ -52,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Which promises does the server keep?")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(ATTACKS)}; all of them if none is given")
     names = parser.parse_args().names or list(ATTACKS)
-    begun, rows = time.monotonic(), []
+    begun, rows = time.monotonic(), list[Row]()
     for name in names:
         rows += asyncio.run(run_attack(name))
     print_rows(rows)

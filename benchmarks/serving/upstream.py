@@ -17,7 +17,7 @@ from aiohttp import web
 
 from .processes import announce
 
-__all__ = ["DELAY", "RIGHT", "TOKENS"]
+__all__ = ["DELAY", "RIGHT", "TOKENS", "answer", "reply_to"]
 
 DELAY = 0.2
 TOKENS = 20
@@ -37,6 +37,10 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     if request.method == "GET":
         return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
     body = json.loads(await request.content.read())  # of any size
+    return await reply_to(request, body)
+
+
+async def reply_to(request: web.BaseRequest, body: dict[str, Any]) -> web.StreamResponse:
     n = body.get("n") or 1
     if n > 1 and request.path.startswith("/single"):
         return web.json_response({"error": {"message": "n must be 1", "param": "n"}}, status=400)

@@ -30,6 +30,19 @@ async def test_a_few_begin_in_each_turn_about_in_the_order_in_which_they_came(cr
     assert all(abs(place - number) <= 2 * TOGETHER for place, number in enumerate(begun))
 
 
+async def test_callers_take_turns() -> None:
+    """One piece of work is not behind a hundred of somebody else's."""
+    turns, begun = Turns(), list[str]()
+
+    async def work(caller: str) -> None:
+        await turns.take(caller)
+        begun.append(caller)
+
+    tasks = [asyncio.create_task(work(caller)) for caller in [*["heavy"] * 100, "light"]]
+    await asyncio.gather(*tasks)
+    assert begun.index("light") <= 2 * TOGETHER
+
+
 async def test_who_gives_up_takes_no_turn() -> None:
     """Those behind a cancelled one move up."""
     turns, begun = Turns(), list[int]()

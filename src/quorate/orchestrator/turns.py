@@ -8,7 +8,7 @@ and others get their turn in between.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 
 __all__ = ["Turns"]
 
@@ -17,19 +17,20 @@ TOGETHER = 2
 
 
 class Turns:
-    """Lets work begin, the first first; nobody waits where little comes."""
+    """Lets work begin, of one caller after the other, each one's first first; nobody waits where little comes."""
 
     def __init__(self) -> None:
         self._free = TOGETHER
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """By caller; whose turn it is stands first."""
 
-    async def take(self) -> None:
-        """Returns when it is the caller's turn."""
+    async def take(self, caller: str = "") -> None:
+        """Returns when it is the turn of this caller, and of this work among the caller's."""
         if self._free:
             self._count()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.setdefault(caller, deque()).append(turn)
         await turn
 
     def _count(self) -> None:
@@ -41,7 +42,12 @@ class Turns:
         """A turn of the loop is over."""
         self._free = TOGETHER
         while self._free and self._waiting:
-            turn = self._waiting.popleft()
+            caller, queue = next(iter(self._waiting.items()))
+            turn = queue.popleft()
+            if queue:
+                self._waiting.move_to_end(caller)
+            else:
+                del self._waiting[caller]
             if not turn.done():  # else whoever waited was cancelled
                 self._count()
                 turn.set_result(None)

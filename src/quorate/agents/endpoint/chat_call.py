@@ -202,7 +202,7 @@ class ChatCall(UpstreamRequest):
     async def _take_in_turn(self, frames: Frames, piece: bytes) -> None:
         """For whole replies, of which many may come at once; who is cancelled before its turn has it all the same."""
         try:
-            await self._transport.limits().replies.take()
+            await self._transport.limits().replies.take(self._run.caller)
         except asyncio.CancelledError:
             with suppress(UpstreamError, Malformed):
                 self._take(frames, piece)
