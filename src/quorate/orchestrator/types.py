@@ -53,11 +53,13 @@ Code = Literal[
     "deadline_passed",
     "budget_exhausted",
     "halted",
+    "samples_identical",
     # models and nodes
     "fallback_used",
     "setting_refused",
     "held_back",
     "node_failed",
+    "logprobs_missing",
     # aggregation
     "aggregator_failed",
     "analysis_missing",

@@ -51,6 +51,27 @@ def test_a_bank_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
     assert is_sound(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("requests", "mixed"),
+    [
+        ((1, 1, 1, 1), False),  # each alone
+        ((1, 0, 0, 0), False),  # all in one
+        ((0, 0, 0), False),  # and the first of them failed
+        ((1, 0, 1, 0), True),  # two and two
+        ((1, 0, 1, 1), True),  # two, and two alone
+    ],
+)
+def test_samples_of_mixed_requests_are_told(requests: tuple[int, ...], mixed: bool) -> None:
+    """A seed does not give them again where they are drawn otherwise."""
+    with Bank() as bank:
+        for index, asked in enumerate(requests):
+            one = sample(index)
+            usage = one.candidate.usage.model_copy(update={"requests": asked})
+            bank.add(one.model_copy(update={"candidate": one.candidate.model_copy(update={"usage": usage})}))
+        bank.add(sample(0, agent="other~1"))
+        assert [note[:44] for note in bank.notes] == ["1 of 1 questions have samples of m~1 from se"] * mixed
+
+
 def test_a_seed_of_none_is_a_key_like_any_other() -> None:
     """Samples without a seed are found again."""
     with Bank() as bank:

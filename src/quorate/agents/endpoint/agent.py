@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -90,9 +91,7 @@ class ChatAgent(Agent):
         if len(slots) == 1:
             await self._ask_singly(question, slots, run)
         elif dialect.takes_n(greedy=_is_greedy(question)) is False:
-            # One that ignores `n` has given the first sample of all by the seed of the request for all.
-            seed = run.request_seed([slot.index for slot in slots]) if dialect.ignores_n else None
-            await self._ask_singly(question, slots, run, seed=seed)
+            await self._ask_singly(question, slots, run, seeds=self._kept_seeds(slots, run))
         elif len(slots) > most:
             parts = [slots[start : start + most] for start in range(0, len(slots), most)]
             await gather([self._ask(question, part, run) for part in parts])
@@ -113,7 +112,12 @@ class ChatAgent(Agent):
         call = ChatCall(self.served, question, slots, run, tries=tries, doubts_n=doubts_n)
         await call.write_slots()
         rest, known = call.open_slots, dialect.takes_n(greedy=greedy)
-        if call.refusal is not None:
+        if call.was_muddled:
+            dialect.note_muddle()
+            seeds = dict(zip(slots, self._kept_seeds(slots, run), strict=True))
+            # Their pieces have been told; they come once more only as a whole.
+            await self._ask_singly(question, rest, replace(run, live=False), seeds=[seeds[slot] for slot in rest])
+        elif call.refusal is not None:
             await (self._ask_fewer if doubts_n else self._ask_one_first)(call, question, slots, run)
         elif known is None and len(rest) == len(slots) - 1 and _count_good(slots):
             dialect.ignores_n = True
@@ -172,15 +176,19 @@ class ChatAgent(Agent):
         run: RunContext,
         *,
         tries: int = 0,
-        seed: int | None = None,
+        seeds: Sequence[int | None] = (),
     ) -> None:
-        """One request each; the first candidate answers for the tries before, and may have a seed of its own."""
+        """One request each; the first candidate answers for the tries before.
+
+        Args:
+            seeds: of the requests, where they are not those of their candidates.
+        """
         if len(slots) > 1 or self.served.dialect.takes_n(greedy=_is_greedy(question)) is False:
             for slot in slots:
                 slot.start(self.served.model, self.name, prompt_counted=True)
         calls = [
-            ChatCall(self.served, question, [slot], run, tries=0 if place else tries, seed=None if place else seed)
-            for place, slot in enumerate(slots)
+            ChatCall(self.served, question, [slot], run, tries=0 if place else tries, seed=seed)
+            for place, (slot, seed) in enumerate(zip_longest(slots, seeds))
         ]
         await gather([call.write_slots() for call in calls])
 
@@ -195,6 +203,14 @@ class ChatAgent(Agent):
                 async with asyncio.timeout(PATIENCE):
                     listing = await JsonExchange(self.served.transport, "/models").value()
                 self.served.dialect.context = context_in_listing(list_models(listing), self.served.model)
+
+    def _kept_seeds(self, slots: Sequence[PartialCandidate], run: RunContext) -> list[int | None]:
+        """Seeds by which one request for all of these was answered, where a server has been asked so; else None."""
+        dialect, base = self.served.dialect, run.request_seed([slot.index for slot in slots])
+        if base is None or not (dialect.ignores_n or dialect.muddles_n):
+            return [None] * len(slots)
+        # One that ignores `n` gives the first sample; others (vLLM, llama.cpp) count on from the seed.
+        return [base, *(base + place if dialect.muddles_n else None for place in range(1, len(slots)))]
 
     async def models(self) -> list[str]:
         """Names of the models that the server offers.

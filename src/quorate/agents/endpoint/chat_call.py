@@ -90,8 +90,14 @@ class ChatCall(UpstreamRequest):
         """An error that came in place of an answer, under a good status."""
         self._indices = [slot.index for slot in slots]
         self._seed = run.request_seed(self._indices) if seed is None else seed
-        self._usage = UsageSplitter(partial(_said_in, question), served.price, tries)
-        self._parser = ResponseParser(slots, usage=self._usage, errors=self._transport.errors, live=run.live)
+        self._usage = UsageSplitter(partial(_said_in, question), served.price, tries, question.sampling.max_tokens)
+        self._parser = ResponseParser(
+            slots,
+            usage=self._usage,
+            errors=self._transport.errors,
+            live=run.live,
+            top_logprobs=question.sampling.top_logprobs,
+        )
         self.refusal: UpstreamError | None = None
         """The server does not bear the request in this form; nothing else became of it, and its slots are open."""
 
@@ -114,6 +120,11 @@ class ChatCall(UpstreamRequest):
     def has_suspects(self) -> bool:
         """Whether something could be left out that has not been."""
         return self._suspect(self.words) is not None
+
+    @property
+    def was_muddled(self) -> bool:
+        """The server lost account of the samples: of the tokens of each, or of their ends."""
+        return self._usage.doubted or bool(self._usage.in_vain)
 
     def give_up(self) -> None:
         """Ends the open slots with the refusal."""
@@ -293,7 +304,7 @@ def chat_body(model: str, question: Question, *, n: int, seed: int | None, live:
         "stop": list(sampling.stop) or None,
         "seed": seed,
         "logprobs": logprobs or None,
-        "top_logprobs": sampling.top_logprobs or None,
+        "top_logprobs": max(1, sampling.top_logprobs) if sampling.top_logprobs is not None else None,
         "tools": list(question.tools) or None,
         "tool_choice": question.tool_choice,
         "response_format": question.response_format,

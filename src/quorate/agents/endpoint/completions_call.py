@@ -40,9 +40,10 @@ class CompletionsCall(UpstreamRequest):
         self._served, self._run = served, run
         self._given = {**_defaults(sampling), **body, "model": served.model}
         self._live = bool(body.get("stream"))
-        self._counter = _TokenCounter(_prompt_sizes(body.get("prompt")), int(body.get("n") or 1))
         if (left := run.tokens_left()) is not None:
             self._given["max_tokens"] = min(left, self._given.get("max_tokens", left))
+        most = self._given.get("max_tokens")
+        self._counter = _TokenCounter(_prompt_sizes(body.get("prompt")), int(body.get("n") or 1), most)
         self._options = {"stream_options": STREAM_OPTIONS} if self._live else {}
         self._left_out: list[Refused] = []
 
@@ -109,6 +110,8 @@ class CompletionsCall(UpstreamRequest):
             raise Malformed("a reply without choices")
         if not (frames.is_document or frames.done or self._counter.all_done):
             raise Malformed("the stream ended before the text did")
+        if self._counter.is_mixed:
+            raise Malformed("more tokens than its texts may have: the server mixed several into one")
 
     def body(self) -> dict[str, Any]:
         """See `UpstreamRequest`."""
@@ -128,15 +131,22 @@ class CompletionsCall(UpstreamRequest):
 
 
 class _TokenCounter:
-    """Tokens of a request for several texts, as far as its server has told them."""
+    """Tokens of a request for several texts, as far as its server has told them.
 
-    def __init__(self, prompts: list[int], n: int) -> None:
+    Args:
+        prompts: tokens of each.
+        n: texts for each.
+        max_tokens: so many has a text that was cut at its length; None where the server decides.
+    """
+
+    def __init__(self, prompts: list[int], n: int, max_tokens: int | None) -> None:
         self._prompts = prompts
         self._n = n
+        self._max_tokens = max_tokens
         self._total: Counts | None = None
         self._counts: dict[int, Counts] = {}
         self._written: dict[int, int] = {}
-        self._done: set[int] = set()
+        self._ends: dict[int, str] = {}
 
     @property
     def has_begun(self) -> bool:
@@ -146,7 +156,15 @@ class _TokenCounter:
     @property
     def all_done(self) -> bool:
         """Whether every text that has begun has come to its end."""
-        return bool(self._written) and set(self._written) == self._done
+        return bool(self._written) and self._written.keys() == self._ends.keys()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there are more tokens than the texts that came may have: LiteLLM streams all as one."""
+        counts = self._server_counts()
+        if counts is None or not self._max_tokens or len(self._written) == len(self._prompts) * self._n:
+            return False
+        return counts.completion > self._max_tokens * len(self._written)
 
     def take(self, reply: Mapping[str, Any], *, whole: bool) -> None:
         counts, choices = Counts.of(reply), reply.get("choices")
@@ -160,11 +178,13 @@ class _TokenCounter:
             if counts is not None:
                 self._counts[index] = counts
             if choice.get("finish_reason"):
-                self._done.add(index)
+                self._ends[index] = choice["finish_reason"]
 
     def usage(self, tries: int, *, refused: bool) -> Usage:
         """What it came to; our own count, marked so, where the server did not tell."""
         counts, estimated = self._server_counts(), False
+        if counts is not None and self._is_too_low(counts):
+            counts, estimated = counts._replace(completion=sum(map(self._likely, self._written))), True
         if counts is None:
             begun = self._written or not refused
             prompt = sum(self._prompts) if begun and tries else 0
@@ -175,11 +195,23 @@ class _TokenCounter:
             prompt_tokens=counts.prompt, completion_tokens=counts.completion, requests=tries, estimated=estimated
         )
 
+    def _is_too_low(self, total: Counts) -> bool:
+        """Whether several texts must have more than a total, which llama.cpp's is of one of them."""
+        least = sum(self._likely(i) if self._is_cut(i) else min(1, size) for i, size in self._written.items())
+        return len(self._written) > 1 and (total.of_one or total.completion < least)
+
+    def _is_cut(self, index: int) -> bool:
+        return self._ends.get(index) == "length" and self._max_tokens is not None
+
+    def _likely(self, index: int) -> int:
+        """Tokens of one text."""
+        return self._max_tokens if self._is_cut(index) and self._max_tokens else estimate_tokens(self._written[index])
+
     def _server_counts(self) -> Counts | None:
         if self._total is not None:
             return self._total
-        if len(self._counts) < len(self._prompts) * self._n:
-            return None
+        if len(self._counts) < (len(self._written) if self.all_done else len(self._prompts) * self._n):
+            return None  # some are still to come
         prompts = {index // self._n: counts.prompt for index, counts in self._counts.items()}
         return Counts(sum(prompts.values()), sum(counts.completion for counts in self._counts.values()))
 

@@ -130,6 +130,8 @@ class Dialect:
         """It gives one sample however many are asked for."""
         self.context: int | None = None
         """Tokens that prompt and answer may have together; None until the server has said."""
+        self.muddles_n = False
+        """It loses account of several samples: of their tokens, or of their ends."""
         self._refused: set[tuple[str, Any]] = set()
         self._served: set[str] = set()
 
@@ -140,6 +142,10 @@ class Dialect:
     def note_n(self, takes: bool, *, greedy: bool) -> None:
         """It has given several samples, or would not."""
         self._n[greedy] = takes
+
+    def note_muddle(self) -> None:
+        """It has lost account of several samples, and is to be asked for one at a time."""
+        self.muddles_n, self._n = True, {False: False, True: False}
 
     def adapt(self, body: Body, left_out: Collection[Refused] = ()) -> Body:
         """The body as the server understands it.

@@ -91,9 +91,14 @@ class ReplyChoice:
             self.finish = self.finish or ended if ended in (None, "stop") else ended
         return reasoning, text
 
-    def take_logprobs(self, logprobs: object) -> None:
-        """Adds log-probabilities; those that cannot be read make all of this choice's unknown."""
-        found = read_logprobs(logprobs)
+    def take_logprobs(self, logprobs: object, most: int | None) -> None:
+        """Adds log-probabilities; those that cannot be read make all of this choice's unknown.
+
+        Args:
+            logprobs: as the server sends them.
+            most: alternatives for each token; all where that is None.
+        """
+        found = read_logprobs(logprobs, most)
         if found is None:
             if isinstance(logprobs, dict) and any(logprobs.values()):
                 self.logprobs, self._without_logprobs = None, True
@@ -153,6 +158,7 @@ class ResponseParser:
         usage: of this request.
         errors: makes the errors.
         live: whether slots are written piece by piece.
+        top_logprobs: as asked for: alternatives for each token, None for no log-probabilities.
     """
 
     def __init__(
@@ -162,9 +168,10 @@ class ResponseParser:
         usage: UsageSplitter,
         errors: ErrorFactory,
         live: bool,
+        top_logprobs: int | None,
     ) -> None:
         self._slots = {slot.index: slot for slot in slots}
-        self._live = live
+        self._live, self._top_logprobs = live, top_logprobs
         self._errors = errors
         self.usage = usage
         self.seed: int | None = None
@@ -195,7 +202,7 @@ class ResponseParser:
             raise Malformed("choices is not a list")
         counts = Counts.of(reply)
         if not raws:
-            self.usage.total = counts or self.usage.total
+            self._note_total(counts)
             return
         pieces = isinstance(raws[0], dict) and ("delta" in raws[0] or "message" not in raws[0])
         if counts is not None and not pieces:
@@ -207,8 +214,8 @@ class ResponseParser:
             if counts is not None and pieces:
                 self._note_counts(choice, counts)
             self._take(choice, raw)
-            if pieces and choice.finish is not None and choice.counts is not None and len(self.open_choices) > 1:
-                self._end(choice, self.usage.part(choice, first=choice is self.choices[0]), None)
+            if pieces:
+                self._end_counted(choice)
 
     def close(self, *, done: bool, stray: bytes = b"") -> None:
         """The reply is over. Candidates that it has left out do not end.
@@ -222,6 +229,7 @@ class ResponseParser:
         """
         if not self.has_begun:
             raise Malformed("a reply without choices" + _quote(stray))
+        self._leave_unended(done)
         for choice in self.choices:
             if choice.finish is None and choice.seen and choice.broken is None and not choice.ended:
                 said = "the server never said that the answer ended (no finish_reason)"
@@ -268,6 +276,34 @@ class ResponseParser:
         else:
             self.usage.total = counts
 
+    def _note_total(self, counts: Counts | None) -> None:
+        """Usage by itself is the request's, or (llama.cpp) that of a choice that has just ended while others write."""
+        fresh = [choice for choice in self.open_choices if choice.finish is not None and choice.counts is None]
+        others = [choice for choice in self.choices if choice not in fresh]
+        if counts is not None and len(fresh) == 1 and any(c.counts or c.finish is None for c in others):
+            fresh[0].counts = counts
+            self._end_counted(fresh[0])
+        else:
+            self.usage.total = counts or self.usage.total
+
+    def _end_counted(self, choice: ReplyChoice) -> None:
+        """Ends a choice whose end and tokens are known, before the others."""
+        if choice.finish is not None and choice.counts is not None and len(self.open_choices) > 1:
+            self._end(choice, self.usage.part(choice, first=choice is self.choices[0]), None)
+
+    def _leave_unended(self, done: bool) -> None:
+        """Of a whole stream that told the end of some choices, the others do not end: nobody knows whether they did.
+
+        LiteLLM tells one end for all, and the last log-probabilities of the others with it.
+        """
+        open_, ended = self.open_choices, any(choice.finish is not None for choice in self.choices)
+        self.usage.in_vain = [c for c in open_ if done and ended and c.seen and c.finish is None and c.broken is None]
+        for choice in open_ if self.usage.in_vain else ():
+            if choice.finish is None:
+                choice.seen = False
+            elif "".join(entry.token for entry in choice.logprobs or ()) != choice.text:
+                choice.logprobs = None
+
     def _take(self, choice: ReplyChoice, raw: Any) -> None:
         """Adds to a choice; what is malformed breaks this one alone."""
         self.has_begun = True
@@ -278,7 +314,7 @@ class ResponseParser:
                 raise self._errors.from_report(report)
             reasoning, text = choice.take(raw)
             if (logprobs := raw.get("logprobs")) is not None:
-                choice.take_logprobs(logprobs)
+                choice.take_logprobs(logprobs, self._top_logprobs)
             if self._live:
                 slot = self._slots[choice.index]
                 if reasoning:
@@ -317,8 +353,12 @@ class ResponseParser:
             "logprobs": tuple(choice.logprobs) if choice.logprobs is not None else None,
             "latency": choice.seconds if choice.seconds is not None else time.monotonic() - self.begun,
         }
-        if self.notes:
-            fields["degraded"] = self.notes
+        notes = self.notes
+        if self._top_logprobs is not None and choice.logprobs is None and choice.text:
+            why = "log-probabilities were asked for and did not come"
+            notes = (*notes, Degradation(code="logprobs_missing", where=self._errors.where, detail=why))
+        if notes:
+            fields["degraded"] = notes
         return fields
 
 

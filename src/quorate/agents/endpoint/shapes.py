@@ -147,11 +147,11 @@ def _says_something(error: object) -> bool:
     return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
-def read_logprobs(logprobs: Any) -> list[TokenLogprob] | None:
+def read_logprobs(logprobs: Any, most: int | None = None) -> list[TokenLogprob] | None:
     """The log-probabilities of a choice, or of a piece of it; None where they are not known for every token.
 
     `content` as chats have it, or the lists of text completions, which Together sends with chats. An alternative
-    without a number that can be one (null, minus infinity) is left out.
+    without a number that can be one (null, minus infinity) is left out, and so are all beyond the `most`.
     """
     if not isinstance(logprobs, dict):
         return None
@@ -160,7 +160,7 @@ def read_logprobs(logprobs: Any) -> list[TokenLogprob] | None:
         entries = list(_entries(tokens, logprobs.get("token_logprobs"), logprobs.get("top_logprobs")))
     if not isinstance(entries, list):
         return None
-    read = [_read_logprob(entry) for entry in entries]
+    read = [_read_logprob(entry, most) for entry in entries]
     known = [entry for entry in read if entry is not None]
     return known if len(known) == len(read) else None
 
@@ -171,7 +171,7 @@ def _entries(tokens: list[Any], numbers: Any, top: Any) -> Iterator[dict[str, An
         yield {"token": token, "logprob": at[0], "top_logprobs": at[1]}
 
 
-def _read_logprob(entry: Any) -> TokenLogprob | None:
+def _read_logprob(entry: Any, most: int | None) -> TokenLogprob | None:
     pair = _read_pair(entry)
     if pair is None:
         return None
@@ -179,7 +179,9 @@ def _read_logprob(entry: Any) -> TokenLogprob | None:
     if isinstance(top, dict):
         top = [{"token": token, "logprob": logprob} for token, logprob in top.items()]
     likeliest = [_read_pair(each) for each in top] if isinstance(top, list) else []
-    return TokenLogprob(token=pair[0], logprob=pair[1], top=tuple(each for each in likeliest if each is not None))
+    return TokenLogprob(
+        token=pair[0], logprob=pair[1], top=tuple(each for each in likeliest if each is not None)[:most]
+    )
 
 
 def _read_pair(entry: Any) -> tuple[str, float] | None:

@@ -34,6 +34,8 @@ class Counts(NamedTuple):
     """Of the completion."""
     certain: bool = True
     """Whether its numbers agree with each other."""
+    of_one: bool = False
+    """It is of one choice, however many there are."""
 
     @classmethod
     def of(cls, reply: Mapping[str, Any]) -> Counts | None:
@@ -44,7 +46,11 @@ class Counts(NamedTuple):
         usage = reply.get("usage")
         if usage is None and isinstance(groq := reply.get("x_groq"), dict):
             usage = groq.get("usage")
-        return cls._read(usage) if isinstance(usage, dict) else None
+        counts = cls._read(usage) if isinstance(usage, dict) else None
+        timings = reply.get("timings")  # llama.cpp's: of one of its slots, as the usage beside them
+        if counts is not None and isinstance(timings, dict) and timings.get("predicted_n") == counts.completion:
+            return counts._replace(of_one=True)
+        return counts
 
     @classmethod
     def _read(cls, usage: Mapping[str, Any]) -> Counts | None:
@@ -119,6 +125,11 @@ class Share(Protocol):
     def reasoning(self) -> str: ...
 
     @property
+    def finish(self) -> str | None:
+        """Why it ended."""
+        ...
+
+    @property
     def pieces(self) -> int:
         """Streamed parts that it came in."""
         ...
@@ -140,11 +151,15 @@ class UsageSplitter:
         prompt: gives the text sent, for servers that never count.
         price: money for tokens.
         tries: requests made in vain before this one.
+        max_tokens: so many has a choice that was cut at its length.
     """
 
-    def __init__(self, prompt: Callable[[], str], price: Price | None, tries: int) -> None:
+    def __init__(
+        self, prompt: Callable[[], str], price: Price | None, tries: int, max_tokens: int | None = None
+    ) -> None:
         self._prompt = prompt
         self._price = price
+        self._max_tokens = max_tokens
         self.tries = tries
         self.working = False
         """The server may be generating, so that tokens it has not told of count too."""
@@ -152,6 +167,10 @@ class UsageSplitter:
         """Of the whole request, once the server has told."""
         self.guessed = False
         """Some of it is our own count; a total merely shared out is not."""
+        self.in_vain: Sequence[Share] = ()
+        """Choices that no candidate is made of."""
+        self.doubted = False
+        """The server's total was less than what its choices must have."""
         self._given: list[Usage] = []
 
     @property
@@ -176,12 +195,16 @@ class UsageSplitter:
 
     def rest(self, choices: Sequence[Share]) -> list[Usage]:
         """All that is left, over the choices that are left."""
-        counts = self.total or self._count(choices)
+        counts, likely = self.total or self._count(choices), None
+        if self._is_too_low(counts, choices):
+            self.doubted, likely = True, [self._likely(choice) for choice in choices]
+            given = self.total_given.completion_tokens
+            counts = counts._replace(completion=given + sum(likely), certain=False)
         self.guessed = self.guessed or not counts.certain
-        prompt, completion, reasoning, _ = self._less_given(counts)
+        prompt, completion, reasoning = self._less_given(counts)
         if len(choices) == 1:
             return [self._give(prompt, completion, reasoning, first=True, estimated=self.guessed)]
-        exact = _exact_shares(completion, choices)
+        exact = likely or _exact_shares(completion, choices) or self._shares_of_cut(completion, choices)
         shares = zip(
             exact or _portions(completion, [_size(c) for c in choices]),
             _portions(reasoning, [c.counts.reasoning if c.counts else len(c.reasoning) for c in choices]),
@@ -193,11 +216,38 @@ class UsageSplitter:
             for i, (tokens, thoughts) in enumerate(shares)
         ]
 
-    def _less_given(self, counts: Counts) -> Counts:
-        if not self._given:
-            return counts
-        given = self.total_given
-        return Counts(
+    def _is_too_low(self, total: Counts, choices: Sequence[Share]) -> bool:
+        """Whether several choices must have more: all that they may, where they were cut at their length."""
+        if len(choices) < 2:
+            return False
+        given = self.total_given.completion_tokens
+        return total.of_one or total.completion - given < sum(map(self._least, choices))
+
+    def _is_cut(self, choice: Share) -> bool:
+        return choice.finish == "length" and self._max_tokens is not None
+
+    def _least(self, choice: Share) -> int:
+        if choice.counts is not None or self._is_cut(choice):
+            return self._likely(choice)
+        told = len(choice.logprobs) - 1 if choice.logprobs else 0  # one may be that of a token that ends it
+        return max(told, min(1, choice.characters))
+
+    def _likely(self, choice: Share) -> int:
+        """Tokens of one choice by what is known of it alone."""
+        if choice.counts is not None:
+            return choice.counts.completion
+        return (self._max_tokens or 0) if self._is_cut(choice) else _size(choice)
+
+    def _shares_of_cut(self, total: int, choices: Sequence[Share]) -> list[int] | None:
+        """Tokens of each choice where all but one at most were cut at their length."""
+        left = total - sum(self._likely(choice) for choice in choices if self._is_cut(choice))
+        others = sum(not self._is_cut(choice) for choice in choices)
+        fits = left == 0 if not others else left >= 0 and others == 1
+        return [self._likely(choice) if self._is_cut(choice) else left for choice in choices] if fits else None
+
+    def _less_given(self, counts: Counts) -> tuple[int, int, int]:
+        given = self.total_given if self._given else Usage()
+        return (
             max(0, counts.prompt - given.prompt_tokens),
             max(0, counts.completion - given.completion_tokens),
             max(0, counts.reasoning - given.reasoning_tokens),
@@ -210,7 +260,7 @@ class UsageSplitter:
         if self.working and not all(c.counts for c in choices):
             self.guessed = True
             prompt = prompt or estimate_tokens(len(self._prompt()))
-        completion = sum(c.counts.completion if c.counts else _size(c) for c in choices)
+        completion = sum(c.counts.completion if c.counts else _size(c) for c in (*choices, *self.in_vain))
         reasoning = sum(c.counts.reasoning if c.counts else 0 for c in choices)
         certain = all(c.counts.certain for c in choices if c.counts is not None)
         return Counts(prompt, completion + given.completion_tokens, reasoning + given.reasoning_tokens, certain)

@@ -62,8 +62,8 @@ class Bank:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What somebody who reads the results should know: questions or weights that changed under their name."""
-        return tuple(self._notes)
+        """What somebody who reads the results should know: what changed under its name, samples of mixed requests."""
+        return (*self._notes, *provenance.describe_company(self.store))
 
     # Samples
 

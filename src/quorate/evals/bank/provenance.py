@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_run",
     "describe_changes",
+    "describe_company",
     "dump_json",
     "note_agent",
     "note_item",
@@ -34,6 +35,12 @@ __all__ = [
     "versions",
 ]
 
+_COMPANY = """
+SELECT agent, sum(asked > 1 AND asked < samples) AS mixed, count(*) AS requests
+FROM (SELECT r.agent, sum(s.requests > 0) AS asked, count(*) AS samples
+      FROM samples s JOIN requests r ON r.id = s.request GROUP BY s.request)
+GROUP BY agent HAVING mixed ORDER BY agent
+"""
 _LIBRARIES = ("quorate", "torch", "transformers", "vllm", "openai", "math-verify", "scipy", "statsmodels")
 
 
@@ -143,6 +150,20 @@ def describe_changes(task: str, changes: Counter[str]) -> list[str]:
             "and graded anew"
         )
     return notes
+
+
+def describe_company(store: Store) -> list[str]:
+    """What a user should know of questions whose samples come from several requests, some of them in company.
+
+    In bfloat16 a text depends on what it was computed beside, so the same seed need not give such samples again.
+    Only the first sample of a request bears its prompt: that tells how many requests there were.
+    """
+    return [
+        f"{row['mixed']:,} of {row['requests']:,} questions have samples of {row['agent']} from several requests, some "
+        "of which brought more than one: a run that draws them otherwise may draw others under the same seed, and in "
+        "bfloat16 so may a model that is alike in all else"
+        for row in store.rows(_COMPANY)
+    ]
 
 
 def add_run(store: Store, run: RunRecord) -> int:
