@@ -164,13 +164,15 @@ async def test_completions(server: Server, live: bool) -> None:
 async def test_completions_of_several(server: Server, live: bool) -> None:
     """All tokens are booked, of texts that the server leaves out none; a mixture of texts is an error."""
     body = {"prompt": "Once upon", "max_tokens": 6, "temperature": 1, "n": 3, "stream": live}
-    run, ended = RunContext(seed=3), set()
+    run, ends = RunContext(seed=3), dict[int, str]()
     mixed = pytest.raises(BadReply, match="mixed") if live and server.mixes_streams else nullcontext()
     async with server.endpoint() as agent:
         with mixed:
             async for reply in agent.complete(body, run):
-                ended |= {choice["index"] for choice in reply["choices"] if choice.get("finish_reason")}
-    assert run.ledger.usage.completion_tokens == 6 * (3 if server.mixes_streams else len(ended))
+                ends |= {each["index"]: each["finish_reason"] for each in reply["choices"] if each.get("finish_reason")}
+    texts = 3 if live and server.mixes_streams else len(ends)
+    shorter = list(ends.values()).count("stop")  # these may have less than six tokens
+    assert 6 * (texts - shorter) + shorter <= run.ledger.usage.completion_tokens <= 6 * texts
 
 
 async def test_a_vote_behind_our_server(server: Server) -> None:
