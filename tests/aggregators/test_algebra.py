@@ -124,6 +124,17 @@ async def test_a_bomb_keeps_no_other_caller_waiting() -> None:
     await pool.aclose()
 
 
+async def test_each_caller_keeps_its_worker() -> None:
+    """What one caller's question ended was not another's; callers without a name share theirs."""
+    pool = WorkerPool(seconds=0.3)
+    for caller in ("one", "two", object(), object()):
+        assert await pool.ask(caller, "x+1", "1+x")
+    assert [name for name, _ in pool._idle] == ["one", "two", ""]
+    assert await pool.ask("one", BOMB) is None
+    assert [name for name, _ in pool._idle] == ["two", ""]
+    await pool.aclose()
+
+
 async def test_votes_say_what_could_not_be_compared() -> None:
     """The tally marks the answer, and the answer the vote, whoever counts: the stage of a pipeline or the vote."""
     algebra = Algebra(Counting(reply=None))
@@ -208,7 +219,7 @@ async def test_a_worker_that_dies_is_replaced() -> None:
     assert await pool.ask(None, "x+1", "1+x") is True
     parent.process.kill()
     parent.process.wait()
-    pool._idle.pop().close()
+    pool._idle.pop()[1].close()
     assert await pool.ask(None, "x+1", "1+x") is True
     assert pool.cut_off == 0
     await pool.aclose()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate import Pipeline, sample
-from quorate.aggregators import Choices, MajorityVote
+from quorate.aggregators import AnswerExtractor, Choices, MajorityVote
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import TallyChanged
 from quorate.orchestrator.types import Candidate
@@ -257,3 +257,20 @@ async def test_any_equivalence_will_do() -> None:
     assert [c.votes for c in await tallied(majority, candidates)] == [2, 1]
     await majority.aclose()
     assert repr(majority) == "MajorityVote()"
+
+
+@pytest.mark.parametrize(
+    ("texts", "code", "detail"),
+    [
+        (["4", "5"], "tied", "2 answers with 1 vote each lead; the seed drew one of them"),
+        (["4", "4", "5", "5", "6"], "tied", "2 answers with 2 votes each lead; the seed drew one of them"),
+        (["4", "", ""], "lone_vote", "1 of 3 candidates states an answer"),
+        (["4", "4", "5"], None, ""),
+        (["4"], None, ""),
+    ],
+)
+async def test_a_vote_that_decides_nothing_says_so(texts: list[str], code: str | None, detail: str) -> None:
+    """A tie that the seed drew, or a single vote of several candidates."""
+    candidates = [candidate(i, f"\\boxed{{{text}}}" if text else "I do not know.") for i, text in enumerate(texts)]
+    answer = await aggregated(MajorityVote(AnswerExtractor(), Exact()), candidates)
+    assert [(d.code, d.detail) for d in answer.degraded] == ([(code, detail)] if code else [])

@@ -38,7 +38,7 @@ def test_ask_prints_the_contract_as_json() -> None:
     for candidate in answer["candidates"]:
         assert {"text", "answer", "model", "finish_reason", "usage", "error"} <= set(candidate)
     for cluster in answer["tally"]:
-        assert set(cluster) == {"answer", "votes", "weight", "voters", "certain"}
+        assert set(cluster) == {"answer", "votes", "weight", "voters", "certain", "undecided"}
     voting = sum(candidate["answer"] is not None for candidate in answer["candidates"])
     assert sum(cluster["votes"] for cluster in answer["tally"]) == voting
     assert answer["text"] in [candidate["text"] for candidate in answer["candidates"]]
@@ -113,7 +113,7 @@ async def run_in_thread(function: Any, *arguments: str, **environment: str) -> A
         (("ask", "x", "--config", "none.yaml"), "none.yaml"),
         (("ask", "x", "--budget-seconds", "0"), "above 0"),
         (("graph", "nope"), "quorate-tiny-base"),
-        (("eval", "run", "--task", "nope", "-p", "quorate-tiny-base"), "stories"),
+        (("eval", "run", "--task", "nope", "-p", "quorate-tiny-base"), "quorate eval tasks"),
         (("eval", "run", "--task", "stories", "--tier", "nope", "-p", "quorate-tiny-base"), "hard"),
         (("eval", "run", "--limit", "0", "-p", "quorate-tiny-base"), "limit"),
         (("eval", "run", "--limit", "1", "-p", "nope"), "quorate-tiny-base"),
@@ -137,7 +137,7 @@ def test_models_lists_the_embedded_ones_in_their_order() -> None:
     """The default first, then the two specialists."""
     models = printed("models")["models"]
     assert [m["id"] for m in models][:3] == ["quorate-tiny-base", "quorate-tiny-sum", "quorate-tiny-product"]
-    assert all(set(m) == {"id", "kind", "pipelines"} for m in models)
+    assert all(set(m) == {"id", "kind"} for m in models)
     assert models[0]["kind"] == "embedded"
 
 

@@ -12,6 +12,7 @@ from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.protocols import Model
+from quorate.testing import ScriptedModel
 from tests.aggregators.token_level.writers import model as writer
 from tests.orchestrator.fakes import First, Plurality, Texts
 
@@ -60,7 +61,7 @@ def test_pipelines_are_read_from_the_left(catalog: Catalog, name: str, n: int, m
     assert found.name == name.strip()
 
 
-@pytest.mark.parametrize("name", ["nope", "nope/tiny", "majority@4/nope", "majority@4/tiny+nope", "tiny/x", ""])
+@pytest.mark.parametrize("name", ["nope", "majority@4/nope", "majority@4/tiny+nope", "tiny/x", ""])
 def test_unknown_names_say_what_exists(catalog: Catalog, name: str) -> None:
     """A 404 with the models, the configured pipelines and the built-in ones."""
     with pytest.raises(UnknownName) as caught:
@@ -181,3 +182,25 @@ def test_wrapping_reaches_every_single_model_once() -> None:
     catalog = Catalog({"shared": shared}, {"nested": nested, "again": nested}).wrap_models(wrap)
     assert sorted(wrapped) == ["inner", "shared"]
     assert pipeline(catalog, "nested").stage.models[1] is catalog.resolve("shared")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("majorty@5/a/b", "no pipeline named 'majorty' (in 'majorty@5/a/b'); nearest of"),
+        ("majorty@5/a/b", ": majority, "),
+        ("majority@5/a/c", "no model or pipeline named 'a/c'"),
+        ("majority@3/a/b+a/c", "no model or pipeline named 'a/c'"),
+        ("a/c", "nearest of 21: a/b, "),
+        ("majorty@5", "majority, "),
+        ("majority@5/zzz", "`quorate models` or GET /v1/models lists all"),
+    ],
+)
+def test_an_unknown_name_says_which_part_it_is(name: str, says: str) -> None:
+    """The nearest three of many, and what lists all."""
+    models: dict[str, Model] = {name: ScriptedModel(name=name) for name in ("a/b", *(f"m{i}" for i in range(20)))}
+    catalog = Catalog(models)
+    with pytest.raises(UnknownName) as caught:
+        catalog.resolve(name)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 250

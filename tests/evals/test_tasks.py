@@ -123,9 +123,9 @@ def test_a_local_task_needs_its_file_and_has_no_tiers(tmp_path: Path) -> None:
         find_task("jsonl").items(Selection(3, tier="hard", data=rows(tmp_path / "q.jsonl", *GOOD)))
 
 
-def test_an_unknown_task_is_told_which_ones_exist() -> None:
-    """As is a missing one."""
-    with pytest.raises(UnknownName, match=r"no task named 'gsm9k'; there is: .*gsm8k, .*jsonl, .*stories"):
+def test_an_unknown_task_is_told_the_nearest_and_a_missing_one_which_there_are() -> None:
+    """And what lists all."""
+    with pytest.raises(UnknownName, match=r"no task named 'gsm9k'; nearest of [0-9]+: gsm8k; `quorate eval"):
         find_task("gsm9k")
     with pytest.raises(BadInput, match=r"choose a task \(.*gsm8k.*\) or give --data FILE"):
         find_task(None)

@@ -1409,7 +1409,7 @@ async def bad_names() -> AsyncIterator[Found]:
         try:
             found[name] = build(name, m=solver()).name
         except QuorateError as error:
-            found[name] = {**told_error(error), "message": str(error).partition("; there is:")[0]}
+            found[name] = {**told_error(error), "message": str(error).partition("; ")[0]}
     yield Found(found)
 
 

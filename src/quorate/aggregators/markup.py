@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["closing_brace", "thoughts", "tidy", "visible"]
+__all__ = ["CONTROLS", "closing_brace", "strip_controls", "thoughts", "tidy", "visible"]
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""C0 but tab and line feed, delete, C1, and what turns the direction of writing."""
 
 _TAGS = (
     "think|thinking|thoughts?|thought_process|reasoning|reflection|analysis|scratch_?pad|rationale|inner_?monologue|cot"
@@ -142,3 +145,8 @@ def _peel(answer: str) -> str:
     if answer[start : start + 1] == "{" and answer.endswith("}") and closing_brace(answer, start) == len(answer) - 1:
         return answer[start + 1 : -1]
     return answer
+
+
+def strip_controls(text: str) -> str:
+    """The text without what moves a cursor, colours, renames windows or turns lines around; lines and tabs stay."""
+    return CONTROLS.sub("", text)

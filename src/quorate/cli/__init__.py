@@ -14,6 +14,7 @@ import typer
 from quorate.orchestrator.errors import QuorateError
 
 from . import ask, evaluate, inspect, key, models, serve, trace, train
+from .console import echo
 from .options import Commands
 
 __all__ = ["app", "main"]
@@ -44,7 +45,7 @@ def _version(asked: bool) -> None:
     if asked:
         from quorate import __version__
 
-        typer.echo(f"quorate {__version__}")
+        echo(f"quorate {__version__}")
         raise typer.Exit
 
 
@@ -77,5 +78,5 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    typer.echo(line, err=True)
+    echo(line, err=True)
     sys.exit(code)

@@ -19,7 +19,8 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, Question, SamplingParams
 
-from .options import ConfigFile, Json, Pipeline, Seed, Upstream, open_catalog, print_json
+from .console import echo, print_json
+from .options import ConfigFile, Json, Pipeline, Seed, Upstream, open_catalog
 from .show import RunWatcher, answer_json, print_answer
 
 __all__ = ["ask"]
@@ -93,7 +94,7 @@ async def _answer(
         chosen = default_pipeline(catalog) if pipeline is None else pipeline
         model = catalog.resolve(chosen)
         if pipeline is None and not quiet:
-            typer.echo(describe_models(catalog, chosen), err=True)
+            echo(describe_models(catalog, chosen), err=True)
         refuse_strange(question, model.identity.singles)
         kept = await stack.enter_async_context(Checkpoints(checkpoint)) if checkpoint else None
         run = RunContext(seed=question.sampling.seed, budget=budget, checkpoints=kept, live=False)

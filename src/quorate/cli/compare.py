@@ -13,8 +13,8 @@ from rich.table import Table
 
 from quorate.orchestrator.errors import BadInput
 
-from .options import Json, print_json
-from .show import wide_console
+from .console import print_json, wide_console
+from .options import Json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -24,9 +24,9 @@ from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import SamplingParams
 
-from .options import ConfigFile, Json, Upstream, open_catalog, print_json
+from .console import print_json, wide_console
+from .options import ConfigFile, Json, Upstream, open_catalog
 from .progress import EvalWatcher
-from .show import wide_console
 
 if TYPE_CHECKING:
     from quorate.config.file import Config

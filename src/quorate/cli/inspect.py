@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from quorate.aggregators.registry import ENSEMBLES, PIPELINES, STOPPING_RULES
@@ -17,29 +17,30 @@ from quorate.aggregators.specs import EnsembleSpec, PipelineSpec, StoppingSpec
 from quorate.config.catalog import CatalogEntry
 from quorate.orchestrator.errors import BadInput
 
-from .options import ConfigFile, Json, Upstream, open_catalog, print_json
-from .show import wide_console
+from .console import SafeConsole, echo, print_json, wide_console
+from .options import ConfigFile, Json, Upstream, open_catalog
 
 __all__ = ["aggregators", "config_schema", "graph", "models"]
 
 
 def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json = False) -> None:
-    """List the models, and the pipelines that exist over each."""
+    """List the models, and the names of the pipelines over each."""
     listing = asyncio.run(_list_models(upstream, config))
     if as_json:
         print_json({"models": [{"id": m.id, "kind": m.kind} for m in listing]})
         return
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     table = Table("model", "kind", box=None, pad_edge=False, header_style="dim")
     for info in listing:
         table.add_row(escape(info.id), info.kind)
     console.print(table)
-    console.print("\nover each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL:", style="dim")
-    for spec in PIPELINES.values():
-        console.print(f"  {spec.name}@{spec.n}: {spec.summary}", markup=False)
-    console.print("\nover several models, as PIPELINE/MODEL+MODEL, token by token:", style="dim")
-    for ensemble in ENSEMBLES.values():
-        console.print(f"  {ensemble.name}: {ensemble.summary}", markup=False)
+    for head, names in (
+        ("over each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL", PIPELINES),
+        ("over several models, as PIPELINE/MODEL+MODEL, token by token", ENSEMBLES),
+    ):
+        console.print(f"\n{head}:", style="dim", markup=False)
+        console.print(Padding(", ".join(names), (0, 2)), markup=False)
+    console.print("\n`quorate aggregators` says what each does, and its options", style="dim")
 
 
 async def _list_models(upstream: str | None, config: ConfigFile) -> list[CatalogEntry]:
@@ -124,7 +125,7 @@ async def _draw(
             raise BadInput(f"--{ending[1:]} {file}: the file's name must end in {ending}")
         save_drawing(model, file)
     if not wanted:
-        typer.echo(draw_mermaid(model))
+        echo(draw_mermaid(model))
 
 
 def config_schema() -> None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from quorate.orchestrator.errors import BadInput
 
-from .options import Json, print_json
+from .console import echo, print_json
+from .options import Json
 
 __all__ = ["key"]
 
@@ -29,5 +30,5 @@ def key(
     if json:
         print_json({"key": fresh, "name": entry.name, "hash": entry.hash})
         return
-    typer.echo(f"key (give it to its owner; it is not shown again):\n  {fresh}")
-    typer.echo(f'under server.keys in quorate.yaml:\n  - {{name: {entry.name}, hash: "{entry.hash}"}}')
+    echo(f"key (give it to its owner; it is not shown again):\n  {fresh}")
+    echo(f'under server.keys in quorate.yaml:\n  - {{name: {entry.name}, hash: "{entry.hash}"}}')

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Annotated, Self
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from . import inspect
-from .options import Commands, ConfigFile, Json, Upstream, print_json
+from .console import SafeConsole, echo, print_json
+from .options import Commands, ConfigFile, Json, Upstream
 
 __all__ = ["app"]
 
@@ -48,10 +48,10 @@ def add(
     with _Bars() as bars:
         added, notes = add_model(source, bars.show, name=name, template=template)
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     licence = f" ({added.licence})" if added.licence else ""
-    typer.echo(f"{added.name}{licence} is in {added.folder}")
-    typer.echo(f'try: quorate ask "What is the capital of France?" --pipeline majority@5/{added.name}')
+    echo(f"{added.name}{licence} is in {added.folder}")
+    echo(f'try: quorate ask "What is the capital of France?" --pipeline majority@5/{added.name}')
 
 
 @app.command()
@@ -73,12 +73,12 @@ def ls(as_json: Json = False) -> None:
         )
         return
     if not found:
-        typer.echo("no model was added yet: quorate models add smollm2-135m fetches one (93 MB)")
+        echo("no model was added yet: quorate models add smollm2-135m fetches one (93 MB)")
         return
     table = Table("model", "MB", "from", "licence", box=None, pad_edge=False, header_style="dim")
     for model, size in zip(found, sizes, strict=True):
         table.add_row(escape(model.name), f"{size / 1e6:,.0f}", escape(model.source), escape(model.licence or ""))
-    Console(highlight=False).print(table)
+    SafeConsole(highlight=False).print(table)
 
 
 @app.command()
@@ -87,14 +87,14 @@ def rm(name: Annotated[str, typer.Argument(help="As `quorate models ls` has it."
     from quorate.agents.embedded.home import remove_model
 
     removed = remove_model(name)
-    typer.echo(f"removed {removed.name}; quorate models add brings it back")
+    echo(f"removed {removed.name}; quorate models add brings it back")
 
 
 class _Bars:
     """What is being fetched and made: bars on a terminal, a line for each step elsewhere."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True, highlight=False)
+        console = SafeConsole(stderr=True, highlight=False)
         words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"))
         self._bars = Progress(SpinnerColumn(), *words, console=console, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
@@ -115,6 +115,6 @@ class _Bars:
                 self._bars.remove_task(task)
             self._tasks = {what: self._bars.add_task(escape(what), total=total, amount="")}
             if self._bars.disable:
-                typer.echo(f"{what} ...", err=True)
+                echo(f"{what} ...", err=True)
         amount = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
         self._bars.update(self._tasks[what], completed=done, total=total, amount=amount)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,9 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 
-__all__ = ["Commands", "ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog", "print_json"]
+from .console import echo
+
+__all__ = ["Commands", "ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog"]
 
 
 class Commands(TyperGroup):
@@ -93,7 +94,7 @@ async def _open_upstream(upstream: str, tolerant: bool, settings: dict[str, Any]
     except UpstreamError as error:
         if not tolerant:
             raise
-        typer.echo(f"warning: {error}; looking again when asked", err=True)
+        echo(f"warning: {error}; looking again when asked", err=True)
     return catalog
 
 
@@ -101,8 +102,3 @@ def _open_embedded() -> Catalog:
     from quorate.agents.embedded import Embedded, list_embedded_models
 
     return Catalog({name: Embedded(name) for name in list_embedded_models()})
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

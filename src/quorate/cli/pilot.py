@@ -11,9 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from .console import print_json, wide_console
 from .eval_run import DEFAULT_TASK
-from .options import ConfigFile, Json, Upstream, open_catalog, print_json
-from .show import wide_console
+from .options import ConfigFile, Json, Upstream, open_catalog
 
 if TYPE_CHECKING:
     from rich.console import Console

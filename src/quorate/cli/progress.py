@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from .console import SafeConsole
+
 if TYPE_CHECKING:
     from quorate.evals.run import Answered, Opened
     from quorate.evals.run import Progress as Event
@@ -77,7 +79,7 @@ class EvalWatcher:
     """
 
     def __init__(self, *, quiet: bool, console: Console | None = None, clock: Clock = time.monotonic) -> None:
-        self._console = console or Console(stderr=True, quiet=quiet)
+        self._console = console or SafeConsole(stderr=True, quiet=quiet)
         self._clock = clock
         self._progress = EvalProgress(clock())
         self._last_line = clock()

@@ -10,8 +10,8 @@ import typer
 
 from quorate.orchestrator.errors import BadInput
 
-from .options import Json, print_json
-from .show import wide_console
+from .console import print_json, wide_console
+from .options import Json
 
 if TYPE_CHECKING:
     from quorate.evals.report.data import ReportData

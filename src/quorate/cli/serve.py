@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .console import echo
 from .options import ConfigFile, Upstream, open_catalog
 
 __all__ = ["serve"]
@@ -75,7 +76,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
             log.info(told, extra={"url": url})
             return
         model = f"majority@16/{next(iter(catalog.models), 'MODEL')}"
-        typer.echo(
+        echo(
             f"{told} (Ctrl-C stops it)\n"
             f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
             f'\'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from quorate.orchestrator.events import (
     CandidateCancelled,
@@ -24,17 +25,25 @@ from quorate.orchestrator.events import (
 from quorate.orchestrator.state import END
 from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeUsage, NodeVisit, Usage
 
-__all__ = ["RunWatcher", "answer_json", "print_answer", "wide_console"]
+from .console import SafeConsole, wide_console
 
-WIDTH = 150
-"""Columns of a table that goes into a file or a pipe."""
+__all__ = ["RunWatcher", "answer_json", "print_answer"]
+
+
+BAR = 12
+"""Columns for a share of one."""
+COLUMNS = 5
+SHORTEST = 12
+"""Columns of an answer, and of a sample, on however narrow a terminal."""
+LOW = 0.5
+"""Share of the samples below which agreement is called low."""
 
 
 class RunWatcher:
     """Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing if quiet."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = SafeConsole(stderr=True, quiet=quiet)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -133,17 +142,13 @@ def _candidate_json(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def wide_console() -> Console:
-    """Standard output: as wide as the terminal, and wide enough for a table where there is none."""
-    console = Console(file=sys.stdout, highlight=False)
-    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=WIDTH)
-
-
 def print_answer(answer: Answer) -> None:
     """The votes as a table, the winning text, what each node did, and the answer on the last line."""
     console = wide_console()
     if answer.tally:
-        console.print(_tally_table(answer))
+        console.print(_tally_table(answer, console.width))
+        for remark in _remarks(answer):
+            console.print(f"! {remark}", markup=False, style="yellow")
     console.print(answer.text.strip(), markup=False)
     for degradation in answer.degraded:
         console.print(f"! {degradation.code}: {degradation.where}: {degradation.detail}", markup=False, style="yellow")
@@ -180,19 +185,41 @@ def _path_table(answer: Answer) -> Table:
     return table
 
 
-def _tally_table(answer: Answer) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("votes", justify="right")
-    table.add_column("")
-    table.add_column("answer")
-    table.add_column("one of its samples", overflow="ellipsis", no_wrap=True, style="dim")
-    most = max(cluster.votes for cluster in answer.tally)
+def _tally_table(answer: Answer, width: int) -> Table:
+    """Votes, their share of all samples, and answers; what room is left has the beginning of a sample."""
+    cast = sum(cluster.votes for cluster in answer.tally)
+    drawn = max(len(answer.candidates), cast)
     texts = {candidate.index: candidate.text for candidate in answer.candidates}
-    for cluster in answer.tally:
-        bar = "█" * max(1, round(12 * cluster.votes / most))
-        sample = " ".join(texts.get(cluster.voters[0], "").split())
-        table.add_row(str(cluster.votes), bar, escape(cluster.answer), escape(sample))
-    silent = len(answer.candidates) - sum(cluster.votes for cluster in answer.tally)
-    if silent:
-        table.add_row(str(silent), "", "(none)", "gave no answer")
+    rows = [(c.votes, c.answer, texts.get(c.voters[0], "")) for c in answer.tally]
+    if drawn > cast:
+        rows.append((drawn - cast, "(none)", "gave no answer"))
+    lines = [(votes, " ".join(said.split()), " ".join(sample.split())) for votes, said, sample in rows]
+    room = max(2 * SHORTEST, width - sum((len("votes"), len("share"), BAR)) - 2 * COLUMNS)
+    longest = max(len("answer"), *(cell_len(said) for _, said, _ in lines))
+    answers = min(longest, max(SHORTEST, room // 2))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("votes", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    table.add_column("a sample", no_wrap=True, style="dim")
+    for votes, said, sample in lines:
+        bar = "█" * round(BAR * votes / drawn) or "▏"
+        shown = Text(said), Text(sample)
+        shown[0].truncate(answers, overflow="ellipsis")
+        shown[1].truncate(room - answers, overflow="ellipsis")
+        table.add_row(str(votes), f"{votes / drawn:.0%}", bar, *shown)
     return table
+
+
+def _remarks(answer: Answer) -> Iterator[str]:
+    """What the votes say of themselves in words; ties and lone votes are in `degraded`."""
+    texts = [candidate.text for candidate in answer.candidates if candidate.ok]
+    if len(texts) > 1 and len(set(texts)) == 1:
+        yield (
+            f"all {len(texts)} samples are the same text, so the vote says no more than one of them: does the model "
+            "answer greedily (temperature 0)?"
+        )
+    votes, drawn = answer.tally[0].votes, len(answer.candidates)
+    if drawn > 1 and votes / drawn < LOW:
+        yield f"low agreement: {votes} of {drawn} samples gave this answer"

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .options import Json, print_json
-from .show import wide_console
+from .console import print_json, wide_console
+from .options import Json
 
 __all__ = ["tasks"]
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.storage.traces import Trace, TraceLine, TraceStore
 
-from .options import ConfigFile, Json, print_json
-from .show import wide_console
+from .console import print_json, wide_console
+from .options import ConfigFile, Json
 
 __all__ = ["trace"]
 

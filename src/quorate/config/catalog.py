@@ -18,7 +18,7 @@ from difflib import get_close_matches
 
 from quorate.aggregators.registry import ENSEMBLES, PIPELINES, build_ensemble, build_pipeline
 from quorate.aggregators.specs import PipelineSpec
-from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.errors import NEAREST, BadInput, UnknownName
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -160,13 +160,24 @@ class Catalog:
             return self._ensemble(name) if self._ensemble is not None else self._build_ensemble(name)
         spec, n = self._parse_head(head)
         if spec is None:
-            close = get_close_matches(name, self.names(), 1)
-            over = "".join(f", and pipelines such as majority@16/{model}" for model in list(self.models)[:1])
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise UnknownName("model or pipeline", name, [*self.models, *self.pipelines], more=over + meant)
+            raise self._unknown(name)
         models = self._proposers(rest) if rest else (self._default(name),)
         n = self._check_n(n or spec.n, name)
         return build_pipeline(spec.name, models, n=n, name=name, providers=PROVIDERS)
+
+    def _unknown(self, name: str) -> UnknownName:
+        """Says which part of a name is unknown: its pipeline, where a model or pipeline stands behind it."""
+        head, _, rest = name.partition("/")
+        kind, unknown, known = "model or pipeline", name, [*self.models, *self.pipelines]
+        parts = [part for part in re.split(r"[/+]", rest) if part]
+        if parts and any(_is_built_in(part) or self._exact(part) is not None for part in (rest, *parts)):
+            kind, unknown, known = "pipeline", head.partition("@")[0], [*self.pipelines, *PIPELINES, *ENSEMBLES]
+        elif "/" not in name:
+            near = get_close_matches(name.partition("@")[0], [*PIPELINES, *ENSEMBLES], NEAREST)
+            known += [built_in for built_in in near if built_in not in known]
+        over = "".join(f", and pipelines such as majority@16/{model}" for model in list(self.models)[:1])
+        command = "`quorate models` or GET /v1/models"
+        return UnknownName(kind, unknown, known, more=over, within=name, listed_by=command)
 
     def _build_ensemble(self, name: str) -> Model:
         """Models that write together."""

@@ -107,7 +107,7 @@ def _find_installed(name: str) -> Task:
         module, _, attribute = place.partition(":")
         return _instantiate(getattr(import_module(f".tasks.{module}", __package__), attribute), name)
     if (point := _list_installed().get(name)) is None:
-        raise UnknownName("task", name, task_names())
+        raise UnknownName("task", name, task_names(), listed_by="`quorate eval tasks`")
     try:
         return _instantiate(point.load(), f"{point.value} (entry point {name!r})")
     except (ImportError, AttributeError) as error:

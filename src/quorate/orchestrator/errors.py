@@ -26,6 +26,7 @@ line translate by reading, never by matching messages.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ __all__ = [
     "Unreachable",
     "UpstreamError",
 ]
+
+
+LISTED, NEAREST = 8, 3
+"""Names that an error lists all of, and that it names of more."""
 
 
 class QuorateError(Exception):
@@ -106,15 +111,34 @@ class DataError(_InFile):
 
 
 class UnknownName(BadInput):
-    """No model, pipeline, task or aggregator has this name; lists those that exist."""
+    """No model, pipeline, task or aggregator has this name; lists those that exist, or of many the nearest.
+
+    Args:
+        kind: of thing.
+        name: what was asked for.
+        known: what there is.
+        more: the end of the sentence, such as what else could be asked for.
+        within: the longer name in which it stood.
+        listed_by: what lists all of them.
+    """
 
     status = 404
     code = "not_found"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, more: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, more: str = "", within: str = "", listed_by: str = ""
+    ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        listed = ", ".join(self.known) or "none"
-        super().__init__(f"no {kind} named {name!r}; there is: {listed}{more}")
+        where = f" (in {within!r})" if within not in ("", name) else ""
+        if len(self.known) <= LISTED:
+            told = f"there is: {', '.join(self.known) or 'none'}{more}"
+        else:
+            near = ", ".join(get_close_matches(name, self.known, NEAREST))
+            told = (
+                f"nearest of {len(self.known)}: {near}{more}" if near else f"none of {len(self.known)} is like it{more}"
+            )
+        everything = f"; {listed_by} lists all" if listed_by else ""
+        super().__init__(f"no {kind} named {name!r}{where}; {told}{everything}")
 
 
 class MissingExtra(BadInput):

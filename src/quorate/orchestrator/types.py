@@ -70,6 +70,8 @@ Code = Literal[
     "verdict_missing",
     "tests_missing",
     "comparison_cut",
+    "tied",
+    "lone_vote",
     "all_abstained",
     "answer_in_reasoning",
     "no_confidence",

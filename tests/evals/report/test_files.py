@@ -94,7 +94,9 @@ def test_csv_has_unrounded_numbers_and_no_formulas(data: ReportData, tmp_path: P
     questions = table(tmp_path / "questions.csv")
     assert len(questions) == 13
     assert questions[12]["family"] == EVIL
-    assert [_cell(v) for v in ("=1+1", "-3", "@x", "plain")] == ["'=1+1", "-3", "'@x", "plain"]
+    assert [_cell(v) for v in ("-3", "+1e5", "plain", "a=b", 7)] == ["-3", "+1e5", "plain", "a=b", 7]
+    for evil in ("=1+1", "@x", "-3+cmd|' /C calc'!A0", "+x", "\t=1", "\r=1", "\n=1", " =1", "\ufeff=1", "＝1+1"):
+        assert _cell(evil) == f"'{evil}"
 
 
 def test_models_that_write_together_have_columns_of_their_own(data: ReportData, tmp_path: Path) -> None:

@@ -237,6 +237,16 @@ def test_on_a_terminal_lines_are_for_people() -> None:
         assert "GET /v1/models 200" in terminal.getvalue()
 
 
+def test_nothing_that_others_said_acts_on_the_terminal() -> None:
+    """An upstream's message or a client's path, in lines for people."""
+    sink = io.StringIO()
+    with logging_to(sink, log_format="human"):
+        logging.getLogger("quorate.requests").info("call \x1b[2Jm\x9b31m", extra={"error": "a\x1b]0;owned\x07b\u202ec"})
+    assert "call [2Jm31m" in sink.getvalue()
+    assert "a]0;ownedbc" in sink.getvalue()
+    assert not set(sink.getvalue()) & {"\x1b", "\x9b", "\x07", "\u202e"}
+
+
 def test_find_secrets_the_environment_are_masked() -> None:
     """Values of variables that are called a key or a token, each part of a list; short ones are placeholders."""
     environment = {

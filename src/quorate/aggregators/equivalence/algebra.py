@@ -28,6 +28,8 @@ MEMORY = 1 << 30
 WORKERS = 4
 PLACES_EACH = 2
 """Workers that one caller's questions may keep busy."""
+IDLE = 8
+"""Children that wait for further questions."""
 TRIES = 2
 """Where a worker ended before its time was up."""
 
@@ -94,7 +96,9 @@ class WorkerPool:
         self._seconds = seconds
         self._places = FairPlaces(workers, each)
         self._nursery = Nursery(seconds, memory)
-        self._idle: list[Child] = []
+        self._idle: list[tuple[str, Child]] = []
+        """With whose they were; a child that has computed is quicker than a new one, and others' bombs end it."""
+        self._lock = threading.Lock()
         self.cut_off = 0
         """Questions that were given up."""
 
@@ -109,9 +113,9 @@ class WorkerPool:
             for _ in range(TRIES):
                 began = time.monotonic()
                 try:
-                    child = self._idle.pop() if self._idle else await self._nursery.fork()
+                    child = self._take(caller) or await self._nursery.fork()
                     began = time.monotonic()
-                    reply = await self._ask(child, answers)
+                    reply = await self._ask(caller, child, answers)
                 except Gone as gone:
                     log.debug("equivalence of %r after %.1f s: %s", answers, time.monotonic() - began, gone)
                     if time.monotonic() - began >= self._seconds:
@@ -122,7 +126,7 @@ class WorkerPool:
         self.cut_off += 1
         return None
 
-    async def _ask(self, child: Child, answers: tuple[str, ...]) -> bool | None:
+    async def _ask(self, caller: Hashable, child: Child, answers: tuple[str, ...]) -> bool | None:
         reply = None
         try:
             reply = await child.ask(answers)
@@ -130,8 +134,23 @@ class WorkerPool:
             if reply is None or child.orphan:
                 child.close()
             else:
-                self._idle.append(child)
+                self._put(caller, child)
         return reply
+
+    def _take(self, caller: Hashable) -> Child | None:
+        """One that has computed for this caller."""
+        with self._lock:
+            for place in reversed(range(len(self._idle))):
+                if self._idle[place][0] == _name(caller):
+                    return self._idle.pop(place)[1]
+        return None
+
+    def _put(self, caller: Hashable, child: Child) -> None:
+        with self._lock:
+            self._idle.append((_name(caller), child))
+            old = self._idle.pop(0)[1] if len(self._idle) > IDLE else None
+        if old is not None:
+            old.close()
 
     async def aclose(self) -> None:
         """Ends the processes, those that compute as soon as they have answered; the next question starts them again.
@@ -139,5 +158,12 @@ class WorkerPool:
         Needs no thread, for it also runs while the interpreter shuts down, when none can be started.
         """
         self._nursery.close()
-        while self._idle:
-            self._idle.pop().close()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, child in idle:
+            child.close()
+
+
+def _name(caller: Hashable) -> str:
+    """Callers without a name share children."""
+    return caller if isinstance(caller, str) else ""

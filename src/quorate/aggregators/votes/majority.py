@@ -97,7 +97,7 @@ class MajorityVote(Aggregator):
         if tally:
             winner = representative([c for c in voters if c.index in tally[0].voters], tally[0].answer)
             text = winner.text if winner.text.strip() else winner.reasoning or winner.text
-            notes += self._note_reasoned(voters, run)
+            notes += (*self._note_doubt(tally, voters, run), *self._note_reasoned(voters, run))
             return Answer.of(winner, text=text, answer=tally[0].answer, tally=tally, degraded=notes)
         detail = f"none of {len(voters)} candidates states an answer; one of their texts was chosen"
         note = Degradation(code="all_abstained", where=f"{run.node}: {self.name}", detail=detail)
@@ -131,6 +131,21 @@ class MajorityVote(Aggregator):
     def calls(self, n: int) -> int:  # noqa: ARG002 - one call is about all of them
         """See `protocols.Aggregator`."""
         return self.grouping.calls
+
+    def _note_doubt(
+        self, tally: Sequence[Cluster], voters: Sequence[Candidate], run: RunContext
+    ) -> tuple[Degradation, ...]:
+        """A note, where the candidates decided nothing."""
+        where = f"{run.node}: {self.name}"
+        tied = [cluster for cluster in tally if cluster.weight == tally[0].weight]
+        if len(tied) > 1:
+            each = " each" if len({cluster.votes for cluster in tied}) == 1 else " and as much weight"
+            detail = f"{len(tied)} answers with {_count(tied[0].votes, 'vote')}{each} lead; the seed drew one of them"
+            return (Degradation(code="tied", where=where, detail=detail),)
+        if len(voters) > 1 and sum(cluster.votes for cluster in tally) == 1:
+            detail = f"1 of {len(voters)} candidates states an answer"
+            return (Degradation(code="lone_vote", where=where, detail=detail),)
+        return ()
 
     def _note_reasoned(self, voters: Sequence[Candidate], run: RunContext) -> tuple[Degradation, ...]:
         """A note, where answers stand only in the reasoning."""
@@ -273,6 +288,10 @@ def draw_tie(tally: tuple[Cluster, ...], run: RunContext) -> tuple[Cluster, ...]
         return tally
     winner = run.rng("tie").choice(tied)
     return (winner, *(cluster for cluster in tally if cluster is not winner))
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def representative(candidates: Sequence[Candidate], answer: str | None = None) -> Candidate:

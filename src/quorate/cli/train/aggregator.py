@@ -12,6 +12,8 @@ import yaml
 
 from quorate.orchestrator.errors import BadInput
 
+from ..console import echo
+
 if TYPE_CHECKING:
     from quorate.aggregators.learned.dataset import DataSet
     from quorate.aggregators.learned.measuring import Grade
@@ -54,7 +56,7 @@ def aggregator(
     chosen = read_settings(settings, **_changes(change or []))
     found, grade = asyncio.run(_data(bank or [], data, chosen, task, agent))
     facts = found.facts
-    typer.echo(
+    echo(
         f"{facts['train']['sets']:,} sets to learn from ({facts['train']['hard']:,} hard), "
         f"{facts['validation']['sets']:,} held out, of {facts['sets_cut']:,} cut ({facts['hard_cut']:,} hard)",
         err=True,
@@ -62,13 +64,13 @@ def aggregator(
     if data is None:
         found.write(out / "data")
     if only_data:
-        typer.echo(str(out / "data"))
+        echo(str(out / "data"))
         return
     from quorate.aggregators.learned.training import train
 
-    folder = train(found, chosen, _source(model), out, name=model, grade=grade, tell=lambda s: typer.echo(s, err=True))
-    typer.echo(_use(folder, chosen.form, chosen.cut.m), err=True)
-    typer.echo(str(folder))
+    folder = train(found, chosen, _source(model), out, name=model, grade=grade, tell=lambda s: echo(s, err=True))
+    echo(_use(folder, chosen.form, chosen.cut.m), err=True)
+    echo(str(folder))
 
 
 async def _data(

@@ -19,6 +19,10 @@ SYSTEMS = (
     *("system", *ENDS, "pass@1", "pass@k", "k", "samples", "tokens", "prompt_tokens", "cost", "seconds"),
     *("tokens_per_second", "ensembled", "agreement"),
 )
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""With what a cell begins that a spreadsheet runs (OWASP, CSV injection)."""
+BLANK = " \u00a0\u3000\ufeff"
+"""What some drop before they look."""
 QUESTIONS = ("id", "family", "gold", "samples", "right", "abstained", "classes", "agreement", "tokens", "top_answer")
 
 
@@ -71,7 +75,7 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     """The value; text that a spreadsheet would run as a formula is quoted as text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(value):
+    if isinstance(value, str) and value.lstrip(BLANK)[:1] in FORMULA and not _is_number(value):
         return "'" + value
     return value
 

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from pydantic_core import to_json
 
+from quorate.aggregators.markup import strip_controls
 from quorate.config.server_settings import TelemetrySettings
 
 from .record import RequestRecord, current_record
@@ -198,6 +199,11 @@ def _make_terminal_renderer(*, colors: bool) -> Callable[[Line], str]:
 
     def render(line: Line) -> str:
         line["time"] = datetime.fromtimestamp(line["time"]).strftime("%H:%M:%S")
-        return str(renderer(None, "", line))
+        # What an upstream or a client says stands in lines as it is.
+        return str(renderer(None, "", {key: _harmless(value) for key, value in line.items()}))
 
     return render
+
+
+def _harmless(value: Any) -> Any:
+    return strip_controls(value) if isinstance(value, str) else value

@@ -1,0 +1,74 @@
+"""The table of votes, as people read it at any width."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from quorate.cli.console import SafeConsole
+from quorate.cli.show import _remarks, _tally_table
+from quorate.orchestrator.types import Answer, Candidate, Cluster
+
+LONG = "first we add the apples of both baskets, then we take away those that were eaten, " * 5
+
+
+def answer_of(votes: Sequence[str | None], text: str = LONG) -> Answer:
+    """An answer whose samples voted so."""
+    candidates = tuple(
+        Candidate(index=i, model="m", text=f"{text} {vote if text else ''}", answer=vote, finish_reason="stop")
+        for i, vote in enumerate(votes)
+    )
+    counted = Counter(vote for vote in votes if vote is not None)
+    tally = tuple(
+        Cluster(answer=said, votes=n, weight=n, voters=tuple(i for i, vote in enumerate(votes) if vote == said))
+        for said, n in counted.most_common()
+    )
+    return Answer.of(candidates[0], tally=tally, candidates=candidates)
+
+
+def table(answer: Answer, width: int, *, terminal: bool = False) -> list[str]:
+    console = SafeConsole(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    console.print(_tally_table(answer, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120, 150])
+@pytest.mark.parametrize("said", ["42", "the library closes at six on every weekday but Monday, " * 3])
+def test_long_samples_push_no_column_out(width: int, said: str) -> None:
+    """Votes, shares and answers stay, at the width of a terminal or of a pipe; one line a row."""
+    head, first, second, silent = table(answer_of([said] * 12 + ["41"] * 3 + [None]), width)
+    assert head.split() == ["votes", "share", "answer", "a", "sample"]
+    assert first.split()[:2] == ["12", "75%"]
+    assert said[:12] in first
+    assert second.split()[:4] == ["3", "19%", "██", "41"]
+    assert silent.split()[:5] == ["1", "6%", "█", "(none)", "gave"]
+    assert all("first we add" in line for line in (first, second))
+    assert max(map(len, (head, first, second, silent))) <= width
+
+
+def test_bars_are_shares_of_all_samples() -> None:
+    """Two of sixteen look like an eighth, also where they lead."""
+    rows = table(answer_of(["1", "1", *map(str, range(2, 16))]), 80)[1:]
+    assert rows[0].count("█") == 2
+    assert {row.count("█") for row in rows[1:]} == {1}
+    assert table(answer_of(["1"] * 4), 80)[1].count("█") == 12
+
+
+@pytest.mark.parametrize(
+    ("votes", "text", "says"),
+    [
+        (["1", "1", "1", "2"], LONG, ""),
+        (["1", "1", "2", "3", "4"], LONG, "low agreement: 2 of 5 samples"),
+        (["1", "1", "1"], LONG, "all 3 samples are the same text"),
+        (["1"], LONG, ""),
+    ],
+)
+def test_what_votes_say_is_put_in_words(votes: list[str], text: str, says: str) -> None:
+    """Low agreement, and samples that are all alike."""
+    told = list(_remarks(answer_of(votes, text)))
+    assert len(told) == bool(says)
+    assert says in "".join(told)
