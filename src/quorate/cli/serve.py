@@ -101,9 +101,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _spare_the_collector() -> None:
     """Keeps what was loaded out of Python's search for unreachable cycles, and has it search seldom.
 
-    Requests leave no cycles behind (tests/server/test_memory.py), so nearly everything is freed without it. Searching
-    every 20,000 objects instead took a fifth of a vote's CPU and held up all that streamed at the time.
+    Requests that succeed leave no cycles behind (tests/server/test_memory.py); those that fail leave their errors'
+    tracebacks, some hundred objects each. Searching every 20,000 objects, old ones too, took a fifth of a vote's CPU
+    and held up all that streamed at the time.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 5, 2)
+    gc.set_threshold(50_000, 10, 5)
