@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from . import accepting, breaker, ending, fairness, strangers
+from . import accepting, breaker, comparisons, ending, fairness, strangers
 from .row import Attack, Row
 
 __all__ = ["ATTACKS"]
@@ -31,6 +31,7 @@ ATTACKS: Mapping[str, Attack] = {
     "ending": ending.attack,
     "breaker": breaker.attack,
     "fairness": fairness.attack,
+    "comparisons": comparisons.attack,
 }
 
 
