@@ -11,10 +11,13 @@ The public names load when they are first used, so `import quorate` is quick and
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from quorate.orchestrator.stage import SamplingStage as SamplingStage
+
     from .agents import VLLM as VLLM
     from .agents import ClientEndpoint as ClientEndpoint
     from .agents import Embedded as Embedded
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from .orchestrator.pipeline import route as route
     from .orchestrator.pipeline import sample as sample
     from .orchestrator.protocols import Aggregator as Aggregator
-    from .orchestrator.sampling import SamplingStage as SamplingStage
     from .orchestrator.state import Edge as Edge
     from .orchestrator.state import Node as Node
     from .orchestrator.types import Answer as Answer
@@ -56,58 +58,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "AdaptiveConsistency": "aggregators",
-    "Agent": "orchestrator.model",
-    "Aggregator": "orchestrator.protocols",
-    "Answer": "orchestrator.types",
-    "Budget": "orchestrator.context",
-    "Candidate": "orchestrator.types",
-    "Checkpoints": "orchestrator.checkpoints",
-    "ClientEndpoint": "agents",
-    "Edge": "orchestrator.state",
-    "Embedded": "agents",
-    "Endpoint": "agents",
-    "Fallback": "agents",
-    "Graph": "orchestrator.graph",
-    "Hedged": "agents",
-    "MajorityVote": "aggregators",
-    "Message": "orchestrator.types",
-    "ModelBase": "orchestrator.model",
-    "Node": "orchestrator.state",
-    "Pipeline": "orchestrator.pipeline",
-    "Pool": "agents",
-    "Question": "orchestrator.types",
-    "QuorateError": "orchestrator.errors",
-    "Recorded": "agents",
-    "RunContext": "orchestrator.context",
-    "Sampled": "orchestrator.types",
-    "SamplingParams": "orchestrator.types",
-    "SamplingStage": "orchestrator.sampling",
-    "SelfMoA": "aggregators",
-    "Usage": "orchestrator.types",
-    "VLLM": "agents",
-    "cascade": "orchestrator.pipeline",
-    "gate": "orchestrator.pipeline",
-    "layers": "orchestrator.pipeline",
-    "load_config": "config.file",
-    "prompted": "agents.prompted",
-    "rounds": "orchestrator.pipeline",
-    "route": "orchestrator.pipeline",
-    "sample": "orchestrator.pipeline",
-}
-"""Where each public name lives, relative to this package."""
-
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - all are strings
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".agents": "ClientEndpoint Embedded Endpoint Fallback Hedged Pool Recorded VLLM",
+        ".agents.prompted": "prompted",
+        ".aggregators": "AdaptiveConsistency MajorityVote SelfMoA",
+        ".config.file": "load_config",
+        ".orchestrator.checkpoints": "Checkpoints",
+        ".orchestrator.context": "Budget RunContext",
+        ".orchestrator.errors": "QuorateError",
+        ".orchestrator.graph": "Graph",
+        ".orchestrator.model": "Agent ModelBase",
+        ".orchestrator.pipeline": "Pipeline cascade gate layers rounds route sample",
+        ".orchestrator.protocols": "Aggregator",
+        ".orchestrator.stage": "SamplingStage",
+        ".orchestrator.state": "Edge Node",
+        ".orchestrator.types": "Answer Candidate Message Question Sampled SamplingParams Usage",
+    },
+    "__version__",
+)
+__all__ = __dir__()  # noqa: PLE0605 - a list of strings

@@ -28,7 +28,7 @@ class Clock:
 
 def breaker(**settings: float) -> tuple[Breaker, Clock]:
     clock = Clock()
-    return Breaker(BreakerPolicy(**{"failures": 3, "pause": 5.0, **settings}), clock), clock  # type: ignore[arg-type]
+    return Breaker(BreakerPolicy(**{"failures": 3, "pause": 5.0, **settings}), clock), clock
 
 
 def fail(circuit: Breaker, *subjects: str, caller: str = "", request: str | None = None, probe: bool = False) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from quorate.agents.embedded.stories import BeyondModel, is_story, refuse_strange
 from quorate.evals.tasks.stories import TIERS, generate
-from quorate.orchestrator.types import Identity, Question
+from quorate.orchestrator.identity import Identity
+from quorate.orchestrator.types import Question
 
 OTHERS = """\
 What is the capital of France?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse(Path(aggregators.__file__).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
     typed = {str(alias.asname): node.module for node in imports for alias in node.names}
-    assert typed == aggregators._HOME
     assert dir(aggregators) == aggregators.__all__ == sorted(typed)
+    for name, module in typed.items():
+        assert getattr(aggregators, name) is getattr(import_module(f"quorate.aggregators.{module}"), name)
 
 
 @pytest.mark.parametrize("name", aggregators.__all__)

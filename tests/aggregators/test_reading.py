@@ -5,7 +5,7 @@ from __future__ import annotations
 from quorate import MajorityVote, RunContext, sample
 from quorate.aggregators.equivalence import SameText
 from quorate.aggregators.extraction import AnswerExtractor, Choices
-from quorate.orchestrator.protocols import AnswerReader
+from quorate.orchestrator.reading import AnswerReader
 from quorate.orchestrator.types import Candidate, Question
 from quorate.testing import ScriptedModel
 

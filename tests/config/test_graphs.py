@@ -248,6 +248,18 @@ PLAIN = """\
         (PLAIN.replace("aggregate: majority", "aggregate: debate"), 8, "pipelines.p.nodes.b", "no single aggregator"),
         (PLAIN.replace("sample: [small]", "layer: majority"), 7, "pipelines.p.nodes.a", "sample before it"),
         (PLAIN.replace("      - a -> b\n      - b -> end\n", "      []\n"), 9, "pipelines.p.edges", "at least 1"),
+        (
+            PLAIN.replace("sample: [small], n: 2", "aggregate: majority"),
+            7,
+            "pipelines.p.nodes.a",
+            "put a node with `sample:` before it",
+        ),
+        (
+            PLAIN.replace("sample: [small], n: 2", "choose: [{option: b, longer: 5}, {option: b}]"),
+            7,
+            "pipelines.p.nodes.a",
+            "the option 'b' stands twice",
+        ),
         ("  p: {pipeline: majority, models: [p]}\n", 5, "pipelines.p.models", "made of itself: p -> p"),
         (
             "  p: {pipeline: majority, models: [q]}\n  q: {pipeline: majority, models: ['majority@2/p']}\n",
@@ -255,7 +267,7 @@ PLAIN = """\
             "pipelines.q.models",
             "made of itself: p -> q -> p",
         ),
-        (PLAIN.replace("sample: [small]", "sample: [p]"), 6, "pipelines.p.nodes", "made of itself: p -> p"),
+        (PLAIN.replace("sample: [small]", "sample: [p]"), 7, "pipelines.p.nodes.a", "made of itself: p -> p"),
         (
             "  p: {pipeline: majority, models: ['majority@500/majority@500/small'], n: 2}\n",
             5,

@@ -13,10 +13,11 @@ from quorate.config.catalog import Catalog
 from quorate.evals.task import Item, Selection, Task
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Identity, Price, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Question, SamplingParams, Usage
 
 __all__ = ["Guesser", "Sums", "catalog", "ledger_of"]
 

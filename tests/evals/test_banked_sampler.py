@@ -19,10 +19,11 @@ from quorate.evals.local_engine import bank_models
 from quorate.evals.throttle import PrioritySemaphore
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import RateLimited, UpstreamError
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.protocols import Model, Sampler
-from quorate.orchestrator.types import Candidate, Ensembling, Price, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Ensembling, Question, SamplingParams, Usage
 from quorate.testing.tokens import FormulaTokens
 from tests.aggregators.token_level.writers import model, vocabulary
 from tests.orchestrator.fakes import Plurality

@@ -17,8 +17,9 @@ from quorate.evals.report import EvalResult
 from quorate.evals.run import Answered, EvalSpec, Progress, run_eval, run_evals
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Price, Question, Usage
+from quorate.orchestrator.types import Question, Usage
 
 from .fakes import PROMPT, Guesser, Sums, catalog
 

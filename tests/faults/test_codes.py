@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from pydantic import ValidationError
 
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Code, Degradation
 
 ROOT = Path(__file__).parents[2]
@@ -31,5 +31,5 @@ def test_every_code_is_used() -> None:
 
 def test_there_is_no_other() -> None:
     """Not even by mistake."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(BadInput, match="code"):
         Degradation(code="something_else", where="here", detail="")

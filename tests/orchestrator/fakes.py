@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import RateLimited
 from quorate.orchestrator.events import AnswerToken
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Identity, Question, Sampled, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled, Usage
 
 __all__ = ["Echo", "First", "Hangs", "Plurality", "PowerCut", "Texts"]
 

@@ -73,6 +73,13 @@ def test_mermaid_itself_reads_every_drawing(tmp_path: Path, name: str) -> None:
     assert f"my {name}" in picture
 
 
+def test_a_node_that_never_runs_is_not_drawn() -> None:
+    """A window that holds all samples needs no fold, and what is left is no choice."""
+    small, large = (build_pipeline("self-moa-seq", [ScriptedModel(name="m")], n=n) for n in (6, 7))
+    assert "once at most" in draw_mermaid(large)
+    assert not {"fold", "else"} & set(re.findall(r"\w+", draw_mermaid(small)))
+
+
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     """Another ending, or a folder that is not there."""
     with pytest.raises(BadInput, match=r"end in \.svg or \.png"):

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from quorate import Answer, Budget, Edge, Graph, Question, cascade, gate, route, sample
+from quorate import Answer, Budget, Edge, Graph, Question, cascade, gate, prompted, route, sample
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadGraph, BadInput, NoAnswer, TimedOut
+from quorate.orchestrator.errors import BadGraph, BadInput, Misconfigured, NoAnswer, QuorateError, TimedOut
 from quorate.orchestrator.events import AnswerToken, Event, NodeEnded, NodeStarted
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, ModelNode, SampleNode
-from quorate.orchestrator.pipeline import pipeline
+from quorate.orchestrator.pipeline import layers, pipeline, rounds
 from quorate.orchestrator.protocols import SamplingProgress
 from quorate.orchestrator.state import ELSE, END, START, Node, State
 
@@ -103,7 +103,7 @@ async def test_a_route_asks_one_model() -> None:
     assert (await graph.answer("a long question?")).text == "b"
     named = route(lambda question: "large", Texts("a", name="small"), Texts("b", name="large"))
     assert (await named.answer("short?")).text == "b"
-    with pytest.raises(BadInput, match="'none' was chosen, but there is: small, large"):
+    with pytest.raises(Misconfigured, match="'none' was chosen, but there is: small, large"):
         await route(lambda question: "none", Texts("a", name="small"), Texts("b", name="large")).answer("short?")
 
 
@@ -185,7 +185,7 @@ async def test_without_a_fallback_the_error_is_the_graphs() -> None:
 async def test_the_time_of_a_node_is_its_own() -> None:
     """A model that hangs is ended, and the fallback answers; without one it is an error that names the node."""
     slow = ModelNode("slow", Hangs(), seconds=0.05)
-    with pytest.raises((NoAnswer, TimedOut), match="slow"):
+    with pytest.raises((NoAnswer, QuorateError, TimedOut), match="slow"):
         await Graph([slow], [Edge(START, "slow"), Edge("slow", END)], name="g").answer(QUESTION)
     graph = Graph(
         [ModelNode("slow", Hangs(), seconds=0.05, fallback="quick"), model("quick")],
@@ -341,8 +341,8 @@ def _always(_: State) -> bool:
         ),
         (
             lambda: sample(sample(Texts("a"), n=1000) | Plurality(), n=1000) | Plurality(),
-            "1000000 answers of single models, and 100000 is the limit: nest less deep, or draw fewer",
-            None,
+            "1000000 answers of single models (1000000 of them in node 'sample'), and 100000 is the limit",
+            "sample",
             None,
         ),
     ],
@@ -366,9 +366,9 @@ def test_an_edge_needs_a_condition_that_can_be_asked() -> None:
 async def test_a_condition_that_raises_is_told_with_its_edge() -> None:
     """The graph is at fault, not the models."""
     graph = graph_of(Script(), "start a; b end", Edge("a", "b", lambda state: bool(1 / 0)), Edge("a", END, ELSE))
-    with pytest.raises(BadGraph, match=r"the condition of the edge a -> b raised ZeroDivisionError") as caught:
+    with pytest.raises(Misconfigured, match=r"the condition of the edge a -> b raised ZeroDivisionError") as caught:
         await graph.answer(QUESTION)
-    assert caught.value.edge == ("a", "b")
+    assert caught.value.status == 500
 
 
 async def test_a_node_whose_conditions_all_fail_is_told() -> None:
@@ -376,8 +376,79 @@ async def test_a_node_whose_conditions_all_fail_is_told() -> None:
     graph = graph_of(
         Script(), "start a; b end", Edge("a", "b", lambda state: False), Edge("a", END, lambda state: False)
     )
-    with pytest.raises(BadGraph, match="no edge from 'a' is taken: give it one with the condition 'else'"):
+    with pytest.raises(Misconfigured, match="no edge from 'a' is taken: give it one with the condition 'else'"):
         await graph.answer(QUESTION)
+
+
+def panel(**texts: tuple[str, ...]) -> Graph:
+    """Stages side by side, and a vote over all their candidates."""
+    return Graph(
+        [*(drawn(name, *said) for name, said in texts.items()), AggregateNode("vote", Plurality())],
+        [*(Edge(START, n) for n in texts), *(Edge(n, "vote") for n in texts), Edge("vote", END)],
+        name="panel",
+    )
+
+
+async def test_a_branch_that_fails_leaves_the_others() -> None:
+    """The node is named in the answer, and one failed candidate stands for it."""
+    answer = await panel(cheap=("a", "a"), dear=("!",)).answer(QUESTION)
+    assert answer.text == "a"
+    assert [(note.code, note.where) for note in answer.degraded] == [("node_failed", "dear")]
+    assert [c.agent for c in answer.candidates if not c.ok] == ["dear"]
+
+
+async def test_branches_that_all_fail_are_named_with_the_best_advice() -> None:
+    """A 429 stays a 429, with the time to wait."""
+    with pytest.raises(NoAnswer, match=r"all 2 candidates failed; node 'cheap': .*slow down") as failed:
+        await panel(cheap=("!",), dear=("!",)).answer(QUESTION)
+    assert (failed.value.status, failed.value.retry_after) == (429, 7)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: Node(""), "has the name ''"),  # type: ignore[abstract]
+        (lambda: ModelNode("a", Texts("x"), seconds=-1), "node 'a': seconds=-1: give a number of seconds above 0"),
+        (lambda: ModelNode("a", Texts("x"), budget=5), "node 'a': budget=5: give a Budget"),  # type: ignore[arg-type]
+        (lambda: ModelNode("a", Texts("x"), max_visits=1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: ModelNode("a", Texts("x"), fallback=Texts("y")), "the name of a node"),  # type: ignore[arg-type]
+        (lambda: ModelNode("a", Texts), "is no model"),  # type: ignore[arg-type]
+        (lambda: AggregateNode("a", 5), "node 'a': 5 is not an aggregator"),  # type: ignore[arg-type]
+        (lambda: ChoiceNode("a", 5, (), ("b",)), "5 chooses nothing"),  # type: ignore[arg-type]
+        (lambda: ChoiceNode("a", len, (), ("b", "b")), "the option 'b' stands twice"),  # type: ignore[arg-type]
+        (lambda: Edge(5, "a"), "the names of two nodes"),  # type: ignore[arg-type]
+        (lambda: Graph(["a"], [], name="g"), "g: 'a' is no node"),  # type: ignore[list-item]
+        (lambda: Graph([model("a")], [("a", END)], name="g"), "is no edge"),  # type: ignore[list-item]
+        (lambda: Graph([], [], name=5), "give it a name"),  # type: ignore[arg-type]
+        (lambda: gate(5, Plurality(), expensive=First(), rule=Agreeing()), "is no sampling stage"),  # type: ignore[arg-type]
+        (lambda: gate(sample(Texts("x")), 5, expensive=First(), rule=Agreeing()), r"gate\(cheap\): 5"),  # type: ignore[arg-type]
+        (lambda: gate(sample(Texts("x")), Plurality(), expensive=5, rule=Agreeing()), r"gate\(expensive\)"),  # type: ignore[arg-type]
+        (lambda: gate(sample(Texts("x")), Plurality(), expensive=First(), rule=5), "not a stopping rule"),  # type: ignore[arg-type]
+        (lambda: layers(sample(Texts("x")), [5], Plurality()), "a pair of a sampling stage and a Refiner"),  # type: ignore[list-item]
+        (lambda: rounds(sample(Texts("x")), 5, Plurality(), most=2), "no Refiner"),  # type: ignore[arg-type]
+        (lambda: rounds(sample(Texts("x")), First(), Plurality(), most="2"), "whole number"),  # type: ignore[arg-type]
+        (lambda: cascade(Texts("x"), "gpt"), r"cascade\(\): 'gpt' is no model"),  # type: ignore[arg-type]
+        (lambda: cascade(Texts("x"), Texts("y"), accept="0.8"), "accept='0.8'"),  # type: ignore[arg-type]
+        (lambda: route(5, Texts("x")), "chooses nothing"),  # type: ignore[arg-type]
+        (lambda: route(len, 5), r"route\(\): 5 is no model"),  # type: ignore[arg-type]
+        (lambda: Budget(tokens=-1), r"Budget\(tokens\): should be greater than or equal to 1"),
+        (lambda: Budget(token=1), r"Budget\(token\): unknown field; there is: tokens, money"),  # type: ignore[call-arg]
+        (lambda: prompted(Texts("x")), "has no words"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(build: Callable[[], object], says: str) -> None:
+    """One clear error where they are given, whatever they are."""
+    with pytest.raises(BadInput, match=says):
+        build()
+
+
+async def test_a_template_that_fails_is_not_the_callers_fault() -> None:
+    """It is told with the status of a server's fault."""
+    agent = prompted(Texts("x"), "{{ 1 // (question | length - question | length) }}")
+    for asked in (agent, sample(agent, n=2) | Plurality()):
+        with pytest.raises(QuorateError, match="division") as failed:
+            await asked.answer(QUESTION)
+        assert (failed.value.status, failed.value.code) == (500, "misconfigured")
 
 
 async def test_a_plain_pipeline_is_a_graph_of_two_nodes() -> None:
@@ -419,7 +490,7 @@ class Talks(Node):
 async def test_a_node_that_gives_something_else_is_named() -> None:
     """With what it should give."""
     graph = Graph([Talks("a"), model("b")], [Edge(START, "a"), Edge("a", "b"), Edge("b", END)], name="g")
-    with pytest.raises(BadGraph, match="g: node 'a' gave 'text'; give a Sampled, an Answer or a Choice"):
+    with pytest.raises(Misconfigured, match="g: node 'a' gave 'text'; give a Sampled, an Answer or a Choice"):
         await graph.answer(QUESTION)
 
 

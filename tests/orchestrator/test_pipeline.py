@@ -14,8 +14,9 @@ from quorate import Answer, Budget, Checkpoints, Question, sample
 from quorate.orchestrator.drawing import draw_mermaid
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import AnswerToken, Done
+from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.protocols import Model, Sampler, is_sampler
-from quorate.orchestrator.types import Frozen, Message, Usage
+from quorate.orchestrator.types import Message, Usage
 
 from .fakes import Echo, First, Hangs, Plurality, PowerCut, Texts
 

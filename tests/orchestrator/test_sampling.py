@@ -24,7 +24,8 @@ from quorate.orchestrator.events import (
     TallyChanged,
 )
 from quorate.orchestrator.protocols import SamplingProgress
-from quorate.orchestrator.sampling import SamplingStage, gather, most_actionable, sample_candidates
+from quorate.orchestrator.sampling import gather, most_actionable, sample_candidates
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Candidate, Failure, Question, Sampled, SamplingParams
 
 from .fakes import First, Hangs, Plurality, Texts
@@ -223,7 +224,7 @@ def test_impossible_settings_are_refused(n: int, wave: int | None) -> None:
     [
         (lambda: sample(Texts("x"), n=1.5), "whole number"),  # type: ignore[arg-type]
         (lambda: sample(Texts("x"), n=True), "whole number"),
-        (lambda: sample("qwen"), "not a model"),  # type: ignore[arg-type]
+        (lambda: sample("qwen"), "is no model"),  # type: ignore[arg-type]
         (lambda: sample(Texts("x"), stop=5), "not a stopping rule"),  # type: ignore[arg-type]
         (lambda: sample(Texts("x")) | Plurality, "an instance"),
         (lambda: sample(Texts("x")) | 5, "not an aggregator"),  # type: ignore[operator]

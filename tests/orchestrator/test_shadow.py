@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.aggregators import AdaptiveConsistency, Agreement, MajorityVote, SelfMoA
-from quorate.config.pipelines import StopConfig
+from quorate.config.nodes import StopConfig
 from quorate.orchestrator.pipeline import gate, sample
 from quorate.orchestrator.shadow import ShadowRule
 from quorate.testing import ScriptedModel

@@ -5,8 +5,9 @@ The names load when they are first used, so that an endpoint needs no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .embedded import Embedded as Embedded
@@ -28,57 +29,17 @@ if TYPE_CHECKING:
     from .reward import ScoreModel as ScoreModel
     from .vllm import VLLM as VLLM
 
-_HOME = {
-    "BreakerPolicy": "endpoint",
-    "ClientEndpoint": "endpoint",
-    "Embedded": "embedded",
-    "Endpoint": "endpoint",
-    "Fallback": "fallback",
-    "Hedged": "hedged",
-    "Pool": "pool",
-    "Price": "endpoint",
-    "Rate": "endpoint",
-    "Recorded": "recorded",
-    "RerankModel": "reward",
-    "RetryPolicy": "endpoint",
-    "RewardModel": "reward",
-    "RoundRobin": "pool",
-    "ScoreModel": "reward",
-    "Timeouts": "endpoint",
-    "VLLM": "vllm",
-    "discover": "endpoint",
-}
-"""Where each name lives, relative to this package."""
-
-__all__ = [
-    "VLLM",
-    "BreakerPolicy",
-    "ClientEndpoint",
-    "Embedded",
-    "Endpoint",
-    "Fallback",
-    "Hedged",
-    "Pool",
-    "Price",
-    "Rate",
-    "Recorded",
-    "RerankModel",
-    "RetryPolicy",
-    "RewardModel",
-    "RoundRobin",
-    "ScoreModel",
-    "Timeouts",
-    "discover",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".embedded": "Embedded",
+        ".endpoint": "BreakerPolicy ClientEndpoint Endpoint Price Rate RetryPolicy Timeouts discover",
+        ".fallback": "Fallback",
+        ".hedged": "Hedged",
+        ".pool": "Pool RoundRobin",
+        ".recorded": "Recorded",
+        ".reward": "RerankModel RewardModel ScoreModel",
+        ".vllm": "VLLM",
+    },
+)
+__all__ = __dir__()  # noqa: PLE0605 - a list of strings

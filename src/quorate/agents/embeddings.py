@@ -14,8 +14,6 @@ from quorate.orchestrator.types import Usage
 
 from .reward import PostedModel
 
-__all__ = ["EmbeddingModel", "LocalEmbedder"]
-
 
 class EmbeddingModel(PostedModel):
     """Embeds texts by an endpoint; see `PostedModel` for the settings."""

@@ -13,13 +13,12 @@ from functools import reduce
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import fill
-from quorate.orchestrator.types import Candidate, Degradation, Failure, Identity, Question
-
-__all__ = ["Chain", "Fallback"]
+from quorate.orchestrator.types import Candidate, Degradation, Failure, Question
 
 
 class Chain(Agent):
@@ -62,7 +61,6 @@ class Chain(Agent):
 
     @property
     def parts(self) -> tuple[Model, ...]:
-        """All of the models."""
         return self.models
 
     @property
@@ -94,7 +92,6 @@ class Chain(Agent):
         await fill(model, question, slots, run)
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
-        """See `protocols.Sampler`."""
         for slot in slots:
             slot.start(self.name, self.name)
         order, missing = self.order(), [_Leg(self, slot, run) for slot in slots]
@@ -178,15 +175,12 @@ class Fallback(Chain):
         super().__init__((primary, *others), name=name)
 
     def order(self) -> Sequence[Model]:
-        """See `Chain`."""
         return self.models
 
     def should_fall_back(self, failure: Failure) -> bool:
-        """See `Chain`."""
         return failure.code != "bad_input"
 
     def note(self, failed: Candidate, run: RunContext) -> tuple[Degradation, ...]:
-        """See `Chain`."""
         detail = failed.error.message if failed.error else ""
         where = f"{run.node}: {failed.agent or failed.model} #{failed.index}"
         return (Degradation(code="fallback_used", where=where, detail=detail),)

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import fill, gather
 from quorate.orchestrator.tokens import Tokenized, TokenModel
-from quorate.orchestrator.types import Candidate, Identity, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
 
 from .endpoint.breaker import RetryBudget
-
-__all__ = ["Hedged"]
+from .settings import HedgePolicy
 
 REMEMBERED = 128
 """Latencies of which the percentile is taken..."""
@@ -58,12 +58,7 @@ class Hedged(Wrapper, Agent):
         share: float = 0.1,
         name: str | None = None,
     ) -> None:
-        if after is not None and not 0 < after < math.inf:
-            raise BadInput(f"Hedged(after={after!r}): give a number of seconds above 0")
-        if not 0 < percentile < 1:
-            raise BadInput(f"Hedged(percentile={percentile!r}): give a number between 0 and 1, such as 0.95")
-        if not 0 < share <= 1:
-            raise BadInput(f"Hedged(share={share!r}): give a share of all samples, such as 0.1")
+        HedgePolicy(after=after, percentile=percentile, share=share)  # refuses what is impossible
         super().__init__(model, name=name)
         self.budget = RetryBudget(share, 1)
         self.hedges = 0
@@ -95,7 +90,6 @@ class Hedged(Wrapper, Agent):
         return self.model.token_model()
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
-        """See `protocols.Sampler`."""
         for slot in slots:
             slot.start(self.name, self.name)
         await gather([_Race(self, question, slot, run).decide() for slot in slots])
@@ -108,7 +102,7 @@ class Hedged(Wrapper, Agent):
         return f"Hedged({self.model!r})"
 
 
-class _Runner:
+class _Racer:
     """One of the two requests, with accounts and a slot of its own."""
 
     def __init__(self, race: _Race) -> None:
@@ -131,8 +125,8 @@ class _Race:
 
     def __init__(self, hedged: Hedged, question: Question, slot: PartialCandidate, run: RunContext) -> None:
         self.hedged, self.question, self.slot, self.run = hedged, question, slot, run
-        self.runners: list[_Runner] = []
-        self.lead: _Runner | None = None
+        self.runners: list[_Racer] = []
+        self.lead: _Racer | None = None
         """The one that decides."""
         self._begun = time.monotonic()
         self._decided, self._ended = asyncio.Event(), asyncio.Event()
@@ -141,7 +135,7 @@ class _Race:
         """Ends the slot as the one that has won, with what both have cost."""
         self.hedged.budget.note_request()
         try:
-            self.runners.append(_Runner(self))
+            self.runners.append(_Racer(self))
             await self._wait_for_sign()
             await self._ended.wait()
         except asyncio.CancelledError:
@@ -151,7 +145,7 @@ class _Race:
         await self._stop()
         self.slot.adopt(self._whole(self._best()))
 
-    def let_win(self, runner: _Runner) -> None:
+    def let_win(self, runner: _Racer) -> None:
         """This one has said something first; the other one is of no use any more."""
         self.hedged.note_wait(time.monotonic() - self._begun)
         self.lead = runner
@@ -160,7 +154,7 @@ class _Race:
                 other.task.cancel()
         self._decided.set()
 
-    def note_end(self, runner: _Runner) -> None:
+    def note_end(self, runner: _Racer) -> None:
         """A failure does not decide while the other request runs or has been good."""
         candidate = runner.slot.result
         assert candidate is not None
@@ -182,7 +176,7 @@ class _Race:
         except TimeoutError:
             if self.hedged.budget.take():
                 self.hedged.hedges += 1
-                self.runners.append(_Runner(self))
+                self.runners.append(_Racer(self))
 
     async def _stop(self) -> None:
         """Ends what runs, so that it is known what it has cost."""
@@ -194,15 +188,15 @@ class _Race:
         for runner in self.runners:
             runner.slot.cancel()
 
-    def _best(self) -> _Runner:
+    def _best(self) -> _Racer:
         """The one that decided, else one that is good, else the first."""
 
-        def rank(runner: _Runner) -> tuple[bool, bool]:
+        def rank(runner: _Racer) -> tuple[bool, bool]:
             return runner is not self.lead, runner.slot.result is None or not runner.slot.result.ok
 
         return min(self.runners, key=rank)
 
-    def _whole(self, best: _Runner) -> Candidate:
+    def _whole(self, best: _Racer) -> Candidate:
         """Its candidate with what the other request has cost."""
         candidate = best.slot.result
         assert candidate is not None

@@ -7,14 +7,13 @@ from itertools import count
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.tokens import Tokenized, TokenModel
-from quorate.orchestrator.types import Failure, Identity, Question
+from quorate.orchestrator.types import Failure, Question
 
 from .fallback import Chain
-
-__all__ = ["Pool", "RoundRobin"]
 
 OF_THE_REQUEST = (400, 413, 422)
 """A server of the same model would refuse it for the same reason."""
@@ -58,7 +57,6 @@ class Pool(Chain):
         return not self.models[place].available, self.load[place]
 
     def should_fall_back(self, failure: Failure) -> bool:
-        """See `Chain`."""
         return failure.code != "bad_input" and failure.status not in OF_THE_REQUEST
 
     def token_model(self) -> TokenModel:
@@ -75,7 +73,6 @@ class Pool(Chain):
     async def attempt(
         self, model: Model, question: Question, slots: Sequence[PartialCandidate], run: RunContext
     ) -> None:
-        """See `Chain`; counted."""
         place, size = self.models.index(model), len(slots)
         self.load[place] += size
         try:
@@ -91,5 +88,4 @@ class RoundRobin(Pool):
     """A pool whose servers are asked in turn, whatever their load."""
 
     def load_key(self, place: int) -> tuple[int, ...]:
-        """See `Pool`."""
         return (not self.models[place].available,)

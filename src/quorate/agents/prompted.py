@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, Misconfigured
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model, Sampler, is_sampler
-from quorate.orchestrator.types import Answer, Identity, Message, Question, SamplingParams
+from quorate.orchestrator.types import Answer, Message, Question, SamplingParams
 from quorate.prompts import Prompt, PromptError
-
-__all__ = ["PromptedAgent", "PromptedModel", "Words", "prompted"]
 
 SUFFIX = ".jinja"
 GO_ON = {"add_generation_prompt": False, "continue_final_message": True}
@@ -61,7 +60,7 @@ class Words:
         """The question as it is asked.
 
         Raises:
-            BadInput: the template needs a variable that there is not.
+            Misconfigured: the template fails on this question.
         """
         messages = list(question.messages)
         if self._template is not None:
@@ -85,7 +84,7 @@ class Words:
             before = [{"role": message.role, "text": message.text} for message in messages[:last]]
             text = self._template.render(question=asked.text, messages=before)
         except PromptError as error:
-            raise BadInput(str(error)) from error
+            raise Misconfigured(str(error)) from error
         return [*messages[:last], _with_text(asked, text), *messages[last + 1 :]]
 
 
@@ -131,21 +130,17 @@ class PromptedAgent(Agent):
 
     @property
     def identity(self) -> Identity:
-        """That of the model."""
         return self.model.identity
 
     @property
     def parts(self) -> tuple[Model, ...]:
-        """The model."""
         return (self.model,)
 
     @property
     def calls(self) -> int:
-        """Those of the model."""
         return self.model.calls
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
-        """See `protocols.Sampler`."""
         for slot in slots:
             slot.mark(prefix=self.words.prefill, agent=self.name, prompt_version=self.words.version)
         await self.model.sample(self.words.around(question), slots, run)
@@ -174,11 +169,13 @@ def prompted(
         name: how the agent is called; the model's name if not given.
 
     Raises:
-        BadInput: the template cannot be read, is none or names what there is not, or a pipeline is to begin its answer
-            with given words.
+        BadInput: there are no words, the template cannot be read, is none or names what there is not, or a pipeline is
+            to begin its answer with given words.
     """
     if not isinstance(model, Model):
         raise BadInput(f"prompted({model!r}): not a model, such as Endpoint(...) or a pipeline")
+    if template is system is None and not prefill and sampling is None:
+        raise BadInput(f"prompted({model.name}) has no words: give a template, system, prefill or sampling")
     name = name or model.name
     words = Words(template, system, prefill, sampling or SamplingParams(), name)
     if is_sampler(model):

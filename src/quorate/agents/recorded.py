@@ -15,20 +15,11 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import DataError
+from quorate.orchestrator.frozen import first_fault
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import (
-    Candidate,
-    Failure,
-    FinishReason,
-    Identity,
-    Message,
-    Question,
-    TokenLogprob,
-    Usage,
-)
-
-__all__ = ["Recorded"]
+from quorate.orchestrator.types import Candidate, Failure, FinishReason, Message, Question, TokenLogprob, Usage
 
 
 class RecordedSample(BaseModel):
@@ -112,7 +103,6 @@ class Recorded(Agent):
 
     @property
     def identity(self) -> Identity:
-        """See `protocols.Model`."""
         return Identity(
             kind="recorded", model=self.name, fingerprint=self.fingerprint, capabilities=frozenset({"samples"})
         )
@@ -202,8 +192,8 @@ def _validate(row: object, path: Path | None, line: int) -> RecordedRow:
     try:
         valid = RecordedRow.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(first["msg"], file=path, line=line, field=".".join(str(at) for at in first["loc"])) from None
+        field, words = first_fault(error)
+        raise DataError(words, file=path, line=line, field=field) from None
     if not (valid.key or valid.messages or (valid.question or "").strip()):
         raise DataError("empty: give the question, its messages or its key", file=path, line=line, field="question")
     return valid

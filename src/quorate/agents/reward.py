@@ -21,16 +21,15 @@ from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, BadReply, UpstreamError
-from quorate.orchestrator.types import Candidate, Message, Price, Question, Usage
+from quorate.orchestrator.identity import Price
+from quorate.orchestrator.types import Candidate, Message, Question, Usage
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .endpoint.http import Http
 from .endpoint.request import encode_body
-from .endpoint.settings import Rate, RetryPolicy, Timeouts
 from .endpoint.transport import JsonExchange
 from .endpoint.usage import estimate_tokens
-
-__all__ = ["PostedModel", "RerankModel", "RewardModel", "ScoreModel", "Scorer"]
+from .settings import Rate, RetryPolicy, Timeouts
 
 
 class PostedModel:
@@ -187,7 +186,6 @@ class ScoreModel(Scorer):
         return {"queries": question.text, "documents": candidate.text}
 
     def read(self, reply: dict[str, Any]) -> object:
-        """See `Scorer`."""
         return reply["data"][0]["score"]
 
 
@@ -201,7 +199,6 @@ class RerankModel(Scorer):
         return {"query": question.text, "documents": [candidate.text]}
 
     def read(self, reply: dict[str, Any]) -> object:
-        """See `Scorer`."""
         return reply["results"][0]["relevance_score"]
 
 

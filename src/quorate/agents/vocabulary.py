@@ -20,8 +20,6 @@ from typing import Any
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.tokens import DenseDistribution, Distribution, TopDistribution
 
-__all__ = ["ALL", "MOST", "SMALL", "TokenizerVocabulary", "make_vocabulary", "top_k_distribution"]
-
 ALL = -1
 """Asks for every token, in vLLM's words."""
 
@@ -76,7 +74,6 @@ class TokenizerVocabulary:
         self.size = len(self._bytes)
 
     def bytes_of(self, token: int) -> bytes | None:
-        """See `Vocabulary`."""
         return self._bytes[token] if token < self.size else None
 
     def id_of(self, text: bytes) -> int | None:

@@ -46,8 +46,9 @@ Importing this loads neither sympy nor math-verify: those live in a worker proce
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .confidence import BottomGroups as BottomGroups
@@ -123,92 +124,33 @@ if TYPE_CHECKING:
     from .votes import ScoreSum as ScoreSum
     from .votes import plurality_is_optimal as plurality_is_optimal
 
-_HOME = {
-    "AdaptiveConsistency": "stopping",
-    "AggLM": "synthesis",
-    "Agreement": "stopping",
-    "AnswerExtractor": "extraction",
-    "BestOfInfinity": "stopping",
-    "BestOfN": "votes",
-    "Borda": "votes",
-    "BottomGroups": "confidence",
-    "Boxed": "extraction",
-    "ByConfidence": "votes",
-    "Centroid": "structured",
-    "Choices": "extraction",
-    "ChrF": "structured",
-    "ConfidenceVote": "confidence",
-    "Consensus": "stopping",
-    "Council": "panels.council",
-    "DeepConfSample": "confidence",
-    "DeepConfVote": "confidence",
-    "ESC": "stopping",
-    "ExecutionAgreement": "execution",
-    "FirstOf": "extraction",
-    "FixedVotes": "stopping",
-    "GenSelect": "judges",
-    "Hashes": "extraction",
-    "JsonFieldVote": "structured",
-    "JsonVote": "structured",
-    "JudgeRunOff": "judges",
-    "Knockout": "judges",
-    "LabelFreeVote": "votes",
-    "LastNumber": "extraction",
-    "Limits": "execution",
-    "LoneLetter": "extraction",
-    "LookAhead": "stopping",
-    "LowestGroup": "confidence",
-    "MajorityOfTheBests": "votes",
-    "MajorityVote": "votes",
-    "MathEquivalence": "equivalence",
-    "MeanLogprob": "confidence",
-    "PairSimilarity": "structured",
-    "Pairwise": "structured",
-    "Phrase": "extraction",
-    "RandomMember": "synthesis",
-    "RougeL": "structured",
-    "RuleVote": "votes",
-    "Sandbox": "execution",
-    "ScoreSum": "votes",
-    "ScoredVote": "votes",
-    "SelfCertainty": "confidence",
-    "SelfMoA": "synthesis",
-    "Similarity": "structured",
-    "SteppedAggLM": "synthesis",
-    "StructuredVote": "structured",
-    "Swiss": "judges",
-    "Tail": "confidence",
-    "TestWriter": "execution",
-    "TokenConfidence": "confidence",
-    "TokenF1": "structured",
-    "TokenLimit": "stopping",
-    "ToolCallVote": "structured",
-    "Unisolated": "execution",
-    "UniversalSelfConsistency": "judges",
-    "acting": "panels.acting",
-    "council": "panels.council",
-    "debate": "synthesis",
-    "deepconf": "confidence",
-    "default_equivalence": "equivalence",
-    "fusion": "panels.fusion",
-    "mixture_of_agents": "synthesis",
-    "plurality_is_optimal": "votes",
-    "propose_and_aggregate": "synthesis",
-    "recursive_self_aggregation": "synthesis",
-    "self_moa_seq": "synthesis",
-}
-"""Where each public name lives, relative to this package; loaded when it is first used."""
-
-__all__ = sorted(_HOME)  # noqa: PLE0605 - a list of strings
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".confidence": (
+            "BottomGroups ConfidenceVote DeepConfSample DeepConfVote LowestGroup MeanLogprob SelfCertainty Tail "
+            "TokenConfidence deepconf"
+        ),
+        ".equivalence": "MathEquivalence default_equivalence",
+        ".execution": "ExecutionAgreement Limits Sandbox TestWriter Unisolated",
+        ".extraction": "AnswerExtractor Boxed Choices FirstOf Hashes LastNumber LoneLetter Phrase",
+        ".judges": "GenSelect JudgeRunOff Knockout Swiss UniversalSelfConsistency",
+        ".panels.acting": "acting",
+        ".panels.council": "Council council",
+        ".panels.fusion": "fusion",
+        ".stopping": ("AdaptiveConsistency Agreement BestOfInfinity Consensus ESC FixedVotes LookAhead TokenLimit"),
+        ".structured": (
+            "Centroid ChrF JsonFieldVote JsonVote PairSimilarity Pairwise RougeL Similarity StructuredVote "
+            "TokenF1 ToolCallVote"
+        ),
+        ".synthesis": (
+            "AggLM RandomMember SelfMoA SteppedAggLM debate mixture_of_agents propose_and_aggregate "
+            "recursive_self_aggregation self_moa_seq"
+        ),
+        ".votes": (
+            "BestOfN Borda ByConfidence LabelFreeVote MajorityOfTheBests MajorityVote RuleVote ScoreSum "
+            "ScoredVote plurality_is_optimal"
+        ),
+    },
+)
+__all__ = __dir__()  # noqa: PLE0605 - a list of strings

@@ -14,8 +14,6 @@ from quorate.orchestrator.protocols import Model
 
 from .specs import BuildContext, EnsembleSpec, Options
 
-__all__ = ["ENSEMBLES"]
-
 
 class TeamOptions(Options):
     """Who writes together."""

@@ -19,8 +19,6 @@ from quorate.orchestrator.protocols import StoppingRule
 from .specs import BuildContext, Options, PipelineSpec
 from .stopping import Agreement
 
-__all__ = ["GateOptions"]
-
 NAME = "gate"
 AGREEMENT = "agreement"
 

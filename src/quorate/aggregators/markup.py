@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CONTROLS", "closing_brace", "strip_controls", "thoughts", "tidy", "visible"]
-
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """C0 but tab and line feed, delete, C1, and what turns the direction of writing."""
 

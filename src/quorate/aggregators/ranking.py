@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from quorate.orchestrator.types import Cluster
 
-__all__ = ["by_weight"]
-
 
 def by_weight(clusters: Iterable[Cluster]) -> tuple[Cluster, ...]:
     """Clusters by falling weight, those of equal weight by a hash of their answers.

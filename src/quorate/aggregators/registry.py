@@ -28,16 +28,6 @@ from .synthesis import agglm, layers, populations, sequential, synthesizer
 from .votes import rule_vote, scored_vote
 from .votes.majority import MajorityVote
 
-__all__ = [
-    "ENSEMBLES",
-    "PIPELINES",
-    "STOPPING_RULES",
-    "build_aggregator",
-    "build_ensemble",
-    "build_pipeline",
-    "build_rule",
-]
-
 STOPPING_RULES: Mapping[str, StoppingSpec] = {spec.name: spec for spec in (*rules.RULES, *look_ahead.RULES)}
 """Stopping rules for any pipeline."""
 

@@ -16,24 +16,12 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.frozen import Frozen, first_fault
 from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, Verifier
-from quorate.orchestrator.types import Frozen, SamplingParams
+from quorate.orchestrator.types import SamplingParams
 
 from .meaning.embedded import Embedder
-
-__all__ = [
-    "BuildContext",
-    "EmbedderConfig",
-    "EnsembleSpec",
-    "Options",
-    "PipelineSpec",
-    "Providers",
-    "StoppingSpec",
-    "VerifierConfig",
-    "VerifierOptions",
-    "find_spec",
-]
 
 
 class Options(Frozen):
@@ -184,10 +172,9 @@ class _Spec:
         try:
             return self.options.model_validate(dict(given))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            where, words = first_fault(error)
             known = ", ".join(self.options.model_fields) or "none"
-            where = ".".join(map(str, first["loc"]))
-            raise BadInput(f"{self.name}: option {where!r}: {first['msg']}; its options: {known}") from None
+            raise BadInput(f"{self.name}: option {where!r}: {words}; its options: {known}") from None
 
 
 @dataclass(frozen=True)

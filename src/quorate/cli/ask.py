@@ -23,8 +23,6 @@ from .console import echo, print_json
 from .options import ConfigFile, Json, Pipeline, Seed, Upstream, open_catalog
 from .show import RunWatcher, answer_json, print_answer
 
-__all__ = ["ask"]
-
 
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quorate.evals.bank import Bank
     from quorate.evals.bank.importers import ImportReport
 
-__all__ = ["app"]
-
 app = typer.Typer(
     help="Look into a sample bank; bring samples in and take them out.",
     no_args_is_help=True,

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from quorate.evals.measures import Comparisons, System, SystemPair
     from quorate.evals.ranking import Ranking
 
-__all__ = ["compare"]
-
 
 def compare(
     folders: Annotated[

@@ -35,13 +35,29 @@ if TYPE_CHECKING:
     from quorate.evals.report import EvalResult
     from quorate.evals.run import EvalSpec
 
-__all__ = ["BUDGET_ENDED", "run"]
-
 BUDGET_ENDED = 3
 """Exit code of a run that its budget ended."""
 PATIENCE = 7200.0
 """Seconds that one request may take by default: many long samples wait in a server that is kept full."""
 DEFAULT_TASK = "stories"
+
+
+Pipelines = Annotated[
+    list[str],
+    typer.Option("--pipeline", "-p", metavar="NAME", help="A model or PIPELINE[@N]/MODEL; give it several times."),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="See `quorate eval tasks`; several times for several tasks and a ranking."),
+]
+DataPath = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Local questions instead of the task's own source.")
+]
+PromptFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A Jinja file in place of the task's prompt.")]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep samples and results; run again, only missing samples are drawn."),
+]
 
 
 class EngineName(StrEnum):
@@ -52,29 +68,16 @@ class EngineName(StrEnum):
 
 
 def run(
-    pipeline: Annotated[
-        list[str],
-        typer.Option("--pipeline", "-p", metavar="NAME", help="A model or PIPELINE[@N]/MODEL; give it several times."),
-    ],
-    task: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="See `quorate eval tasks`; several times for several tasks and a ranking."),
-    ] = None,
+    pipeline: Pipelines,
+    task: Tasks = None,
     tier: Annotated[str | None, typer.Option(help="easy, medium or hard, for tasks that have tiers.")] = None,
     split: Annotated[str | None, typer.Option(help="test (the default) to report, train to learn from.")] = None,
     limit: Annotated[int, typer.Option(help="How many questions.")] = 100,
     seed: Annotated[int, typer.Option(help="Chooses the questions and the sampling.")] = 0,
-    data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Local questions instead of the task's own source.")
-    ] = None,
+    data: DataPath = None,
     revision: Annotated[str | None, typer.Option(help="Of the hub's data set; the newest if not given.")] = None,
-    prompt: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A Jinja file in place of the task's prompt.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep samples and results; run again, only missing samples are drawn."),
-    ] = None,
+    prompt: PromptFile = None,
+    out: OutFolder = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="The models' own default if not given.")] = None,
     top_p: Annotated[float | None, typer.Option(help="The models' own default if not given.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Of one sample.")] = None,
@@ -96,14 +99,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Ask every pipeline the same questions, samples shared, and compare them with intervals."""
-    if engine is EngineName.LOCAL and (ray_address or ray_workers or ray_gpus):
-        raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
-    several = bool(task and len(task) > 1)
-    if several and (data or revision or prompt):
-        raise BadInput("--data, --revision and --prompt belong to one task: run several tasks one by one with them")
     from quorate.evals.run import EvalSpec
     from quorate.evals.throttle import IN_FLIGHT
 
+    tasks = task if task and len(task) > 1 else None
+    if tasks and (data or revision or prompt):
+        raise BadInput("--data, --revision and --prompt belong to one task: run several tasks one by one with them")
     spec = EvalSpec(
         task[0] if task else (None if data else DEFAULT_TASK),
         pipelines=pipeline,
@@ -120,16 +121,24 @@ def run(
         budget=_budget(budget_tokens, budget_money, budget_seconds),
     )
     opens = partial(_open_catalog, upstream, _load_config(upstream, config), timeout, concurrency)
-    cluster = None
+    cluster = _open_cluster(engine, opens, ray_address, ray_workers, ray_gpus)
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
+        results = asyncio.run(_evaluate(opens, spec, tasks, cluster, quiet=as_json))
+    _print_results(results, several=tasks is not None, seed=seed, as_json=as_json)
+    if not all(result.complete for result in results) or len(results) < len(task or [""]):
+        raise typer.Exit(BUDGET_ENDED)
+
+
+def _open_cluster(
+    engine: EngineName, opens: partial[Any], address: str | None, workers: int | None, gpus: float
+) -> RayEngine | None:
     if engine is EngineName.RAY:
         from quorate.evals.ray_engine import RayEngine
 
-        cluster = RayEngine(opens, address=ray_address, workers=ray_workers, gpus=ray_gpus)
-    with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
-        results = asyncio.run(_evaluate(opens, spec, task if several else None, cluster, quiet=as_json))
-    _print_results(results, several=several, seed=seed, as_json=as_json)
-    if not all(result.complete for result in results) or len(results) < len(task or [""]):
-        raise typer.Exit(BUDGET_ENDED)
+        return RayEngine(opens, address=address, workers=workers, gpus=gpus)
+    if address or workers or gpus:
+        raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
+    return None
 
 
 def _budget(tokens: int | None, money: float | None, seconds: float | None) -> Budget:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from quorate.orchestrator.errors import BadInput
 
@@ -25,7 +24,7 @@ def key(
     fresh = make_key()
     try:
         entry = ApiKey(name=name, hash=hash_key(fresh))
-    except ValidationError:
+    except BadInput:
         raise BadInput(f"{name!r} cannot name a key: letters, digits and ._@- only, at most 64") from None
     if json:
         print_json({"key": fresh, "name": entry.name, "hash": entry.hash})

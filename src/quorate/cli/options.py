@@ -15,8 +15,6 @@ from quorate.orchestrator.protocols import Model
 
 from .console import echo
 
-__all__ = ["Commands", "ConfigFile", "Json", "Pipeline", "Seed", "Upstream", "open_catalog"]
-
 
 class Commands(TyperGroup):
     """A group of commands whose listing has the first sentence of each whole, not cut to one line."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from quorate.evals.pilot import Pilot
     from quorate.evals.statistics import Estimate
 
-__all__ = ["pilot"]
-
 
 def pilot(
     models: Annotated[

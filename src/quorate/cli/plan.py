@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quorate.evals.planning import Plan
     from quorate.evals.records import AnswerRecord
 
-__all__ = ["plan"]
-
 
 def plan(
     folder: Annotated[

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from quorate.evals.run import Answered, Opened
     from quorate.evals.run import Progress as Event
 
-__all__ = ["EvalProgress", "EvalWatcher"]
-
 LINES = 10
 """Plain lines of a run, beside one every `SILENCE` seconds."""
 SILENCE = 60.0

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quorate.evals.records import RecordedBank
     from quorate.evals.replay import ReplayResult
 
-__all__ = ["replay"]
-
 
 def replay(
     bank: Annotated[

@@ -16,8 +16,6 @@ from .options import Json
 if TYPE_CHECKING:
     from quorate.evals.report.data import ReportData
 
-__all__ = ["report"]
-
 
 def report(
     folder: Annotated[

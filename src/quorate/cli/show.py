@@ -27,9 +27,6 @@ from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeUsage, No
 
 from .console import SafeConsole, wide_console
 
-__all__ = ["RunWatcher", "answer_json", "print_answer"]
-
-
 BAR = 12
 """Columns for a share of one."""
 COLUMNS = 5

@@ -14,8 +14,6 @@ from rich.table import Table
 from quorate.orchestrator.types import Candidate, Usage
 from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice
 
-__all__ = ["print_trace"]
-
 BAR = 32
 """Columns of the time line."""
 SHOWN = 60
@@ -53,7 +51,7 @@ def print_trace(console: Console, trace: Trace) -> None:
     for place, choice in enumerate(trace.choices):
         if len(trace.choices) > 1:
             table.add_row(f"[bold]choice {place}[/]")
-        for row in _Line(trace, choice).rows():
+        for row in _ChoiceLine(trace, choice).rows():
             table.add_row(*_cells(row, trace.seconds))
     console.print(table)
     for choice in trace.choices:
@@ -80,7 +78,7 @@ def _print_end(console: Console, choice: TracedChoice) -> None:
 
 
 @dataclass
-class _Line:
+class _ChoiceLine:
     """The time line of one choice."""
 
     trace: Trace

@@ -18,8 +18,6 @@ from quorate.storage.traces import Trace, TraceLine, TraceStore
 from .console import print_json, wide_console
 from .options import ConfigFile, Json
 
-__all__ = ["trace"]
-
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -25,8 +25,6 @@ from quorate.orchestrator.protocols import Model
 
 from .models import PROVIDERS
 
-__all__ = ["MAX_SAMPLES", "Catalog", "CatalogEntry"]
-
 MAX_SAMPLES = 1024
 """Default bound on the candidates of one stage."""
 REMEMBERED = 256

@@ -29,8 +29,6 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.state import State
 from quorate.orchestrator.types import Answer, Cluster, Sampled
 
-__all__ = ["WORDS", "Expression", "parse_condition"]
-
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, Tag, ValidationError, model_validator
 
+from quorate.agents.settings import RetryPolicy, Timeouts
 from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
+from quorate.orchestrator.frozen import UNKNOWN, Frozen, explain_fault
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Frozen
 
 from .catalog import MAX_SAMPLES, Catalog
 from .models import MODEL_TYPES, ModelConfig, build_models, default_to_endpoint
@@ -31,8 +32,6 @@ from .server_settings import ServerSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-__all__ = ["Config", "load_config", "schema"]
 
 MOST_CHARACTERS = 2**20
 """Of the file; a second's reading."""
@@ -110,11 +109,7 @@ class _Building:
             return self.catalog.pipelines.get(name)
         if name in self.above:
             ring = " -> ".join([*self.above[self.above.index(name) :], name])
-            last = self.described[self.above[-1]]
-            raise ConfigError(
-                f"a pipeline cannot be made of itself: {ring}; let one of them name a model",
-                field=f"pipelines.{self.above[-1]}.{last.where}",
-            )
+            raise BadInput(f"a pipeline cannot be made of itself: {ring}; let one of them name a model")
         self.above.append(name)
         model = self.described[name].build(name, self._find)
         self.above.pop()
@@ -192,19 +187,10 @@ def _place(error: ErrorDetails) -> list[str]:
 def _words(error: ErrorDetails) -> str:
     """What is wrong, in words for those who write YAML."""
     if error["type"] == "extra_forbidden":
-        return f"unknown field; there is: {', '.join(_fields_at(error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return "is missing"
-    if error["type"] == "too_short":
-        return f"needs at least {error['ctx']['min_length']}"
-    if error["type"] == "union_tag_invalid":
-        return f"no type {error['ctx']['tag']!r}; there is: {error['ctx']['expected_tags'].replace(chr(39), '')}"
+        return f"{UNKNOWN}; there is: {', '.join(_fields_at(error['loc'][:-1]))}"
     if error["loc"][-1:] == ("[key]",):
         return "a name must be text: put it in quotes"
-    said = error["msg"].removeprefix("Value error, ")
-    for kind, words in (("dictionary", "should be a mapping, as {a: b}"), ("tuple", "should be a list, as [a, b]")):
-        said = words if said.startswith(f"Input should be a valid {kind}") else said
-    return said.replace("Input should be a valid string", "should be text").replace("Input should", "should")
+    return explain_fault(error)
 
 
 def _fields_at(loc: Sequence[int | str]) -> list[str]:
@@ -238,7 +224,7 @@ def _is_branch(part: int | str) -> bool:
     return (
         part in MODEL_TYPES
         or part in PIPELINE_TAGS
-        or part in ("int", "float", "str")
+        or part in ("int", "float", "str", Timeouts.__name__, RetryPolicy.__name__)
         or str(part).startswith(("constrained-", "tuple["))
         or (isinstance(part, str) and part.endswith("Config"))
     )

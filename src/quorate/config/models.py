@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from quorate.agents.settings import BreakerPolicy, HedgePolicy, Rate, RetryPolicy, Timeouts
 from quorate.aggregators.meaning.embedded import Embedder
 from quorate.aggregators.specs import EmbedderConfig, VerifierConfig
 from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, UnknownName
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.protocols import Model, Verifier
-from quorate.orchestrator.types import Frozen, SamplingParams
-
-__all__ = ["MODEL_TYPES", "PROVIDERS", "ModelConfig", "at_field", "build_models", "default_to_endpoint"]
+from quorate.orchestrator.types import SamplingParams
 
 MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "prompted", "pool")
 
@@ -68,70 +69,10 @@ def at_field(field: str, *unplaced: type[BadInput]) -> Iterator[None]:
         raise ConfigError(str(error), field=field) from error
 
 
-class RateConfig(Frozen):
-    """At most so many requests in so many seconds; further ones wait."""
+def _hedge(policy: HedgePolicy | None, model: Model) -> Model:
+    from quorate.agents import Hedged
 
-    requests: int = Field(ge=1)
-    seconds: float = Field(default=1.0, gt=0)
-
-
-class PriceConfig(Frozen):
-    """Money for a million tokens."""
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-
-class TimeoutsConfig(Frozen):
-    """How long to wait, in seconds."""
-
-    connect: float = Field(default=10.0, gt=0)
-    """For a connection."""
-    first_byte: float = Field(default=120.0, gt=0)
-    """For a streamed reply to begin, and then for each further piece of it."""
-    total: float = Field(default=600.0, gt=0)
-    """For one request with its retries."""
-
-
-class RetriesConfig(Frozen):
-    """When to send a request again."""
-
-    attempts: int = Field(default=4, ge=1)
-    """Tries in all."""
-    backoff: float = Field(default=0.5, gt=0)
-    """Seconds before the second try, doubled before each further one."""
-    longest: float = Field(default=60.0, gt=0)
-    """No pause is longer; a server that asks for more (Retry-After) fails the request at once."""
-    hold: float = Field(default=5.0, ge=0)
-    """Most seconds for which other requests are held back because a server has asked one to come back later."""
-    share: float = Field(default=0.2, ge=0)
-    """Of one caller's requests that may be tries again without the server's invitation, once `reserve` is used up."""
-    reserve: int = Field(default=10, ge=1)
-
-
-class BreakerConfig(Frozen):
-    """When a server is left alone for a while."""
-
-    failures: int = Field(default=10, ge=1)
-    """Of different requests, without a success in between."""
-    pause: float = Field(default=5.0, gt=0)
-    """Seconds until one request may try again; doubled each time that it fails."""
-    longest: float = Field(default=60.0, gt=0)
-
-
-class HedgeConfig(Frozen):
-    """A second request for a sample that is slow to begin; the first to answer wins."""
-
-    after: float | None = Field(default=None, gt=0)
-    """Seconds of silence; where not given, the percentile of late decides."""
-    percentile: float = Field(default=0.95, gt=0, lt=1)
-    share: float = Field(default=0.1, gt=0, le=1)
-    """Of all samples that may be asked for twice."""
-
-    def wrap(self, model: Model) -> Model:
-        from quorate.agents import Hedged
-
-        return Hedged(model, after=self.after, percentile=self.percentile, share=self.share)
+    return model if policy is None else Hedged(model, **dict(policy))
 
 
 class _FallbackConfig(Frozen):
@@ -153,39 +94,36 @@ class EndpointConfig(_FallbackConfig):
     sampling: SamplingParams = SamplingParams()
     concurrency: int | None = Field(default=None, ge=1)
     """Most requests at once; without it, as many as the server is found to bear."""
-    rate: RateConfig | None = None
-    price: PriceConfig | None = None
-    timeout: TimeoutsConfig | Annotated[float, Field(gt=0)] = 600.0
+    rate: Rate | None = None
+    price: Price | None = None
+    timeout: Timeouts | Annotated[float, Field(gt=0)] = 600.0
     """Seconds for one request, from sending to the last token; or each kind of timeout by its name."""
-    retries: RetriesConfig | Annotated[int, Field(ge=0)] = 3
+    retries: RetryPolicy | Annotated[int, Field(ge=0)] = RetryPolicy()
     """How often a request is tried again; or how, and how often in all."""
-    breaker: BreakerConfig = BreakerConfig()
-    hedge: HedgeConfig | None = None
+    breaker: BreakerPolicy = BreakerPolicy()
+    hedge: HedgePolicy | None = None
     tokenizer: str | None = None
     """Folder or hub name of the model's tokenizer, for token-level ensembling; the server's own `root` if not given."""
 
     def build(self, name: str) -> Model:
-        from quorate.agents.endpoint import BreakerPolicy, Endpoint, Price, Rate, RetryPolicy, Timeouts
+        from quorate.agents.endpoint import Endpoint
 
-        key = self._key(f"models.{name}")
         timeout, retries = self.timeout, self.retries
-        waits = Timeouts(**dict(timeout)) if isinstance(timeout, Frozen) else Timeouts(total=timeout)
-        tries = RetryPolicy(**dict(retries)) if isinstance(retries, Frozen) else RetryPolicy(attempts=retries + 1)
         endpoint = Endpoint(
             self.model or name,
             base_url=self.base_url,
-            api_key=key,
+            api_key=self._key(f"models.{name}"),
             name=name,
             sampling=self.sampling,
             concurrency=self.concurrency,
-            rate=Rate(**dict(self.rate)) if self.rate else None,
-            price=Price(**dict(self.price)) if self.price else None,
-            timeouts=waits,
-            retries=tries,
-            breaker=BreakerPolicy(**dict(self.breaker)),
+            rate=self.rate,
+            price=self.price,
+            timeouts=timeout if isinstance(timeout, Timeouts) else Timeouts(total=timeout),
+            retries=retries if isinstance(retries, RetryPolicy) else RetryPolicy(attempts=retries + 1),
+            breaker=self.breaker,
             tokenizer=self.tokenizer,
         )
-        return self.hedge.wrap(endpoint) if self.hedge else endpoint
+        return _hedge(self.hedge, endpoint)
 
     def _key(self, where: str) -> str | None:
         if self.key_env and self.key_file:
@@ -278,7 +216,7 @@ class PoolConfig(_FallbackConfig):
     type: Literal["pool"]
     models: tuple[str, ...] = Field(min_length=2)
     balance: Literal["least-loaded", "round-robin"] = "least-loaded"
-    hedge: HedgeConfig | None = None
+    hedge: HedgePolicy | None = None
 
     @model_validator(mode="after")
     def _no_twins(self) -> Self:
@@ -294,7 +232,7 @@ class PoolConfig(_FallbackConfig):
         from quorate.agents import Pool, RoundRobin
 
         pool = (Pool if self.balance == "least-loaded" else RoundRobin)(models, name=name)
-        return self.hedge.wrap(pool) if self.hedge else pool
+        return _hedge(self.hedge, pool)
 
 
 def default_to_endpoint(value: Any) -> Any:

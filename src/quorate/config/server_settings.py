@@ -16,11 +16,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen
 
 from .patterns import fits
-
-__all__ = ["ApiKey", "KeyBudget", "RequestRate", "ServerSettings", "TelemetrySettings", "hash_key", "make_key"]
 
 KEYS_VARIABLE = "QUORATE_API_KEYS"
 PREFIX = "qk-"

@@ -10,8 +10,9 @@ The names load when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .bank import Bank as Bank
@@ -32,50 +33,15 @@ if TYPE_CHECKING:
     from .task import Source as Source
     from .task import Task as Task
 
-_HOME = {
-    "Answered": "run",
-    "Bank": "bank",
-    "BankedSampler": "banked_sampler",
-    "EvalResult": "report",
-    "EvalSpec": "run",
-    "Item": "task",
-    "Opened": "run",
-    "Progress": "run",
-    "Selection": "task",
-    "Source": "task",
-    "Task": "task",
-    "find_task": "registry",
-    "markdown": "report",
-    "register": "registry",
-    "run_eval": "run",
-    "tables": "report",
-    "task_names": "registry",
-}
-
-__all__ = [
-    "Answered",
-    "Bank",
-    "BankedSampler",
-    "EvalResult",
-    "EvalSpec",
-    "Item",
-    "Opened",
-    "Progress",
-    "Selection",
-    "Source",
-    "Task",
-    "find_task",
-    "markdown",
-    "register",
-    "run_eval",
-    "tables",
-    "task_names",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".bank": "Bank",
+        ".banked_sampler": "BankedSampler",
+        ".registry": "find_task register task_names",
+        ".report": "EvalResult markdown tables",
+        ".run": "Answered EvalSpec Opened Progress run_eval",
+        ".task": "Item Selection Source Task",
+    },
+)
+__all__ = __dir__()  # noqa: PLE0605 - a list of strings

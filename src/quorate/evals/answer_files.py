@@ -32,8 +32,6 @@ from quorate.orchestrator.errors import BadInput, DataError
 
 from .records import AnswerRow, RecordedBank, assemble
 
-__all__ = ["JsonLine", "answer_files", "lines_of", "read_bank", "rows_of"]
-
 RENAMED = {"rm_score": "scores", "score": "scores", "confidence": "scores"}
 OWN = frozenset({"id", "model", "answers", "answer", "correct", "gold", "question", "variant", "samples", "level"})
 

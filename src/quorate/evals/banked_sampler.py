@@ -13,14 +13,13 @@ from typing import Any, Protocol
 
 from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Sampler
-from quorate.orchestrator.types import Candidate, Failure, Identity, Price, Question
+from quorate.orchestrator.types import Candidate, Failure, Question
 
 from .bank import BankedAgent, BankedSample, SampleRequest
-
-__all__ = ["IDENTITY_FIELDS", "BankedSampler", "DualLedger", "SampleBank", "sample_identity"]
 
 WAIT = 0.05
 """Seconds between two looks at samples that another process is drawing."""
@@ -116,7 +115,6 @@ class BankedSampler(Wrapper, Agent):
         self._bank = bank
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
-        """See `protocols.Sampler`."""
         begun = time.monotonic()
         identity = self.identity
         complete = question.model_copy(update={"sampling": question.sampling.over(identity.sampling)})

@@ -13,7 +13,7 @@ from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, Can
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model, SamplingProgress, VoteCounter, is_sampler
-from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
 
 from .bank import Bank, grade
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from quorate.orchestrator.events import Event
 
     from .task import Item, Task
-
-__all__ = ["LocalEngine", "bank_models", "streaming_cost"]
 
 KeepGrades = Callable[["Item", Mapping[str | None, bool]], Awaitable[Any]]
 """Keeps which answers to a question are right."""

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from quorate.orchestrator.types import Candidate, Failure, Frozen
-
-__all__ = ["Outcome", "Together"]
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import Candidate, Failure
 
 
 class Together(Frozen):

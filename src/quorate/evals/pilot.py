@@ -43,8 +43,6 @@ from .statistics import Estimate, PairedComparison, compare_paired, mean_interva
 from .statistics.base import Result
 from .task import Task
 
-__all__ = ["PRIOR", "PairAgreement", "Pilot", "PilotMember", "Trial", "pilot"]
-
 PRIOR = 20
 """Questions on which every model counts as having the mean score."""
 AT_ONCE = 16
@@ -201,11 +199,8 @@ async def pilot(
     made: list[Trial] = []
     if trials:
         by_name = dict(zip(names, models, strict=True))
-        best = written[members[0].name].right
-        candidates = _candidates(members)
-        runs = [(shares, await _write(_team(by_name, shares, sampling), asked)) for shares in candidates]
-        made = [_trial(shares, run, best, asked) for shares, run in runs]
-        weights, made = _choose(made, {id(trial): run.right for trial, (_, run) in zip(made, runs, strict=True)}, asked)
+        teams = [(shares, _team(by_name, shares, sampling)) for shares in _candidates(members)]
+        weights, made = await _try(teams, written[members[0].name].right, asked)
     return Pilot(
         questions=len(questions),
         labelled=gold is not None,
@@ -216,6 +211,15 @@ async def pilot(
         worth=_worth(next((trial for trial in made if trial.weights == weights), None)),
         notes=_notes(members, labelled=gold is not None),
     )
+
+
+async def _try(
+    teams: Sequence[tuple[Mapping[str, float], SAFE]], best: Sequence[float], asked: _PilotTask
+) -> tuple[Mapping[str, float], list[Trial]]:
+    """The weights of the best team, and what each team made of the questions."""
+    runs = [(shares, await _write(team, asked)) for shares, team in teams]
+    made = [_trial(shares, run, best, asked) for shares, run in runs]
+    return _choose(made, {id(trial): run.right for trial, (_, run) in zip(made, runs, strict=True)}, asked)
 
 
 def _check(

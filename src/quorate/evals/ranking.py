@@ -25,8 +25,6 @@ from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 
 from .statistics import LEVEL, Result
 
-__all__ = ["METHODS", "Ranked", "Ranking", "Scores", "rank"]
-
 Scores = Mapping[str, Mapping[str, float]]
 """Of each task, by name, the scores of the systems that were asked."""
 SHRINKAGE = 0.01

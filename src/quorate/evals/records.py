@@ -9,8 +9,6 @@ from typing import Any
 
 from quorate.aggregators.votes import leaders
 
-__all__ = ["PANEL", "POOLED", "AnswerRecord", "AnswerRow", "RecordedBank", "assemble"]
-
 PANEL = "panel"
 """Name of a panel's one group."""
 POOLED = "all"

@@ -15,38 +15,36 @@ from types import ModuleType
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, UnknownName
-from quorate.orchestrator.protocols import Equivalence, Extractor
+from quorate.orchestrator.reading import Equivalence, Extractor
 
 from .task import Task
-
-__all__ = ["ENTRY_POINTS", "find_task", "reader_of", "register", "task_names"]
 
 ENTRY_POINTS = "quorate.tasks"
 
 _BUILT_IN = {
     "stories": "word_problems:WordProblems",
     "jsonl": "jsonl:JsonLines",
-    "aime-2024": "aime:AIME2024",
-    "aime-2025": "aime:AIME2025",
+    "aime-2024": "numeric:AIME2024",
+    "aime-2025": "numeric:AIME2025",
     "aiw": "aiw:AIW",
-    "amc": "amc:AMC",
-    "aqua": "aqua:AQuA",
-    "arc": "arc:ARC",
+    "amc": "numeric:AMC",
+    "aqua": "options:AQuA",
+    "arc": "options:ARC",
     "bbh": "bbh:BBH",
-    "cruxeval-input": "cruxeval:CRUXEvalInput",
-    "cruxeval-output": "cruxeval:CRUXEvalOutput",
-    "dates": "dates:Dates",
+    "cruxeval-input": "programs:CRUXEvalInput",
+    "cruxeval-output": "programs:CRUXEvalOutput",
+    "dates": "generated:Dates",
     "everyday": "everyday:Everyday",
-    "gpqa-diamond": "gpqa:GPQADiamond",
-    "gsm8k": "gsm8k:GSM8K",
-    "humaneval": "humaneval:HumanEval",
-    "last-letters": "last_letters:LastLetters",
-    "math-500": "math500:MATH500",
-    "mmlu": "mmlu:MMLU",
-    "mmlu-pro": "mmlu_pro:MMLUPro",
-    "modular": "modular:Modular",
-    "relations": "relations:Relations",
-    "svamp": "svamp:SVAMP",
+    "gpqa-diamond": "options:GPQADiamond",
+    "gsm8k": "numeric:GSM8K",
+    "humaneval": "programs:HumanEval",
+    "last-letters": "generated:LastLetters",
+    "math-500": "numeric:MATH500",
+    "mmlu": "options:MMLU",
+    "mmlu-pro": "options:MMLUPro",
+    "modular": "generated:Modular",
+    "relations": "generated:Relations",
+    "svamp": "numeric:SVAMP",
 }
 _TASKS: dict[str, Task] = {}
 """Those that were registered or asked for."""

@@ -29,8 +29,6 @@ from .throttle import IN_FLIGHT, PrioritySemaphore
 if TYPE_CHECKING:
     from quorate.config.catalog import Catalog
 
-__all__ = ["Answered", "EvalSpec", "Opened", "Progress", "run_eval", "run_evals"]
-
 
 @dataclass(frozen=True)
 class EvalSpec:

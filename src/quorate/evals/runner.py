@@ -22,8 +22,6 @@ from .outcome import Outcome
 if TYPE_CHECKING:
     from .task import Item
 
-__all__ = ["PATIENCE", "Engine", "RunBudget", "Runner"]
-
 PATIENCE = 16
 """Failures of one kind in a row after which a pipeline is given up; the run ends when all are."""
 _FATAL = frozenset({Unreachable.code, CircuitOpen.code, DataError.code})

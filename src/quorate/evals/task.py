@@ -25,11 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
-from quorate.orchestrator.protocols import AnswerReader, Equivalence, Extractor
+from quorate.orchestrator.reading import AnswerReader, Equivalence, Extractor
 from quorate.orchestrator.types import Question
 from quorate.prompts import Prompt, PromptError, load
-
-__all__ = ["BETWEEN", "Item", "Selection", "Source", "Task", "content_hash", "in_task"]
 
 BETWEEN = " | "
 """Stands in `Item.gold` between answers that are all right."""

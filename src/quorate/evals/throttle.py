@@ -22,8 +22,6 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Sampler
 from quorate.orchestrator.types import Question
 
-__all__ = ["IN_FLIGHT", "PrioritySemaphore", "QueueTime", "Throttled"]
-
 IN_FLIGHT = 256
 """Samples in flight where nobody says otherwise: what vLLM runs at once by default on most hardware."""
 

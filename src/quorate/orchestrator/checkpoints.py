@@ -21,15 +21,13 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
 from uuid import uuid4
 
+from . import analysis, types
 from . import state as states
-from . import types
 from .context import RunContext
 from .errors import BadInput, MissingExtra
 from .graph import Graph
 from .state import START, State, Visit
 from .types import Question
-
-__all__ = ["Checkpoints"]
 
 ANEW = "anew"
 """Written to the visits of a thread, it forgets those of the question before."""
@@ -125,7 +123,7 @@ class Checkpoints:
             raise MissingExtra("checkpoints", "keeping checkpoints") from error
         self._check()
         saver = await self._stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(self.path)))
-        ours = [(module.__name__, name) for module in (types, states) for name in module.__all__]
+        ours = [(module.__name__, name) for module in (analysis, types, states) for name in module.__all__]
         saver.serde = JsonPlusSerializer(allowed_msgpack_modules=ours)
         self._saver = saver
         return self

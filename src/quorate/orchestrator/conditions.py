@@ -8,8 +8,6 @@ from .errors import BadInput
 from .protocols import SamplingProgress, StoppingRule
 from .state import Condition, State
 
-__all__ = ["Agreed", "Chosen", "Settled", "Unfinished", "Unsettled"]
-
 
 @dataclass(frozen=True)
 class Settled:
@@ -19,7 +17,6 @@ class Settled:
     n: int
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         sampled = state.sampled
         if not sampled.tally:
             return None
@@ -37,7 +34,6 @@ class Unsettled(Settled):
     unless: tuple[Condition, ...] = ()
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         if super().holds(state) is not None or (self.also is not None and self.also.holds(state) is None):
             return None
         if any(other.holds(state) is not None for other in self.unless):
@@ -57,7 +53,6 @@ class Unfinished:
     most: int
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         ended = state.sampled.stopped != "complete"
         return None if ended or state.visited(state.visits[-1].node) >= self.most else ""
 
@@ -72,18 +67,17 @@ class Agreed:
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
+        if isinstance(self.share, bool) or not 0 < self.share <= 1:
             raise BadInput(f"accept={self.share}: the share must lie above 0 and at most at 1, such as 0.8")
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         answer = state.answer
         tally, good = (answer.tally, sum(c.ok for c in answer.candidates)) if answer is not None else ((), 0)
         votes = tally[0].votes if tally and all(cluster.certain for cluster in tally) else 0
         return f"{votes} of {good} agree" if votes and votes >= self.share * good else None
 
     def __str__(self) -> str:
-        return f"{self.share:g} agree"
+        return f"{100 * self.share:g} % agree"
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,6 @@ class Chosen:
     name: str
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         choice = state.choice
         return (choice.why or "chosen") if choice is not None and choice.chosen == self.name else None
 

@@ -23,10 +23,9 @@ from .events import (
     UpstreamRetried,
     UpstreamStarted,
 )
+from .frozen import Frozen
 from .reading import AnswerReader
-from .types import Code, Degradation, Frozen, NodeUsage, Usage
-
-__all__ = ["Budget", "Ledger", "RunContext", "Saver", "StopSwitch", "TimeLimit", "derive_seed", "explain_cut"]
+from .types import Code, Degradation, NodeUsage, Usage
 
 NESTED_EARLIER = 0.05
 """Of the time left, by which a nested pipeline has to end before the node that waits for it..."""

@@ -6,7 +6,7 @@ A graph that a node asks is drawn beside it, with dotted arrows to its first nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from .errors import BadInput, MissingExtra
 from .graph import Graph
 from .protocols import Model
 from .state import ELSE, END, START, Edge, Node
-
-__all__ = ["draw_mermaid", "save_drawing"]
 
 STYLES = {
     "sampling": "fill:#e1ecff,stroke:#3b6fd4,color:#111",
@@ -67,31 +65,36 @@ class _Flowchart:
 
     def draw(self, graph: Graph, before: str, after: str, *, inside: bool = False) -> Iterator[str]:
         """A graph between two nodes; `inside` another one, these are both the node that asks it."""
-        ids = {START: before, END: after, **{name: f"n{next(self._numbers)}" for name in graph.nodes}}
+        nodes = {name: node for name, node in graph.nodes.items() if graph.most_visits(name) > 0}
+        ids = {START: before, END: after, **{name: f"n{next(self._numbers)}" for name in nodes}}
         box = f"g{next(self._numbers)}"
         yield f'    subgraph {box} ["{_escape(graph.name)}"]'
-        for name, node in graph.nodes.items():
-            yield f"    {ids[name]}{_shape(node, len(graph.edges_from(name)) > 1)}"
-        singles, asked = self._models_of(graph, ids)
+        edges = [edge for name in (START, *nodes) for edge in graph.edges_from(name) if edge.target in ids]
+        for name, node in nodes.items():
+            yield f"    {ids[name]}{_shape(node, sum(edge.source == name for edge in edges) > 1)}"
+        singles, asked = self._models_of(nodes, ids)
         yield from singles
         yield "    end"
         yield f"    class {box} outline"
         for model, node_id in asked:
             yield from self.draw(model, node_id, node_id, inside=True)
-        for source in (START, *graph.nodes):
-            for edge in graph.edges_from(source):
-                dotted = inside and (source == START or edge.target == END)
-                yield f"    {ids[source]} {_arrow(edge, dotted=dotted)} {ids[edge.target]}"
-        for name, node in graph.nodes.items():
+        for edge in edges:
+            arrow = _arrow(
+                edge,
+                dotted=inside and (edge.source == START or edge.target == END),
+                alone=sum(other.source == edge.source for other in edges) == 1,
+            )
+            yield f"    {ids[edge.source]} {arrow} {ids[edge.target]}"
+        for name, node in nodes.items():
             if node.fallback is not None:
                 yield f'    {ids[name]} -. "where it fails" .-> {ids[node.fallback]}'
 
-    def _models_of(self, graph: Graph, ids: dict[str, str]) -> tuple[list[str], list[tuple[Graph, str]]]:
+    def _models_of(self, nodes: Mapping[str, Node], ids: dict[str, str]) -> tuple[list[str], list[tuple[Graph, str]]]:
         """Lines that show which node asks which single model, each drawn once, and the graphs that nodes ask."""
         lines: list[str] = []
         asked: list[tuple[Graph, str]] = []
         drawn: dict[int, str] = {}
-        for name, node in graph.nodes.items():
+        for name, node in nodes.items():
             for model in {id(m): m for m in node.models}.values():
                 if isinstance(model, Graph):
                     asked.append((model, ids[name]))
@@ -109,15 +112,15 @@ def _shape(node: Node, branches: bool) -> str:
     if node.budget is not None and node.budget.tokens is not None:
         limits.append(f"{node.budget.tokens:,} tokens")
     if node.max_visits is not None:
-        limits.append(f"{node.max_visits} times at most")
+        limits.append("once at most" if node.max_visits == 1 else f"{node.max_visits} times at most")
     text = f'"{_escape(chr(10).join([*words, *([", ".join(limits)] if limits else [])]))}"'
     if node.answers:
         return f"{{{{{text}}}}}:::answering"
     return f"{{{text}}}:::choosing" if branches and not node.models else f"[[{text}]]:::sampling"
 
 
-def _arrow(edge: Edge, *, dotted: bool) -> str:
-    if edge.when is None:
+def _arrow(edge: Edge, *, dotted: bool, alone: bool) -> str:
+    if edge.when is None or (edge.when == ELSE and alone):
         return "-.->" if dotted else "-->"
     words = _escape(ELSE if edge.when == ELSE else str(edge.when))
     return f'-. "{words}" .->' if dotted else f'-- "{words}" -->'

@@ -16,6 +16,7 @@
     │   ├── Rejected              another 4xx: the request or the key was refused
     │   │   └── PromptTooLong     prompt and answer do not fit into the model's context
     │   └── BadReply              a 5xx, or a reply that is not what the protocol says
+    ├── Misconfigured             the graph or prompt of whoever set this up failed while it ran (HTTP 500)
     └── NoAnswer                  every candidate failed, or the budget ran out before the first one
 
 One agent's failure travels as a value (`Failure` on a `Candidate`); these are raised only where no
@@ -38,6 +39,7 @@ __all__ = [
     "ConfigError",
     "ConnectionDropped",
     "DataError",
+    "Misconfigured",
     "MissingExtra",
     "NoAnswer",
     "PromptTooLong",
@@ -150,6 +152,13 @@ class MissingExtra(BadInput):
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra
         super().__init__(f"{purpose} needs an optional dependency: pip install quorate[{extra}]")
+
+
+class Misconfigured(QuorateError):
+    """What whoever set this up has made failed while a question was answered: a condition that raises, a template
+    that cannot be filled in. Not the caller's fault, and no fallback hides it."""
+
+    code = "misconfigured"
 
 
 class UpstreamError(QuorateError):

@@ -20,19 +20,6 @@ from typing import ClassVar, Literal
 
 from .types import Answer, Candidate, Cluster, Code, TokenLogprob, Usage
 
-__all__ = [
-    "AnswerToken",
-    "CandidateCancelled",
-    "CandidateFailed",
-    "CandidateFinished",
-    "CandidateStarted",
-    "CandidateToken",
-    "Done",
-    "Event",
-    "StoppedEarly",
-    "TallyChanged",
-]
-
 
 @dataclass(slots=True, kw_only=True)
 class CandidateStarted:

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self, cast
 
 from .context import Ledger, RunContext
-from .errors import BadGraph, BadInput, NoAnswer, TimedOut
+from .errors import BadInput, Misconfigured, NoAnswer, TimedOut
 from .events import AnswerToken, Event, NodeEnded, NodeStarted
+from .identity import Identity
 from .model import ModelBase
 from .partial import failure_of
 from .protocols import Model
 from .state import BEGINNING, ELSE, END, START, Choice, Condition, Edge, Node, Result, State, Visit
 from .structure import GraphStructure
-from .types import Answer, Degradation, Identity, NodeVisit, Question, Sampled, Saving
-
-__all__ = ["Graph"]
+from .types import Answer, Candidate, Degradation, NodeVisit, Question, Sampled, Saving
 
 SLACK = 0.1
 """Seconds beyond a deadline in which a node may end by itself, with the best that it has."""
@@ -207,7 +207,9 @@ class Graph(ModelBase):
             inner = inner.at_node(name, seconds=node.seconds, budget=node.budget)
             result = await self._run(node, replace(state, inputs=inputs), inner)
             if not isinstance(result, Sampled | Answer | Choice):
-                raise BadGraph(f"{self.name}: node {name!r} gave {result!r:.80}; give a Sampled, an Answer or a Choice")
+                raise Misconfigured(
+                    f"{self.name}: node {name!r} gave {result!r:.80}; give a Sampled, an Answer or a Choice"
+                )
             if not isinstance(result, Choice):
                 degraded = result.degraded
             edges = self._plain.get(name)
@@ -215,14 +217,21 @@ class Graph(ModelBase):
                 done = Visit(node=name, inputs=inputs, result=result, degraded=degraded)
                 edges = self._choose_edges(name, self.advance(state, done), run)
             outcome = _outcome(result)
-        except BadInput:
+        except (BadInput, Misconfigured):
             raise
         except Exception as error:
-            if node.fallback is None:
+            if node.fallback is None and name not in self._branches:
                 raise
-            outcome = failure_of(error).message
+            failure = failure_of(error)
+            outcome = failure.message
             degraded = (Degradation(code="node_failed", where=name, detail=outcome),)
-            edges = {node.fallback: f"{name} failed"}
+            if node.fallback is not None:
+                edges = {node.fallback: f"{name} failed"}
+            else:
+                failure = failure.model_copy(update={"message": f"node {name!r}: {outcome}"})
+                lost = Candidate(index=0, model=name, agent=name, error=failure)
+                result = Sampled(candidates=(lost,), stopped=f"{name} failed", degraded=degraded)
+                edges = self._plain[name]
         finally:
             seconds = time.monotonic() - begun
             if run.observed:
@@ -269,6 +278,16 @@ class Graph(ModelBase):
             if all(edge.when is None and edge.target not in self._structure.looping for edge in edges)
         }
 
+    @cached_property
+    def _branches(self) -> frozenset[str]:
+        """The nodes that may fail while others answer: all that they lead to reads other nodes, too."""
+        sources = Counter(edge.target for edge in self.edges)
+        return frozenset(
+            name
+            for name, targets in self._plain.items()
+            if all(t != END and self.nodes[t].reads and sources[t] > 1 for t in targets) and name != START
+        )
+
     def _choose_edges(self, name: str, state: State, run: RunContext) -> dict[str, str]:
         """The nodes that the edges of a node lead to after its visit, with the words of their conditions.
 
@@ -276,7 +295,7 @@ class Graph(ModelBase):
         first of its other edges.
 
         Raises:
-            BadGraph: a condition raised, or none holds.
+            Misconfigured: a condition raised, or none holds.
         """
         edges = self._structure.out[name]
         here = replace(state, inputs=(len(state.visits) - 1,), tokens_left=run.tokens_left())
@@ -287,9 +306,7 @@ class Graph(ModelBase):
         if not taken and len(left) < len(edges) and left:
             taken = {left[0].target: f"{name} has been visited {here.visited(name)} times"}
         if not taken:
-            raise BadGraph(
-                f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}", node=name
-            )
+            raise Misconfigured(f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}")
         return taken
 
     def _reason(self, edge: Edge, state: State) -> str | None:
@@ -298,9 +315,7 @@ class Graph(ModelBase):
         try:
             return cast(Condition, edge.when).holds(state)
         except Exception as error:
-            raise BadGraph(
-                f"{self.name}: the condition of the edge {edge} raised {error!r}", edge=(edge.source, edge.target)
-            ) from error
+            raise Misconfigured(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
 
     def _complete(self, state: State, run: RunContext) -> Answer:
         ends = self._in_order(state, self.pending(state).get(END, ()))

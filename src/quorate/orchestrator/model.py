@@ -16,11 +16,10 @@ from typing import Any, Self, TypeVar
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
 from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
+from .identity import Identity
 from .partial import PartialCandidate
 from .protocols import Model
-from .types import Answer, Candidate, Failure, Identity, Message, Question, TokenLogprob
-
-__all__ = ["Agent", "ModelBase", "Wrapper", "iterate_events"]
+from .types import Answer, Candidate, Failure, Message, Question, TokenLogprob
 
 log = logging.getLogger("quorate")
 
@@ -35,17 +34,14 @@ class ModelBase(ABC):
 
     @property
     def identity(self) -> Identity:
-        """See `protocols.Model`."""
         return Identity(kind=type(self).__name__.lower(), model=self.name)
 
     @property
     def parts(self) -> tuple[Model, ...]:
-        """See `protocols.Model`."""
         return ()
 
     @property
     def calls(self) -> int:
-        """See `protocols.Model`."""
         return 1
 
     @property
@@ -223,17 +219,14 @@ class Wrapper(ModelBase):
 
     @property
     def identity(self) -> Identity:
-        """That of the model."""
         return self.model.identity
 
     @property
     def parts(self) -> tuple[Model, ...]:
-        """The model."""
         return (self.model,)
 
     @property
     def calls(self) -> int:
-        """Those of the model."""
         return self.model.calls
 
 

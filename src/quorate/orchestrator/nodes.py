@@ -5,38 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from inspect import isawaitable
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
+from .checks import check_aggregator, check_model
 from .context import RunContext, derive_seed, explain_cut
-from .errors import BadInput, NoAnswer, PromptTooLong, TimedOut
+from .errors import BadInput, Misconfigured, NoAnswer, PromptTooLong, TimedOut
 from .events import AnswerToken, Event
 from .partial import failure_of
 from .protocols import Aggregator, Model, Router, VoteCounter
-from .sampling import SamplingStage, note_undecided, sample_candidates
+from .sampling import most_actionable, note_undecided, sample_candidates
 from .shadow import sample_watching
+from .stage import SamplingStage
 from .state import Choice, Node, State
 from .types import Answer, Candidate, Degradation, Failure, Question, Sampled
-
-__all__ = [
-    "AggregateNode",
-    "ChoiceNode",
-    "LayerNode",
-    "ModelNode",
-    "Refiner",
-    "Revision",
-    "SampleNode",
-    "hand_on",
-    "mark_member",
-    "note_members",
-]
 
 SLACK = 0.03
 """Seconds beyond a deadline in which an aggregator may end by itself, with the best that it has."""
 
 
 @dataclass(frozen=True)
-class SampleNode(Node):
-    """Draws candidates."""
+class StageNode(Node):
+    """Has a sampling stage, which draws its candidates."""
 
     stage: SamplingStage
     _: KW_ONLY
@@ -44,12 +33,14 @@ class SampleNode(Node):
     """Counts the votes while they come."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.stage, SamplingStage):
             raise BadInput(f"node {self.name!r}: {self.stage!r} is no sampling stage: give sample(model, n=...)")
+        if self.counted_by is not None:
+            check_aggregator(f"node {self.name!r}: counted_by", self.counted_by)
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The proposers."""
         return self.stage.models
 
     @property
@@ -59,12 +50,21 @@ class SampleNode(Node):
         return sum(stage.model_of(index).available for index in range(stage.n)) >= stage.min_candidates
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
-        """One a candidate."""
         return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
 
     def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
-        """Those of its stage."""
         return self.stage.n
+
+    def with_n(self, old: int, n: int) -> Self:
+        return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+
+
+@dataclass(frozen=True)
+class SampleNode(StageNode):
+    """Draws candidates."""
 
     @property
     def label(self) -> str:
@@ -72,18 +72,9 @@ class SampleNode(Node):
         return f"sample x {self.stage.n}" + (f"\n{self.stage.stop}" if self.stage.stop is not None else "")
 
     async def run(self, state: State, run: RunContext) -> Sampled:
-        """See `Node`."""
         run = _drawing_again(run.at_node(self.name, seconds=self.stage.seconds))
         counter = None if self.counted_by is None else self.counted_by.counter(state.question, run)
         return await sample_watching(self.stage, state.question, run, counter)
-
-    def with_n(self, old: int, n: int) -> Self:
-        """See `Node`."""
-        return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
-
-    def map_models(self, change: Callable[[Model], Model]) -> Self:
-        """See `Node`."""
-        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
 
 
 def _drawing_again(run: RunContext) -> RunContext:
@@ -103,6 +94,7 @@ class Revision:
     """Of the prompt that it was made with."""
 
 
+@runtime_checkable
 class Refiner(Protocol):
     """What a layer or a round asks its models about the candidates before it, and what becomes of both."""
 
@@ -125,47 +117,36 @@ class Refiner(Protocol):
 
 
 @dataclass(frozen=True)
-class LayerNode(Node):
+class LayerNode(StageNode):
     """Draws candidates that have read those before them."""
 
-    stage: SamplingStage
     refiner: Refiner
     _: KW_ONLY
-    counted_by: Aggregator | None = None
     proposers: bool = True
     """Its models are those that propose; else an aggregator's, which stays when the proposers change."""
 
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """Those of the stage."""
-        return self.stage.models
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.refiner, Refiner) or isinstance(self.refiner, type):
+            raise BadInput(f"node {self.name!r}: {self.refiner!r} is no Refiner: it needs `revise` and `merge`")
 
     @property
     def available(self) -> bool:
         """It is: where no member answers, the candidates before go on."""
         return True
 
-    def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
-        """One a candidate."""
-        return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
-
-    def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
-        """Those of its stage."""
-        return self.stage.n
-
     @property
     def reads(self) -> bool:
-        """It does."""
         return True
 
     @property
     def label(self) -> str:
-        """How many."""
         return f"{self.name} x {self.stage.n}"
 
     async def run(self, state: State, run: RunContext) -> Sampled:
         """See `Node`; where no member answers or nothing is left to spend, the candidates before go on."""
         before, loops = state.sampled, self.max_visits is not None
+        check_read(self.name, before)
         visit = f"{self.name}-{state.visited(self.name) + 1}" if loops else self.name
         if (reason := run.exhausted()) is not None:
             return hand_on(before, reason, [explain_cut(reason, visit)])
@@ -220,15 +201,24 @@ class LayerNode(Node):
         tally = None if counter is None else await counter.tally(candidates)
         return drawn.model_copy(update={"candidates": candidates, "tally": tally, "stopped": more.stopped})
 
-    def with_n(self, old: int, n: int) -> Self:
-        """See `Node`."""
-        return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
-
     def map_models(self, change: Callable[[Model], Model]) -> Self:
-        """See `Node`."""
-        if not self.proposers:
-            return self
-        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+        return super().map_models(change) if self.proposers else self
+
+
+def check_read(reader: str, sampled: Sampled) -> None:
+    """Refuses to go on with nothing.
+
+    Raises:
+        NoAnswer: all candidates failed, with the words and the status of the most actionable failure.
+    """
+    if sampled.good:
+        return
+    failures = [c.error for c in sampled.candidates if c.error is not None]
+    count = f"{reader}: all {len(sampled.candidates)} candidates failed"
+    if not failures:
+        raise NoAnswer(count)
+    worst = most_actionable(failures)
+    raise NoAnswer(f"{count}; {worst.message}", status=worst.status, code=worst.code, retry_after=worst.retry_after)
 
 
 def hand_on(before: Sampled, stopped: str, notes: Iterable[Degradation]) -> Sampled:
@@ -277,6 +267,12 @@ class AggregateNode(Node):
     recount: bool = False
     """Counts the votes anew, because the tally that it reads is another aggregator's."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_aggregator(f"node {self.name!r}", self.aggregator)
+        if self.stand_in is not None:
+            check_aggregator(f"node {self.name!r}: stand_in", self.stand_in)
+
     @property
     def models(self) -> tuple[Model, ...]:
         """Those that it asks itself."""
@@ -296,24 +292,19 @@ class AggregateNode(Node):
 
     @property
     def reads(self) -> bool:
-        """It does."""
         return True
 
     @property
     def label(self) -> str:
-        """The aggregator's name."""
         return self.aggregator.name
 
     @property
     def answers(self) -> bool:
-        """It does."""
         return True
 
     async def run(self, state: State, run: RunContext) -> Answer:
-        """See `Node`."""
         sampled = state.sampled
-        if not sampled.good:
-            raise NoAnswer(f"{self.aggregator.name}: all {len(sampled.candidates)} candidates failed")
+        check_read(self.aggregator.name, sampled)
         answer = await _aggregate(self, state.question, sampled, run)
         counted = sampled.tally is not None and not self.recount
         notes = () if counted else note_undecided(answer.tally, f"{run.node}: {self.aggregator.name}")
@@ -333,26 +324,22 @@ class ModelNode(Node):
     model: Model
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, Model):
-            raise BadInput(f"node {self.name!r}: {self.model!r} is no model, such as Endpoint(...) or a pipeline")
+        super().__post_init__()
+        check_model(f"node {self.name!r}", self.model)
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The one."""
         return (self.model,)
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it reads the question alone
-        """Those of the model."""
         return self.model.calls
 
     @property
     def label(self) -> str:
-        """The model's name."""
         return self.model.name
 
     @property
     def answers(self) -> bool:
-        """It does."""
         return True
 
     async def run(self, state: State, run: RunContext) -> Answer:
@@ -361,7 +348,6 @@ class ModelNode(Node):
         return await self.model.answer(state.question, run.asking(self.name, emit=run.emit).replace(seed=seed))
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
-        """See `Node`."""
         return replace(self, model=change(self.model))
 
 
@@ -374,22 +360,31 @@ class ChoiceNode(Node):
     names: tuple[str, ...]
     """Of the nodes, in the order of the models."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.choose) and not isinstance(self.choose, Router):
+            raise BadInput(f"node {self.name!r}: {self.choose!r} chooses nothing: give a function or a Router")
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise BadInput(f"node {self.name!r}: the option {twice[0]!r} stands twice")
+
     async def run(self, state: State, run: RunContext) -> Choice:
         """See `Node`.
 
         Raises:
-            BadInput: what was chosen is none of them.
+            Misconfigured: what was chosen is none of them.
         """
+        chosen: str | int
+        why = ""
         if not callable(self.choose):
-            place, why = await self.choose.choose(state.question, self.options, run)
-            return Choice(chosen=self.names[place], why=why)
-        told = self.choose(state.question)
-        chosen = await told if isawaitable(told) else told
+            chosen, why = await self.choose.choose(state.question, self.options, run)
+        else:
+            told = self.choose(state.question)
+            chosen = await told if isawaitable(told) else told
         if isinstance(chosen, int) and 0 <= chosen < len(self.names):
-            return Choice(chosen=self.names[chosen])
+            return Choice(chosen=self.names[chosen], why=why)
         if chosen in self.names:
-            return Choice(chosen=str(chosen))
-        raise BadInput(f"{self.name}: {chosen!r} was chosen, but there is: {', '.join(self.names)}")
+            return Choice(chosen=str(chosen), why=why)
+        raise Misconfigured(f"{self.name}: {chosen!r} was chosen, but there is: {', '.join(self.names)}")
 
 
 class _Told:
@@ -463,7 +458,7 @@ async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, 
         if told is not None:
             told.release()
         return answer
-    except BadInput:
+    except (BadInput, Misconfigured):
         raise
     except Exception as error:
         cut = run.exhausted() or (run.timed_out() if isinstance(error, TimeoutError) else None)

@@ -24,8 +24,6 @@ from .events import (
 )
 from .types import Candidate, Failure, FinishReason, TokenLogprob, Usage
 
-__all__ = ["PartialCandidate", "failure_of"]
-
 log = logging.getLogger("quorate")
 
 NOTHING = Usage()

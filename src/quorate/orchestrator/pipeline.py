@@ -9,23 +9,21 @@ layers(sample(qwen, n=6), [layer], SelfMoA(qwen)) one node a layer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Self
 
+from .checks import check_aggregator, check_count, check_model, check_rule, check_seconds
 from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
 from .errors import BadInput
 from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
-from .sampling import SamplingStage
 from .shadow import ShadowRule, gate_saving
+from .stage import SamplingStage
 from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
 from .types import Answer, Question, SamplingParams, Saving
-
-__all__ = ["Pipeline", "Sampling", "ShadowGate", "cascade", "gate", "layers", "pipeline", "rounds", "route", "sample"]
 
 
 class Pipeline(Graph):
@@ -62,7 +60,7 @@ class Pipeline(Graph):
 
     def with_timeout(self, seconds: float | None) -> Self:
         """The same graph whose aggregators have so many seconds; then the vote as it stands is the answer."""
-        _check_seconds("with_timeout", seconds)
+        check_seconds("with_timeout(seconds)", seconds)
         return self.replace(
             replace(node, seconds=seconds) if isinstance(node, AggregateNode) else node for node in self.nodes.values()
         )
@@ -108,7 +106,7 @@ def sample(
     Raises:
         BadInput: there is no model, or a number is impossible.
     """
-    chosen = tuple(models) if isinstance(models, Sequence) else (models,)
+    chosen = tuple(models) if isinstance(models, Sequence) and not isinstance(models, str) else (models,)
     return Sampling(
         chosen,
         n=n,
@@ -136,8 +134,8 @@ def pipeline(
     Raises:
         BadInput: seconds is not above 0, or the aggregator is none.
     """
-    _check_seconds("pipeline", seconds)
-    _check_aggregator("sample(...)", aggregator)
+    _check_stage("pipeline()", stage)
+    check_aggregator("sample(...) | ...", aggregator)
     return Pipeline(
         [SampleNode("sample", stage, counted_by=aggregator), AggregateNode("aggregate", aggregator, seconds=seconds)],
         [Edge(START, "sample"), Edge("sample", "aggregate"), Edge("aggregate", END)],
@@ -163,11 +161,17 @@ def layers(
         proposers: whether those who propose write the layers, too; else an aggregator's model does.
         name: how the graph is called.
         word: what its layers are called in names of nodes: `layer-1`, `layer-2`, ...
+
+    Raises:
+        BadInput: a stage, a refiner or the aggregator is none.
     """
+    pairs = list(inner) if isinstance(inner, Sequence) else [inner]
+    if wrong := [pair for pair in pairs if not isinstance(pair, tuple) or len(pair) != 2]:
+        raise BadInput(f"layers(inner): {wrong[0]!r:.80}: each layer is a pair of a sampling stage and a Refiner")
     nodes: list[Node] = [SampleNode("sample", stage, counted_by=aggregator)]
     nodes += [
         LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator, proposers=proposers)
-        for number, (s, refiner) in enumerate(inner, 1)
+        for number, (s, refiner) in enumerate(pairs, 1)
     ]
     nodes.append(AggregateNode("aggregate", aggregator))
     places = [START, *(node.name for node in nodes), END]
@@ -195,7 +199,11 @@ def rounds(
         again: who is asked in them, where that is an aggregator's model; the stage itself if not given.
         name: how the graph is called.
         word: how its round is called.
+
+    Raises:
+        BadInput: most is no number, or a stage, the refiner or the aggregator is none.
     """
+    check_count("rounds(most)", most, 0)
     if most < 1:
         return pipeline(stage, aggregator, name=name)
     looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, proposers=again is None, max_visits=most)
@@ -231,7 +239,15 @@ def gate(
         rule: when they agree.
         shadow: always takes the expensive one, and says in `Answer.savings` what the gate would have saved.
         name: how the graph is called.
+
+    Raises:
+        BadInput: one of the parts is none.
     """
+    _check_stage("gate(stage)", stage)
+    check_aggregator("gate(cheap)", cheap)
+    if not isinstance(expensive, Pipeline):
+        check_aggregator("gate(expensive)", expensive)
+    check_rule("gate(rule)", rule)
     name = name or f"gate@{stage.n}/{_joined(stage.models)}"
     if shadow:
         return _watch_gate(stage, cheap, expensive, rule, name)
@@ -322,10 +338,14 @@ def cascade(
         name: how the graph is called.
 
     Raises:
-        BadInput: there are fewer than two models, or the share is impossible.
+        BadInput: there are fewer than two models, one is none, or the share is impossible.
     """
     if len(models) < 2:
         raise BadInput("cascade() needs two models or more, from the cheapest on")
+    for model in models:
+        check_model("cascade()", model)
+    if isinstance(accept, bool) or not (isinstance(accept, int | float | Condition) or callable(accept)):
+        raise BadInput(f"cascade(accept={accept!r:.60}): give a share such as 0.8, a Condition or a function")
     condition = Agreed(accept) if isinstance(accept, int | float) else accept
     names = _unique([model.name for model in models])
     nodes = [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
@@ -351,6 +371,8 @@ def route(
     """
     if not models:
         raise BadInput("route() needs models to choose from")
+    for model in models:
+        check_model("route()", model)
     names = _unique([model.name for model in models])
     nodes: list[Node] = [ChoiceNode("route", choose, models, tuple(names))]
     nodes += [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
@@ -358,18 +380,9 @@ def route(
     return Graph(nodes, [*edges, *(Edge(name, END) for name in names)], name=name or f"route/{'+'.join(names)}")
 
 
-def _check_seconds(what: str, seconds: float | None) -> None:
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise BadInput(f"{what}(seconds={seconds!r}): give a number of seconds above 0")
-
-
-def _check_aggregator(left: str, aggregator: object) -> None:
-    wanted = ("name", "aggregate", "counter", "models", "calls", "fallback", "aclose")
-    if isinstance(aggregator, type) or not all(hasattr(aggregator, name) for name in wanted):
-        raise BadInput(
-            f"{left} | {aggregator!r}: not an aggregator (an instance, such as MajorityVote(); derive a class of yours "
-            "from quorate.Aggregator)"
-        )
+def _check_stage(what: str, stage: object) -> None:
+    if not isinstance(stage, SamplingStage):
+        raise BadInput(f"{what}: {stage!r:.80} is no sampling stage: give sample(model, n=...)")
 
 
 def _joined(models: Sequence[Model]) -> str:

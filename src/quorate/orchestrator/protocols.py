@@ -8,31 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from .context import RunContext
+from .identity import Identity
 from .partial import PartialCandidate
-from .reading import AnswerReader, Equivalence, Extractor
-from .tokens import TokenModel
-from .types import Answer, Candidate, Cluster, Identity, Question, Sampled
-
-__all__ = [
-    "Aggregator",
-    "AnswerReader",
-    "Completing",
-    "Equivalence",
-    "Extractor",
-    "Model",
-    "Router",
-    "Sampler",
-    "SamplingProgress",
-    "StoppingRule",
-    "TokenModel",
-    "Verifier",
-    "VoteCounter",
-    "is_sampler",
-]
+from .types import Answer, Candidate, Cluster, Question, Sampled
 
 
 @runtime_checkable
@@ -105,14 +86,9 @@ class Completing(Model, Protocol):
         ...
 
 
-@cache
-def _has_sample(kind: type) -> bool:
-    return callable(getattr(kind, "sample", None))
-
-
 def is_sampler(model: Model) -> TypeGuard[Sampler]:
     """Whether a model is a `Sampler`; Python 3.11 would look at every member of the protocol at every question."""
-    return _has_sample(type(model))
+    return callable(getattr(type(model), "sample", None))
 
 
 class VoteCounter(Protocol):
@@ -206,6 +182,7 @@ class Verifier(Protocol):
         ...
 
 
+@runtime_checkable
 class Router(Protocol):
     async def choose(self, question: Question, models: Sequence[Model], run: RunContext) -> tuple[int, str]:
         """Which of the models shall answer, by its place, and why in words."""

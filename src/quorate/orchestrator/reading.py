@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["AnswerReader", "Equivalence", "Extractor"]
-
 
 class Extractor(Protocol):
     def extract(self, text: str) -> str | None:

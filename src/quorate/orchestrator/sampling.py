@@ -10,107 +10,26 @@ sample(qwen, n=5, quorum=4, grace=0.5)               four will do; the fifth get
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .context import RunContext, explain_cut
 from .copies import note_copies
-from .errors import BadInput, NoAnswer
+from .errors import NoAnswer
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
-from .protocols import Model, SamplingProgress, StoppingRule, VoteCounter, is_sampler
-from .types import Answer, Candidate, Cluster, Code, Degradation, Failure, Question, Sampled, SamplingParams
+from .protocols import Model, SamplingProgress, VoteCounter, is_sampler
+from .stage import SamplingStage
+from .types import Answer, Candidate, Cluster, Code, Degradation, Failure, Question, Sampled
 
-__all__ = ["SamplingStage", "fill", "gather", "most_actionable", "note_undecided", "sample_candidates"]
-
-DEFAULT_WAVE = 4
-"""Samples in flight at once where a stopping rule may make further ones needless."""
 SLACK = 0.02
 """Seconds that the count of the votes may take beyond a deadline."""
 _ACTIONABLE = (429, 503, 504)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class SamplingStage:
-    """Draws `n` candidates from its models, fewer if the stopping rule or the budget says so."""
-
-    models: tuple[Model, ...]
-    _: KW_ONLY
-    n: int = 1
-    stop: StoppingRule | None = None
-    wave: int | None = None
-    """Samples in flight at once: 1 spends fewest tokens, n has least latency."""
-    sampling: SamplingParams = field(default_factory=SamplingParams)
-    """Defaults where the caller sets nothing."""
-    quorum: int | float | None = None
-    """Good samples that will do, as a number or as a share of n: once there are so many, no further one starts,
-    and those that run are cancelled after `grace`."""
-    grace: float = 0.5
-    """Seconds."""
-    min_candidates: int = 1
-    """With fewer good samples in the end there is an error instead of an answer."""
-    seconds: float | None = None
-    """For the whole stage; then the samples that there are go on to the aggregator."""
-
-    def __post_init__(self) -> None:
-        if not self.models:
-            raise BadInput("sample() needs at least one model")
-        for model in self.models:
-            if not isinstance(model, Model):
-                raise BadInput(f"sample({model!r}): not a model: derive it from quorate.ModelBase or quorate.Agent")
-        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
-            raise BadInput(f"sample(n={self.n!r}): n must be a whole number, at least 1")
-        if self.stop is not None and not isinstance(self.stop, StoppingRule):
-            raise BadInput(f"sample(stop={self.stop!r}): not a stopping rule: it needs a method `stop`")
-        if self.wave is not None and self.wave < 1:
-            raise BadInput(f"sample(wave={self.wave}): a wave holds at least 1 sample")
-        self._check_limits()
-
-    def _check_limits(self) -> None:
-        share = isinstance(self.quorum, float)
-        if self.quorum is not None and not (0 < self.quorum < 1 if share else 1 <= self.quorum <= self.n):
-            raise BadInput(f"sample(quorum={self.quorum!r}): give 1 to n={self.n} samples, or a share such as 0.8")
-        if not 0 <= self.grace < math.inf:
-            raise BadInput(f"sample(grace={self.grace!r}): give a number of seconds, 0 or more")
-        if not 1 <= self.min_candidates <= self.n:
-            raise BadInput(f"sample(min_candidates={self.min_candidates!r}): give a number from 1 to n={self.n}")
-        if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise BadInput(f"sample(seconds={self.seconds!r}): give a number of seconds above 0")
-
-    def with_n(self, n: int) -> SamplingStage:
-        """The same stage drawing n candidates; a quorum or a minimum that is larger becomes n."""
-        quorum = min(self.quorum, n) if isinstance(self.quorum, int) else self.quorum
-        return replace(self, n=n, quorum=quorum, min_candidates=min(self.min_candidates, n))
-
-    def quorum_size(self, n: int) -> int:
-        """How many good samples of n are a quorum."""
-        if self.quorum is None:
-            return n
-        return min(n, self.quorum if isinstance(self.quorum, int) else math.ceil(self.quorum * n))
-
-    @property
-    def cuts(self) -> bool:
-        """Samples may be cut short, so their tokens have to be known while they come."""
-        return self.stop is not None or self.quorum is not None or self.seconds is not None
-
-    def begin(self, question: Question) -> tuple[SamplingStage, Question]:
-        """The stage and the question of one run; a stage that keeps account of its run is made anew for each."""
-        return self, question
-
-    def waves(self, indices: Sequence[int], *, frugal: bool = False) -> Iterator[Sequence[int]]:
-        """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
-        size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else len(indices))
-        return (indices[start : start + size] for start in range(0, len(indices), size))
-
-    def model_of(self, index: int) -> Model:
-        """Who draws an index: dealt round-robin, whatever the wave it falls into."""
-        return self.models[index % len(self.models)]
 
 
 def most_actionable(failures: Sequence[Failure]) -> Failure:
@@ -253,7 +172,7 @@ def note_undecided(tally: Iterable[Cluster], where: str) -> tuple[Degradation, .
 
 
 @dataclass(frozen=True)
-class _Stop:
+class _Ending:
     """Why sampling ends, and how the answer is marked for it; without a code a rule was content."""
 
     reason: str
@@ -299,7 +218,7 @@ class _StageRun:
                 break
         else:
             if len(indices) < (self.stage.n if self.questions is None else len(self.questions)):
-                stop = _Stop(f"budget: {self.n} samples", "budget_exhausted")
+                stop = _Ending(f"budget: {self.n} samples", "budget_exhausted")
         await self._count()
         if stop is not None:
             self._emit_stop(stop)
@@ -307,7 +226,7 @@ class _StageRun:
             self._check()
         return self._sampled(stop)
 
-    async def _draw_wave(self, indices: Sequence[int]) -> _Stop | None:
+    async def _draw_wave(self, indices: Sequence[int]) -> _Ending | None:
         """One wave; why it shall be the last, if it shall."""
         slots = [self._slot(index) for index in indices]
         self.writing = {slot.index: slot for slot in slots}
@@ -440,32 +359,32 @@ class _StageRun:
         ends = (self.run.deadline, self.patience)
         return min((end for end in ends if end is not None), default=None)
 
-    def _stop_beforehand(self) -> _Stop | None:
+    def _stop_beforehand(self) -> _Ending | None:
         """Why a wave need not begin."""
         if (reason := self.run.exhausted()) is not None:
             return _cut_off(reason)
         if self.patience is not None:
-            return _Stop(f"quorum: {self.arrived} good samples")
+            return _Ending(f"quorum: {self.arrived} good samples")
         return None
 
-    def _stop_now(self) -> _Stop | None:
+    def _stop_now(self) -> _Ending | None:
         """Why to stop; a budget that ends just with the wave has cut nothing off."""
         rule = self.stage.stop
         if rule is not None and (reason := rule.stop(self.progress)) is not None:
-            return _Stop(reason)
+            return _Ending(reason)
         if not self.writing and not self.ended:
             return None
         if (reason := self.run.exhausted(self._unrecorded())) is not None:
             return _cut_off(reason)
         return self._overtime() if self.patience is not None and time.monotonic() >= self.patience else None
 
-    def _overtime(self) -> _Stop:
+    def _overtime(self) -> _Ending:
         """A deadline has passed: the run's, the node's, or that of the grace after a quorum."""
         deadline = self.run.deadline
         if self.patience is None or (deadline is not None and deadline <= self.patience):
             return _cut_off(self.run.exhausted() or self.run.timed_out())
         reason = f"quorum: {self.quorum} good samples, and {self.stage.grace:g} s for the others"
-        return _Stop(reason, "stragglers_cancelled")
+        return _Ending(reason, "stragglers_cancelled")
 
     def _end_slots(self) -> None:
         """Ends what was still written; where nothing has finished, partial texts stand: the best answer so far.
@@ -479,11 +398,11 @@ class _StageRun:
             else:
                 slot.cut() if best and slot.text else slot.cancel()
 
-    def _emit_stop(self, stop: _Stop) -> None:
+    def _emit_stop(self, stop: _Ending) -> None:
         if self.run.observed:
             self.run.emit(StoppedEarly(node=self.run.node, reason=stop.reason, code=stop.code))
 
-    def _sampled(self, stop: _Stop | None) -> Sampled:
+    def _sampled(self, stop: _Ending | None) -> Sampled:
         candidates = [settle_answer(c, self.counter) for c in sorted(self.progress.candidates, key=lambda c: c.index)]
         node = self.run.node
         notes = [
@@ -540,5 +459,5 @@ class _StageRun:
         return f"{good} good of {drawn} candidates where at least {wanted} are needed"
 
 
-def _cut_off(reason: str) -> _Stop:
-    return _Stop(reason, explain_cut(reason, "sample").code)
+def _cut_off(reason: str) -> _Ending:
+    return _Ending(reason, explain_cut(reason, "sample").code)

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 from .context import RunContext
 from .protocols import SamplingProgress, StoppingRule, VoteCounter
-from .sampling import DEFAULT_WAVE, SamplingStage, sample_candidates
+from .sampling import sample_candidates
+from .stage import DEFAULT_WAVE, SamplingStage
 from .types import Answer, Candidate, Cluster, Question, Sampled, Saving
-
-__all__ = ["ShadowRule", "gate_saving", "sample_watching"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class ShadowRule:
     rule: StoppingRule
 
     def stop(self, progress: SamplingProgress) -> str | None:  # noqa: ARG002 - whatever has come
-        """See `protocols.StoppingRule`."""
         return None
 
     def __str__(self) -> str:

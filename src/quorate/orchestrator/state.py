@@ -14,10 +14,12 @@ from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
+from .checks import check_count, check_seconds
 from .context import Budget, RunContext
-from .errors import BadGraph
+from .errors import BadGraph, BadInput
+from .frozen import Frozen
 from .protocols import Model
-from .types import Answer, Candidate, Degradation, Frozen, NodeUsage, Question, Sampled
+from .types import Answer, Candidate, Degradation, NodeUsage, Question, Sampled
 
 __all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Node", "Result", "State", "Visit"]
 
@@ -147,7 +149,6 @@ class Predicate:
     function: Callable[[State], bool | str | None]
 
     def holds(self, state: State) -> str | None:
-        """See `Condition`."""
         told = self.function(state)
         return told if isinstance(told, str) else str(self) if told else None
 
@@ -165,6 +166,9 @@ class Edge:
     when: Condition | Callable[[State], bool | str | None] | str | None = None
 
     def __post_init__(self) -> None:
+        for place in (self.source, self.target):
+            if not isinstance(place, str):
+                raise BadGraph(f"Edge({self.source!r:.60}, {self.target!r:.60}): an edge has the names of two nodes")
         if self.when is None or self.when == ELSE or isinstance(self.when, Condition):
             return
         if not callable(self.when):
@@ -195,7 +199,19 @@ class Node:
     fallback: str | None = None
     """The node that takes its place where it fails."""
     max_visits: int | None = None
-    """How often it runs in one answer at most, then no edge leads to it any more; `LOOP` in a loop if not given."""
+    """How often it runs in one answer at most, then no edge leads to it any more; `LOOP` in a loop if not given.
+    With 0 it never runs, and is not drawn."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise BadInput(f"a {type(self).__name__} has the name {self.name!r:.60}: give a text of its own")
+        check_seconds(f"node {self.name!r}: seconds", self.seconds)
+        if not isinstance(self.budget, Budget | None):
+            raise BadInput(f"node {self.name!r}: budget={self.budget!r:.60}: give a Budget, as Budget(tokens=1000)")
+        if not isinstance(self.fallback, str | None):
+            raise BadInput(f"node {self.name!r}: fallback={self.fallback!r:.60}: give the name of a node")
+        if self.max_visits is not None:
+            check_count(f"node {self.name!r}: max_visits", self.max_visits, 0)
 
     @property
     def models(self) -> tuple[Model, ...]:

@@ -8,8 +8,6 @@ from functools import cached_property
 from .errors import BadGraph
 from .state import ELSE, END, START, Edge, Node
 
-__all__ = ["LOOP", "MAX_CALLS", "GraphStructure"]
-
 LOOP = 16
 """How often a node in a loop runs at most, unless it says otherwise."""
 MAX_NODES = 500
@@ -31,7 +29,12 @@ class GraphStructure:
     """
 
     def __init__(self, name: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise BadGraph(f"Graph(name={name!r:.60}): give it a name")
         self.name = name
+        for what, kind, parts in (("node", Node, nodes), ("edge", Edge, edges)):
+            if wrong := [part for part in parts if not isinstance(part, kind)]:
+                raise self._error(f"{wrong[0]!r:.80} is no {what}")
         if len(nodes) > MAX_NODES:
             raise self._error(f"it has {len(nodes)} nodes, and {MAX_NODES} is the limit: make a loop, or nest graphs")
         self.nodes: dict[str, Node] = {}
@@ -67,14 +70,16 @@ class GraphStructure:
             conditional = any(edge.when is not None for n in self.loops[name] for edge in self.out[n])
             if not conditional:
                 raise self._error(f"the loop through {name!r} is never left: give an edge in it a condition", node=name)
-        read = self._most_read()
+        read = self._most_read
         for name, node in self.nodes.items():
             if node.reads and not read[name]:
                 raise self._error(f"node {name!r} has no candidates to read: sample before it", node=name)
         if self.calls > MAX_CALLS:
+            most = max(self.nodes, key=self._calls_of)
             raise self._error(
-                f"one answer could take {self.calls} answers of single models, and {MAX_CALLS} is the limit: "
-                "nest less deep, or draw fewer samples"
+                f"one answer could take {self.calls} answers of single models ({self._calls_of(most)} of them in node "
+                f"{most!r}), and {MAX_CALLS} is the limit: nest less deep, draw fewer samples, or give max_visits",
+                node=most,
             )
 
     def _place(self, edge: Edge) -> None:
@@ -146,8 +151,10 @@ class GraphStructure:
     @cached_property
     def calls(self) -> int:
         """Most answers of single models that one answer takes; of nodes in loops as often as they may run."""
-        read = self._most_read()
-        return sum(node.calls_for(read[name]) * self.most_visits(name) for name, node in self.nodes.items())
+        return sum(map(self._calls_of, self.nodes))
+
+    def _calls_of(self, name: str) -> int:
+        return self.nodes[name].calls_for(self._most_read[name]) * self.most_visits(name)
 
     def most_visits(self, name: str) -> int:
         """How often a node can run in one answer."""
@@ -171,6 +178,7 @@ class GraphStructure:
         walk(START, frozenset())
         return forward
 
+    @cached_property
     def _most_read(self) -> dict[str, int]:
         """How many candidates each node reads at most."""
         forward, read = self._sources(), {START: 0}

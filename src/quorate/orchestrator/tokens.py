@@ -32,23 +32,6 @@ from typing import Any, Protocol, runtime_checkable
 from .context import RunContext
 from .types import Question, Usage
 
-__all__ = [
-    "NO_RUN",
-    "DenseDistribution",
-    "Distribution",
-    "Draft",
-    "DraftAsk",
-    "Draw",
-    "ScoreAsk",
-    "Scores",
-    "StoppableText",
-    "TokenModel",
-    "Tokenized",
-    "TopDistribution",
-    "Vocabulary",
-    "common_prefix_length",
-]
-
 
 class Vocabulary(Protocol):
     """What the ids of one model's tokens mean, in bytes; implemented by `quorate.agents.vocabulary`."""
@@ -119,11 +102,9 @@ class TopDistribution:
         self.best = self._ranked[0][0]
 
     def logprob(self, token: int) -> float:
-        """See `Distribution`."""
         return self._known.get(token, self.floor)
 
     def top(self, k: int) -> Sequence[tuple[int, float]]:
-        """See `Distribution`."""
         return self._ranked[:k]
 
     def row(self) -> None:
@@ -144,16 +125,13 @@ class DenseDistribution:
         self.best = int(row.argmax())
 
     def logprob(self, token: int) -> float:
-        """See `Distribution`."""
         return float(self._row[token])
 
     def top(self, k: int) -> Sequence[tuple[int, float]]:
-        """See `Distribution`."""
         order = (-self._row).argsort(kind="stable")[:k]
         return list(zip(order.tolist(), self._row[order].tolist(), strict=True))
 
     def row(self) -> Any:
-        """See `Distribution`."""
         return self._row
 
 

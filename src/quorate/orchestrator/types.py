@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from .analysis import Analysis, Dissent
 from .errors import BadInput
+from .frozen import Frozen
 
 __all__ = [
-    "Analysis",
     "Answer",
     "Candidate",
     "CandidateSet",
     "Cluster",
     "Code",
-    "Contradiction",
     "Degradation",
-    "Dissent",
     "Ensembling",
     "Failure",
     "FinishReason",
-    "Frozen",
     "Member",
     "Message",
-    "PartialCoverage",
     "Question",
     "Saving",
-    "Stance",
     "TokenChoice",
     "TokenLogprob",
     "TokenStep",
-    "UniqueInsight",
     "Usage",
 ]
 
@@ -87,12 +81,6 @@ Code = Literal[
     "choice_failed",
 ]
 """Every way in which an answer can be worse than configured; docs/faults.md says what each means."""
-
-
-class Frozen(BaseModel):
-    """Base of every value: immutable, compared by content, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Message(Frozen):
@@ -219,55 +207,6 @@ class Usage(Frozen):
     @classmethod
     def total(cls, parts: Iterable[Usage]) -> Usage:
         return sum(parts, cls())
-
-
-class Price(Frozen):
-    """Money for a million tokens, in any one currency."""
-
-    prompt: float
-    completion: float
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name, value in (("prompt", self.prompt), ("completion", self.completion)):
-            if not 0 <= value < math.inf:
-                raise BadInput(f"Price({name}) must be a number, at least 0, not {value!r}")
-        return self
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
-
-
-class Identity(Frozen):
-    """What a model is, whoever stands before it: every wrapper hands on the identity of what it wraps."""
-
-    kind: str
-    """`embedded`, `endpoint`, `vllm`, `recorded`, `pipeline`, or the class of a model of your own."""
-    model: str
-    """As its server or its weights name it."""
-    family: str | None = None
-    """Models of one family learned from the same data, and err alike."""
-    fingerprint: str | None = None
-    """Of the weights or the recording, where there is one."""
-    dtype: str | None = None
-    """Of the weights, where it is known: it changes samples."""
-    context: int | None = None
-    """Tokens that prompt and answer may have together, where that is known."""
-    price: Price | None = None
-    """None where no price is configured."""
-    sampling: SamplingParams = SamplingParams()
-    """Its own settings where a question has none."""
-    capabilities: frozenset[str] = frozenset()
-    """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""
-    aggregation_form: str | None = None
-    """How candidates were shown in its training (`attempts` or `steps`), where it was trained to aggregate."""
-    members: tuple[Identity, ...] = ()
-    """The models that write its answers together, or take each other's place; none where it is one model."""
-
-    @property
-    def singles(self) -> tuple[Identity, ...]:
-        """The single models that it is made of; itself where it is one."""
-        return tuple(s for m in self.members for s in m.singles) if self.members else (self,)
 
 
 class NodeUsage(Frozen):
@@ -460,67 +399,6 @@ class Cluster(Frozen):
     """False where the classes are approximate: they order the answers, but stop no sampling and state no confidence."""
     undecided: bool = False
     """It may be one with another class: comparing them took too long, so they count as two."""
-
-
-class Stance(Frozen):
-    """What one answer holds on a topic."""
-
-    index: int
-    """Of the candidate."""
-    model: str
-    stance: str
-
-
-class Contradiction(Frozen):
-    """A topic on which answers exclude each other."""
-
-    topic: str
-    stances: tuple[Stance, ...]
-
-
-class PartialCoverage(Frozen):
-    """A point that some answers make, and others leave out."""
-
-    indices: tuple[int, ...]
-    """Of the candidates that make it."""
-    models: tuple[str, ...]
-    point: str
-
-
-class UniqueInsight(Frozen):
-    """A point that one answer alone makes."""
-
-    index: int
-    """Of the candidate."""
-    model: str
-    insight: str
-
-
-class Analysis(Frozen):
-    """Where several answers to one question agree and differ, as a model that read them says."""
-
-    consensus: tuple[str, ...] = ()
-    contradictions: tuple[Contradiction, ...] = ()
-    partial_coverage: tuple[PartialCoverage, ...] = ()
-    unique_insights: tuple[UniqueInsight, ...] = ()
-    blind_spots: tuple[str, ...] = ()
-    """What none of them has."""
-
-
-class Dissent(Frozen):
-    """The best text of a class of answers that lost."""
-
-    index: int
-    """Of the candidate."""
-    model: str
-    answer: str | None
-    votes: int
-    """Candidates of its class."""
-    text: str
-    line: str
-    """The first line in which the text differs from the winner's; empty where it ends before."""
-    against: str
-    """What the winner has there."""
 
 
 class Saving(Frozen):

@@ -10,8 +10,6 @@ from .context import RunContext
 from .events import UpstreamEnded, UpstreamRetried, UpstreamStarted
 from .types import Usage
 
-__all__ = ["UpstreamCall"]
-
 _numbers = count(1)
 
 

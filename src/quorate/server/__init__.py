@@ -10,8 +10,9 @@ global: two requests share only the catalog.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quorate.orchestrator.lazy import lazy_names
 
 if TYPE_CHECKING:
     from quorate.config.server_settings import ServerSettings as ServerSettings
@@ -20,18 +21,12 @@ if TYPE_CHECKING:
     from .run import run_server as run_server
     from .run import serve as serve
 
-_HOME = {
-    "ServerSettings": "quorate.config.server_settings",
-    "create_app": f"{__name__}.app",
-    "run_server": f"{__name__}.run",
-    "serve": f"{__name__}.run",
-}
-"""Loaded when first used, so that reading settings does not import a web framework."""
-
-__all__ = ["ServerSettings", "create_app", "run_server", "serve"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".app": "create_app",
+        ".run": "run_server serve",
+        "quorate.config.server_settings": "ServerSettings",
+    },
+)
+__all__ = __dir__()  # noqa: PLE0605 - a list of strings

@@ -71,7 +71,7 @@ async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
     with _listen(settings) as listeners:
-        server = _Embedded(catalog, settings, ready.set)
+        server = _QuietServer(catalog, settings, ready.set)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:
@@ -166,7 +166,7 @@ class _Server(uvicorn.Server):
                 self._captured_signals = [number for number in self._captured_signals if number != signal.SIGTERM]
 
 
-class _Embedded(_Server):
+class _QuietServer(_Server):
     """Leaves signals to the program around it."""
 
     @contextmanager

@@ -15,12 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from quorate.orchestrator.types import Answer, Candidate, Failure, Frozen, NodeUsage, Question, Usage
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import Answer, Candidate, Failure, NodeUsage, Question, Usage
 
-from .candidate_columns import CANDIDATE, candidate_of, columns_of
-from .sqlite import Database
-
-__all__ = ["Moment", "Trace", "TraceLine", "TraceStore", "TracedCall", "TracedChoice", "is_store"]
+from .sqlite import CANDIDATE, Database, candidate_of, columns_of
 
 V = TypeVar("V", bound=Frozen)
 

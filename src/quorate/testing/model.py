@@ -13,8 +13,6 @@ from quorate.orchestrator.types import Failure, Question, Usage
 
 from .script import pieces_of
 
-__all__ = ["Line", "ScriptedModel"]
-
 Line = str | Failure | Exception | None
 """A text; a failure of this sample; an error that the model crashes with; None never comes to an end."""
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-__all__ = ["Fault", "Raw", "Reply", "Step", "error_body", "pieces_of"]
-
 
 def error_body(code: int, message: str, param: str | None = None) -> bytes:
     """An error as OpenAI-compatible servers send it."""

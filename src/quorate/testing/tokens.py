@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from quorate.orchestrator.errors import UpstreamError
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.tokens import (
     DenseDistribution,
     Distribution,
@@ -18,9 +19,7 @@ from quorate.orchestrator.tokens import (
     TopDistribution,
     Vocabulary,
 )
-from quorate.orchestrator.types import Identity, Question
-
-__all__ = ["FormulaTokens"]
+from quorate.orchestrator.types import Question
 
 
 class FormulaTokens:
@@ -89,7 +88,6 @@ class FormulaTokens:
         return (logits - _logsumexp(logits)).astype(np.float32)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
-        """See `TokenModel`."""
         self._note_call(asks)
         return [self._draft_one(ask) for ask in asks]
 
@@ -105,7 +103,6 @@ class FormulaTokens:
         return [Scores([self._distribution_of(self.row(ask.tokens[:place])) for place in ask.places]) for ask in asks]
 
     def release(self, rows: Sequence[Hashable]) -> None:
-        """See `TokenModel`."""
         self.rows -= set(rows)
 
     async def aclose(self) -> None:

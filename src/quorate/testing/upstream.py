@@ -29,8 +29,6 @@ from .wire import (
     text_chunks,
 )
 
-__all__ = ["Received", "ScriptedUpstream"]
-
 
 @dataclass
 class Received:

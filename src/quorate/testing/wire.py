@@ -9,22 +9,6 @@ from typing import Any
 
 from .script import Reply, pieces_of
 
-__all__ = [
-    "OTHERS",
-    "SCORING",
-    "TEXT",
-    "count_tokens",
-    "models_body",
-    "plain_body",
-    "says_something",
-    "score_body",
-    "sse",
-    "stream_chunks",
-    "text_body",
-    "text_chunks",
-    "usage_body",
-]
-
 SCORING = ("/pooling", "/v1/score", "/v1/rerank")
 """Paths of reward models and rerankers."""
 

@@ -119,7 +119,7 @@ async def test_counting_again_with_one_more_gives_what_counting_at_once_gives() 
 async def test_a_reader_that_was_given_stays() -> None:
     from quorate.aggregators.equivalence import SameText
     from quorate.aggregators.extraction import LastNumber
-    from quorate.orchestrator.protocols import AnswerReader
+    from quorate.orchestrator.reading import AnswerReader
 
     run = RunContext(answer_reader=AnswerReader(LastNumber(), SameText()))
     answer = await vote(MajorityVote(), WHY, [*PROSE, "2023"], run)

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from quorate.aggregators.panels.analysis import UnreadableAnalysis, make_fence, number_analysis, parse_analysis
+from quorate.orchestrator.analysis import Analysis, Contradiction, PartialCoverage, Stance, UniqueInsight
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.types import Analysis, Contradiction, PartialCoverage, Stance, UniqueInsight
 
 from ..helpers import candidate
 

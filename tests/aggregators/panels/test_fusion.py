@@ -9,11 +9,12 @@ import pytest
 
 from quorate.aggregators import fusion
 from quorate.aggregators.registry import build_pipeline
+from quorate.orchestrator.analysis import Analysis
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import AnswerToken, Done
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.pipeline import Pipeline, sample
-from quorate.orchestrator.types import Analysis, Answer, Failure, Question
+from quorate.orchestrator.types import Answer, Failure, Question
 from quorate.testing import ScriptedModel
 
 ANALYSIS = json.dumps(

@@ -10,9 +10,10 @@ from quorate.aggregators.synthesis import choose_agglm, find_shipped_aggregator
 from quorate.aggregators.synthesis.agglm import SHIPPED_AGGREGATOR, SHIPPED_FAMILY
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Wrapper
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Answer, Identity, Question
+from quorate.orchestrator.types import Answer, Question
 from quorate.testing import ScriptedModel
 
 

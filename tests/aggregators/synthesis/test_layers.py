@@ -9,7 +9,7 @@ from quorate.aggregators import SelfMoA, mixture_of_agents, propose_and_aggregat
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Failure, Message, Question
 from quorate.testing import ScriptedModel
 

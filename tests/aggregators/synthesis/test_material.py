@@ -13,9 +13,10 @@ from quorate.aggregators.synthesis.context import TokenBudget
 from quorate.aggregators.synthesis.material import LabelledText, pack, visible_answer
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import MissingExtra
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Wrapper
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.types import Answer, Identity, Question
+from quorate.orchestrator.types import Answer, Question
 from quorate.testing import ScriptedModel
 
 from ..helpers import aggregate_at_node, candidate

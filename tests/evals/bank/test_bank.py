@@ -12,7 +12,7 @@ from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question, SamplingParams
-from quorate.storage.candidate_columns import LATER
+from quorate.storage.sqlite import LATER
 from tests.evals.fakes import Sums
 
 from .banks import filled, sample

@@ -17,7 +17,7 @@ from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Question
-from quorate.storage.candidate_columns import LATER
+from quorate.storage.sqlite import LATER
 
 from .banks import filled, sample
 

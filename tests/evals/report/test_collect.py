@@ -16,7 +16,7 @@ import pytest
 from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, SampleRequest
 from quorate.evals.report.collect import collect
 from quorate.evals.report.data import ReportData
-from quorate.evals.report.sample_pools import is_ceiling
+from quorate.evals.report.systems import is_ceiling
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
 from quorate.orchestrator.types import Candidate, Question
 from tests.evals.report.example import EVIL, PIPELINES, filled

@@ -66,7 +66,7 @@ async def test_humaneval_runs_the_tests(
     reply: str, right: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole function or its body, fenced or not; imports and helpers of the prompt are there anyway."""
-    monkeypatch.setattr("quorate.evals.tasks.base.executed.SECONDS", 2.0)
+    monkeypatch.setattr("quorate.evals.tasks.base.kinds.SECONDS", 2.0)
     task = find_task("humaneval")
     one = item("humaneval", tmp_path, task_id="h", prompt=PROMPT, test=CHECK, entry_point="count")
     assert await task.correct(task.extractor.extract(reply), one.gold) is right
@@ -78,7 +78,7 @@ async def test_what_was_run_once_is_not_run_again(tmp_path: Path, monkeypatch: p
     task = find_task("humaneval")
     one = item("humaneval", tmp_path, task_id="h", prompt=PROMPT, test=CHECK, entry_point="count")
     assert await task.correct(f"{WHOLE}  # once", one.gold)
-    monkeypatch.setattr("quorate.evals.tasks.base.executed.run_tests", None)
+    monkeypatch.setattr("quorate.evals.tasks.base.kinds.run_tests", None)
     assert await task.correct(f"{WHOLE}  # once", one.gold)
 
 

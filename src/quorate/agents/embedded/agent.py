@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Identity, Question, SamplingParams
+from quorate.orchestrator.types import Question, SamplingParams
 
 from .chat import IncrementalDetokenizer, limit_answer, refuse_formats
 from .weights import (
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from .batch_engine import SamplingRule
     from .token_model import TransformersTokenModel
     from .worker import BatchWorker, SampleDelta, SamplingJob
-
-__all__ = ["Embedded"]
 
 
 class Embedded(Agent):

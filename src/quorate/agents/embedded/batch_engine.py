@@ -21,19 +21,6 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = [
-    "BatchEngine",
-    "BatchPrompt",
-    "BatchRow",
-    "CacheRows",
-    "DrawnToken",
-    "SamplingRule",
-    "TokenSampler",
-    "assemble_cache",
-    "find_cache_argument",
-    "make_cache",
-]
-
 PREFILL = 4096
 """Tokens of one prefill, padding included; longer lists of prompts go in several."""
 

@@ -9,16 +9,6 @@ from quorate.orchestrator.errors import BadInput, UpstreamError
 from quorate.orchestrator.tokens import StoppableText
 from quorate.orchestrator.types import Message, Question
 
-__all__ = [
-    "TEMPLATE_FIELDS",
-    "ContextExceeded",
-    "IncrementalDetokenizer",
-    "ModelClosed",
-    "encode_prompt",
-    "limit_answer",
-    "refuse_formats",
-]
-
 TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 """Extra settings that say how a conversation becomes a prompt, by vLLM's names."""
 

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 from pydantic import ValidationError
 
 from quorate.orchestrator.errors import UnknownName
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen
 
 __all__ = ["RECORD", "AddedModel", "find_home", "find_models", "list_added_models", "remove_model"]
 

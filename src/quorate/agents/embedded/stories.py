@@ -13,7 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
-from quorate.orchestrator.types import Identity, Question
+from quorate.orchestrator.identity import Identity
+from quorate.orchestrator.types import Question
 
 from .weights import FAMILY, FIRST, locate
 

@@ -20,21 +20,6 @@ from quorate.orchestrator.types import Question
 from .chat import encode_prompt
 from .home import find_models, list_added_models
 
-__all__ = [
-    "FAMILY",
-    "Dtype",
-    "LoadedModel",
-    "default_dtype",
-    "hash_files",
-    "is_shipped",
-    "list_embedded_models",
-    "list_shipped_models",
-    "load",
-    "locate",
-    "read_aggregation_form",
-    "read_context",
-]
-
 Dtype = Literal["float32", "bfloat16"]
 
 FAMILY = "quorate-tiny"

@@ -24,8 +24,6 @@ from .batch_engine import BatchEngine, BatchPrompt, BatchRow, DrawnToken
 from .chat import IncrementalDetokenizer, ModelClosed
 from .weights import LoadedModel
 
-__all__ = ["BatchWorker", "SampleDelta", "SampleState", "SamplingJob"]
-
 log = logging.getLogger("quorate")
 
 LINGER = 5.0

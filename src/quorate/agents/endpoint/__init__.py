@@ -1,9 +1,9 @@
 """Any OpenAI-compatible chat server as an agent."""
 
-from quorate.orchestrator.types import Price
+from quorate.orchestrator.identity import Price
 
+from ..settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .agent import Endpoint, discover
 from .client import ClientEndpoint
-from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
 __all__ = ["BreakerPolicy", "ClientEndpoint", "Endpoint", "Price", "Rate", "RetryPolicy", "Timeouts", "discover"]

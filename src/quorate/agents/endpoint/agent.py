@@ -13,18 +13,19 @@ from weakref import WeakKeyDictionary
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.sampling import gather
-from quorate.orchestrator.types import Identity, Price, Question, SamplingParams
+from quorate.orchestrator.types import Question, SamplingParams
 
+from ..settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .chat_call import ChatCall, ServedModel
 from .completions_call import CompletionsCall
 from .context import context_in_listing
 from .dialect import Dialect, named_limit
 from .framing import Malformed
 from .http import Http
-from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .shapes import list_models
 from .token_model import EndpointTokens
 from .transport import JsonExchange

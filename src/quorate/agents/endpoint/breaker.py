@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .settings import BreakerPolicy
+from ..settings import BreakerPolicy
 
 __all__ = ["EVERYBODY", "Breaker", "RetryBudget"]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import PromptTooLong, QuorateError, TimedOut, UpstreamError
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Degradation, Message, Price, Question
+from quorate.orchestrator.types import Degradation, Message, Question
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .context import context_in_words

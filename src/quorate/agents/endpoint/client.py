@@ -12,14 +12,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quorate.orchestrator.errors import BadInput, ConnectionDropped, Unreachable, UpstreamError
-from quorate.orchestrator.types import Price, SamplingParams
+from quorate.orchestrator.identity import Price
+from quorate.orchestrator.types import SamplingParams
 
+from ..settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .agent import ChatAgent
 from .chat_call import ServedModel
 from .dialect import Dialect
 from .errors import ErrorFactory
 from .request import HttpReply, UpstreamRequest, encode_body
-from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .transport import Transport
 
 if TYPE_CHECKING:

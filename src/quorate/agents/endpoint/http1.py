@@ -22,9 +22,9 @@ from yarl import URL
 
 from quorate.orchestrator.errors import ConnectionDropped, Unreachable, UpstreamError
 
+from ..settings import Timeouts
 from .errors import ErrorFactory
 from .request import HttpReply
-from .settings import Timeouts
 
 __all__ = ["LeanSession"]
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from quorate.agents.vocabulary import ALL, MOST, SMALL, TokenizerVocabulary, top_k_distribution
 from quorate.orchestrator.errors import BadInput, Rejected, UpstreamError
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
-from quorate.orchestrator.types import Price, Question, Usage
+from quorate.orchestrator.types import Question, Usage
 from quorate.orchestrator.upstream import UpstreamCall
 
 from .framing import Malformed

@@ -26,6 +26,7 @@ from quorate.orchestrator.errors import BadInput, CircuitOpen, RateLimited, Reje
 from quorate.orchestrator.turns import Turns
 from quorate.orchestrator.upstream import UpstreamCall
 
+from ..settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 from .breaker import EVERYBODY, Breaker, RetryBudget
 from .errors import BUSY, ErrorFactory
 from .framing import Malformed, describe_kind, parse_json
@@ -33,7 +34,6 @@ from .hold import Hold, find_hold
 from .limit import Ticket
 from .places import Places
 from .request import HttpReply, UpstreamRequest
-from .settings import BreakerPolicy, Rate, RetryPolicy, Timeouts
 
 __all__ = ["JsonExchange", "Place", "Transport"]
 

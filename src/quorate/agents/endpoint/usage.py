@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
-from quorate.orchestrator.types import Price, Usage
+from quorate.orchestrator.identity import Price
+from quorate.orchestrator.types import Usage
 
 __all__ = ["CHARACTERS", "LARGEST", "Counts", "Share", "UsageSplitter", "estimate_tokens", "is_count"]
 

@@ -21,23 +21,14 @@ from quorate.agents.embedded.chat import TEMPLATE_FIELDS, ModelClosed, encode_pr
 from quorate.agents.embedded.weights import FAMILY
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate, failure_of
 from quorate.orchestrator.sampling import gather
-from quorate.orchestrator.types import (
-    Failure,
-    FinishReason,
-    Identity,
-    Question,
-    SamplingParams,
-    TokenLogprob,
-    Usage,
-)
+from quorate.orchestrator.types import Failure, FinishReason, Question, SamplingParams, TokenLogprob, Usage
 
 from .engine import VLLMEngine, is_refusal
 from .token_model import VLLMTokenModel
-
-__all__ = ["VLLM"]
 
 SMALL_CACHE = 256 * 2**20
 """Bytes of key-value cache for the embedded models, which need no share of the whole memory."""

@@ -10,8 +10,6 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
 
-__all__ = ["VLLMEngine", "is_refusal"]
-
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
 """Environment for vLLM where the user has set none: else it reports to its makers and logs to standard output."""
 

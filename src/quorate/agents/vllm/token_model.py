@@ -23,8 +23,6 @@ from quorate.orchestrator.types import Question, Usage
 
 from .engine import VLLMEngine, is_refusal
 
-__all__ = ["VLLMTokenModel"]
-
 ChosenToken = tuple[int, Distribution]
 """One that was chosen, and what it was chosen from."""
 
@@ -52,12 +50,10 @@ class VLLMTokenModel:
 
     @property
     def context(self) -> int:
-        """See `TokenModel`."""
         return self._context
 
     @property
     def vocabulary(self) -> TokenizerVocabulary:
-        """See `TokenModel`."""
         if self._vocabulary is None:
             raise RuntimeError(f"{self.name} has not been opened")
         return self._vocabulary
@@ -74,16 +70,13 @@ class VLLMTokenModel:
             await asyncio.to_thread(self._inspect, engine)
 
     def prompt(self, question: Question) -> list[int]:
-        """See `TokenModel`."""
         return encode_prompt(self._tokenizer, question, self.name)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
-        """See `TokenModel`."""
         engine = await self._find_engine(asks)
         return await gather([self._draft(engine, ask) for ask in asks])
 
     async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
-        """See `TokenModel`."""
         engine = await self._find_engine(asks)
         nexts = await gather([self._predict(engine, ask.tokens[:place]) for ask in asks for place in ask.places])
         left = iter(nexts)

@@ -27,16 +27,16 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Wrapper
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline, pipeline
-from quorate.orchestrator.protocols import Equivalence, Extractor, Model
-from quorate.orchestrator.sampling import SamplingStage, fill, gather
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.reading import Equivalence, Extractor
+from quorate.orchestrator.sampling import fill, gather
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams, TokenLogprob
 
 from ..specs import BuildContext, Options, PipelineSpec
 from ..stopping import Consensus
 from .measures import WINDOW, LowestGroup, token_confidence
 from .vote import ConfidenceVote, TopShare, check_share, percentile
-
-__all__ = ["DeepConfSample", "DeepConfVote", "Threshold", "deepconf", "stopped_at"]
 
 WARM_UP = 16
 KEEP = 0.9
@@ -140,7 +140,6 @@ class DeepConfSample(SamplingStage):
 
     @property
     def cuts(self) -> bool:
-        """It does."""
         return True
 
     def begin(self, question: Question) -> tuple[SamplingStage, Question]:

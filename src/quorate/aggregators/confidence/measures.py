@@ -26,17 +26,6 @@ from typing import ClassVar
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Candidate, TokenLogprob
 
-__all__ = [
-    "BottomGroups",
-    "LowestGroup",
-    "MeanLogprob",
-    "Measure",
-    "SelfCertainty",
-    "Tail",
-    "TokenConfidence",
-    "token_confidence",
-]
-
 WINDOW = 2048
 """Tokens of a group, as in the paper."""
 
@@ -83,15 +72,12 @@ class MeanLogprob(Measure):
     alternatives: ClassVar[int] = 0
 
     def values(self, tokens: Sequence[TokenLogprob]) -> list[float]:
-        """See `Measure`."""
         return [token.logprob for token in tokens]
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         return _mean(values)
 
     def weight(self, score: float) -> float:
-        """See `Measure`."""
         return exp(min(0.0, score))
 
 
@@ -116,7 +102,6 @@ class SelfCertainty(Measure):
             raise BadInput(f"SelfCertainty(vocabulary={self.vocabulary}): a vocabulary holds at least 2 tokens")
 
     def values(self, tokens: Sequence[TokenLogprob]) -> list[float]:
-        """See `Measure`."""
         return [self._of(token) for token in tokens]
 
     def _of(self, token: TokenLogprob) -> float:
@@ -131,7 +116,6 @@ class SelfCertainty(Measure):
         return -total / size - log(size)
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         return _mean(values)
 
 
@@ -142,7 +126,6 @@ class TokenConfidence(Measure):
     name: ClassVar[str] = "token-confidence"
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         return _mean(values)
 
 
@@ -174,7 +157,6 @@ class LowestGroup(Grouped):
     name: ClassVar[str] = "lowest-group"
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         return min(self.groups(values))
 
 
@@ -196,7 +178,6 @@ class BottomGroups(Grouped):
             raise BadInput(f"BottomGroups(share={self.share}): the share lies above 0 and is at most 1, such as 0.1")
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         groups = sorted(self.groups(values))
         return _mean(groups[: ceil(self.share * len(groups))])
 
@@ -208,7 +189,6 @@ class Tail(Grouped):
     name: ClassVar[str] = "tail"
 
     def score(self, values: Sequence[float]) -> float:
-        """See `Measure`."""
         return _mean(values[-self.window :])
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Equivalence, Extractor
+from quorate.orchestrator.reading import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..meaning.counter import MeaningCounter
@@ -27,8 +27,6 @@ from ..votes.majority import AnswerCounter, MajorityVote, count_votes
 from ..votes.rules import Borda
 from ..votes.scored_vote import weigh_votes
 from .measures import BottomGroups, LowestGroup, MeanLogprob, Measure, SelfCertainty, Tail, TokenConfidence
-
-__all__ = ["ConfidenceVote", "TopShare", "check_share", "percentile"]
 
 
 class TopShare:
@@ -140,7 +138,6 @@ class ConfidenceVote(MajorityVote):
         return super().counter(question, run).with_weights(weigh)
 
     def weigh(self, candidates: Sequence[Candidate], tally: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
-        """See `MajorityVote`."""
         return weigh_votes(candidates, tally, self.weigh_confidence({c.index: self.measure(c) for c in candidates}))
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:

@@ -31,8 +31,6 @@ from ..votes.majority import MajorityVote, close_all, representative
 from .program_tests import Executor, TestSource, TestWriter, run_tests, test_source
 from .sandbox import Limits, Sandbox
 
-__all__ = ["CodeExtractor", "ConsensusSet", "ExecutionAgreement", "code_blocks", "consensus_sets"]
-
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*$", re.MULTILINE)
 
 
@@ -103,11 +101,9 @@ class ExecutionAgreement(Aggregator):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """See `protocols.Aggregator`."""
         return (self.tests.model,) if isinstance(self.tests, TestWriter) else ()
 
     def calls(self, n: int) -> int:
-        """See `protocols.Aggregator`."""
         return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0
 
     @property
@@ -213,7 +209,6 @@ class CodeExtractor:
     """The longest Python block after the thinking; the whole text where there is no fence."""
 
     def extract(self, text: str) -> str | None:
-        """See `protocols.Extractor`."""
         shown = visible(text)
         blocks = code_blocks(shown) or [shown]
         code = "\n".join(line.rstrip() for line in max(blocks, key=len).splitlines()).strip("\n")

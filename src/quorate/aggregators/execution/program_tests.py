@@ -23,8 +23,6 @@ from ..judges.model import JudgeModel, conversation_text
 from ..markup import visible
 from .sandbox import Execution
 
-__all__ = ["Executor", "TestSource", "TestWriter", "run_tests", "test_source"]
-
 WRITER_SAMPLING = SamplingParams(max_tokens=1024)
 """Of who writes tests, whatever the caller's limit for candidates."""
 LONGEST_TEST = 2000
@@ -48,7 +46,6 @@ class FixedTests:
         self._tests = tuple(dict.fromkeys(tests))
 
     async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:  # noqa: ARG002
-        """See `TestSource`."""
         return self._tests, ()
 
     def __repr__(self) -> str:

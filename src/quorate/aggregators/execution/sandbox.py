@@ -22,8 +22,6 @@ from typing import Any, Literal
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["Execution", "Limits", "Sandbox", "Unisolated"]
-
 JAIL = Path(__file__).with_name("jail.py")
 READY = b"ready\n"
 LATE = 3

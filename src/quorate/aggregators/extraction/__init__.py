@@ -22,8 +22,18 @@ matters whether the text was cut.
 from __future__ import annotations
 
 from .choices import Choices, LoneLetter
-from .finders import Boxed, Finder, FirstOf, Hashes, JsonField, LastNumber, Phrase, Tagged
-from .reading import is_only_reasoned, read_answer
+from .finders import (
+    Boxed,
+    Finder,
+    FirstOf,
+    Hashes,
+    JsonField,
+    LastNumber,
+    Phrase,
+    Tagged,
+    is_only_reasoned,
+    read_answer,
+)
 
 __all__ = [
     "AnswerExtractor",

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["is_refusal", "is_shell", "lines_from_end", "with_decimal_points", "without_asides", "without_remarks"]
-
 _BEGINNING = 400
 """Characters of a text in which a refusal says that it is one."""
 _ABLE = (

@@ -13,8 +13,6 @@ from ..markup import tidy
 from .asides import lines_from_end, without_asides
 from .finders import Boxed, Finder, FirstOf, Hashes, JsonField, Phrase, Tagged
 
-__all__ = ["Choices", "LoneLetter"]
-
 _Stance = Literal["for", "against", "open"]
 
 

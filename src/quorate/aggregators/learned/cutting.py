@@ -14,11 +14,10 @@ from random import Random
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Candidate, CandidateSet, Cluster, Frozen
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import Candidate, CandidateSet, Cluster
 
 from ..votes.majority import MajorityVote
-
-__all__ = ["AggregationSet", "Cut", "balance_sets", "cut_sets"]
 
 
 class Cut(Frozen):

@@ -17,15 +17,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Frozen, Question
+from quorate.orchestrator.frozen import Frozen, first_fault
+from quorate.orchestrator.types import Question
 
 from ..synthesis.agglm import AggLM, SteppedAggLM
 from ..synthesis.material import order_canonically, visible_answer
 from ..synthesis.prompt import SynthesisPrompt
 from .cutting import AggregationSet, balance_sets, cut_sets
 from .settings import TrainingSettings
-
-__all__ = ["DataSet", "TrainingRow", "build_dataset", "form_prompt", "read_dataset", "split_sets"]
 
 NAMES = ("train", "validation", "unseen")
 
@@ -151,8 +150,8 @@ def _read_rows(path: Path) -> Iterable[TrainingRow]:
             try:
                 yield TrainingRow.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                raise DataError(first["msg"], file=path, line=number, field=".".join(map(str, first["loc"]))) from None
+                field, words = first_fault(error)
+                raise DataError(words, file=path, line=number, field=field) from None
 
 
 def _make_row(found: AggregationSet, settings: TrainingSettings) -> TrainingRow:

@@ -15,8 +15,6 @@ from ..equivalence import default_equivalence
 from ..extraction import AnswerExtractor
 from .dataset import TrainingRow
 
-__all__ = ["Grade", "Measured", "Reward", "make_watcher", "measure", "same_answer"]
-
 SHOWN = {"loss": "loss", "reward": "reward", "kl": "KL", "completions/mean_length": "tokens"}
 """Of what trainers log, what a person watches; TensorBoard has the rest."""
 

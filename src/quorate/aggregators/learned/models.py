@@ -11,16 +11,6 @@ from quorate.orchestrator.errors import BadInput, MissingExtra
 
 from .settings import TrainingSettings
 
-__all__ = [
-    "find_checkpoint",
-    "load_model",
-    "lora_config",
-    "muon_with_adamw",
-    "require_libraries",
-    "trainer_arguments",
-    "tuned_processor",
-]
-
 
 def require_libraries() -> None:
     """Raises MissingExtra where training's libraries are not installed."""

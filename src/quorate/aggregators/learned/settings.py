@@ -14,11 +14,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen, first_fault
 
 from .cutting import Cut
-
-__all__ = ["Lora", "Reinforcement", "TrainingSettings", "WarmUp", "list_presets", "read_settings"]
 
 Form = Literal["attempts", "steps"]
 
@@ -131,9 +129,8 @@ def read_settings(source: str | Path | None = None, **changes: Any) -> TrainingS
     try:
         return TrainingSettings.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadInput(f"{source or 'settings'}: {where}: {first['msg']}") from None
+        where, words = first_fault(error)
+        raise BadInput(f"{source or 'settings'}: {where}: {words}") from None
 
 
 def _read_content(path: Path) -> dict[str, Any]:

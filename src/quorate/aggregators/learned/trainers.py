@@ -21,8 +21,6 @@ from .measuring import Grade, Reward, same_answer
 from .models import find_checkpoint, lora_config, muon_with_adamw, trainer_arguments
 from .settings import TrainingSettings, WarmUp
 
-__all__ = ["encode_rows", "reinforce", "warm_up"]
-
 
 def encode_rows(
     rows: Sequence[TrainingRow], tokenizer: Any, settings: TrainingSettings, how: WarmUp

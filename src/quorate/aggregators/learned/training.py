@@ -20,8 +20,6 @@ from .dataset import DataSet, TrainingRow, form_prompt
 from .measuring import Grade, Measured, make_watcher, measure, same_answer
 from .settings import TrainingSettings
 
-__all__ = ["STAGES", "train"]
-
 STAGES = ("copying", "warm-up", "reinforcement")
 SIDECAR = "aggregator.json"
 

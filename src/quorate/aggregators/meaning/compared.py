@@ -10,8 +10,6 @@ from .evidence import ARTICLES, SHORT, Evidence, Reading, share, stems_of
 from .form import QuestionForm
 from .texts import FUNCTION_WORDS, stem, words_of
 
-__all__ = ["read_compared"]
-
 _SAME = re.compile(
     r"\b(?:(?:the )?same|equal(?:ly|s)?|neither|identical(?:ly)?|both (?:are|weigh|have|cost|take|travel"
     r"|fall|hit|land|arrive|were|of)|no difference|a? ?(?:tie|draw)|as \w+ as)\b",

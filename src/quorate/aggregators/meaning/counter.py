@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.orchestrator.protocols import AnswerReader
+from quorate.orchestrator.reading import AnswerReader
 from quorate.orchestrator.types import Candidate, Cluster
 
 from ..equivalence import default_equivalence
@@ -18,8 +18,6 @@ from .grouping import ProseClasses
 from .lexical import LexicalClasses, medoid
 from .texts import Statement
 from .values import Reading, is_bare, read_values
-
-__all__ = ["MeaningCounter", "MeaningEquivalence", "excerpt"]
 
 Weigh = Callable[[Sequence[Candidate], tuple[Cluster, ...]], tuple[Cluster, ...]]
 MAX_ANSWER = 400
@@ -35,7 +33,7 @@ def excerpt(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Settled:
+class _Classified:
     """What a set of sources was read as."""
 
     answers: Mapping[str, str | None]
@@ -68,7 +66,7 @@ class MeaningCounter:
         self._values: dict[str, str | None] = {}
         self._said: dict[tuple[str, str | None, str | None], str] = {}
         self._cut: set[str] = set()
-        self._settled: _Settled | None = None
+        self._settled: _Classified | None = None
         self._counts: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -86,7 +84,6 @@ class MeaningCounter:
         return MeaningCounter(self._question, self._reader, self._prose, weigh)
 
     def extract(self, candidate: Candidate) -> str | None:
-        """See `protocols.VoteCounter`."""
         if not candidate.ok:
             return None
         source, preset = self._source(candidate)
@@ -101,7 +98,6 @@ class MeaningCounter:
         return answer
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
         voters = [c for c in candidates if c.ok]
         sources = {c.index: self._source(c) for c in voters}
         counts = tuple(sorted(Counter(source for source, _ in sources.values()).items()))
@@ -195,13 +191,13 @@ class MeaningCounter:
             return [self._read_value(source) for source in sources]
         return [None if s in self._cut else a for s, a in zip(sources, reading.answers, strict=True)]
 
-    async def _settle(self, counts: Sequence[tuple[str, int]], preset: bool) -> _Settled:
+    async def _settle(self, counts: Sequence[tuple[str, int]], preset: bool) -> _Classified:
         silent = {s for s, _ in counts if self._is_silent(s)}
         spoken = [(s, n) for s, n in counts if s not in silent]
         distinct = [s for s, _ in spoken]
         answers: dict[str, str | None] = dict.fromkeys(silent)
         if not distinct:
-            return _Settled(answers, {}, certain=True, prose=False)
+            return _Classified(answers, {}, certain=True, prose=False)
         # A set is read with its multiplicities, up to a bound that keeps the cost linear.
         sources = [s for s, n in spoken for _ in range(min(n, max(1, MAX_SET // len(distinct))))]
         reading = read_values(self._question, sources[: 4 * MAX_SET])
@@ -217,7 +213,7 @@ class MeaningCounter:
         answers |= {s: read.get(s) for s in distinct}
         if reading.kind == "prose":
             numbers = await self._prose.classes(distinct)
-            return _Settled(
+            return _Classified(
                 answers,
                 dict(zip(distinct, numbers, strict=True)),
                 certain=self._prose.certain or len(distinct) == 1,
@@ -232,11 +228,11 @@ class MeaningCounter:
         else:
             given = dict(zip(sources, reading.classes, strict=False))
             classes = {s: n for s in distinct if s not in self._cut and (n := given.get(s)) is not None}
-        return _Settled(answers, classes, certain=True, prose=False, undecided=undecided)
+        return _Classified(answers, classes, certain=True, prose=False, undecided=undecided)
 
     async def _settle_presets(
         self, distinct: Sequence[str], reading: Reading, sources: Sequence[str], answers: dict[str, str | None]
-    ) -> _Settled:
+    ) -> _Classified:
         """Answers that candidates came with are values: the equivalence of values joins them, and names that agree."""
         numbers = await self._reader.equivalence.classes(distinct)
         partition = Partition(map(str, range(len(distinct) + max(numbers, default=0) + 1)))
@@ -251,7 +247,7 @@ class MeaningCounter:
         classes = {source: int(partition.root(str(place))) for place, source in enumerate(distinct)}
         prose = reading.kind == "prose" and sum(len(s.split()) for s in distinct) > 8 * len(distinct)
         undecided = undecided_answers(self._reader.equivalence)
-        return _Settled(answers | {s: s for s in distinct}, classes, not prose, prose=False, undecided=undecided)
+        return _Classified(answers | {s: s for s in distinct}, classes, not prose, prose=False, undecided=undecided)
 
 
 class MeaningEquivalence:

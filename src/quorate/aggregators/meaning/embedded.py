@@ -20,8 +20,6 @@ from .grouping import ProseClasses
 from .lexical import Profile, lexical_classes, link, similarities
 from .texts import Statement
 
-__all__ = ["EmbeddedGrouping", "Embedder"]
-
 COSINE, OVERLAP = 0.6, 0.4
 """Weights of the mix, from the pilot on 126 labelled sets."""
 THRESHOLD = 0.56
@@ -60,7 +58,6 @@ class EmbeddedGrouping:
         self.embedder = embedder
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:
-        """See `Grouping`."""
         return _EmbeddedClasses(self.embedder, question.text, run)
 
     async def aclose(self) -> None:

@@ -14,8 +14,6 @@ from .form import QuestionForm
 from .spans import Date, Quantity, Run, contrast_zones, find_dates, find_quantities, find_runs
 from .texts import FUNCTION_WORDS, WORD, Statement, fold, stem
 
-__all__ = ["ARTICLES", "SHORT", "Evidence", "Kind", "Reading", "main_clause", "share", "stems_of"]
-
 Kind = Literal["marked", "number", "date", "polar", "letter", "name", "prose"]
 
 SHORT = 4

@@ -8,8 +8,6 @@ from functools import cached_property, lru_cache
 
 from .texts import FUNCTION_WORDS, stem, words_of
 
-__all__ = ["QuestionForm"]
-
 _POLAR = re.compile(
     r"^(?:so|and|but|well|hi|hey|hello|please|quick question|true or false|yes or no|tell me"
     r"|can you tell me|do you know"

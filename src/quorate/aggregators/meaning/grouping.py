@@ -8,12 +8,11 @@ from math import log
 from typing import Protocol
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.protocols import Equivalence, Model
+from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.reading import Equivalence
 from quorate.orchestrator.types import Cluster, Question
 
 from .lexical import LexicalClasses
-
-__all__ = ["Grouping", "LexicalGrouping", "ProseClasses", "SemanticAgreement", "measure_agreement"]
 
 
 class ProseClasses(Equivalence, Protocol):
@@ -61,7 +60,6 @@ class LexicalGrouping:
     calls = 0
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:  # noqa: ARG002
-        """See `Grouping`."""
         return LexicalClasses(question.text)
 
     async def aclose(self) -> None:

@@ -24,8 +24,6 @@ from .grouping import ProseClasses
 from .lexical import Profile, are_opposed, lexical_classes, link
 from .texts import Statement
 
-__all__ = ["SELF_TEST", "JudgedGrouping", "Way", "parse_groups"]
-
 Way = Literal["grouping", "entailment"]
 WORDS = 320
 """Of all answers together that a judge reads: about those of one sample."""
@@ -91,7 +89,6 @@ class JudgedGrouping:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """See `Grouping`."""
         return (self.judge,)
 
     @property
@@ -100,7 +97,6 @@ class JudgedGrouping:
         return 6 if self.way == "grouping" else 2 * MOST
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:
-        """See `Grouping`."""
         return _Judged(self, question.text, run)
 
     async def ask(self, question: str, texts: Sequence[str], run: RunContext) -> tuple[int, ...] | str:

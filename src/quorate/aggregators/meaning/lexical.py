@@ -21,8 +21,6 @@ from .form import QuestionForm
 from .spans import MONTHS, find_quantities
 from .texts import FUNCTION_WORDS, NEGATIONS, Statement, stem, words_of
 
-__all__ = ["LexicalClasses", "Profile", "are_opposed", "lexical_classes", "link", "medoid"]
-
 MAX_WORDS = 150
 """Of one text that are compared."""
 MAX_TEXTS = 64
@@ -292,5 +290,4 @@ class LexicalClasses:
     complete: bool = False
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
-        """See `protocols.Equivalence`."""
         return lexical_classes(self.question, answers)

@@ -14,8 +14,6 @@ from .form import QuestionForm
 from .spans import Date, Quantity, find_dates, find_quantities
 from .texts import FUNCTION_WORDS, stem, words_of
 
-__all__ = ["read_measures"]
-
 _ROUGHLY = frozenset(
     "exactly roughly approximately around nearly almost circa ca only total altogether old long percent degrees".split()
 )

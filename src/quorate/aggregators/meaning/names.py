@@ -12,8 +12,6 @@ from .evidence import SHORT, Evidence, Reading, main_clause, share, stems_of
 from .form import QuestionForm
 from .texts import FUNCTION_WORDS, words_of
 
-__all__ = ["read_names"]
-
 WEIGHTS = {
     "anchored": 0.7, "strong": 1.4, "recurring": 0.8, "short": 0.5, "named": 1.1, "brief": -0.6, "name": 1.5,
     "prose": -2.4,    "explains": -0.7, "clauses": -0.6, "length": -0.1, "asks": 0.4,

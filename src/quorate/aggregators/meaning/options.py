@@ -13,8 +13,6 @@ from .embedded import EmbeddedGrouping
 from .grouping import Grouping, LexicalGrouping
 from .judged import JudgedGrouping
 
-__all__ = ["MeaningOptions", "build_grouping"]
-
 Classes = Literal["lexical", "judge", "entailment", "embeddings"]
 
 

@@ -10,8 +10,6 @@ from .evidence import Evidence, Reading, share
 from .form import QuestionForm
 from .texts import FUNCTION_WORDS, NEGATIONS, stem, words_of
 
-__all__ = ["read_polar"]
-
 _DENIES = re.compile(
     r"n['’]t\b|\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|hardly|myth|misconception|false"
     r"|untrue|incorrect|wrong|fails?|failed|unable"

@@ -13,8 +13,6 @@ from ..equivalence.rationals import parse_words
 from ..equivalence.units import factor_and_dimension
 from .texts import FUNCTION_WORDS, WORD, fold, stem
 
-__all__ = ["Date", "Quantity", "Run", "contrast_zones", "find_dates", "find_quantities", "find_runs"]
-
 _MONTH_NAMES = (
     "january januar janvier enero jan",
     "february februar fevrier febrero feb",

@@ -10,8 +10,6 @@ from functools import cached_property, lru_cache
 
 from ..markup import visible
 
-__all__ = ["FUNCTION_WORDS", "NEGATIONS", "WORD", "Statement", "fold", "is_refusal", "stem", "words_of"]
-
 MAX_CHARACTERS = 6000
 """Of a longer text the beginning and the end are read."""
 LEAD = 320

@@ -20,7 +20,8 @@ from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.nodes import AggregateNode, SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.sampling import SamplingStage, sample_candidates
+from quorate.orchestrator.sampling import sample_candidates
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.state import END, START, Edge, State
 from quorate.orchestrator.types import Answer, Message, Question, Sampled
 from quorate.prompts import Prompt
@@ -30,8 +31,6 @@ from ..synthesis.material import LabelledText
 from ..synthesis.prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, load_prompt, system_text
 from ..synthesis.synthesizer import SelfMoA, Synthesizer
 from .analysis import make_fence
-
-__all__ = ["ActNode", "ActingWriter", "AdviceNode", "acting", "advisory_messages", "place_in_system"]
 
 NEXT = "What should the agent do next?"
 """The last message that advisers read, where the conversation does not end with the user's."""
@@ -148,7 +147,6 @@ class ActingWriter(Synthesizer):
 
     @classmethod
     def load_prompt(cls, **settings: Any) -> SynthesisPrompt:
-        """See `Synthesizer`."""
         settings = {"max_context_tokens": MAX_CONTEXT_TOKENS, "overrides": None} | settings
         return SynthesisPrompt.load(cls.prompt_name, cls.place, example={"blind": True, "fence": "="}, **settings)
 

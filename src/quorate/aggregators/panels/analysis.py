@@ -12,17 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from quorate.orchestrator.analysis import Analysis, Contradiction, PartialCoverage, Stance, UniqueInsight
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.types import (
-    Analysis,
-    Candidate,
-    Contradiction,
-    PartialCoverage,
-    Stance,
-    UniqueInsight,
-)
-
-__all__ = ["UnreadableAnalysis", "make_fence", "number_analysis", "parse_analysis"]
+from quorate.orchestrator.frozen import first_fault
+from quorate.orchestrator.types import Candidate
 
 TRIES = 4
 """Places in a reply at which a JSON object may begin."""
@@ -121,9 +114,7 @@ def parse_analysis(reply: str, shown: Sequence[Candidate]) -> Analysis:
     try:
         written = _WrittenAnalysis.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UnreadableAnalysis("judge_schema_mismatch", f"{where}: {first['msg']}") from None
+        raise UnreadableAnalysis("judge_schema_mismatch", ": ".join(first_fault(error))) from None
     return _Names(shown).resolve(written)
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["Bounds", "RankedBallot", "Rule", "bound_scores", "is_decided"]
-
 Rule = Literal["borda", "copeland"]
 Bounds = Mapping[int, tuple[Fraction, Fraction]]
 """The least and the highest score that each answer can end with."""

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from quorate.orchestrator.analysis import Dissent
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.pipeline import Pipeline, pipeline
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.sampling import SamplingStage, gather
+from quorate.orchestrator.sampling import gather
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import (
     Answer,
     Candidate,
     Cluster,
     Degradation,
-    Dissent,
     Question,
     Sampled,
     SamplingParams,
@@ -38,8 +39,6 @@ from ..synthesis.prompt import MAX_CONTEXT_TOKENS, load_prompt
 from ..votes.majority import count_votes
 from .analysis import make_fence
 from .ballots import Bounds, RankedBallot, Rule, bound_scores, is_decided
-
-__all__ = ["Council", "council", "report_dissent"]
 
 SHOWN = 300
 """Characters of a line in a minority report."""
@@ -114,12 +113,10 @@ class Council(Aggregator):
 
     @property
     def fallback(self) -> Aggregator:
-        """The vote."""
         return self._fallback
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The members."""
         return tuple({id(model): model for model in self.members}.values())
 
     def calls(self, n: int) -> int:

@@ -11,8 +11,6 @@ from quorate.aggregators.specs import BuildContext, Options, PipelineSpec
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator
 
-__all__ = ["PIPELINES"]
-
 
 class PanelOptions(Options):
     """What every panel can be told."""

@@ -14,28 +14,22 @@ Where the question has tools, the panel only advises (see `acting`) and the writ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import Any, Unpack
 
+from quorate.orchestrator.analysis import Analysis
 from quorate.orchestrator.conditions import Settled
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.nodes import AggregateNode, hand_on
 from quorate.orchestrator.pipeline import Pipeline, ShadowGate
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, VoteCounter
-from quorate.orchestrator.sampling import SamplingStage
 from quorate.orchestrator.shadow import ShadowRule
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
-from quorate.orchestrator.types import (
-    Analysis,
-    Answer,
-    Candidate,
-    Degradation,
-    Question,
-    Sampled,
-    SamplingParams,
-)
+from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled, SamplingParams
 from quorate.prompts import Prompt
 
 from ..judges.model import JudgeModel, JudgeReply, conversation_text
@@ -49,8 +43,6 @@ from ..synthesis.synthesizer import Synthesizer
 from ..votes.majority import count_votes, draw_tie
 from .acting import ActNode, AdviceNode, place_in_system
 from .analysis import UnreadableAnalysis, make_fence, number_analysis, parse_analysis
-
-__all__ = ["AnalyseNode", "FusionWriter", "PanelMedoid", "fusion"]
 
 ANALYST_SAMPLING = SamplingParams(temperature=0.0, max_tokens=2048)
 """How an analyst answers where nothing else is said: greedily, with room for every part of its account."""
@@ -72,11 +64,9 @@ class PanelMedoid(Aggregator):
         self.centroid = Centroid()
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter | None:
-        """See `protocols.Aggregator`."""
         return self.vote.counter(question, run)
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
-        """See `protocols.Aggregator`."""
         if (counter := self.counter(question, run)) is not None:
             sampled = await count_votes(counter, sampled)
         tally = draw_tie(sampled.tally or (), run)
@@ -86,7 +76,6 @@ class PanelMedoid(Aggregator):
         return answer.replace(tally=tally)
 
     async def aclose(self) -> None:
-        """Closes the vote."""
         await self.vote.aclose()
 
 
@@ -104,7 +93,6 @@ class AnalyseNode(Node):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The analyst."""
         return (self.analyst,)
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
@@ -113,7 +101,6 @@ class AnalyseNode(Node):
 
     @property
     def label(self) -> str:
-        """Who analyses."""
         return f"{self.name}: {self.analyst.name}"
 
     async def run(self, state: State, run: RunContext) -> Sampled:
@@ -215,7 +202,6 @@ class FusionWriter(Synthesizer):
 
     @classmethod
     def load_prompt(cls, **settings: Any) -> SynthesisPrompt:
-        """See `Synthesizer`."""
         settings = {"max_context_tokens": MAX_CONTEXT_TOKENS, "overrides": None} | settings
         return SynthesisPrompt.load(cls.prompt_name, cls.place, example={"analysis": "{}", "fence": "="}, **settings)
 
@@ -225,7 +211,6 @@ class _Agrees(Settled):
     """The classes agree; advice to an agent is no answer, whatever it agrees on."""
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         return None if state.question.tools else super().holds(state)
 
 
@@ -234,13 +219,25 @@ class _Analysed:
     """There is an analysis; or advice to an agent, who acts without one as well."""
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         if state.question.tools:
             return "there are tools to call"
         return "" if state.sampled.analysis is not None else None
 
     def __str__(self) -> str:
         return "analysed"
+
+
+def _analyse_node(
+    analyst: Model, overrides: Mapping[str, str | Path] | None, max_context_tokens: int, sampling: SamplingParams
+) -> AnalyseNode:
+    return AnalyseNode(
+        "analyse",
+        analyst,
+        load_prompt("fusion-analysis", overrides, question="x", responses=["x", "y"], fence="="),
+        load_prompt("fusion-repair", overrides, reply="x", problem="x", count=2, fence="="),
+        max_context_tokens=max_context_tokens,
+        sampling=sampling,
+    )
 
 
 def fusion(
@@ -282,15 +279,8 @@ def fusion(
     options["fallback"] = medoid = options.get("fallback") or PanelMedoid(vote)
     rule = rule or Agreement(1.0, min_votes=2)
     last = FusionWriter(writer, **options)
-    overrides, example = options.get("overrides"), {"responses": ["x", "y"], "fence": "="}
-    analyse = AnalyseNode(
-        "analyse",
-        analyst or writer,
-        load_prompt("fusion-analysis", overrides, question="x", **example),
-        load_prompt("fusion-repair", overrides, reply="x", problem="x", count=2, fence="="),
-        max_context_tokens=last.prompt.max_context_tokens,
-        sampling=sampling or ANALYST_SAMPLING,
-    )
+    overrides = options.get("overrides")
+    analyse = _analyse_node(analyst or writer, overrides, last.prompt.max_context_tokens, sampling or ANALYST_SAMPLING)
     if shadow:
         stage = replace(stage, stop=ShadowRule(rule))
     panel = AdviceNode(

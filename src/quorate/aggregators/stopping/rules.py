@@ -346,7 +346,7 @@ class Agreement:
         return f"agreement: {votes} of {of} candidates, at least {self.share:g}"
 
     def __str__(self) -> str:
-        return f"{self.share:g} of at least {self.min_votes} agree"
+        return f"{100 * self.share:g} % agree, {self.min_votes} votes or more"
 
     def __repr__(self) -> str:
         return f"Agreement({self.share:g}, min_votes={self.min_votes})"

@@ -22,8 +22,6 @@ from ..specs import Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
 from .canonical import parse_json, to_json
 
-__all__ = ["NO_CALL", "CallOptions", "ToolCallVote", "canonical_calls", "winners"]
-
 NO_CALL = "no tool call"
 """What a text without calls votes for; no call is spelled like this."""
 

@@ -16,8 +16,6 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from ..markup import visible
 
-__all__ = ["Document", "Json", "find_document", "is_whole", "parse_json", "to_canonical", "to_json"]
-
 Json: TypeAlias = "bool | Decimal | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_CHARACTERS = 200_000

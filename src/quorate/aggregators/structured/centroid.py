@@ -14,7 +14,8 @@ from typing import Literal
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import Aggregator, Extractor
+from quorate.orchestrator.protocols import Aggregator
+from quorate.orchestrator.reading import Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..extraction import AnswerExtractor
@@ -23,8 +24,6 @@ from ..specs import BuildContext, Options, PipelineSpec
 from ..synthesis.context import truncate_middle
 from ..votes.majority import MajorityVote, close_all, representative
 from .similarity import ChrF, Pairwise, RougeL, Similarity, TokenF1
-
-__all__ = ["Centroid"]
 
 SHOWN = 80
 """Characters of a text that stand for it in the tally."""

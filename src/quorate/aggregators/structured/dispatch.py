@@ -20,8 +20,6 @@ from .calls import CallOptions, ToolCallVote
 from .documents import JsonVote
 from .schema import wants_json
 
-__all__ = ["StructuredVote"]
-
 
 class StructuredVote(Aggregator):
     """The vote that fits: over tool calls, over JSON documents, or over the answers of texts.
@@ -59,15 +57,12 @@ class StructuredVote(Aggregator):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Those of the vote over texts."""
         return self.vote.models
 
     def calls(self, n: int) -> int:
-        """See `protocols.Aggregator`."""
         return self.vote.calls(n)
 
     def counter(self, question: Question, run: RunContext) -> VoteCounter:
-        """See `protocols.Aggregator`."""
         return _CallsOrTexts(lambda: self._calls.counter(question, run), self._choose(question).counter(question, run))
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:

@@ -23,8 +23,6 @@ from .calls import winners
 from .canonical import Document, Json, find_document, to_canonical, to_json
 from .schema import Schema
 
-__all__ = ["Arrays", "JsonFieldVote", "JsonVote"]
-
 Arrays = Literal["whole", "elementwise"]
 
 

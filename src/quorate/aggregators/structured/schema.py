@@ -20,8 +20,6 @@ from quorate.orchestrator.types import Question
 
 from .canonical import Json, is_whole, to_canonical
 
-__all__ = ["Schema", "wants_json"]
-
 MAX_STEPS = 50_000
 """Subschemas looked at for one document."""
 MAX_DEPTH = 100

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["ChrF", "PairSimilarity", "Pairwise", "RougeL", "Similarity", "TokenF1"]
-
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -62,11 +60,9 @@ class PairSimilarity(Pairwise):
         self.function = function
 
     def features(self, text: str) -> str:
-        """The text itself."""
         return text
 
     def alike(self, a: str, b: str) -> float:
-        """What the function says."""
         return self.function(a, b)
 
 
@@ -81,7 +77,6 @@ class TokenF1(Pairwise):
         return Counter(_tokens(text))
 
     def alike(self, a: Counter[Hashable], b: Counter[Hashable]) -> float:
-        """See the class."""
         return _f1(_common(a, b), a.total(), b.total())
 
 
@@ -103,7 +98,6 @@ class ChrF(Pairwise):
         return [Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, self.order + 1)]
 
     def alike(self, a: list[Counter[Hashable]], b: list[Counter[Hashable]]) -> float:
-        """See the class."""
         scores = [_f1(_common(x, y), x.total(), y.total()) for x, y in zip(a, b, strict=True) if x or y]
         return sum(scores) / len(scores) if scores else 1.0
 
@@ -112,11 +106,9 @@ class RougeL(Pairwise):
     """F1 of the longest common subsequence of tokens (ROUGE-L with beta 1: Lin 2004, section 3)."""
 
     def features(self, text: str) -> list[str]:
-        """The tokens in order."""
         return _tokens(text)
 
     def alike(self, a: list[str], b: list[str]) -> float:
-        """See the class."""
         return _f1(_subsequence(a, b), len(a), len(b))
 
 

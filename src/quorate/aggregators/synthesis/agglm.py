@@ -27,17 +27,6 @@ from ..specs import BuildContext, PipelineSpec
 from .prompt import Placement, place_as_user
 from .synthesizer import SynthesisOptions, Synthesizer, common_arguments
 
-__all__ = [
-    "SHIPPED_AGGREGATOR",
-    "SHIPPED_FAMILY",
-    "AggLM",
-    "Line",
-    "SteppedAggLM",
-    "choose_agglm",
-    "find_shipped_aggregator",
-    "merge_steps",
-]
-
 SHIPPED_AGGREGATOR = "quorate-tiny-agg"
 """The learned aggregator that ships, trained on candidates of the embedded models."""
 SHIPPED_FAMILY = "quorate-tiny"

@@ -27,8 +27,9 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.nodes import Revision
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.pipeline import layers as build_layers
-from quorate.orchestrator.protocols import Aggregator, Extractor, Model
-from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.protocols import Aggregator, Model
+from quorate.orchestrator.reading import Extractor
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Candidate, Question, Sampled
 
 from ..specs import BuildContext, PipelineSpec
@@ -36,8 +37,6 @@ from .context import learn_limits
 from .material import label_candidate, shuffle_candidates
 from .prompt import Placement, SynthesisPrompt, place_as_user
 from .synthesizer import SelfMoA, SynthesisOptions, Synthesizer, common_arguments
-
-__all__ = ["ProposeAndAggregate", "ReadAll", "SynthesizerArguments", "mixture_of_agents", "propose_and_aggregate"]
 
 
 class SynthesizerArguments(TypedDict, total=False):

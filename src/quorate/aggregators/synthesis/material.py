@@ -17,16 +17,6 @@ from quorate.orchestrator.types import Candidate, Degradation
 from ..markup import visible
 from .context import TokenBudget, truncate_middle
 
-__all__ = [
-    "LabelledText",
-    "Material",
-    "label_candidate",
-    "order_canonically",
-    "pack",
-    "shuffle_candidates",
-    "visible_answer",
-]
-
 
 class LabelledText(NamedTuple):
     """One text with the name that notes give it."""

@@ -30,7 +30,7 @@ from quorate.orchestrator.nodes import Revision
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.pipeline import rounds as build_rounds
 from quorate.orchestrator.protocols import Aggregator, Model
-from quorate.orchestrator.sampling import SamplingStage
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Message, Question, Sampled
 
 from ..specs import BuildContext, PipelineSpec
@@ -40,8 +40,6 @@ from .layers import MOST
 from .material import label_candidate, order_canonically
 from .prompt import MAX_CONTEXT_TOKENS, SynthesisPrompt, place_as_system, place_as_user, system_text
 from .synthesizer import SynthesisOptions
-
-__all__ = ["DebateRound", "RandomMember", "SubsetAggregation", "debate", "recursive_self_aggregation"]
 
 
 def _renew(before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -60,7 +58,6 @@ class SubsetAggregation:
     async def revise(
         self, question: Question, before: Sampled, models: Sequence[Model], run: RunContext
     ) -> Mapping[int, Revision]:
-        """See `nodes.Refiner`."""
         rng, population = run.rng("subsets"), order_canonically(before.candidates)
         revisions: dict[int, Revision] = {}
         for member in population:
@@ -72,7 +69,6 @@ class SubsetAggregation:
         return revisions
 
     def merge(self, before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:
-        """See `nodes.Refiner`."""
         return _renew(before, members)
 
 
@@ -159,7 +155,6 @@ class DebateRound:
         return Revision(leave_room(asked, model), material.notes, self.prompt.version)
 
     def merge(self, before: Sampled, members: Sequence[Candidate]) -> Sequence[Candidate]:
-        """See `nodes.Refiner`."""
         return _renew(before, members)
 
 
@@ -213,11 +208,9 @@ class RandomMember(Aggregator):
 
     @property
     def fallback(self) -> Aggregator:
-        """The vote."""
         return self._fallback
 
     async def aggregate(self, question: Question, sampled: Sampled, run: RunContext) -> Answer:
-        """See `protocols.Aggregator`."""
         counter = self.counter(question, run)
         counted = sampled if counter is None else await count_votes(counter, sampled)
         return Answer.of(run.rng("member").choice(order_canonically(counted.candidates)), tally=counted.tally or ())

@@ -17,16 +17,6 @@ from quorate.prompts import Prompt
 from .context import TokenBudget, leave_room
 from .material import LabelledText, Material, pack
 
-__all__ = [
-    "MAX_CONTEXT_TOKENS",
-    "Placement",
-    "SynthesisPrompt",
-    "load_prompt",
-    "place_as_system",
-    "place_as_user",
-    "system_text",
-]
-
 Placement = Callable[[Prompt, Question, Sequence[str]], Question]
 """Puts a prompt with these responses into the conversation; all else of the question is kept."""
 

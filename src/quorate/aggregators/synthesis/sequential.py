@@ -24,7 +24,8 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.nodes import AggregateNode, Revision, SampleNode, hand_on, mark_member, note_members
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.sampling import SamplingStage, sample_candidates
+from quorate.orchestrator.sampling import sample_candidates
+from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.state import ELSE, END, START, Edge, Node, State
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question, Sampled
 
@@ -34,8 +35,6 @@ from .layers import SynthesizerArguments
 from .material import LabelledText, label_candidate, shuffle_candidates, visible_answer
 from .prompt import SynthesisPrompt
 from .synthesizer import SelfMoA, SynthesisOptions, common_arguments
-
-__all__ = ["FoldNode", "LastWindow", "Window", "self_moa_seq"]
 
 FOLD, LAST = "fold", "aggregate"
 
@@ -92,7 +91,6 @@ class Unread:
     window: Window
 
     def holds(self, state: State) -> str | None:
-        """See `graph.Condition`."""
         candidates = state.sampled.candidates
         ended = len(self.window.steps(candidates)) == state.visited(FOLD)
         return "" if ended and self.window.view(candidates, RunContext()).left else None
@@ -112,11 +110,9 @@ class FoldNode(Node):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The one that folds."""
         return (self.model,)
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - a window holds as many as it does
-        """One answer."""
         return self.model.calls
 
     def gives(self, n: int) -> int:
@@ -129,7 +125,6 @@ class FoldNode(Node):
         return f"{self.window.size} at a time"
 
     def with_n(self, old: int, n: int) -> Self:  # noqa: ARG002 - n is enough
-        """See `Node`."""
         return replace(self, max_visits=self.window.most_steps(n))
 
     async def run(self, state: State, run: RunContext) -> Sampled:
@@ -198,7 +193,6 @@ class LastWindow(SelfMoA):
         self.window = Window(self.prompt, window, copies)
 
     def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[LabelledText]:
-        """See `Synthesizer`."""
         view = self.window.view(candidates, run)
         return [*view.running, *view.fresh]
 

@@ -19,7 +19,8 @@ from quorate.orchestrator.errors import NoAnswer, PromptTooLong
 from quorate.orchestrator.events import AnswerToken, Event
 from quorate.orchestrator.nodes import Revision
 from quorate.orchestrator.partial import failure_of
-from quorate.orchestrator.protocols import Aggregator, Extractor, Model, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
+from quorate.orchestrator.reading import Extractor
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
 from ..extraction import AnswerExtractor
@@ -28,8 +29,6 @@ from ..votes.majority import MajorityVote, count_votes
 from .context import learn_limits, until_it_fits
 from .material import LabelledText, label_candidate, shuffle_candidates
 from .prompt import MAX_CONTEXT_TOKENS, Placement, SynthesisPrompt, place_as_system
-
-__all__ = ["SelfMoA", "SynthesisOptions", "Synthesizer", "common_arguments"]
 
 
 class _Tokens:
@@ -98,16 +97,13 @@ class Synthesizer(Aggregator):
 
     @property
     def fallback(self) -> Aggregator:
-        """The vote."""
         return self._fallback
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The one that synthesizes."""
         return (self.aggregator,)
 
     def calls(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
-        """See `protocols.Aggregator`."""
         return 1
 
     def arrange(self, candidates: Sequence[Candidate], run: RunContext) -> list[LabelledText]:

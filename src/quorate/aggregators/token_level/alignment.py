@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from .token_bytes import END, TokenBytes, ends_with_character, to_characters
 
-__all__ = ["AlignedDraft", "AlignedToken", "VerifierContext"]
-
 TAIL = 32
 """Bytes that stay ahead of the anchor, so that what comes cannot change how the text before it is read."""
 SLACK = 64

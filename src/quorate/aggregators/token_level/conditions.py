@@ -19,8 +19,6 @@ from .alignment import AlignedDraft, AlignedToken, VerifierContext
 from .decode_state import DraftLength, Why
 from .token_bytes import TokenBytes
 
-__all__ = ["Adaptive", "Conditions", "EveryToken", "Fixed", "Lookahead", "Safe", "VerifierVote"]
-
 HALF = 0.5
 
 
@@ -50,11 +48,9 @@ class Fixed:
             raise BadInput(f"Fixed(n={self.n}, until={self.until}): n is at least 1, until a probability")
 
     def start(self, verifiers: int) -> DraftLength:  # noqa: ARG002
-        """See `Lookahead`."""
         return self
 
     def next_length(self) -> int:
-        """See `DraftLength`."""
         return self.n
 
     def note(self, drafted: int, kept: int) -> None:
@@ -76,7 +72,6 @@ class Adaptive:
             raise BadInput(f"{self}: 1 <= least <= most, until is a probability, cost above 0")
 
     def start(self, verifiers: int) -> DraftLength:
-        """See `Lookahead`."""
         return _AdaptiveLength(self, verifiers)
 
 
@@ -171,11 +166,9 @@ class Safe:
         draft: Sequence[int],
         keys: Sequence[bytes | None],
     ) -> AlignedDraft:
-        """See `Conditions`."""
         return verifier.align(text, ids, draft, keys)
 
     def keep_draft(self, drafted: float, votes: Sequence[VerifierVote]) -> Why | None:
-        """See `Conditions`."""
         if all(vote.agrees for vote in votes):
             return "agreed"
         mean = math.fsum([drafted, *(vote.weight * vote.probability for vote in votes)])
@@ -196,10 +189,8 @@ class EveryToken:
         draft: Sequence[int],  # noqa: ARG002
         keys: Sequence[bytes | None],  # noqa: ARG002
     ) -> AlignedDraft:
-        """See `Conditions`."""
         context = verifier.read_all(text, ids)
         return AlignedDraft(context, [AlignedToken(len(context), -1)], 1)
 
     def keep_draft(self, drafted: float, votes: Sequence[VerifierVote]) -> Why | None:  # noqa: ARG002
-        """See `Conditions`."""
         return None

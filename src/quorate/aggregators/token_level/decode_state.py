@@ -15,17 +15,6 @@ from quorate.orchestrator.types import FinishReason, Usage
 from .alignment import VerifierContext
 from .token_bytes import END
 
-__all__ = [
-    "CommittedToken",
-    "DecodeParams",
-    "DecodeState",
-    "DraftLength",
-    "FirstChoice",
-    "MemberUsage",
-    "Why",
-    "name_loss",
-]
-
 Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken"]
 """Why a token stands.
 

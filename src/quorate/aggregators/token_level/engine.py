@@ -34,8 +34,6 @@ from .decode_state import CommittedToken, DecodeParams, DecodeState, FirstChoice
 from .mixture import BaseEnsemble, Mixture, NextTokenView, Sharpening
 from .token_bytes import END, TokenBytes
 
-__all__ = ["DecodeEngine", "DraftAndVerify", "EnsembleRule", "EnsembleStrategy"]
-
 ALONE = 16
 """Tokens of a draft that nobody verifies."""
 EVERYTHING = 1 << 20
@@ -88,7 +86,6 @@ class EnsembleRule:
     sharpening: Sharpening | None = None
 
     def make_engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> DraftAndVerify:
-        """See `EnsembleStrategy`."""
         return DraftAndVerify(models[0], models[1:], weights, self)
 
 
@@ -181,7 +178,6 @@ class DraftAndVerify:
         state.note_loss(self.verifiers[model - 1].name, reason)
 
     def release(self, states: Sequence[DecodeState]) -> None:
-        """See `DecodeEngine`."""
         for model in (self.drafter, *self.verifiers):
             model.release(states)
 

@@ -23,8 +23,6 @@ from quorate.orchestrator.types import Question
 from .decode_state import DecodeState
 from .engine import DecodeEngine
 
-__all__ = ["BatchThread", "DecodeExecutor", "InThread", "TaskPerAnswer", "TextDelta", "run_without_waiting"]
-
 log = logging.getLogger("quorate")
 
 LINGER = 5.0
@@ -64,7 +62,6 @@ class TaskPerAnswer(DecodeExecutor):
         self._engine = engine
 
     async def write(self, states: Sequence[DecodeState], on_delta: Callable[[TextDelta], None]) -> None:
-        """See `DecodeExecutor`."""
         try:
             await gather([self._write_one(state, on_delta) for state in states])
         finally:
@@ -123,7 +120,6 @@ class BatchThread(DecodeExecutor):
         self._changed = threading.Condition()
 
     async def write(self, states: Sequence[DecodeState], on_delta: Callable[[TextDelta], None]) -> None:
-        """See `DecodeExecutor`."""
         listener = _Listener(len(states), on_delta)
         self._submit([(state, listener) for state in states])
         try:
@@ -188,36 +184,28 @@ class InThread:
 
     @property
     def context(self) -> int:
-        """See `TokenModel`."""
         return self._model.context
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """See `TokenModel`."""
         return self._model.vocabulary
 
     async def open(self) -> None:
-        """See `TokenModel`."""
         await self._model.open()
 
     def prompt(self, question: Question) -> list[int]:
-        """See `TokenModel`."""
         return self._model.prompt(question)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> Sequence[Draft]:
-        """See `TokenModel`."""
         return await asyncio.to_thread(run_without_waiting, self._model.draft(asks))
 
     async def score(self, asks: Sequence[ScoreAsk]) -> Sequence[Scores]:
-        """See `TokenModel`."""
         return await asyncio.to_thread(run_without_waiting, self._model.score(asks))
 
     def release(self, rows: Sequence[Hashable]) -> None:
-        """See `TokenModel`."""
         self._model.release(rows)
 
     async def aclose(self) -> None:
-        """See `TokenModel`."""
         await self._model.aclose()
 
 

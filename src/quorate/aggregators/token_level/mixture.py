@@ -24,8 +24,6 @@ from quorate.orchestrator.tokens import Distribution
 
 from .token_bytes import END, TokenBytes
 
-__all__ = ["BaseEnsemble", "GaC", "Geometric", "Mixture", "NextTokenView", "PrefixMass", "Sharpening", "UniTE"]
-
 SURE = 0.5
 """Sharpening has nothing to do where a token has this much."""
 TINY = 1e-10
@@ -139,7 +137,6 @@ class UniTE:
             raise BadInput(f"UniTE(k={self.k}): k must be at least 1")
 
     def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
-        """See `BaseEnsemble`."""
         found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(self.k)}
         keys = sorted(key for key in found if key is not None) or [END]
         parts = np.array([[_score(key, view) for key in keys] for view in views]) / temperature
@@ -169,7 +166,6 @@ class GaC:
         return f"GaC(k={self.k})"
 
     def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
-        """See `BaseEnsemble`."""
         rows = [view.distribution.row() for view in views]
         if any(row is None for row in rows):
             return self._merge_top(views, temperature)
@@ -229,7 +225,6 @@ class PrefixMass:
     """Mass that a token of the drafter needs to gather more (lambda)."""
 
     def sharpen(self, mixture: Mixture, drafter: TokenBytes) -> Mixture:
-        """See `Sharpening`."""
         if mixture.mass.max() >= SURE:
             return mixture
         mass = mixture.mass.copy()
@@ -245,7 +240,6 @@ class Geometric:
     """The geometric mean, which lets a model that rules a token out keep it out."""
 
     def sharpen(self, mixture: Mixture, drafter: TokenBytes) -> Mixture:  # noqa: ARG002
-        """See `Sharpening`."""
         if mixture.mass.max() >= SURE:
             return mixture
         logs = np.log(np.maximum(mixture.parts, TINY)) * mixture.weights[:, None]

@@ -28,8 +28,6 @@ from .decode_state import CommittedToken, DecodeParams, DecodeState, FirstChoice
 from .mixture import GaC, NextTokenView
 from .token_bytes import TokenBytes
 
-__all__ = ["Mix", "MixtureSamplingEngine"]
-
 
 @dataclass(frozen=True)
 class Mix:
@@ -47,7 +45,6 @@ class Mix:
             raise BadInput(f"Mix(most={self.most}): a turn has at least 1 token")
 
     def make_engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> MixtureSamplingEngine:
-        """See `engine.EnsembleStrategy`."""
         return MixtureSamplingEngine(models, weights, self.most)
 
 
@@ -141,7 +138,6 @@ class MixtureSamplingEngine:
             await asyncio.gather(*jobs)
 
     def drop(self, state: DecodeState, model: int, reason: str) -> None:
-        """See `engine.DecodeEngine`."""
         assert isinstance(state, _SpokenState)
         state.dropped.add(model)
         state.note_loss(self.models[model].name, reason)
@@ -150,7 +146,6 @@ class MixtureSamplingEngine:
             state.speaker = None
 
     def release(self, states: Sequence[DecodeState]) -> None:
-        """See `engine.DecodeEngine`."""
         for model in self.models:
             model.release(states)
 

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
+from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
@@ -26,7 +27,6 @@ from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import (
     Degradation,
     Ensembling,
-    Identity,
     Member,
     Question,
     SamplingParams,
@@ -40,8 +40,6 @@ from .decode_state import CommittedToken, DecodeParams, DecodeState, name_loss
 from .engine import DecodeEngine, EnsembleRule, EnsembleStrategy
 from .executor import BatchThread, DecodeExecutor, InThread, TaskPerAnswer, TextDelta
 from .mixture import PrefixMass, UniTE
-
-__all__ = ["SAFE"]
 
 RETRY = 30.0
 """Seconds until a verifier that could not be opened is tried again."""

@@ -15,8 +15,6 @@ import numpy as np
 
 from quorate.orchestrator.tokens import Distribution, Vocabulary
 
-__all__ = ["END", "TokenBytes", "ends_with_character", "to_characters"]
-
 END = b""
 """The key of all end tokens together."""
 

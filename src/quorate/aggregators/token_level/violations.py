@@ -22,8 +22,6 @@ from .decode_state import CommittedToken, DecodeParams, DecodeState, Why
 from .engine import DraftAndVerify, EnsembleRule
 from .safe import SAFE
 
-__all__ = ["Violation", "Violations", "count_violations"]
-
 STOOD: tuple[Why, ...] = ("agreed", "sure", "boundary")
 """Reasons for which a token stands while verifiers are there."""
 AT_ONCE = 32

@@ -38,14 +38,12 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen, first_fault
 
 from .arrays import Votes, numpy
 from .ballot import Ballot, Weights, sum_by_class
 from .dawid_skene import to_probabilities
 from .rules import Plurality
-
-__all__ = ["SPREAD", "Abilities", "Ability", "LabelFree", "fit_abilities", "fit_votes"]
 
 SPREAD = 3.0
 """Deviation of abilities and difficulties before anything is seen, in logits."""
@@ -106,9 +104,8 @@ class Abilities(Frozen):
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", file=path) from error
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, first["loc"])) or None
-            raise DataError(f"no file of abilities: {first['msg']}", file=path, field=field) from None
+            field, words = first_fault(error)
+            raise DataError(f"no file of abilities: {words}", file=path, field=field or None) from None
 
 
 _UNKNOWN = Ability()
@@ -182,7 +179,6 @@ class LabelFree:
         return self
 
     def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
-        """See `BatchRule`."""
         self.abilities, weights = fit_abilities(ballots)
         return weights
 

@@ -17,8 +17,6 @@ from quorate.orchestrator.errors import BadInput, MissingExtra
 from .ballot import Ballot, Weights
 from .dawid_skene import FLOOR
 
-__all__ = ["Votes", "numpy"]
-
 
 def numpy() -> Any:
     """The library.
@@ -153,7 +151,6 @@ class Votes:
         return np.maximum(belief[answered].mean(0), FLOOR), counts / totals[voter]
 
     def _bound(self, belief: Any, prior: Any, rates: Any, rows: Any) -> float:
-        """See `dawid_skene.DawidSkene`."""
         np = numpy()
         joint = (belief[rows] * (np.log(rates) + np.log(prior))).sum()
         return float(joint - (belief * np.log(np.maximum(belief, FLOOR))).sum()) / max(1, len(rows))

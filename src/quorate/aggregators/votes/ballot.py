@@ -11,8 +11,6 @@ from typing import Protocol, runtime_checkable
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["Ballot", "BatchRule", "Rule", "ScoreRule", "Weights", "leaders", "sum_by_class"]
-
 Weights = dict[int, float]
 """Weight of each class that has a vote; empty where all abstained."""
 

@@ -24,8 +24,6 @@ from quorate.orchestrator.errors import BadInput
 from .ballot import Ballot, Weights, leaders
 from .rules import Plurality
 
-__all__ = ["CrowdLab"]
-
 LEAST = 1e-6
 
 

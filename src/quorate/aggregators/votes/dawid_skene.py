@@ -18,8 +18,6 @@ from math import exp, fsum, log
 from .ballot import Ballot, Weights
 from .rules import LogOdds, Plurality
 
-__all__ = ["FLOOR", "DawidSkene", "OneCoin", "to_probabilities"]
-
 FLOOR = 1e-10
 """Smallest probability of an error or a class, so that nothing is impossible."""
 
@@ -41,7 +39,6 @@ class OneCoin:
         self.start, self.rounds = start, rounds
 
     def fit_weights(self, ballots: Sequence[Ballot]) -> list[Weights]:
-        """See `BatchRule`."""
         asked = Counter(b.voter(i) for b in ballots for i in range(len(b.classes)))
         accuracies = dict.fromkeys(asked, self.start)
         weights: list[Weights] = []

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["count_effective_votes"]
-
 
 def count_effective_votes(voters: int, correlation: float) -> float:
     """Independent voters that so many voters amount to: from 1 to their number.

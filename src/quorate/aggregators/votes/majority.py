@@ -15,7 +15,8 @@ from typing import NamedTuple, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import Aggregator, AnswerReader, Equivalence, Extractor, Model, VoteCounter
+from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
+from quorate.orchestrator.reading import AnswerReader, Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..equivalence import MathEquivalence, default_equivalence
@@ -24,19 +25,6 @@ from ..extraction import AnswerExtractor, is_only_reasoned, read_answer
 from ..meaning.counter import MeaningCounter
 from ..meaning.grouping import Grouping, LexicalGrouping
 from ..ranking import by_weight
-
-__all__ = [
-    "AnswerCounter",
-    "MajorityVote",
-    "Vote",
-    "choose_reader",
-    "close_all",
-    "count_votes",
-    "default_reader",
-    "draw_tie",
-    "group_votes",
-    "representative",
-]
 
 Read = Callable[[Candidate], str | None]
 Weigh = Callable[[Sequence[Candidate], tuple[Cluster, ...]], tuple[Cluster, ...]]
@@ -129,7 +117,6 @@ class MajorityVote(Aggregator):
         return self.grouping.models
 
     def calls(self, n: int) -> int:  # noqa: ARG002 - one call is about all of them
-        """See `protocols.Aggregator`."""
         return self.grouping.calls
 
     def _note_doubt(
@@ -198,11 +185,9 @@ class AnswerCounter:
         return AnswerCounter(self._read, self._equivalence, weigh)
 
     def extract(self, candidate: Candidate) -> str | None:
-        """See `protocols.VoteCounter`."""
         return self._read(candidate) if candidate.ok else None
 
     async def tally(self, candidates: Sequence[Candidate]) -> tuple[Cluster, ...]:
-        """See `protocols.VoteCounter`."""
         voters = [with_answer(self, c) for c in candidates if c.ok]
         votes = [Vote(c.index, c.answer) for c in voters if c.answer is not None]
         answers = {vote.answer for vote in votes}

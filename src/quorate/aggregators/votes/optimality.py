@@ -16,8 +16,6 @@ from math import ceil, fsum, inf, log
 
 from quorate.orchestrator.errors import BadInput
 
-__all__ = ["plurality_is_optimal"]
-
 ROUNDING = 1e-12
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import Equivalence, Extractor
+from quorate.orchestrator.reading import Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
 from ..meaning.options import MeaningOptions, build_grouping
@@ -23,8 +23,6 @@ from .abilities import Abilities, LabelFree
 from .ballot import Ballot, Rule, leaders
 from .majority import MajorityVote, count_votes
 from .rules import ByModel, LogOdds, RunOff
-
-__all__ = ["LabelFreeVote", "RuleVote"]
 
 
 class RuleVote(MajorityVote):

@@ -29,18 +29,6 @@ from quorate.orchestrator.errors import BadInput
 
 from .ballot import Ballot, Weights, leaders, sum_by_class
 
-__all__ = [
-    "Borda",
-    "ByConfidence",
-    "ByModel",
-    "LogOdds",
-    "MajorityOfTheBests",
-    "Plurality",
-    "RunOff",
-    "ScoreSum",
-    "check_accuracies",
-]
-
 SURE = 1e-6
 """Accuracies are kept this far from 0 and 1, where the log-odds would be infinite."""
 
@@ -51,11 +39,9 @@ class Plurality:
     name = "plurality"
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         return sum_by_class((ballot.class_of(i), 1.0) for i in ballot.cast)
 
     def values(self, scores: Sequence[float]) -> list[float]:
-        """See `ScoreRule`."""
         return [1.0] * len(scores)
 
 
@@ -79,7 +65,6 @@ class ByModel:
         self.priors, self.default = dict(priors), default
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         votes = [(ballot.class_of(i), self.priors.get(ballot.voter(i), self.default)) for i in ballot.cast]
         return _or_plurality(sum_by_class(votes), ballot)
 
@@ -105,7 +90,6 @@ class LogOdds:
         self.classes = classes
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         possible = max(2, self.classes or len({ballot.class_of(i) for i in ballot.cast}) + 1)
         votes = ((ballot.class_of(i), self._weight(ballot.voter(i), possible)) for i in ballot.cast)
         return sum_by_class(votes)
@@ -133,7 +117,6 @@ class ByConfidence:
         self.temperature = temperature
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         scores = {i: s for i in ballot.cast if (s := ballot.score(i)) is not None}
         if not scores:
             return Plurality().weights(ballot)
@@ -158,7 +141,6 @@ class ScoreSum:
     name = "score-sum"
 
     def values(self, scores: Sequence[float]) -> list[float]:
-        """See `ScoreRule`."""
         lowest = min(0.0, *scores) if scores else 0.0
         return [score - lowest for score in scores]
 
@@ -183,7 +165,6 @@ class Borda:
         self.power = power
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         values = self.values([ballot.score(i) for i in ballot.cast])
         return sum_by_class((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
 
@@ -229,7 +210,6 @@ class MajorityOfTheBests:
         self.m = m
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         values = self.values([ballot.score(i) for i in ballot.cast])
         return sum_by_class((ballot.class_of(i), value) for i, value in zip(ballot.cast, values, strict=True))
 
@@ -263,7 +243,6 @@ class RunOff:
     name = "run-off"
 
     def weights(self, ballot: Ballot) -> Weights:
-        """See `Rule`."""
         first = Plurality().weights(ballot)
         finalists = set(leaders(first))
         if len(finalists) == 1:

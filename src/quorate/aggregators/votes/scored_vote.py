@@ -23,7 +23,8 @@ from pydantic import Field
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.partial import failure_of
-from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
+from quorate.orchestrator.protocols import Verifier
+from quorate.orchestrator.reading import Equivalence, Extractor
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
 
@@ -32,8 +33,6 @@ from ..specs import BuildContext, PipelineSpec, VerifierOptions
 from .ballot import ScoreRule, leaders
 from .majority import MajorityVote, Vote, close_all, count_votes, draw_tie, group_votes, representative
 from .rules import Borda, ByConfidence, MajorityOfTheBests, Plurality, ScoreSum
-
-__all__ = ["BestOfN", "ScoredVote", "weigh_votes"]
 
 CONCURRENCY = 16
 """Scores at a time."""
@@ -197,7 +196,6 @@ class BestOfN(ScoredVote):
         scores: Mapping[int, float],
         run: RunContext,  # noqa: ARG002 - nothing is drawn
     ) -> Answer:
-        """See `ScoredVote`."""
         votes = weigh_votes(scored, tally, {c.index: 1.0 for c in scored})
         return Answer.of(_highest(scored, scores), tally=votes)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from quorate.evals.task import Task
     from quorate.orchestrator.types import CandidateSet
 
-__all__ = ["aggregator"]
-
 
 def aggregator(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Data set, checkpoints and, in DIR/model, the result.")],

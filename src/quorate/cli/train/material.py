@@ -21,8 +21,6 @@ from quorate.evals.records import POOLED, AnswerRecord, RecordedBank
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Candidate, CandidateSet, Question
 
-__all__ = ["LabelledSet", "bank_examples", "join_sets", "recorded_sets", "replay_examples"]
-
 
 async def bank_examples(
     path: Path, *, task: str | None, agent: str | None, size: int | None, seed: int

@@ -12,8 +12,6 @@ from quorate.aggregators.votes.arrays import Votes
 from quorate.evals.statistics import PairedComparison, Result, compare_paired, mean_interval
 from quorate.evals.statistics.base import Estimate
 
-__all__ = ["Rival", "SelectorMeasures", "measure_selector"]
-
 SELECTOR = "selector"
 
 

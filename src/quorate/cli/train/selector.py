@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .measures import Rival, SelectorMeasures
 
-__all__ = ["selector"]
-
 STRONGEST = 8
 """Terms that are shown."""
 

@@ -12,19 +12,16 @@ from weakref import WeakValueDictionary
 
 from quorate.orchestrator.context import Ledger
 from quorate.orchestrator.types import CandidateSet, Question
-from quorate.storage.candidate_columns import CANDIDATE, candidate_of, columns_of
+from quorate.storage.sqlite import CANDIDATE, candidate_of, columns_of
 
 from ..outcome import Outcome
 from . import provenance, queries
-from .claims import Holder
-from .store import Store
+from .store import Holder, Store
 from .values import BankedAgent, BankedItem, BankedSample, RunRecord, SampleRequest
 
 if TYPE_CHECKING:
     from ..records import RecordedBank
     from ..task import Item
-
-__all__ = ["Bank"]
 
 _ADD = (
     f"INSERT OR IGNORE INTO samples (request, idx, own_prompt, added, {', '.join(CANDIDATE)}) "

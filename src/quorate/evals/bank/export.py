@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
-from quorate.storage.candidate_columns import CANDIDATE, LATER
+from quorate.storage.sqlite import CANDIDATE, LATER
 
 from .bank import Bank
 from .provenance import dump_json
 from .store import Store
-
-__all__ = ["COLUMNS", "NESTED", "Exported", "Format", "export_bank", "flat_rows"]
-
 
 Format = Literal["parquet", "jsonl"]
 SHARD = 100_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.types import Candidate, Question, SamplingParams
-from quorate.storage.candidate_columns import CANDIDATE, columns_of
+from quorate.storage.sqlite import CANDIDATE, columns_of
 
 from . import provenance
 from .bank import Bank
@@ -21,7 +21,6 @@ from .values import BankedAgent, BankedItem, SampleRequest, content_key
 if TYPE_CHECKING:
     from ..task import Item, Task
 
-__all__ = ["Found", "ImportReport", "Incoming", "LeftOut", "Remark", "grade", "ingest"]
 
 BATCH = 2000
 """Samples a transaction."""

@@ -11,29 +11,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from quorate.orchestrator.types import Frozen, Question, SamplingParams
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import Question, SamplingParams
 
 from .store import Store
 from .values import BankedAgent, BankedItem, RunRecord, SampleRequest, content_key
 
 if TYPE_CHECKING:
     from ..task import Item
-
-__all__ = [
-    "add_run",
-    "describe_changes",
-    "describe_company",
-    "dump_json",
-    "note_agent",
-    "note_item",
-    "note_items",
-    "note_question",
-    "note_request",
-    "now",
-    "runs",
-    "unknown_key",
-    "versions",
-]
 
 _COMPANY = """
 SELECT agent, sum(asked > 1 AND asked < samples) AS mixed, count(*) AS requests

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import CandidateSet, Frozen, Question, SamplingParams
-from quorate.storage.candidate_columns import candidate_of
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import CandidateSet, Question, SamplingParams
+from quorate.storage.sqlite import candidate_of
 
 from ..records import AnswerRow, RecordedBank, assemble
 from ..registry import reader_of
@@ -20,19 +21,7 @@ from .store import Store
 from .values import BankedItem
 
 if TYPE_CHECKING:
-    from quorate.orchestrator.protocols import Equivalence, Extractor
-
-__all__ = [
-    "OF_QUESTION",
-    "RECORDED",
-    "InventoryLine",
-    "SampleGroup",
-    "answer_rows",
-    "inventory",
-    "list_items",
-    "records_of",
-    "sample_groups",
-]
+    from quorate.orchestrator.reading import Equivalence, Extractor
 
 OF_QUESTION = "of the question"
 """Under which the first sample of a question has what was recorded of the question itself."""

@@ -13,8 +13,6 @@ from quorate.orchestrator.errors import DataError
 from .bank import Bank
 from .store import FILE, SCHEMA, bank_file
 
-__all__ = ["is_sound", "recover"]
-
 MISSES = 20_000
 """Numbers in a row at which nothing was found or could be read, after which a table is taken to end."""
 _NUMBERED = ("items", "requests", "samples", "runs", "outcomes")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from quorate.orchestrator.types import Candidate, Frozen, Question, SamplingParams
-
-__all__ = ["BankedAgent", "BankedItem", "BankedSample", "RunRecord", "SampleRequest", "content_key"]
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
 
 
 class SampleRequest(NamedTuple):

@@ -33,11 +33,10 @@ The same seed and bank give the same numbers.
 from __future__ import annotations
 
 from ..statistics import pass_at_k
-from .agreement import AnswerAgreement, agreement
+from .agreement import AnswerAgreement, EffectiveVotes, agreement, measure_effective_votes
 from .calibration import Bin, Calibration, RiskPoint, calibration, tally_confidence
 from .comparing import Comparisons, SystemPair, compare_systems
 from .curves import AtK, Curve, Headroom, at_k, curve, headroom, maj_at_k, sizes
-from .effective import EffectiveVotes, measure_effective_votes
 from .results import (
     Comparison,
     Ensembled,

@@ -18,8 +18,6 @@ from ..records import AnswerRecord
 from ..replay.contract import count_classes
 from ..statistics import Result
 
-__all__ = ["BINS", "Bin", "Calibration", "RiskPoint", "calibration", "tally_confidence"]
-
 BINS = 10
 
 

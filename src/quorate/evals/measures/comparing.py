@@ -31,8 +31,6 @@ from ..statistics import (
 from .results import Comparison, Point, SystemResult, pareto
 from .systems import System
 
-__all__ = ["Comparisons", "SystemPair", "compare_systems"]
-
 NEAR = 0.01
 """Tokens that differ by less are equal."""
 

@@ -21,8 +21,6 @@ from ..replay.rules import replay_rules
 from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
 from ..statistics import Estimate, Result, mean_interval
 
-__all__ = ["AtK", "Curve", "Headroom", "at_k", "clusters_of", "curve", "headroom", "maj_at_k", "sizes"]
-
 
 class AtK(Result):
     """One aggregator with k answers a question; the tuples have one rule a question."""

@@ -15,24 +15,6 @@ from ..outcome import Outcome
 from ..records import AnswerRecord
 from ..statistics import LEVEL, Estimate, Result, compare_paired, holm, mean_interval, pass_at_k
 
-__all__ = [
-    "Comparison",
-    "Ensembled",
-    "Point",
-    "Spending",
-    "Spread",
-    "SystemResult",
-    "compare_pairs",
-    "explain_cuts",
-    "measure_ensembling",
-    "measure_pipeline",
-    "measure_spending",
-    "pareto",
-    "spread",
-    "token_spending",
-    "tokens_per_second",
-]
-
 CUTS_TOLD = 0.02
 """Share of cut candidates that is worth a word."""
 

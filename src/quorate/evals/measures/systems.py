@@ -18,8 +18,6 @@ from ..replay.subsets import DRAWS
 from ..statistics import Bootstrap, families
 from .curves import AtK, at_k
 
-__all__ = ["Played", "Scaling", "System", "list_systems", "recorded_systems", "resampled_scores", "task_scores"]
-
 NAME = re.compile(r"(?P<rule>[^/@]+)(?:@\d+)?/(?P<model>.+)")
 RULES = {"majority": "plurality"}
 """Pipelines that the replay knows by another name; the others have their own, drawn in waves where it has that."""

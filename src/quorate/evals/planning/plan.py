@@ -17,13 +17,11 @@ from typing import Any
 from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
+from ..measures.agreement import EffectiveVotes, measure_effective_votes
 from ..measures.curves import at_k, clusters_of, sizes
-from ..measures.effective import EffectiveVotes, measure_effective_votes
 from ..records import AnswerRecord
 from ..statistics import LEVEL, Estimate, Result, families, require
 from .voting import Profiles
-
-__all__ = ["EPSILON", "MOST", "Coverage", "Plan", "PlannedVote", "Stop", "fit_coverage", "plan"]
 
 MOST = 256
 """Samples up to which the vote is looked at."""
@@ -158,11 +156,7 @@ def plan(
         MissingExtra: scipy is not installed.
     """
     records = [record for record in records if len(record) > 1]  # one sample tells nothing of a vote
-    pilot = max(map(len, records), default=0)
-    if pilot < 2:
-        raise BadInput("a plan needs a pilot with at least 2 samples a question; run with majority@8 or more first")
-    if not epsilon > 0 or most < 2:
-        raise BadInput(f"epsilon={epsilon:g}, most={most}: needs epsilon above 0 and at least 2 samples")
+    pilot = _check_pilot(records, epsilon, most)
     np = numpy()
     ns = _grid(most)
     coverages, both = _Coverages(records), _Curves(records, ns)
@@ -174,6 +168,16 @@ def plan(
     stop = _worth(ns, curve, epsilon)
     best = int(np.argmax(curve.round(4)))
     tokens = _tokens(records)
+
+    def planned(i: int, n: int) -> PlannedVote:
+        return PlannedVote(
+            samples=n,
+            accuracy=_estimate(float(curve[i]), curves[:, i]),
+            coverage=_estimate(float(solved[i]), coverage[:, i]),
+            tokens=None if tokens is None else tokens * n,
+            measured=n <= pilot,
+        )
+
     return Plan(
         model=model,
         questions=len({record.id for record in records}),
@@ -188,19 +192,20 @@ def plan(
         vote=_stop(stop, [_worth(ns, one, epsilon) for one in curves]),
         best=ns[best],
         falls=bool(curve[best] - curve[-1] > 0.001),
-        curve=tuple(
-            PlannedVote(
-                samples=n,
-                accuracy=_estimate(float(curve[i]), curves[:, i]),
-                coverage=_estimate(float(solved[i]), coverage[:, i]),
-                tokens=None if tokens is None else tokens * n,
-                measured=n <= pilot,
-            )
-            for i, n in enumerate(ns)
-        ),
+        curve=tuple(planned(i, n) for i, n in enumerate(ns)),
         beyond=stop > pilot,
         effective=measure_effective_votes(records),
     )
+
+
+def _check_pilot(records: Sequence[AnswerRecord], epsilon: float, most: int) -> int:
+    """Most samples of a question."""
+    pilot = max(map(len, records), default=0)
+    if pilot < 2:
+        raise BadInput("a plan needs a pilot with at least 2 samples a question; run with majority@8 or more first")
+    if not epsilon > 0 or most < 2:
+        raise BadInput(f"epsilon={epsilon:g}, most={most}: needs epsilon above 0 and at least 2 samples")
+    return pilot
 
 
 class _Coverages:

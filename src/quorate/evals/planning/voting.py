@@ -23,8 +23,6 @@ from ..measures.curves import maj_at_k
 from ..records import AnswerRecord
 from ..statistics import require
 
-__all__ = ["Profiles", "vote_curve"]
-
 STEPS = 24
 """Of the grid of chances, on each side."""
 REST = 1.0

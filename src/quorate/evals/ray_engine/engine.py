@@ -29,8 +29,6 @@ from .worker import BankWriter, OpenCatalog, RayWorker, RemoteError, WorkerJob
 if TYPE_CHECKING:
     from ..task import Item, Task
 
-__all__ = ["RayEngine"]
-
 READY = 120.0
 """Seconds that the cluster has to start the workers."""
 LISTENING = 10.0

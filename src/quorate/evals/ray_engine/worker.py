@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ..task import Item, Task
 
-__all__ = ["BankWriter", "OpenCatalog", "RayWorker", "RemoteBank", "RemoteError", "WorkerJob"]
-
 REMEMBERED = 4096
 """Requests whose samples a worker holds; those of the questions under way are far fewer."""
 
@@ -186,7 +184,6 @@ class RayWorker:
         return None
 
     async def ask(self, name: str, place: int, item: Item) -> Outcome | RemoteError:
-        """See `LocalEngine.ask`."""
         try:
             return await (await self._open()).ask(name, place, item)
         except QuorateError as error:

@@ -13,17 +13,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..records import AnswerRecord
 
-__all__ = [
-    "BatchReplayRule",
-    "Exact",
-    "ReplayRule",
-    "Replayable",
-    "RuleResult",
-    "SubsetOutcome",
-    "count_classes",
-    "describe_rule",
-]
-
 
 class RuleResult(NamedTuple):
     """What a rule makes of a drawn subset."""
@@ -93,7 +82,6 @@ class ReplayRule:
     ordered: bool = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        """See `Replayable`."""
         return [_outcome(one, self.choose(one)) for one in drawn]
 
 
@@ -110,7 +98,6 @@ class BatchReplayRule:
     ordered: bool = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        """See `Replayable`."""
         return [_outcome(one, chosen) for one, chosen in zip(drawn, self.choose(drawn), strict=True)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from quorate.aggregators.votes.arrays import numpy
 from quorate.evals.statistics import Bootstrap, families
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen
 
 from ..records import AnswerRecord, RecordedBank
 from .contract import Replayable

@@ -33,8 +33,6 @@ from .contract import (
 from .subsets import expected_plurality
 from .traces import trace_rules
 
-__all__ = ["find_rule", "replay_rules"]
-
 PANEL = frozenset({"panel"})
 SCORES = frozenset({"scores"})
 WAVE = 5
@@ -152,11 +150,9 @@ class PassAtK:
     ordered = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        """See `Replayable`."""
         return [SubsetOutcome(float(any(one.right)), len(one), one.count_tokens(len(one))) for one in drawn]
 
     def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
-        """See `Exact`."""
         return pass_at_k(len(recorded), sum(recorded.right), k)
 
 
@@ -169,13 +165,11 @@ class PluralityAtK:
     ordered = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        """See `Replayable`."""
         return [
             SubsetOutcome(one.credit(count_classes(one.classes)), len(one), one.count_tokens(len(one))) for one in drawn
         ]
 
     def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
-        """See `Exact`."""
         return expected_plurality(recorded, k)
 
 

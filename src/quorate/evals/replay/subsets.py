@@ -24,8 +24,6 @@ from quorate.aggregators.votes.arrays import numpy
 from ..records import AnswerRecord
 from .contract import BatchReplayRule, Exact, Replayable, SubsetOutcome, count_classes
 
-__all__ = ["BATCH_DRAWS", "DRAWS", "AnswerGroup", "expected_plurality"]
-
 DRAWS = 200
 """Subsets of each question where not all can be had."""
 BATCH_DRAWS = 20

@@ -24,8 +24,6 @@ from quorate.orchestrator.types import Candidate
 from ..records import AnswerRecord
 from .contract import Replayable, ReplayRule, RuleResult, describe_rule
 
-__all__ = ["trace_rules"]
-
 WARM_UP = 16
 KEEP = 0.9
 CONSENSUS = 0.95

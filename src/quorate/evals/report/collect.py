@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, DataError, UnknownName
-from quorate.orchestrator.protocols import Equivalence
+from quorate.orchestrator.reading import Equivalence
 
 from ..bank import Bank, BankedAgent, BankedItem, RunRecord
 from ..bank.queries import SampleGroup, sample_groups
@@ -26,10 +26,15 @@ from ..registry import find_task
 from .compressed import BlockPacker
 from .data import Fact, QuestionRow, ReportData
 from .questions import report_question
-from .sample_pools import PANEL, sample_pools, scaling_curves
-from .systems import compare_all, compare_at_equal_tokens, pipeline_results, recorded_results
-
-__all__ = ["collect"]
+from .systems import (
+    PANEL,
+    compare_all,
+    compare_at_equal_tokens,
+    pipeline_results,
+    recorded_results,
+    sample_pools,
+    scaling_curves,
+)
 
 TITLED = 3
 """Models that the title names."""

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["BLOCK", "BlockPacker", "CompressedBlocks", "pack"]
-
 BLOCK = 192 * 1024
 """Bytes of JSON after which a block is closed: some twenty questions of sixteen samples, unpacked in milliseconds."""
 LEVEL = 6

@@ -10,7 +10,7 @@ from typing import Any
 from ..measures import SystemResult
 from ..statistics import Estimate
 from .data import QuestionRow, ReportData
-from .sample_pools import name_curve
+from .systems import name_curve
 
 __all__ = ["csv_files"]
 

@@ -12,8 +12,6 @@ from ..measures import Comparison, Curve, SystemResult
 from ..statistics import Estimate
 from .compressed import CompressedBlocks
 
-__all__ = ["AnswerClass", "Fact", "QuestionRow", "ReportData", "SamplePool"]
-
 
 @dataclass(frozen=True)
 class SamplePool:

@@ -24,7 +24,7 @@ from .formatting import (
     verdict,
 )
 from .page import render_page
-from .sample_pools import name_curve
+from .systems import name_curve
 
 __all__ = ["markdown_report", "write_report"]
 

@@ -12,19 +12,6 @@ from ..statistics import Estimate
 if TYPE_CHECKING:
     from .data import ReportData
 
-__all__ = [
-    "TOGETHER",
-    "describe_finding",
-    "format_agreement",
-    "format_difference",
-    "format_interval",
-    "format_money",
-    "format_number",
-    "format_p",
-    "format_share",
-    "verdict",
-]
-
 TOGETHER = (
     "Tokens/s: those of one answer over the seconds from asking to its last token, beside all else that ran. "
     "Ensembled: share of its tokens that all models chose together. "

@@ -32,9 +32,7 @@ from .formatting import (
     format_p,
     verdict,
 )
-from .sample_pools import is_ceiling, name_curve
-
-__all__ = ["render_page"]
+from .systems import is_ceiling, name_curve
 
 SCRIPTS = ("base.js", "charts.js", "plots.js", "list.js", "question.js", "main.js")
 """In this order they are one script."""

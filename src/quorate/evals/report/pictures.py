@@ -10,9 +10,7 @@ from quorate.orchestrator.errors import MissingExtra
 
 from ..measures import Curve, SystemResult
 from .data import ReportData
-from .sample_pools import is_ceiling, name_curve
-
-__all__ = ["draw_pictures"]
+from .systems import is_ceiling, name_curve
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a5acd", "#e69f00", "#56b4e9", "#4d5560")
 """Those of the page: after Okabe and Ito, apart for every kind of colour vision."""

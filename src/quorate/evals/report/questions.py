@@ -9,7 +9,7 @@ from typing import Any
 
 from quorate.aggregators.equivalence import default_equivalence
 from quorate.aggregators.extraction import AnswerExtractor, read_answer
-from quorate.orchestrator.protocols import Equivalence
+from quorate.orchestrator.reading import Equivalence
 from quorate.orchestrator.types import Candidate
 
 from ..bank.queries import RECORDED, SampleGroup
@@ -17,8 +17,6 @@ from ..bank.values import BankedItem
 from ..outcome import Outcome
 from ..records import AnswerRecord
 from .data import AnswerClass, QuestionRow
-
-__all__ = ["QuestionReport", "ShownAnswer", "ShownSample", "make_detail", "report_question"]
 
 
 @dataclass(frozen=True)

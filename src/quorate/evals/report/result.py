@@ -11,9 +11,6 @@ from ..outcome import Outcome
 from ..statistics import Result
 from .formatting import TOGETHER, format_agreement, format_number
 
-__all__ = ["EvalResult", "has_ensembles", "markdown", "summarize", "tables"]
-
-
 _NOT_OF_A_RUN = {"questions", "replayed", "front"}
 """Of a system, told of the whole run or of no run."""
 

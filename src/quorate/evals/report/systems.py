@@ -1,4 +1,7 @@
-"""What a report compares: pipelines that were asked, or aggregators replayed on recorded samples."""
+"""What a report compares: pipelines that were asked, or aggregators replayed on recorded samples.
+
+The samples of one model, or the answers of a panel: how they scale and how much they agree.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,25 @@ from itertools import combinations
 from ..measures import (
     AtK,
     Comparison,
+    Curve,
     Point,
     SystemResult,
+    agreement,
     at_k,
+    calibration,
     compare_pairs,
     compare_systems,
+    curve,
+    headroom,
     list_systems,
     measure_pipeline,
     pareto,
+    sizes,
+    tally_confidence,
 )
 from ..outcome import Outcome
 from ..records import AnswerRecord, RecordedBank
-from .data import QuestionRow
-from .sample_pools import PANEL
-
-__all__ = ["compare_all", "compare_at_equal_tokens", "pipeline_results", "recorded_results"]
+from .data import QuestionRow, SamplePool
 
 MOST_COMPARED = 8
 """Systems of which all pairs are compared; of more, each is compared with the best."""
@@ -131,3 +138,60 @@ def compare_at_equal_tokens(
     order = {name: i for i, name in enumerate(names)}
     pairs = compare_systems(sorted(ran, key=lambda s: order[s.name])).pairs
     return tuple(pair.comparison for pair in pairs) if any(pair.equal_tokens for pair in pairs) else ()
+
+
+PANEL = "panel of all models"
+_NAMES = {"plurality": "majority@k", "pass": "pass@k (any right)"}
+"""What the report calls a rule of the replay."""
+MOST_GROUPS = 16
+"""Models whose curves are shown, those with the most samples first."""
+PLENTY = 2
+"""Samples a question from which a curve has two ends."""
+
+
+def scaling_curves(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[Curve, ...]:
+    """Of every group with several samples a question; ties of groups in their own order."""
+    several = {name: records for name, records in groups.items() if max(map(len, records)) >= PLENTY}
+    chosen = sorted(several, key=lambda name: -sum(map(len, several[name])))[:MOST_GROUPS]
+    return tuple(_curve(name, several[name], rule) for name in chosen for rule in _NAMES)
+
+
+def _curve(group: str, records: Sequence[AnswerRecord], rule: str) -> Curve:
+    found = curve(records, rule, sizes(max(map(len, records))))
+    # What is known of single questions would be most of a report.
+    points = tuple(point.model_copy(update={"credits": (), "costs": None}) for point in found.points)
+    return found.model_copy(update={"group": group, "points": points})
+
+
+def name_curve(found: Curve) -> str:
+    """What the report calls it."""
+    return _NAMES.get(found.aggregator, found.aggregator)
+
+
+def is_ceiling(found: Curve) -> bool:
+    """Whether it is no system: what a perfect choice among the samples would reach."""
+    return found.aggregator == "pass"
+
+
+def sample_pools(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[SamplePool, ...]:
+    """Every group by its figures."""
+    return tuple(_sample_pool(name, records) for name, records in groups.items())
+
+
+def _sample_pool(name: str, records: Sequence[AnswerRecord]) -> SamplePool:
+    margin, agreed = headroom(records), agreement(records)
+    several = margin.k >= PLENTY
+    sure = calibration(*tally_confidence(records)) if several else None
+    return SamplePool(
+        name=name,
+        questions=len(records),
+        samples=sum(map(len, records)),
+        k=margin.k,
+        single=margin.single,
+        majority=margin.chosen if several else None,
+        oracle=margin.oracle if several else None,
+        agreement=agreed.pair_agreement,
+        error_agreement=agreed.error_agreement,
+        ece=sure.ece if sure else None,
+        brier=sure.brier if sure else None,
+    )

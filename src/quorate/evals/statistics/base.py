@@ -6,9 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from quorate.orchestrator.errors import MissingExtra
-from quorate.orchestrator.types import Frozen
-
-__all__ = ["LEVEL", "Estimate", "Result", "require"]
+from quorate.orchestrator.frozen import Frozen
 
 LEVEL = 0.95
 

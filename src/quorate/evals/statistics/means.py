@@ -19,8 +19,6 @@ from quorate.orchestrator.errors import BadInput
 from .base import LEVEL, Estimate, require
 from .resampling import clustered_fit, families
 
-__all__ = ["mean_interval", "pass_at_k", "wilson"]
-
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
     """Chance that k of these samples, drawn without replacement, hold a correct one.

@@ -18,8 +18,6 @@ from quorate.orchestrator.errors import BadInput
 from .base import LEVEL, Result, require
 from .resampling import Bootstrap, clustered_fit, families
 
-__all__ = ["PairedComparison", "PairedDifference", "compare_paired", "holm", "mcnemar", "paired_difference", "tango"]
-
 EXCHANGES = 9999
 """Exchanges drawn by the test, where not all can be listed."""
 

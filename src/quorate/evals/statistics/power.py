@@ -19,8 +19,6 @@ from quorate.orchestrator.errors import BadInput
 
 from .base import LEVEL, Result, require
 
-__all__ = ["POWER", "Detectable", "Needed", "detectable", "disagreement", "sample_size"]
-
 POWER = 0.8
 
 

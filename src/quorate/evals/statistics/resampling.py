@@ -15,8 +15,6 @@ from quorate.orchestrator.errors import BadInput
 
 from .base import LEVEL, Estimate, require
 
-__all__ = ["RESAMPLES", "Bootstrap", "bootstrap_interval", "clustered_fit", "design_effect", "families"]
-
 RESAMPLES = 2000
 
 

@@ -11,8 +11,6 @@ import re
 
 from .base import DataRow, Numeric, ParsedRow
 
-__all__ = ["AIW"]
-
 
 class AIW(Numeric):
     """The authors' own words, some of which ask for `### Answer:`; no prompt is put around them."""

@@ -6,11 +6,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from quorate.aggregators.extraction import Boxed, FirstOf, LoneLetter, Phrase
-from quorate.orchestrator.protocols import Equivalence, Extractor
+from quorate.orchestrator.reading import Equivalence, Extractor
 
 from .base import Benchmark, DataRow, Hub, ParsedRow, SameWords
-
-__all__ = ["BBH"]
 
 _LISTED = (
     "boolean_expressions causal_judgement date_understanding disambiguation_qa dyck_languages formal_fallacies "
@@ -33,7 +31,6 @@ class BBH(Benchmark):
     hub = Hub("SaylorTwift/bbh")
 
     def configs(self, tier: str | None) -> tuple[str | None, ...]:
-        """See `Benchmark.configs`."""
         return SUBTASKS if tier == "all" else (tier,)
 
     def belongs(self, row: DataRow, tier: str | None) -> bool:

@@ -11,7 +11,7 @@ from quorate.aggregators.markup import visible
 from quorate.aggregators.meaning.counter import MeaningEquivalence
 from quorate.aggregators.meaning.texts import Statement, words_of
 from quorate.evals.task import BETWEEN, Selection
-from quorate.orchestrator.protocols import AnswerReader, Equivalence, Extractor
+from quorate.orchestrator.reading import AnswerReader, Equivalence, Extractor
 
 from .base import Benchmark, DataRow, ParsedRow
 

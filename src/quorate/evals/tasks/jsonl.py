@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .base import Benchmark, DataRow, ParsedRow
 
-__all__ = ["JsonLines", "Questions"]
-
 
 class JsonLines(Benchmark):
     """Questions from a local file (JSON, Parquet and folders of `datasets` too), asked in their own words."""
@@ -32,5 +30,4 @@ class Questions(JsonLines):
     file_hint = " with id, question and perhaps gold on each line"
 
     def gold(self, row: DataRow) -> str:
-        """See `JsonLines.gold`."""
         return row.text("gold") if row.has("gold") else ""

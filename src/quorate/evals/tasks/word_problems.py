@@ -8,8 +8,6 @@ from quorate.evals.task import Item, Selection, Source, Task, content_hash
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
-__all__ = ["WordProblems"]
-
 FINGERPRINT = 16
 """Problems of seed 0 that the generator is known by."""
 

@@ -33,7 +33,7 @@ PAUSE = 1.0
 
 
 @dataclass
-class _Spending:
+class _KeySpending:
     """What one key has spent since its period began, on the wall clock."""
 
     since: float
@@ -65,7 +65,7 @@ class Accounts:
         self._file = file
         self._clock = clock
         self._spent = {} if file is None else {k: v for k, v in _read_spending(file).items() if k in self._keys}
-        self._unsaved: dict[str, _Spending] = {}
+        self._unsaved: dict[str, _KeySpending] = {}
         """What the file does not have yet."""
         self._some_unsaved = asyncio.Event()
 
@@ -99,7 +99,7 @@ class Accounts:
             return
         unsaved = self._unsaved.get(key.name)
         if unsaved is None or unsaved.since != spending.since:
-            unsaved = self._unsaved[key.name] = _Spending(spending.since)
+            unsaved = self._unsaved[key.name] = _KeySpending(spending.since)
         unsaved.add(usage.total_tokens, cost)
         self._some_unsaved.set()
 
@@ -120,12 +120,12 @@ class Accounts:
         if new := self._take_unsaved():
             self._learn(new, self._add_to_file(new))
 
-    def _take_unsaved(self) -> dict[str, _Spending]:
+    def _take_unsaved(self) -> dict[str, _KeySpending]:
         new, self._unsaved = self._unsaved, {}
         self._some_unsaved.clear()
         return new
 
-    def _add_to_file(self, new: Mapping[str, _Spending]) -> dict[str, _Spending] | None:
+    def _add_to_file(self, new: Mapping[str, _KeySpending]) -> dict[str, _KeySpending] | None:
         """What the file says then; None where it cannot be written. Done in a thread: it touches nothing else."""
         assert self._file is not None
         try:
@@ -135,7 +135,7 @@ class Accounts:
                 for name, spending in new.items():
                     old, budget = known.get(name), self._keys[name].budget
                     if old is None or budget is None or spending.since >= old.since + budget.seconds:
-                        old = known[name] = _Spending(spending.since)
+                        old = known[name] = _KeySpending(spending.since)
                     old.add(spending.tokens, spending.money)
                     values = (name, old.since, old.tokens, old.money)
                     database.execute("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", values)
@@ -144,12 +144,12 @@ class Accounts:
             log.error("%s cannot be written, so a restart would forget what keys have spent: %s", self._file, error)
             return None
 
-    def _learn(self, new: Mapping[str, _Spending], known: Mapping[str, _Spending] | None) -> bool:
+    def _learn(self, new: Mapping[str, _KeySpending], known: Mapping[str, _KeySpending] | None) -> bool:
         """What the file says, and what was spent meanwhile; whether the new is in it."""
         for name in self._keys:
             later = self._unsaved.get(name)
             if known is None and name in new:
-                waiting = self._unsaved.setdefault(name, _Spending(new[name].since))
+                waiting = self._unsaved.setdefault(name, _KeySpending(new[name].since))
                 if waiting.since == new[name].since:
                     waiting.add(new[name].tokens, new[name].money)
                 self._some_unsaved.set()
@@ -160,11 +160,11 @@ class Accounts:
                     self._spent[name].add(later.tokens, later.money)
         return known is not None
 
-    def _spending(self, key: ApiKey) -> _Spending:
+    def _spending(self, key: ApiKey) -> _KeySpending:
         assert key.budget is not None
         spending = self._spent.get(key.name)
         if spending is None or self._clock() >= spending.since + key.budget.seconds:
-            spending = self._spent[key.name] = _Spending(self._clock())
+            spending = self._spent[key.name] = _KeySpending(self._clock())
         return spending
 
 
@@ -172,7 +172,7 @@ def _minimum(asked: T | None, left: T | None) -> T | None:
     return min((value for value in (asked, left) if value is not None), default=None)
 
 
-def _read_spending(file: Path) -> dict[str, _Spending]:
+def _read_spending(file: Path) -> dict[str, _KeySpending]:
     try:
         with closing(_open(file)) as database:
             return _select(database)
@@ -180,9 +180,9 @@ def _read_spending(file: Path) -> dict[str, _Spending]:
         raise DataError(f"cannot be used as the server's accounts: {error}", file=file) from None
 
 
-def _select(database: sqlite3.Connection) -> dict[str, _Spending]:
+def _select(database: sqlite3.Connection) -> dict[str, _KeySpending]:
     rows = database.execute("SELECT key, since, tokens, money FROM spent").fetchall()
-    return {key: _Spending(since, tokens, money) for key, since, tokens, money in rows}
+    return {key: _KeySpending(since, tokens, money) for key, since, tokens, money in rows}
 
 
 def _open(file: Path) -> sqlite3.Connection:

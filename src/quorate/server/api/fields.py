@@ -11,9 +11,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-from quorate.config.pipelines import StopConfig
+from quorate.config.nodes import StopConfig
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.types import Frozen, SamplingParams
+from quorate.orchestrator.frozen import Frozen
+from quorate.orchestrator.types import SamplingParams
 
 __all__ = [
     "ABOUT_THE_CALLER",

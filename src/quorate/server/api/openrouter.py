@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from quorate.aggregators.registry import build_pipeline
 from quorate.config.models import PROVIDERS
+from quorate.orchestrator.analysis import Analysis
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.frozen import UNKNOWN, first_fault
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Analysis, Answer
+from quorate.orchestrator.types import Answer
 
 from ..access.errors import NotAllowed
 from ..context import Caller
@@ -163,11 +165,9 @@ def _read_plugin(given: Mapping[str, Any], place: str) -> FusionPlugin:
     try:
         return FusionPlugin.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        known = ", ".join(FusionPlugin.model_fields)
-        why = f"means nothing here; a fusion has: {known}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise BadField(why, f"{place}.{where}") from None
+        where, words = first_fault(error)
+        known = f"; a fusion has: {', '.join(FusionPlugin.model_fields)}" if words == UNKNOWN else ""
+        raise BadField(words + known, f"{place}.{where}") from None
 
 
 def describe_fusion(answer: Answer) -> dict[str, Any]:

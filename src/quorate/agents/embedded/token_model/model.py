@@ -15,10 +15,7 @@ from quorate.orchestrator.tokens import Draft, DraftAsk, ScoreAsk, Scores, commo
 from quorate.orchestrator.types import Question
 
 if TYPE_CHECKING:
-    from .distribution import LogitsDistribution
-    from .forward import CachedForward, TokenFeed
-
-__all__ = ["TransformersTokenModel"]
+    from .forward import CachedForward, LogitsDistribution, TokenFeed
 
 
 @dataclass(eq=False, slots=True)
@@ -61,12 +58,10 @@ class TransformersTokenModel:
 
     @property
     def context(self) -> int:
-        """See `TokenModel`."""
         return self._open_model.context
 
     @property
     def vocabulary(self) -> TokenizerVocabulary:
-        """See `TokenModel`."""
         return self._vocabulary
 
     async def open(self) -> None:
@@ -80,7 +75,6 @@ class TransformersTokenModel:
             await asyncio.to_thread(self._open)
 
     def prompt(self, question: Question) -> list[int]:
-        """See `TokenModel`."""
         return self._open_model.prompt(question)
 
     async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
@@ -98,7 +92,6 @@ class TransformersTokenModel:
             return self._score(asks)
 
     def release(self, rows: Sequence[Hashable]) -> None:
-        """See `TokenModel`."""
         with self._lock:
             for row in rows:
                 self._rows.pop(row, None)
@@ -130,7 +123,7 @@ class TransformersTokenModel:
             self._loaded = loaded
 
     def _draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
-        from .distribution import sample_token
+        from .forward import sample_token
 
         drafts = [_DraftInProgress(ask, self._row_of(ask.row)) for ask in asks]
         going = drafts
@@ -153,7 +146,7 @@ class TransformersTokenModel:
         return [Draft(draft.tokens, draft.distributions) for draft in drafts]
 
     def _score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
-        from .distribution import make_distributions
+        from .forward import make_distributions
 
         feeds = [self._make_feed(self._row_of(ask.row), ask.tokens, ask.places[0] - 1) for ask in asks]
         width = max(len(feed.tokens) for feed in feeds)
@@ -190,7 +183,7 @@ class TransformersTokenModel:
 
     def _read_last(self, feeds: Sequence[TokenFeed]) -> list[LogitsDistribution]:
         """The distribution after each feed."""
-        from .distribution import make_distributions
+        from .forward import make_distributions
 
         lengths = [len(feed.tokens) for feed in feeds]
         keep = max(lengths) - min(lengths) + 1

@@ -10,21 +10,18 @@ from statistics import fmean
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import Equivalence
+from quorate.orchestrator.reading import Equivalence
 from quorate.orchestrator.types import CandidateSet
 
 from ...votes.majority import MajorityVote
 from .features import compute_features
 from .view import CandidateView
 
-__all__ = ["Example", "Spelled", "build_example", "cut_sets", "select_graded"]
-
 
 class Spelled:
     """Equal strings are one class: for answers that were brought to one spelling before."""
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
-        """See `protocols.Equivalence`."""
         number = {answer: i for i, answer in enumerate(sorted(set(answers)))}
         return [number[answer] for answer in answers]
 
@@ -139,3 +136,6 @@ def select_graded(examples: Sequence[Example]) -> list[Example]:
             "use harder or easier questions, or other models"
         )
     return found
+
+
+"""A number of one candidate; None where it cannot be told."""

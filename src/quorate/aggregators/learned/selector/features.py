@@ -23,8 +23,6 @@ from ...equivalence.keys import key_of
 from ...extraction import Boxed, Hashes, Phrase
 from .view import CandidateView
 
-__all__ = ["FAMILIES", "MODEL", "Family", "Feature", "compute_features"]
-
 Feature = Callable[[CandidateView, int], float]
 MODEL = "model:"
 """Prefix of the features of the family `models`."""

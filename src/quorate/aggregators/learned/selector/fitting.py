@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen
 
 from .examples import Example, select_graded
 from .features import FAMILIES, MODEL
 from .model import ConformalThreshold, Origin, Term, TrainedSelector, count_held_out, find_threshold
-
-__all__ = ["DEFAULT_FAMILIES", "Pick", "SelectorSettings", "fit", "predict_out_of_fold"]
 
 DEFAULT_FAMILIES = ("votes", "models", "length", "text", "confidence", "reward")
 """Those that a bank can give of these; `position` and `spelling` must be asked for."""
@@ -219,7 +217,7 @@ def _fit_calibrated(
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Regularized:
     """One regularization, cross-validated, with the sigmoid that makes its scores log-odds."""
 
     regularization: float
@@ -229,7 +227,7 @@ class _Trial:
     """Log loss on questions not trained on, calibrated."""
 
 
-def _try_all(table: _Table, settings: SelectorSettings) -> list[_Trial]:
+def _try_all(table: _Table, settings: SelectorSettings) -> list[_Regularized]:
     np, (linear, _) = _import_numpy(), _import_sklearn()
     scores = np.zeros((len(GRID), len(table.y)))
     for train, test in _splits(table, settings):
@@ -241,7 +239,7 @@ def _try_all(table: _Table, settings: SelectorSettings) -> list[_Trial]:
         platt = linear.LogisticRegression(C=1e6).fit(row.reshape(-1, 1), table.y)
         signs = np.where(table.y, 1.0, -1.0)
         loss = float(np.logaddexp(0.0, -signs * platt.decision_function(row.reshape(-1, 1))).mean())
-        trials.append(_Trial(strength, float(platt.coef_[0, 0]), float(platt.intercept_[0]), loss))
+        trials.append(_Regularized(strength, float(platt.coef_[0, 0]), float(platt.intercept_[0]), loss))
     return trials
 
 

@@ -24,21 +24,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Frozen
+from quorate.orchestrator.frozen import Frozen, first_fault
 
 from .features import FAMILIES, MODEL, compute_features
 from .view import CandidateView
-
-__all__ = [
-    "VERSION",
-    "ConformalThreshold",
-    "Origin",
-    "Term",
-    "TrainedSelector",
-    "count_held_out",
-    "count_least_questions",
-    "find_threshold",
-]
 
 VERSION = 1
 """Of the file; raised when a feature changes its meaning."""
@@ -144,9 +133,8 @@ class TrainedSelector(Frozen):
         try:
             learned = cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or None
-            raise DataError(f"no selector: {first['msg']}", file=path, field=place) from None
+            field, words = first_fault(error)
+            raise DataError(f"no selector: {words}", file=path, field=field or None) from None
         learned._check(path)
         return learned
 

@@ -9,8 +9,6 @@ from math import exp, fsum, isfinite, sqrt
 
 from quorate.orchestrator.types import Candidate, Cluster, Question
 
-__all__ = ["CandidateMeasure", "CandidateView", "name_source"]
-
 CandidateMeasure = Callable[[Candidate], float | None]
 """A number of one candidate; None where it cannot be told."""
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Equivalence, Extractor, Verifier
+from quorate.orchestrator.protocols import Verifier
+from quorate.orchestrator.reading import Equivalence, Extractor
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
@@ -22,8 +23,6 @@ from ...votes.rule_vote import RuleVote
 from .features import FAMILIES
 from .model import TrainedSelector
 from .view import CandidateView
-
-__all__ = ["SelectorVote"]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from quorate.evals.answer_files import JsonLine, lines_of
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, DataError, MissingExtra
+from quorate.orchestrator.frozen import first_fault
 from quorate.orchestrator.types import Question, SamplingParams
-from quorate.storage.candidate_columns import LATER, candidate_of
+from quorate.storage.sqlite import LATER, candidate_of
 
 from ..bank import Bank
 from ..export import NESTED, flat_rows
@@ -146,8 +147,8 @@ def incoming_of(row: Mapping[str, Any], fault: Callable[[str, str | None], BadIn
     except KeyError as error:
         raise fault("is missing: this is no export of a sample bank", str(error.args[0])) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise fault(first["msg"], ".".join(map(str, first["loc"]))) from None
+        field, words = first_fault(error)
+        raise fault(words, field) from None
     except (TypeError, ValueError, IndexError) as error:
         raise fault(f"is no row of a sample bank: {error}", None) from None
 

@@ -11,11 +11,9 @@
 """
 
 from .benchmark import Benchmark, ParsedRow
-from .choice import MultipleChoice
-from .executed import Executed
 from .family import GeneratedProblem, GeneratedTask
+from .kinds import Executed, Maths, MultipleChoice, Numeric
 from .literals import SameWords
-from .maths import Maths, Numeric
 from .rows import DataRow, Hub
 
 __all__ = [

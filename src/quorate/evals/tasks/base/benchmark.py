@@ -18,8 +18,6 @@ from quorate.prompts import Prompt, PromptError
 from .files import file_rows, path_hash, stamp
 from .rows import DataRow, Hub, hub_rows
 
-__all__ = ["Benchmark", "ParsedRow"]
-
 
 @dataclass(frozen=True)
 class ParsedRow:
@@ -75,7 +73,6 @@ class Benchmark(Task):
         return True
 
     def items(self, selection: Selection) -> list[Item]:
-        """See `Task.items`."""
         items = self._load_once(selection).items
         chosen = sorted(items, key=lambda item: (derive_seed(selection.seed, item.id), item.id))
         return chosen[: selection.limit]

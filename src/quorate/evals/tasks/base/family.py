@@ -17,8 +17,6 @@ from quorate.evals.task import Item, Selection, Source, Task, content_hash
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
 
-__all__ = ["GeneratedProblem", "GeneratedTask", "split_of"]
-
 TEST_ONE_IN = 5
 PATIENCE = 5000
 """Problems in a row that are old or of the other split, after which there are no new ones."""

@@ -16,8 +16,6 @@ from quorate.orchestrator.errors import DataError, MissingExtra
 
 from .rows import DataRow
 
-__all__ = ["file_rows", "path_hash", "stamp"]
-
 SUFFIXES = (".jsonl", ".json", ".parquet")
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from quorate.aggregators.extraction import Finder
 
-__all__ = ["SameValue", "SameWords", "TaggedLiteral", "call_of", "literal"]
-
 LONGEST = 10_000
 """Characters; a longer one is not parsed."""
 _OPTION = re.compile(r"\(([A-Za-z])\)(?![A-Za-z(]).*|([A-Za-z])(?:[.:)].*)?", re.DOTALL)
@@ -82,7 +80,6 @@ class SameValue:
     """Literals are equal if their values are; what is no literal is equal to the same text alone."""
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
-        """See `protocols.Equivalence`."""
         keys = [_key(answer) for answer in answers]
         numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
         return [numbers[key] for key in keys]
@@ -129,7 +126,6 @@ class SameWords:
     """Equal up to case, spacing, quotes and final stops; an option's letter counts, not what follows it."""
 
     async def classes(self, answers: Sequence[str]) -> list[int]:
-        """See `protocols.Equivalence`."""
         keys = [self.key(answer) for answer in answers]
         numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
         return [numbers[key] for key in keys]

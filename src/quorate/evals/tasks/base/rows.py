@@ -9,8 +9,6 @@ from typing import Any
 
 from quorate.orchestrator.errors import DataError, MissingExtra
 
-__all__ = ["DataRow", "Hub", "hub_rows"]
-
 
 @dataclass(frozen=True)
 class DataRow:

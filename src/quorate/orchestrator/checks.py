@@ -1,0 +1,47 @@
+"""What those who build graphs in Python may have got wrong, told at once and by name."""
+
+from __future__ import annotations
+
+import math
+from types import UnionType
+
+from .errors import BadInput
+from .protocols import Model, StoppingRule
+
+
+def check_seconds(what: str, seconds: object) -> None:
+    """Refuses what is neither None nor a finite number above 0."""
+    if seconds is not None and not (_is_number(seconds, int | float) and 0 < seconds < math.inf):  # type: ignore[operator]
+        raise BadInput(f"{what}={seconds!r:.60}: give a number of seconds above 0")
+
+
+def check_count(what: str, count: object, least: int) -> None:
+    """Refuses what is no whole number from `least` on."""
+    if not (_is_number(count, int) and count >= least):  # type: ignore[operator]
+        raise BadInput(f"{what}={count!r:.60}: give a whole number, at least {least}")
+
+
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_model(what: str, model: object) -> None:
+    """Refuses what is no model."""
+    if isinstance(model, type) or not isinstance(model, Model):
+        raise BadInput(f"{what}: {model!r:.80} is no model: give Endpoint(...), a pipeline or an instance of your own")
+
+
+def check_rule(what: str, rule: object) -> None:
+    """Refuses what is no stopping rule."""
+    if isinstance(rule, type) or not isinstance(rule, StoppingRule):
+        raise BadInput(f"{what}: {rule!r:.80} is not a stopping rule: it needs a method `stop`")
+
+
+def check_aggregator(what: str, aggregator: object) -> None:
+    """Refuses what is no aggregator."""
+    wanted = ("name", "aggregate", "counter", "models", "calls", "fallback", "aclose")
+    if isinstance(aggregator, type) or not all(hasattr(aggregator, name) for name in wanted):
+        raise BadInput(
+            f"{what}: {aggregator!r:.80} is not an aggregator (an instance, such as MajorityVote(); derive a class of "
+            "yours from quorate.Aggregator)"
+        )

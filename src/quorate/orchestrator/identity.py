@@ -1,0 +1,50 @@
+"""What a model is, and what it costs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .frozen import Frozen
+from .types import SamplingParams
+
+
+class Price(Frozen):
+    """Money for a million tokens, in any one currency."""
+
+    prompt: float = Field(ge=0, strict=True, allow_inf_nan=False)
+    completion: float = Field(ge=0, strict=True, allow_inf_nan=False)
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+
+
+class Identity(Frozen):
+    """What a model is, whoever stands before it: every wrapper hands on the identity of what it wraps."""
+
+    kind: str
+    """`embedded`, `endpoint`, `vllm`, `recorded`, `pipeline`, or the class of a model of your own."""
+    model: str
+    """As its server or its weights name it."""
+    family: str | None = None
+    """Models of one family learned from the same data, and err alike."""
+    fingerprint: str | None = None
+    """Of the weights or the recording, where there is one."""
+    dtype: str | None = None
+    """Of the weights, where it is known: it changes samples."""
+    context: int | None = None
+    """Tokens that prompt and answer may have together, where that is known."""
+    price: Price | None = None
+    """None where no price is configured."""
+    sampling: SamplingParams = SamplingParams()
+    """Its own settings where a question has none."""
+    capabilities: frozenset[str] = frozenset()
+    """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""
+    aggregation_form: str | None = None
+    """How candidates were shown in its training (`attempts` or `steps`), where it was trained to aggregate."""
+    members: tuple[Identity, ...] = ()
+    """The models that write its answers together, or take each other's place; none where it is one model."""
+
+    @property
+    def singles(self) -> tuple[Identity, ...]:
+        """The single models that it is made of; itself where it is one."""
+        return tuple(s for m in self.members for s in m.singles) if self.members else (self,)
