@@ -28,7 +28,7 @@ EVERYBODY = ""
 
 
 @dataclass(slots=True)
-class _Evidence:
+class _Failures:
     """What has failed of one caller's since the last success."""
 
     requests: set[Hashable] = field(default_factory=set)
@@ -54,7 +54,7 @@ class Breaker:
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._clock = clock
-        self._failed: dict[str, _Evidence] = {}
+        self._failed: dict[str, _Failures] = {}
         """By caller."""
         self._refused: str | None = None
         """Who is, while it is open."""
@@ -106,7 +106,7 @@ class Breaker:
             caller: whose it is; `EVERYBODY` where no request can be the cause.
             probe: whether `admit` said that it tries.
         """
-        evidence = self._failed.setdefault(caller, _Evidence())
+        evidence = self._failed.setdefault(caller, _Failures())
         for seen, one in ((evidence.requests, request), (evidence.subjects, subject)):
             if len(seen) < self._policy.failures:
                 seen.add(one)
