@@ -86,7 +86,7 @@ class _JoiningTransport:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
-class _Refused(Exception):
+class _RequestRefused(Exception):
     """What the parser is stopped with."""
 
 
@@ -141,10 +141,10 @@ def make_protocol(limits: ConnectionLimits) -> Any:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > HEAD_BYTES or len(self.headers) > HEAD_LINES:
                 self._refusal = 431, f"the head of a request may have {HEAD_BYTES} bytes and {HEAD_LINES} lines"
-                raise _Refused
+                raise _RequestRefused
             if len(self.pipeline) >= PIPELINED:
                 self._refusal = 429, f"{PIPELINED} requests on one connection wait for their replies already"
-                raise _Refused
+                raise _RequestRefused
             super().on_headers_complete()
             if self._ending:
                 self.cycle.keep_alive = False
