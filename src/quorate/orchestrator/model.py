@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
+from .conforming import answer_conforming
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
 from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
@@ -63,7 +64,7 @@ class ModelBase(ABC):
         checkpoints: Saver | None = None,
         thread: str = "",
     ) -> Answer:
-        """The answer to one question.
+        """The answer to one question; one that misses a strict schema of it is asked for twice (see `conforming`).
 
         Args:
             question: text, chat messages or a `Question`.
@@ -81,7 +82,8 @@ class ModelBase(ABC):
         if run is not None and isinstance(question, Question):
             return await self._answer(question, run)
         asked = Question.of(question)
-        return await self._answer(asked, run or _new_run(asked, seed, budget, checkpoints, thread, live=False))
+        run = run or _new_run(asked, seed, budget, checkpoints, thread, live=False)
+        return await answer_conforming(self, asked, run)
 
     def events(
         self,
@@ -132,7 +134,7 @@ def _new_run(
 async def iterate_events(model: Model, question: Question, run: RunContext) -> AsyncGenerator[Event, None]:
     """What a run pushes, to be pulled: the one place where a push becomes an iterator."""
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
-    task = asyncio.create_task(model.answer(question, run.replace(emit=queue.put_nowait)))
+    task = asyncio.create_task(answer_conforming(model, question, run.replace(emit=queue.put_nowait)))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:

@@ -77,7 +77,8 @@ Code = Literal[
     # token-level ensembling
     "verifier_lost",
     "probabilities_bounded",
-    # several choices
+    # the reply
+    "schema_missed",
     "choice_failed",
 ]
 """Every way in which an answer can be worse than configured; docs/faults.md says what each means."""

@@ -9,6 +9,7 @@ from typing import Any
 from quorate.agents.embedded.stories import refuse_strange
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ServerSettings
+from quorate.orchestrator.conforming import answer_conforming
 from quorate.orchestrator.context import Budget, Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event, Observer
@@ -122,7 +123,7 @@ class Generation:
         record = self.caller.record.choice(index)
         try:
             run = self.make_context(index, seed=seed, live=deltas is not None, listener=deltas)
-            answer = await self.model.answer(question, run)
+            answer = await answer_conforming(self.model, question, run)
         except QuorateError as error:
             record.error = error
             raise

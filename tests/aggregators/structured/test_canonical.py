@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.aggregators.structured.canonical import (
-    MAX_CHARACTERS,
-    Json,
-    find_document,
-    parse_json,
-    to_canonical,
-    to_json,
-)
+from quorate.aggregators.structured.documents import find_document
+from quorate.orchestrator.json_values import MAX_CHARACTERS, Json, parse_json, to_canonical, to_json
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES: st.SearchStrategy[Any] = st.recursive(

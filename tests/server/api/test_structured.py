@@ -138,6 +138,20 @@ async def test_voted_documents_fit_the_schema(start: Start, pipeline: str, strea
         assert [cluster["votes"] for cluster in reply.model_extra["quorate"]["tally"]] == [2, 1]
 
 
+@STREAMED
+async def test_a_schema_that_the_upstream_ignores_is_told_to_its_model(start: Start, stream: bool) -> None:
+    """A strict one: in the question, once; what has been streamed is marked instead."""
+    replies = [Reply("Ann is 30."), Reply('{"name":"Ann","age":30}')]
+    async with single(replies) as upstream, start(Endpoint("m", base_url=upstream.url)) as served:
+        reply = await ask(served, "m", stream, response_format=FORMAT)
+        assert len(upstream.requests) == (1 if stream else 2)
+    content = reply.choices[0].message.content
+    assert content == ("Ann is 30." if stream else '{"name":"Ann","age":30}')
+    if not stream:
+        assert reply.model_extra is not None
+        assert reply.model_extra["quorate"]["degraded"] == []
+
+
 async def test_a_document_assembled_from_fields(start: Start) -> None:
     """No two samples agree, yet each field has its majority; the client parses a document that nobody wrote."""
     texts = ['{"name":"Ann","age":1}', '{"name":"Ann","age":2}', '{"name":"Bo","age":2}']

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.json_values import parse_json, to_json
 from quorate.orchestrator.protocols import Aggregator
 from quorate.orchestrator.types import Answer, Candidate, Question, Sampled
 
@@ -20,7 +21,6 @@ from ..equivalence import SameText
 from ..markup import visible
 from ..specs import Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes
-from .canonical import parse_json, to_json
 
 NO_CALL = "no tool call"
 """What a text without calls votes for; no call is spelled like this."""

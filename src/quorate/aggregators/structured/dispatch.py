@@ -9,6 +9,7 @@ from functools import cached_property
 from pydantic import Field
 
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.json_schema import wants_json
 from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
 
@@ -18,7 +19,6 @@ from ..votes.effective import count_effective_votes
 from ..votes.majority import MajorityVote
 from .calls import CallOptions, ToolCallVote
 from .documents import JsonVote
-from .schema import wants_json
 
 
 class StructuredVote(Aggregator):

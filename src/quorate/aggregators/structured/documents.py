@@ -1,6 +1,6 @@
 """Votes over JSON documents, whole and field by field (self-consistency, arXiv 2203.11171, over canonical JSON).
 
-Different from the paper: a document votes with its value, not its spelling (see `canonical`), and one that does not
+Different from the paper: a document votes with its value, not its spelling (see `json_values`), and one that does not
 fit the caller's schema abstains. Long documents never agree as a whole although their parts do, so `JsonFieldVote`
 puts the answer together from the parts. It is checked against the schema again, since parts that fit one by one need
 not fit together.
@@ -8,29 +8,73 @@ not fit together.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.json_schema import Schema
+from quorate.orchestrator.json_values import (
+    MAX_CHARACTERS,
+    Document,
+    Json,
+    parse_json,
+    remember_texts,
+    to_canonical,
+    to_json,
+)
 from quorate.orchestrator.types import Answer, Candidate, Degradation, Question, Sampled
 
 from ..equivalence import SameText
+from ..markup import visible
 from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.majority import AnswerCounter, MajorityVote, count_votes, representative
 from .calls import winners
-from .canonical import Document, Json, find_document, to_canonical, to_json
-from .schema import Schema
 
 Arrays = Literal["whole", "elementwise"]
+
+
+@remember_texts
+def find_document(text: str) -> Document | None:
+    """The document in a model's text.
+
+    The whole text after its thinking, its last fenced block that is JSON, or else the only object in its prose.
+    """
+    shown = visible(text).strip()
+    if (whole := parse_json(shown)) is not None:
+        return whole
+    blocks = shown.split("```")[1::2]
+    if blocks:
+        documents = (parse_json(_strip_label(block)) for block in reversed(blocks))
+        return next((document for document in documents if document is not None), None)
+    return _only_object(shown)
+
+
+def _only_object(text: str) -> Document | None:
+    """The object with prose around it; None where there is no object, or a second brace that could open another."""
+    start = text.find("{")
+    if start < 0 or len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return None if "{" in text[end:] else parse_json(text[start:end])
+
+
+def _strip_label(block: str) -> str:
+    """A fenced block without the name of its language."""
+    label, newline, rest = block.partition("\n")
+    return rest if newline and label.strip().isalnum() else block
 
 
 class JsonVote(MajorityVote):
     """The JSON document that most candidates give; ties and abstention as in `MajorityVote`.
 
     A candidate's document is its whole text after the thinking, or the last fenced block in it that is
-    JSON. A text without one, or whose document does not fit the schema (see `schema.Schema`), abstains.
+    JSON. A text without one, or whose document does not fit the schema (see `json_schema.Schema`), abstains.
     The text of the answer is the document as a candidate of the winning class spelled it, the answer
     its canonical form. Where all abstain, a candidate's text is given, marked `all_abstained`.
 

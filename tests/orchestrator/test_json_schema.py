@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.aggregators.structured.schema import Schema, wants_json
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.json_schema import Schema, wants_json
 from quorate.orchestrator.types import Question
 
 

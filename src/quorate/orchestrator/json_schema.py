@@ -15,10 +15,9 @@ from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import unquote
 
-from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Question
-
-from .canonical import Json, is_whole, to_canonical
+from .errors import BadInput
+from .json_values import Json, is_whole, parse_json, to_canonical
+from .types import Question
 
 MAX_STEPS = 50_000
 """Subschemas looked at for one document."""
@@ -56,6 +55,17 @@ class Schema:
         asked = form.get("json_schema") if form.get("type") == "json_schema" else None
         schema = asked.get("schema") if isinstance(asked, Mapping) else None
         return cls(schema if isinstance(schema, Mapping | bool) else True)
+
+    @classmethod
+    def strict(cls, question: Question) -> Self | None:
+        """What the question's `response_format` promises its reader (`strict`); None where it promises nothing."""
+        asked = (question.response_format or {}).get("json_schema")
+        return cls.of(question) if isinstance(asked, Mapping) and asked.get("strict") is True else None
+
+    def accepts_text(self, text: str) -> bool:
+        """Whether a text is a document, and nothing else, and fits."""
+        document = parse_json(text)
+        return document is not None and self.accepts(document.value)
 
     def accepts(self, value: Json) -> bool:
         """Whether a document, its numbers decimals, fits."""

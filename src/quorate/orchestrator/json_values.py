@@ -14,8 +14,6 @@ from decimal import Decimal
 from functools import lru_cache, wraps
 from typing import NamedTuple, NoReturn, TypeAlias
 
-from ..markup import visible
-
 Json: TypeAlias = "bool | Decimal | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_CHARACTERS = 200_000
@@ -39,7 +37,7 @@ class Document(NamedTuple):
     canonical: str
 
 
-def _remember(function: Callable[[str], Document | None]) -> Callable[[str], Document | None]:
+def remember_texts(function: Callable[[str], Document | None]) -> Callable[[str], Document | None]:
     """Votes are counted anew with every sample that comes, over the same texts."""
     cached = lru_cache(REMEMBERED_TEXTS)(function)
 
@@ -50,7 +48,7 @@ def _remember(function: Callable[[str], Document | None]) -> Callable[[str], Doc
     return cached_if_short
 
 
-@_remember
+@remember_texts
 def parse_json(text: str) -> Document | None:
     """The document that a text is; None where it is not JSON, or too long or too deep to be one of ours."""
     if len(text) > MAX_CHARACTERS:
@@ -60,34 +58,6 @@ def parse_json(text: str) -> Document | None:
         return Document(text, value, to_canonical(value))
     except (ValueError, ArithmeticError, RecursionError):
         return None
-
-
-@_remember
-def find_document(text: str) -> Document | None:
-    """The document in a model's text.
-
-    The whole text after its thinking, its last fenced block that is JSON, or else the only object in its prose.
-    """
-    shown = visible(text).strip()
-    if (whole := parse_json(shown)) is not None:
-        return whole
-    blocks = shown.split("```")[1::2]
-    if blocks:
-        documents = (parse_json(_strip_label(block)) for block in reversed(blocks))
-        return next((document for document in documents if document is not None), None)
-    return _only_object(shown)
-
-
-def _only_object(text: str) -> Document | None:
-    """The object with prose around it; None where there is no object, or a second brace that could open another."""
-    start = text.find("{")
-    if start < 0 or len(text) > MAX_CHARACTERS:
-        return None
-    try:
-        _, end = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    return None if "{" in text[end:] else parse_json(text[start:end])
 
 
 def to_canonical(value: Json) -> str:
@@ -147,12 +117,6 @@ def _quote(text: str) -> str:
 def _repair_surrogates(text: str) -> str:
     """Text that UTF-8 can hold: an escape may name half of a surrogate pair."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _strip_label(block: str) -> str:
-    """A fenced block without the name of its language."""
-    label, newline, rest = block.partition("\n")
-    return rest if newline and label.strip().isalnum() else block
 
 
 def _refuse(constant: str) -> NoReturn:
