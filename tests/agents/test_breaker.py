@@ -13,7 +13,7 @@ from quorate.agents import BreakerPolicy, Rate, RetryPolicy
 from quorate.agents.endpoint.breaker import Breaker, RetryBudget
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.types import Question, SamplingParams
 from quorate.testing import Fault, Raw, Received, Reply, ScriptedUpstream, Step
 
 from .asking import Drawing, draw
@@ -362,6 +362,21 @@ async def test_retry_after_of_one_holds_others_back_for_no_longer_than_the_cap()
     assert answer.text == "x"
     assert [(note.code, note.where) for note in answer.degraded] == [("held_back", "answer: m")]
     assert "asked for 60 s (HTTP 503, Retry-After), of which at most 0.2 s" in answer.degraded[0].detail
+
+
+async def test_what_held_a_request_back_is_told_beside_what_it_was_refused_for() -> None:
+    """A refusal under a good status has the request sent once more, and what was told before stays."""
+    refusal = Raw([b'{"error": {"code": 400, "message": "temperature is not supported"}}'])
+    async with (
+        ScriptedUpstream([Fault.status(503, retry_after=60), refusal, Reply("x")]) as up,
+        Endpoint("m", base_url=up.url, retries=RetryPolicy(hold=0.1)) as model,
+    ):
+        first = await told_to_wait(up, model)
+        asked = Question.of("second").model_copy(update={"sampling": SamplingParams(temperature=0.7)})
+        answer = await model.answer(asked)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert [note.code for note in answer.degraded] == ["held_back", "setting_refused"]
 
 
 async def test_who_has_less_time_than_it_is_held_back_is_told_at_once() -> None:

@@ -151,3 +151,19 @@ async def test_an_error_in_place_of_a_text_is_one(live: bool) -> None:
         with pytest.raises(RateLimited, match="rate limit"):
             await read(model, RunContext(), stream=live)
         await model.aclose()
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_an_error_in_place_of_a_text_is_tried_again(live: bool) -> None:
+    """Alone or in each choice, under a good status; every try is counted."""
+    busy = {"error": {"code": "rate_limit_exceeded", "message": "try again in 1ms"}}
+    steps = [
+        Raw([b"data: " + json.dumps(busy).encode() + b"\n\n"]),
+        Raw([json.dumps({"choices": [{"index": 0, "text": "", **busy}]}).encode()]),
+        Reply("a b"),
+    ]
+    run = RunContext()
+    async with ScriptedUpstream(steps) as up, Endpoint("m", base_url=up.url) as model:
+        replies = await read(model, run, stream=live)
+    assert "".join(choice["text"] for reply in replies for choice in reply.get("choices", ())) == "a b"
+    assert run.ledger.usage.requests == len(up.requests) == 3

@@ -6,12 +6,14 @@ Faults and flow have both as well (test_endpoint_faults.py, test_endpoint_flow.p
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -99,7 +101,7 @@ async def test_a_reply_in_every_form(form: str) -> None:
 
 
 BAD = {
-    "too short": ([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", CHAT], "broke off"),
+    "too short": ([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", CHAT[:-9]], "broke off"),
     "no last chunk": ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n"], "broke off"),
     "no chunk": ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"zz\r\n"], "HTTP reply|broke off"),
     "no status": ([b"HTTP/1.1 many\r\n\r\n"], "not an HTTP reply"),
@@ -120,6 +122,31 @@ async def test_a_reply_that_is_none(form: str) -> None:
     assert candidate.error.code == "upstream_bad_reply"
     assert any(word in candidate.error.message for word in words.split("|"))
     assert candidate.usage.requests == 1
+
+
+@pytest.mark.parametrize(
+    "report", [{"text": "worker is gone", "error_code": 50002}, {"detail": "gone"}, {"object": "error", "code": 500}]
+)
+async def test_an_error_ends_a_stream_that_stays_open(report: dict[str, Any]) -> None:
+    """Whatever its shape; it is not waited for what never comes."""
+    left = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        first = {"choices": [{"index": 0, "delta": {"content": "1"}, "finish_reason": None}]}
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        for event in (first, report):
+            writer.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        await reader.read()
+        left.set()
+
+    async with serve(handle) as url, Endpoint("m", base_url=url, retries=ONCE) as agent:
+        candidate = (await draw(agent)).one
+        await left.wait()
+    assert candidate.error is not None
+    assert (candidate.error.code, candidate.text) == ("upstream_bad_reply", "1")
 
 
 async def test_what_is_sent() -> None:

@@ -78,8 +78,14 @@ async def read(body: bytes, content_type: str = "text/event-stream") -> Candidat
 @pytest.mark.parametrize(
     ("reason", "read_as"),
     [
-        *((word, "stop") for word in ("stop", "STOP", "eos_token", "end_turn", "COMPLETE", "FinishReason.STOP")),
-        *((word, "length") for word in ("length", "MAX_TOKENS", "model_length", "max-tokens", "REASON_MAX_LEN")),
+        *(
+            (word, "stop")
+            for word in ("stop", "STOP", "eos_token", "end_turn", "COMPLETE", "FinishReason.STOP", "stop_str")
+        ),
+        *(
+            (word, "length")
+            for word in ("length", "MAX_TOKENS", "model_length", "max-tokens", "REASON_MAX_LEN", "max_tokens_reached")
+        ),
         ("FINISH_REASON_MAX_TOKENS", "length"),
         ({"type": "length", "length": 16}, "length"),
         *(
@@ -408,6 +414,7 @@ GOOD = [delta("The answer is "), delta("4"), delta(finish="stop", usage=USAGE)]
         stream(GOOD[0], b"data:\n\n", *GOOD[1:]),
         stream(b"data: : OPENROUTER PROCESSING\n\n", *GOOD),
         stream(b": OPENROUTER PROCESSING\n\n", *GOOD),
+        stream(*(b"data: " + event(chunk) for chunk in GOOD), done=False) + b"data: " + DONE,
         stream(b"data: null\n\n", GOOD[0], b"data: ping\n\n", b"event: ping\ndata: {}\n\n", *GOOD[1:]),
         stream(*GOOD, done=False) + b'data: "[DONE]"\n\n',
         stream(*GOOD, done=False) + b"data:[DONE] \n\n",
@@ -461,6 +468,7 @@ async def test_a_stream_is_told_piece_by_piece() -> None:
         ({"prompt_tokens": 5, "completion_tokens": 7}, (5, 7, 0), False),
         ({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 0}, (5, 7, 0), False),
         ({"input_tokens": 5, "output_tokens": 7}, (5, 7, 0), False),
+        ({"promptTokens": 5, "completionTokens": 7}, (5, 7, 0), False),
         ({**USAGE, "input_tokens": 0, "output_tokens": 0}, (5, 7, 0), False),
         ({"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 5, "output_tokens": 7}, (5, 7, 0), False),
         ({"input_tokens": 2, "cache_read_input_tokens": 3, "output_tokens": 7}, (5, 7, 0), False),
@@ -643,6 +651,23 @@ async def test_a_busy_server_is_asked_again_whatever_the_status_of_its_reply(liv
         result = await draw(agent, live=live, question=Question.of("?"))
         assert agent.http.limits().places.limit.cuts == 2
     assert result.texts == ["4"]
+    assert result.spent.requests == len(up.requests) == 3
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("n", [1, 2])
+async def test_an_error_in_every_choice_is_one_of_the_whole(live: bool, n: int) -> None:
+    """Whole, as an event, or behind a piece that says nothing: it is tried again as any other."""
+    failed = [{"index": i, "finish_reason": "error", "error": {"code": 502, "message": "provider"}} for i in range(n)]
+    whole = {"choices": [{**choice, "message": {"role": "assistant", "content": ""}} for choice in failed]}
+    events = {"choices": [{**choice, "delta": {"content": ""}} for choice in failed]}
+    steps = [Raw([json.dumps(whole).encode()]), Raw([stream(delta("", role="assistant"), events)]), Reply("4")]
+    async with (
+        ScriptedUpstream(steps) as up,
+        Endpoint("m", base_url=up.url, retries=RetryPolicy(backoff=0.001), n_supported=True) as agent,
+    ):
+        result = await draw(agent, n, live=live)
+    assert result.texts == ["4"] * n
     assert result.spent.requests == len(up.requests) == 3
 
 

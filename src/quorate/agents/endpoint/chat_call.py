@@ -165,7 +165,7 @@ class ChatCall(UpstreamRequest):
                     raise transport.errors.bad_reply(str(error)) from None
                 except UpstreamError as error:
                     # What comes in place of the whole answer is a refusal, whatever its status.
-                    if error is not self._report or self._parser.has_begun:
+                    if error is not self._report or self._parser.has_written:
                         raise
                     if not self.note_refusal(error):
                         await transport.wait_to_retry(error, place, self.tries, self._rng)
@@ -245,9 +245,9 @@ class ChatCall(UpstreamRequest):
         left_out = [each.words for each in self._left_out if each.setting.matters]
         missing = dict.fromkeys([*self._served.dialect.missing(fields), *left_out])
         where, why = f"{self._run.node}: {self._served.name}", "was refused, and the samples were drawn without it"
-        self._parser.notes = tuple(
-            Degradation(code="setting_refused", where=where, detail=f"{words} {why}") for words in missing
-        )
+        others = [note for note in self._parser.notes if note.code != "setting_refused"]
+        told = [Degradation(code="setting_refused", where=where, detail=f"{words} {why}") for words in missing]
+        self._parser.notes = (*others, *told)
 
     def note_sent(self) -> None:
         """See `UpstreamRequest`."""

@@ -19,7 +19,7 @@ from .chat_call import REFUSALS, STREAM_OPTIONS, ServedModel
 from .dialect import Refused
 from .framing import Frames, Malformed
 from .request import HttpReply, UpstreamRequest
-from .shapes import find_report
+from .shapes import find_report, find_report_in_all
 from .usage import Counts, estimate_tokens
 
 __all__ = ["CompletionsCall"]
@@ -46,6 +46,8 @@ class CompletionsCall(UpstreamRequest):
         self._counter = _TokenCounter(_prompt_sizes(body.get("prompt")), int(body.get("n") or 1), most)
         self._options = {"stream_options": STREAM_OPTIONS} if self._live else {}
         self._left_out: list[Refused] = []
+        self._report: UpstreamError | None = None
+        """An error that came in place of an answer, under a good status."""
 
     async def replies(self) -> AsyncGenerator[dict[str, Any], None]:
         """The reply, or its chunks where the body asks for a stream; tokens are recorded however it ends.
@@ -83,27 +85,36 @@ class CompletionsCall(UpstreamRequest):
         rng = partial(self._run.rng, f"retry:{self._served.name}:texts")
         transport = self._served.transport
         async with transport.place(self._run) as place:
-            reply = await transport.open(self, place, rng=rng, live=self._live)
-            try:
-                async with aclosing(self._read(reply)) as objects:
-                    if self._live:
-                        async for found in objects:
-                            yield found
-                    else:
-                        yield _join([found async for found in objects])
-                self._served.dialect.note_served({"stream_options": None} if self._live else {}, self._left_out)
-            except Malformed as error:
-                raise transport.errors.bad_reply(str(error)) from None
-            finally:
-                await reply.release()
+            while True:
+                reply = await transport.open(self, place, rng=rng, live=self._live)
+                try:
+                    async with aclosing(self._read(reply)) as objects:
+                        if self._live:
+                            async for found in objects:
+                                yield found
+                        else:
+                            yield _join([found async for found in objects])
+                    self._served.dialect.note_served({"stream_options": None} if self._live else {}, self._left_out)
+                    return
+                except Malformed as error:
+                    raise transport.errors.bad_reply(str(error)) from None
+                except UpstreamError as error:
+                    # What comes in place of the whole answer is a refusal, whatever its status.
+                    if error is not self._report or self._counter.has_begun:
+                        raise
+                    if not self.note_refusal(error):
+                        await transport.wait_to_retry(error, place, self.tries, rng)
+                finally:
+                    await reply.release()
 
     async def _read(self, reply: HttpReply) -> AsyncGenerator[dict[str, Any], None]:
         frames, piece = Frames(), b"-"
         while piece and not frames.done:
             piece = await reply.next_piece()
             for found in frames.take(piece):
-                if (report := find_report(found)) is not None:
-                    raise self._served.transport.errors.from_report(report)
+                if (report := find_report(found) or self._find_failure(found)) is not None:
+                    self._report = self._served.transport.errors.from_report(report)
+                    raise self._report
                 self._counter.take(found, whole=frames.is_document)
                 yield found
         if not self._counter.has_begun:
@@ -112,6 +123,10 @@ class CompletionsCall(UpstreamRequest):
             raise Malformed("the stream ended before the text did")
         if self._counter.is_mixed:
             raise Malformed("more tokens than its texts may have: the server mixed several into one")
+
+    def _find_failure(self, reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The error that a first reply holds in place of every text."""
+        return None if self._counter.has_begun else find_report_in_all(reply.get("choices"), self._counter.texts)
 
     def body(self) -> dict[str, Any]:
         """See `UpstreamRequest`."""
@@ -149,6 +164,11 @@ class _TokenCounter:
         self._ends: dict[int, str] = {}
 
     @property
+    def texts(self) -> int:
+        """How many were asked for."""
+        return len(self._prompts) * self._n
+
+    @property
     def has_begun(self) -> bool:
         """Whether a choice has come."""
         return bool(self._written)
@@ -162,7 +182,7 @@ class _TokenCounter:
     def is_mixed(self) -> bool:
         """Whether there are more tokens than the texts that came may have: LiteLLM streams all as one."""
         counts = self._server_counts()
-        if counts is None or not self._max_tokens or len(self._written) == len(self._prompts) * self._n:
+        if counts is None or not self._max_tokens or len(self._written) == self.texts:
             return False
         return counts.completion > self._max_tokens * len(self._written)
 
@@ -210,7 +230,7 @@ class _TokenCounter:
     def _server_counts(self) -> Counts | None:
         if self._total is not None:
             return self._total
-        if len(self._counts) < (len(self._written) if self.all_done else len(self._prompts) * self._n):
+        if len(self._counts) < (len(self._written) if self.all_done else self.texts):
             return None  # some are still to come
         prompts = {index // self._n: counts.prompt for index, counts in self._counts.items()}
         return Counts(sum(prompts.values()), sum(counts.completion for counts in self._counts.values()))

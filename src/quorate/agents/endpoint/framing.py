@@ -90,7 +90,7 @@ class Frames:
 
     def _read_odd(self, data: bytes) -> Iterator[dict[str, Any]]:
         """An event that is not just an object."""
-        data = data.strip()
+        data = data.strip().removeprefix(b"data:").lstrip()  # a gateway that frames what is framed
         if data.strip(b'"') == DONE:
             self.done = True
         elif data.startswith((b"{", b"[")):

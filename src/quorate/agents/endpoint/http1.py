@@ -336,8 +336,7 @@ class _LeanReply(HttpReply):
         if self._buffered > MOST_BUFFERED and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()
-        # A stream may stay open after its last event, or after an error.
-        if not self.patient or self._paused or b"[DONE]" in data or b'"error"' in data:
+        if not self.patient or self._paused or _may_be_the_last(data):
             self._wake()
 
     def complete(self, *, keep: bool) -> None:
@@ -384,3 +383,8 @@ class _LeanReply(HttpReply):
             return bytes(self._decoder.decompress(piece))
         except zlib.error:
             raise self.errors.bad_reply("the reply's compression is broken") from None
+
+
+def _may_be_the_last(data: bytes) -> bool:
+    """Whether a stream may stay open and silent after this: its last event, or an error, which holds no choices."""
+    return b"[DONE]" in data or b'"error"' in data or data.count(b'"choices"') < max(1, data.count(b"data:"))

@@ -17,7 +17,7 @@ from quorate.orchestrator.types import Degradation, FinishReason, TokenLogprob, 
 
 from .errors import ErrorFactory, repair_surrogates
 from .framing import Malformed, describe_kind
-from .shapes import find_report, read_calls, read_finish, read_logprobs, read_message
+from .shapes import find_report, find_report_in_all, read_calls, read_finish, read_logprobs, read_message
 from .tool_calls import ToolCalls
 from .usage import Counts, UsageSplitter
 
@@ -188,6 +188,11 @@ class ResponseParser:
         """Choices whose candidates have not ended."""
         return [choice for choice in self.choices if not choice.ended]
 
+    @property
+    def has_written(self) -> bool:
+        """Whether a choice says anything yet, or has ended; some servers begin with one that is empty."""
+        return any(choice.characters or choice.finish or choice.broken for choice in self.choices)
+
     def take(self, reply: Mapping[str, Any]) -> None:
         """A reply, or a piece of a streamed one; a candidate ends as soon as its tokens are known.
 
@@ -197,6 +202,8 @@ class ResponseParser:
         """
         raws = reply.get("choices")
         if (not raws or "error" in reply) and (report := find_report(reply)) is not None:
+            raise self._errors.from_report(report)
+        if (report := find_report_in_all(raws, len(self.choices))) is not None and not self.has_written:
             raise self._errors.from_report(report)
         if not isinstance(raws, list | None):
             raise Malformed("choices is not a list")

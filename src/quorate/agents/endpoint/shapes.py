@@ -15,7 +15,15 @@ from .errors import repair_surrogates
 from .framing import Malformed, describe_kind
 from .usage import LARGEST
 
-__all__ = ["find_report", "list_models", "read_calls", "read_finish", "read_logprobs", "read_message"]
+__all__ = [
+    "find_report",
+    "find_report_in_all",
+    "list_models",
+    "read_calls",
+    "read_finish",
+    "read_logprobs",
+    "read_message",
+]
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks")
 """Where a message keeps its thinking; those that are set say the same."""
@@ -83,10 +91,10 @@ def read_calls(message: Mapping[str, Any]) -> object:
 
 
 _ALIASES: dict[FinishReason, str] = {
-    "stop": "stop stop_sequence stop_token stop_word eos eos_token eot end end_turn end_of_text end_of_turn "
-    "complete completed completion done finish finished natural success",
-    "length": "length max_tokens max_output_tokens max_new_tokens max_completion_tokens max_length max_len "
-    "max_context max_context_length model_length model_context_window_exceeded context_length "
+    "stop": "stop stop_sequence stop_token stop_token_id stop_word stop_str eos eos_token eot end end_turn end_of_text "
+    "end_of_turn complete completed completion done finish finished natural success",
+    "length": "length max_tokens max_tokens_reached max_output_tokens max_new_tokens max_completion_tokens max_length "
+    "max_len max_context max_context_length model_length model_context_window_exceeded context_length "
     "context_length_exceeded context_window_exceeded token_limit length_limit time_limit limit truncated "
     "incomplete repetition repetition_truncation error_limit",
     "content_filter": "content_filter content_filtered content_filtering filtered safety recitation language "
@@ -140,6 +148,19 @@ def find_report(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
         any(name.endswith("Exception") for name in reply),  # Bedrock's events
     )
     return reply if any(told) else None
+
+
+def find_report_in_all(choices: object, n: int) -> Mapping[str, Any] | None:
+    """The first of `n` choices, where all of them tell of an error and none says anything."""
+    if not isinstance(choices, list) or len(choices) != n:
+        return None
+    failed = [c for c in choices if isinstance(c, dict) and _says_something(c.get("error")) and not _holds_text(c)]
+    return failed[0] if failed and len(failed) == n else None
+
+
+def _holds_text(choice: Mapping[str, Any]) -> bool:
+    message = choice.get("message") or choice.get("delta")
+    return bool(choice.get("text") or (isinstance(message, dict) and (message.get("content") or read_calls(message))))
 
 
 def _says_something(error: object) -> bool:

@@ -71,8 +71,10 @@ class Counts(NamedTuple):
     @classmethod
     def _add_up(cls, usage: Mapping[str, Any]) -> Counts | None:
         """Numbers that may be floats, be missing, have other names, or leave the thinking out."""
-        prompt = _count_in(usage, "prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
-        completion = _count_in(usage, "completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens")
+        prompt = _count_in(usage, "prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "promptTokens")
+        completion = _count_in(
+            usage, "completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens", "completionTokens"
+        )
         total = _count_in(usage, "total_tokens", "totalTokenCount", "totalTokens")
         if "input_tokens" in usage and "prompt_tokens" not in usage and prompt is not None:  # Anthropic's leave it out
             prompt += sum(_count_in(usage, f"cache_{way}_input_tokens") or 0 for way in ("read", "creation"))
