@@ -89,6 +89,7 @@ GOOD = {
         b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT,
     ],
     "in single bytes": [bytes([b]) for b in b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT],
+    "whole, though its length is told too large": [b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", CHAT],
     "deflated": [b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nConnection: close\r\n\r\n" + zlib.compress(CHAT)],
 }
 

@@ -102,7 +102,7 @@ async def test_a_prompted_pipeline_is_a_model_but_no_sampler() -> None:
     assert (answer.text, answer.model) == ("a", "polite")
     assert _said(model) == [("user", "Say: which?")]
     assert not is_sampler(wrapped)
-    assert isinstance(prompted(model), Sampler)
+    assert isinstance(prompted(model, system="Be brief."), Sampler)
     assert (wrapped.identity, wrapped.parts, wrapped.calls) == (pipeline.identity, (pipeline,), 2)
 
 
@@ -163,4 +163,4 @@ async def test_a_broken_template_fails_its_candidates_alone() -> None:
     answer = await pipeline.answer("which?")
     assert answer.text == "b"
     assert answer.candidates[0].error is not None
-    assert answer.candidates[0].error.code == "bad_input"
+    assert answer.candidates[0].error.code == "misconfigured"

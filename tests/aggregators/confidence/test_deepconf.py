@@ -49,7 +49,7 @@ async def test_an_unsure_trace_is_stopped_at_the_token_that_shows_it() -> None:
     assert [c.index for c in answer.candidates if c.ok] == [0, 1, 3, 4]
     assert {i for c in answer.tally for i in c.voters} == {0, 1, 3, 4}
     assert answer.stopped == "complete"
-    assert answer.degraded == ()
+    assert [note.code for note in answer.degraded] == ["tied"]
 
 
 async def test_stopped_traces_cost_exactly_what_they_wrote() -> None:

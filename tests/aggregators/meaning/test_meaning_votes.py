@@ -188,7 +188,7 @@ async def test_a_judge_at_chance_fails_its_test_and_is_not_believed() -> None:
     assert grouping.score is not None
     assert grouping.score < 0.9
     assert not any(cluster.certain for cluster in answer.tally)
-    assert [note.code for note in answer.degraded] == ["verdict_missing"]
+    assert [note.code for note in answer.degraded] == ["verdict_missing", "tied"]
     assert "self-test" in answer.degraded[0].detail
 
 

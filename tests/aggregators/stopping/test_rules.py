@@ -209,7 +209,7 @@ def test_agreement_is_a_share_of_those_that_did_not_fail() -> None:
     assert says(3, 5) is None
     assert says(2, 2) is None
     assert rule.stop(progress([], [])) is None
-    assert str(rule) == "0.75 of at least 3 agree"
+    assert str(rule) == "75 % agree, 3 votes or more"
 
 
 @pytest.mark.parametrize(("share", "min_votes"), [(0.0, 3), (1.1, 3), (float("nan"), 3), (0.5, 0)])

@@ -200,8 +200,14 @@ async def test_unknown_names_list_those_that_exist(start: Start) -> None:
     """404 as the official client's NotFoundError, for models, pipelines and pipelines over unknown models."""
     model = Echo()
     async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
-        for name in ("nope", "nope@3/echo", "majority@4/nope", "majority/" * 50 + "nope"):
-            with pytest.raises(openai.NotFoundError, match=r"there is: .*echo.*vote") as caught:
+        pipelines = r"no pipeline named 'nope' \(in 'nope@3/echo'\); none of \d+ is like it"
+        for name, told in (
+            ("nope", r"there is: .*echo.*vote"),
+            ("majority@4/nope", r"there is: .*echo.*vote"),
+            ("majority/" * 50 + "nope", r"there is: .*echo.*vote"),
+            ("nope@3/echo", pipelines),
+        ):
+            with pytest.raises(openai.NotFoundError, match=told) as caught:
                 await served.openai.chat.completions.create(**(asked() | {"model": name}))
             assert caught.value.param == "model"
         with pytest.raises(openai.BadRequestError, match="number of samples"):
