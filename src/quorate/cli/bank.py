@@ -105,7 +105,7 @@ def ls(where: Where, as_json: Json = False) -> None:
         console.print(table)
         if loose:
             console.print(f"{loose:,} further samples answer no task's question (later layers of pipelines)")
-        for note in bank.notes:
+        for note in bank.caveats:
             console.print(f"! {note}", markup=False, style="yellow")
         _print_runs(bank)
 

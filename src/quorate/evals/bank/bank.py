@@ -59,7 +59,12 @@ class Bank:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What somebody who reads the results should know: what changed under its name, samples of mixed requests."""
+        """What changed under its name, and what was repaired: whoever goes on with it should know."""
+        return tuple(self._notes)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """The notes, and which questions have samples of mixed requests: whoever reads the results should know."""
         return (*self._notes, *provenance.describe_company(self.store))
 
     # Samples

@@ -265,7 +265,7 @@ def _complete(run: RunRecord, rows: Sequence[QuestionRow]) -> bool:
 
 
 def _notes(bank: Bank, rows: Sequence[QuestionRow], run: RunRecord | None, pipelines: Sequence[str]) -> tuple[str, ...]:
-    notes = list(bank.notes)
+    notes = list(bank.caveats)
     silent = [name for name in (run.pipelines if run else ()) if name not in pipelines]
     if silent:
         notes.append(f"Asked for, but without a single answer: {', '.join(silent)}.")
