@@ -12,6 +12,8 @@ from quorate.aggregators.judges.verdicts import choice_of, order_of, parse_choic
 
 NAMED = {
     "Chosen: 2": 1,
+    "Chosen: Response A": 0,
+    "Chosen: Solution B": 1,
     "chosen 2.": 1,
     "**Chosen:** **2**": 1,
     "I think 1 is wrong.\n\nChosen: Response 2": 1,

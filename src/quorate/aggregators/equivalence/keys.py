@@ -52,6 +52,8 @@ _NO_EXPRESSION = re.compile(
     r"(?<![_^0-9])[0-9]+ [0-9]|'|[0-9] mod [0-9]|^[0-9]{1,4}([/-])[0-9]{1,2}\1[0-9]{1,4}$"
     r"|[0-9]\s*(?:\\[lc]?dots|\.\.\.|…)|arrow(?![a-z])"
 )
+_DELIMITED = re.compile(r"\A\$([^$]*[\\^][^$]*)\$\s*([^$]+)\Z")
+"""A formula between dollar signs, with its unit behind it."""
 _COMPUTED = re.compile(r"(?:[-+*/^(){}0-9.,\s!]|\\(?:times|cdot|frac|sqrt|div|binom))+")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+(?:\s*[A-Za-z]+)?")
 _SEPARATOR = re.compile(r"\s*,\s*(?:and|or)\s+|\s*;\s*|\s+(?:and|or)\s+", re.IGNORECASE)
@@ -87,7 +89,7 @@ def _key(answer: str) -> Key:
     text = tidy(answer)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
-    text = normalize_tex(text)
+    text = normalize_tex(_DELIMITED.sub(r"\1 \2", text))
     *sides, last = text.split("=")
     if sides and all(_COMPUTED.fullmatch(side) for side in sides):
         text = last.strip()  # 2 + 2 = 4

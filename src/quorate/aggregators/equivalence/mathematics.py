@@ -6,7 +6,7 @@ Policies, where people differ:
   A bare number belongs to the quantity that has it, `18` to `$18`, unless several quantities have it (`18 cm`, `18 m`),
   or the quantity has several such numbers (`5` and `500`).
 - Words. Some make another quantity of the same number: `3 May`, `3 June`; `5 east`, `5 west`; a gain and a loss. Others
-  name what is counted: `5 boys` and `5 girls` differ, but where somebody answers `5`, the number is what was asked,
+  name what is counted: `5 boys`, `5 girls` and `5 kg` differ, but where somebody answers `5`, the number is what was asked,
   and such words are decoration.
 - Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
 - Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
@@ -220,7 +220,7 @@ class _Quantities:
         return (root, str(factor), dimension) if number is None else (str(number * factor), dimension)
 
     def _with_bare_values(self, quantity_of: Mapping[Key, Group]) -> dict[Key, Group]:
-        bare = {quantity_of[key] for key in self._keys if not key.unit}
+        bare = {quantity_of[key] for key in self._keys if not (key.unit or key.label)}
         claims: dict[Group, set[Group]] = defaultdict(set)
         readings: dict[Group, set[Group]] = defaultdict(set)
         for key in self._keys:

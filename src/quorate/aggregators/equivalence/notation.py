@@ -28,7 +28,7 @@ _FUNCTION_NAMES = "sin|cos|tan|sec|csc|cot|arcsin|arccos|arctan|sinh|cosh|tanh|l
 _PLAIN = [
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"(?<=[0-9A-Za-z)}\]])\s*\*\s*(?=[0-9A-Za-z(\\])"), r" \\cdot "),
-    (re.compile(r"(?<![\\A-Za-z])(?:sqrt|\\sqrt\s+(?=\())\s*(?=\()"), r"\\sqrt"),
+    (re.compile(r"(?<![\\A-Za-z])(?:sqrt|\\sqrt\s+(?=\())\s*(?=\(|[0-9])"), r"\\sqrt"),
     (re.compile(rf"(?<![\\A-Za-z])({_FUNCTION_NAMES})(?=\s*[(^0-9]|\s[a-z0-9](?![a-z]))"), r"\\\1"),
     (re.compile(rf"(?<![\\A-Za-z])({_GREEK})(?![A-Za-z])"), r"\\\1 "),
     (re.compile(r"(?<![\\A-Za-z])(?:infinity|infty|inf)(?![A-Za-z])", re.IGNORECASE), r"\\infty "),

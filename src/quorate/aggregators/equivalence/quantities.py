@@ -192,7 +192,9 @@ def _describe(words: str) -> Description | None:
     first = re.match(r"\s*([A-Za-z]+)", words)
     if first is None:
         described = (
-            describe(words) if re.match(r"\s*(?:[%¢$€£¥₹°Ωμ]|\^\\circ|\\(?:mu|Omega|frac\{[a-z]))", words) else None
+            describe(words)
+            if re.match(r"\s*(?:[%¢$€£¥₹°ΩΩμµÅ℃℉]|\^\\circ|\\(?:mu|Omega|frac\{[a-z]))", words)
+            else None
         )
         return None if described == Description() else described
     short = len(first[1]) == 1 and not (words[0].isspace() and first[1] in _SHORT_UNITS)

@@ -28,6 +28,7 @@ m*                | meter* metre*                         | 1              | m
                   | ft foot feet                          | 0.3048         | m
                   | yd yard                               | 0.9144         | m
                   | mi mile                               | 1609.344       | m
+nmi               |                                       | 1852           | m
 ly                | light-year lightyear                  | 9460730472580800 | m
 pc                | parsec                                | 30856775814913673 | m
 Å                 | angstrom                              | 1/10000000000  | m
@@ -57,7 +58,7 @@ h                 | hr hour                               | 3600           | s
                   | yr year                               | 12             | month
                   | decade                                | 120            | month
                   | century centurie                      | 1200           | month
-                  | kph kmh                               | 5/18           | m s^-1
+                  | kph kmh kmph                          | 5/18           | m s^-1
                   | mph                                   | 0.44704        | m s^-1
                   | knot kn                               | 463/900        | m s^-1
 A*                | ampere* amp*                          | 1              | A
@@ -66,6 +67,7 @@ mol*              | mole*                                 | 1              | mol
 cd                | candela                               | 1              | cd
 lm                | lumen                                 | 1              | lm
 lx                | lux                                   | 1              | lm m^-2
+lbf               |                                       | 4.4482216152605 | kg m s^-2
 N*                | newton*                               | 1              | kg m s^-2
 Pa*               | pascal*                               | 1              | kg m^-1 s^-2
 bar*              | bar*                                  | 100000         | kg m^-1 s^-2
@@ -98,6 +100,8 @@ M*                | molar*                                | 1000           | mol
 dB                | decibel                               | 1              | decibel
 pH                |                                       | 1              | pH
 bit* b*           | bit*                                  | 1              | bit
+bps*              |                                       | 1              | bit s^-1
+Bps*              |                                       | 8              | bit s^-1
 B* byte*          | byte*                                 | 8              | bit
 KB                |                                       | 8000           | bit
 KiB               | kibibyte                              | 8192           | bit
@@ -147,7 +151,8 @@ _PREFIXES = {
 }
 _EXPONENTS = dict(zip(_PREFIXES, (24, 21, 18, 15, 12, 9, 6, 3, 2, 1, -1, -2, -3, -6, -9, -12, -15, -18), strict=True))
 _OFTEN_SPELLED = """
-kg Kg KG, km Km KM, cm Cm CM, mL Ml ML, Hz hz HZ, kW kw KW, kWh kwh KWh KWH, GB gb, TB tb, kB kb
+kg Kg KG, km Km KM, cm Cm CM, mL Ml ML, Hz hz HZ, kW kw KW, kWh kwh KWh KWH, GB gb, TB tb, kB kb,
+kbps Kbps, Mbps mbps, Gbps gbps
 """
 _SPELLED = {
     other: symbol for symbol, *others in (group.split() for group in _OFTEN_SPELLED.split(",")) for other in others
@@ -198,6 +203,7 @@ _SPELLING = (
     (re.compile(r"\bB\.?C\.?E\b\.?|\bB\.C\b\.?"), "BC"),
     (re.compile(r"\bpercentage points?\b", re.IGNORECASE), "percentage-point"),
     (re.compile(r"\\mu\s*|\\micro\s*"), "μ"),
+    (re.compile(r"(?<![A-Za-z])(?:u(?=(?:[gmsAVWFHLlMJNCT]|mol|Pa)(?![A-Za-z]))|mc(?=g(?![A-Za-z])))"), "μ"),
     (re.compile(r"\\Omega\s*|\\ohm\s*"), "Ω"),
     (re.compile(r"\\(?:cdot|times)(?![A-Za-z])|[*·{}(),~\\]"), " "),
 )

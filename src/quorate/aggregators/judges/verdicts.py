@@ -26,7 +26,7 @@ MOST = 100_000
 _LONGEST_LINE = 500
 """Characters of a line that are read: a verdict is short."""
 
-_ITEM = r"(?:(?:response|solution|attempt|candidate|option|number|the|is|a|n)\b[\s*_#:=]{0,4}+){0,4}+"
+_ITEM = r"(?:(?:response|solution|attempt|candidate|option|number|the|is|n|(?-i:a))\b[\s*_#:=]{0,4}+){0,4}+"
 _OPEN = r"[\s*_:=>\[({\"'`$#]{0,9}+"
 _CHOSEN = re.compile(
     r"(?:^\W{0,9}+(?:(?:so|my|the|i|have|final|verdict|therefore)\W{1,3}+){0,4}+chosen\b|\bchosen(?=[\s*_]*+:))", re.I
