@@ -6,8 +6,8 @@ Policies, where people differ:
   A bare number belongs to the quantity that has it, `18` to `$18`, unless several quantities have it (`18 cm`, `18 m`),
   or the quantity has several such numbers (`5` and `500`).
 - Words. Some make another quantity of the same number: `3 May`, `3 June`; `5 east`, `5 west`; a gain and a loss. Others
-  name what is counted: `5 boys`, `5 girls` and `5 kg` differ, but where somebody answers `5`, the number is what was asked,
-  and such words are decoration.
+  name what is counted: `5 boys`, `5 girls` and `5 kg` differ, but where somebody answers `5`, the number is what was
+  asked, and such words are decoration.
 - Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
 - Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
   never one class.
