@@ -47,6 +47,16 @@ def test_tools_are_not_lost(tokenizer: Any) -> None:
         encode_prompt(tokenizer, Question.of("Hello").model_copy(update={"tools": (TOOL,)}), "tiny")
 
 
+def test_images_are_not_lost(tokenizer: Any) -> None:
+    """Parts of text are read, others refused by their type."""
+    tokenizer.chat_template = TEMPLATE
+    words = {"type": "text", "text": "What is this?"}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert encode_prompt(tokenizer, Question.of([{"role": "user", "content": [words]}]), "tiny")
+    with pytest.raises(BadInput, match="tiny reads text only, and a message has a part of type 'image_url'"):
+        encode_prompt(tokenizer, Question.of([{"role": "user", "content": [words, image]}]), "tiny")
+
+
 def test_a_default_system_message_is_the_templates(tokenizer: Any) -> None:
     """It stands where the caller has none, and gives way to the caller's."""
     tokenizer.chat_template = DEFAULT_SYSTEM + TEMPLATE

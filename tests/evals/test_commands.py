@@ -61,8 +61,8 @@ def test_compare_brings_systems_to_equal_tokens(tmp_path: Path) -> None:
     [task] = told("compare", str(banked(tmp_path / "run")))["tasks"]
     assert task["task"] == "sums"
     [pair] = task["pairs"]
-    assert (pair["a"], pair["b"], pair["budget"], pair["scaled"]) == ("usc@2/m", "majority@4/m", 20.0, "majority@4/m")
-    assert pair["accuracy_b"] == pytest.approx(0.75)
+    assert (pair["a"], pair["b"], pair["budget"], pair["scaled"]) == ("majority@4/m", "usc@2/m", 20.0, "majority@4/m")
+    assert pair["accuracy_a"] == pytest.approx(0.75)
     assert told("compare", str(tmp_path / "run"), "--as-run")["tasks"][0]["pairs"][0]["budget"] is None
 
 
@@ -70,9 +70,26 @@ def test_compare_prints_tables_twice_the_same(tmp_path: Path) -> None:
     """For people, with what was scaled."""
     folder = str(banked(tmp_path / "run"))
     first = RUNNER.invoke(app, ["eval", "compare", folder]).stdout
-    assert "majority@4/m with 2.0 samples, from its scaling curve" in first
+    assert "majority@4/m, from its scaling curve, has the samples: 2.0 against usc@2/m" in first
     assert "McNemar" in first or "exchange" in first
     assert first == RUNNER.invoke(app, ["eval", "compare", folder]).stdout
+
+
+def test_compare_shows_the_best_against_the_others_first(tmp_path: Path) -> None:
+    """A row for each of them and each reason once; every pair where it is asked for, with the same correction."""
+    rows = [
+        {"id": str(i), "model": m, "answer": str(i % n), "gold": "0"}
+        for i in range(6)
+        for n, m in ((3, "c"), (2, "b"), (1, "a"))
+    ]
+    compare = ["eval", "compare", str(written(tmp_path / "answers.jsonl", rows))]
+    few, every = (RUNNER.invoke(app, [*compare, *more]).stdout for more in ([], ["--all-pairs"]))
+    assert few.count(" - ") < every.count(" - ")
+    assert [pair in few for pair in ("a - b", "a - c", "b - c")] == [True, True, False]
+    assert [pair in every for pair in ("a - b", "a - c", "b - c")] == [True, True, True]
+    assert next(line for line in few.splitlines() if line.startswith("a - b")) in every
+    assert few.count("no tokens were recorded") == 1
+    assert "counts 3 more pairs, which --all-pairs prints" in few
 
 
 def test_several_folders_and_tasks_are_ranked(tmp_path: Path) -> None:
@@ -94,7 +111,8 @@ def test_compare_reads_recorded_answers(tmp_path: Path) -> None:
         {"id": str(i), "model": m, "answer": str(i % n), "gold": "0"} for i in range(6) for n, m in ((1, "u"), (2, "v"))
     ]
     [task] = told("compare", str(written(tmp_path / "answers.jsonl", rows)))["tasks"]
-    assert [s["name"] for s in task["systems"]] == ["u", "v", "plurality of all"]
+    assert {s["name"] for s in task["systems"]} == {"u", "v", "plurality of all"}
+    assert task["systems"][0]["name"] == "u"
 
 
 @pytest.mark.parametrize(

@@ -343,6 +343,7 @@ async def test_stopping_midway_keeps_what_is_done_and_leaves_nothing_running(tmp
     [
         ({"pipelines": []}, BadInput, "at least one --pipeline"),
         ({"pipelines": ["m", "m"]}, BadInput, "--pipeline m is given twice"),
+        ({"pipelines": ["majority@2/m", "majority@2:m"]}, BadInput, "--pipeline majority@2/m is given twice"),
         ({"pipelines": ["m", "other"]}, UnknownName, "no model or pipeline named 'other'"),
         ({"pipelines": ["majority@0/m"]}, BadInput, "samples from 1"),
         ({"limit": 0}, BadInput, "at least 1 question"),

@@ -37,11 +37,14 @@ def compare(
     systems: Annotated[
         list[str] | None, typer.Option("--system", metavar="NAME", help="Only these systems; may be repeated.")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all-pairs", help="Print every pair, not only the best system against the others.")
+    ] = False,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
     seed: Annotated[int, typer.Option(help="Chooses subsets and resamples.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare systems at equal tokens: paired tests by family of questions, Holm-corrected, ranked over tasks."""
+    """Compare systems at equal tokens, the best one first: paired tests by family of questions, Holm-corrected."""
     from quorate.evals.measures import compare_systems
 
     for folder in folders:
@@ -53,7 +56,7 @@ def compare(
         raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
     compared = {
         name: compare_systems(
-            some,
+            _best_first(some),
             equal_tokens=not as_run,
             baseline=baseline if baseline in _names({name: some}) or len(chosen) == 1 else None,
             seed=seed,
@@ -69,7 +72,7 @@ def compare(
         return
     console = wide_console()
     for name, one in compared.items():
-        _print(console, name, one)
+        _print(console, name, one, every=every or baseline is not None)
     if rankings:
         _print_rankings(console, rankings)
 
@@ -139,6 +142,18 @@ def _choose(some: Sequence[System], wanted: Sequence[str] | None) -> list[System
     return [system for system in some if not wanted or system.name in wanted]
 
 
+def _best_first(some: Sequence[System]) -> list[System]:
+    """By falling accuracy; of equals the one that takes fewer tokens."""
+    from math import inf
+    from statistics import fmean
+
+    def place(system: System) -> tuple[float, float]:
+        marks = [played.credit for played in system.played.values()]
+        return -fmean(marks) if marks else 0.0, inf if system.tokens is None else system.tokens
+
+    return sorted(some, key=place)
+
+
 def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:
     """By every method, where there is something to rank over."""
     from quorate.evals.measures import resampled_scores, task_scores
@@ -150,7 +165,7 @@ def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:
     return [rank(task_scores(tasks), method, replicates=again, seed=seed) for method in METHODS]
 
 
-def _print(console: Console, name: str, found: Comparisons) -> None:
+def _print(console: Console, name: str, found: Comparisons, *, every: bool) -> None:
     console.print(f"{name}: {found.questions:,} questions", markup=False, style="bold")
     table = _table("system", "accuracy", "95 % interval", "tokens", "questions", "")
     for s in found.systems:
@@ -159,12 +174,16 @@ def _print(console: Console, name: str, found: Comparisons) -> None:
         front = "on the front" if s.front else ""
         table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, tokens, f"{s.questions:,}", front)
     console.print(table)
-    if found.pairs:
+    pairs = found.pairs if every else [pair for pair in found.pairs if pair.a == found.systems[0].name]
+    if pairs:
         table = _table("difference", "at tokens", "accuracy", "95 % interval", "p", "p Holm", "detectable", "as run")
-        for pair in found.pairs:
+        for pair in pairs:
             table.add_row(*map(escape, _row(pair)))
         console.print(table)
-        _explain(console, found)
+        _explain(console, pairs)
+    if left := len(found.pairs) - len(pairs):
+        line = f"the best system against the others; p Holm counts {left} more pairs, which --all-pairs prints"
+        console.print(line, markup=False, style="dim")
     for note in found.notes:
         console.print(f"! {note}", markup=False, style="yellow")
 
@@ -183,16 +202,24 @@ def _row(pair: SystemPair) -> list[str]:
     ]
 
 
-def _explain(console: Console, found: Comparisons) -> None:
-    for pair in found.pairs:
+def _explain(console: Console, pairs: Sequence[SystemPair]) -> None:
+    """How the pairs were brought to equal tokens, and why some were not: each reason once."""
+    scaled: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
+    for pair in pairs:
         if pair.scaled is not None:
-            line = f"{pair.a} - {pair.b}: {pair.scaled} with {pair.samples:.1f} samples, from its scaling curve"
-            console.print(line, markup=False, style="dim")
+            other = pair.b if pair.scaled == pair.a else pair.a
+            scaled.setdefault(pair.scaled, []).append(f"{pair.samples:.1f} against {other}")
         elif pair.note and pair.note != "as they ran":
-            console.print(f"{pair.a} - {pair.b}: {pair.note}", markup=False, style="yellow")
-    units = {pair.paired.families for pair in found.pairs}
+            reasons.setdefault(pair.note.removeprefix("as they ran: "), []).append(f"{pair.a} - {pair.b}")
+    for name, counts in scaled.items():
+        line = f"{name}, from its scaling curve, has the samples: {', '.join(counts)}"
+        console.print(line, markup=False, style="dim")
+    for reason, of in reasons.items():
+        console.print(f"as run, not at equal tokens: {', '.join(of)}: {reason}", markup=False, style="yellow")
+    units = {pair.paired.families for pair in pairs}
     console.print(
-        f"p: {' and '.join(sorted({_TESTS[p.paired.test] for p in found.pairs}))}; over {max(units)} independent "
+        f"p: {' and '.join(sorted({_TESTS[p.paired.test] for p in pairs}))}; over {max(units)} independent "
         "families or questions; detectable: the gain that this evaluation shows with a power of 0.8",
         markup=False,
         style="dim",

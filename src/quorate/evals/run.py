@@ -328,8 +328,8 @@ class _RunProgress:
 
 
 def _check_pipelines(catalog: Catalog, pipelines: Sequence[str]) -> list[str]:
-    """The pipelines' names, each of which leads somewhere."""
-    names = [name.strip() for name in pipelines]
+    """The pipelines' names, each of which leads somewhere, with slashes: samples are found again by them."""
+    names = [catalog.normalize(name) for name in pipelines]
     if not names:
         raise BadInput("choose at least one --pipeline to evaluate, for example majority@16/MODEL")
     twice = sorted({name for name in names if names.count(name) > 1})

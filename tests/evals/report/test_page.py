@@ -111,6 +111,13 @@ def test_tables_can_be_read_without_script(html: str, data: ReportData) -> None:
     assert all(name in html for name in ("content hash", "seed", "Versions"))
 
 
+def test_names_break_at_their_separators_only(data: ReportData) -> None:
+    """Also those that are markup; read without the places to break, a name is itself."""
+    name = "best-of@16/<b>my_model:1"
+    html = render_page(replace(data, systems=(data.systems[0].model_copy(update={"name": name}),)))
+    assert '<th scope="row">best-of@<wbr>16/<wbr>&lt;b&gt;my_<wbr>model:<wbr>1' in html
+
+
 def test_the_index_has_an_entry_a_question_in_every_column(html: str, data: ReportData) -> None:
     """Columns of one length; credit by system."""
     index = Tags(html).packed("index-data")

@@ -101,6 +101,16 @@ def test_tables_have_a_cell_for_every_head_and_pairs_only_for_several() -> None:
     assert "| a - b |" in markdown(two)
 
 
+def test_of_many_pipelines_the_best_is_compared_with_the_others() -> None:
+    """Every pair counts in the correction, and is kept in JSON."""
+    outcomes = [outcome(name, n, True, correct=n < "cabed".index(name)) for name in "abcde" for n in range(5)]
+    found = result(*outcomes, names=tuple("abcde"), expected=5)
+    _, (head, rows) = tables(found)
+    assert [row[0] for row in rows] == ["a - d", "b - d", "c - d", "d - e"]
+    assert "of all pairs" in head[0]
+    assert len(found.as_json()["comparisons"]) == 10
+
+
 @pytest.mark.parametrize(
     ("low", "high", "p", "at_odds"),
     [(0.01, 0.2, 0.03, False), (-0.1, 0.2, 0.4, False), (-0.4, -0.01, 0.06, True), (-0.01, 0.3, 0.04, True)],

@@ -38,11 +38,12 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
     mean what they mean to vLLM.
 
     Raises:
-        BadInput: the model has no chat template, or the template refuses the messages or leaves out a system message.
+        BadInput: the model has no chat template, the messages have images or other parts that are no text, or the
+            template refuses them or leaves out a system message.
     """
     if not tokenizer.chat_template:
         raise BadInput(f"{name} has no chat template: add chat_template.jinja to its folder")
-    messages = [_plain(message) for message in question.messages]
+    messages = [_plain(message, name) for message in question.messages]
     extra = question.sampling.extra
     begin, go_on = extra.get("add_generation_prompt", True), extra.get("continue_final_message", False)
     settings = extra.get("chat_template_kwargs", {})
@@ -67,7 +68,10 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
-def _plain(message: Message) -> dict[str, Any]:
+def _plain(message: Message, name: str) -> dict[str, Any]:
+    parts = () if isinstance(message.content, str) else message.content or ()
+    if other := next((kind for part in parts if (kind := part.get("type")) != "text"), None):
+        raise BadInput(f"{name} reads text only, and a message has a part of type {other!r}: ask another model")
     return {**message.model_dump(exclude_none=True), "content": message.text}
 
 

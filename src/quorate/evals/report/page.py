@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..measures import Comparison
 from .compressed import pack
@@ -137,6 +138,11 @@ def _span(pairs: tuple[Comparison, ...]) -> float:
     return max((max(abs(p.low), abs(p.high)) for p in pairs), default=0.0) or 1.0
 
 
+def _may_break(name: str) -> Markup:
+    """A name that breaks at its separators, not inside words."""
+    return Markup(re.sub(r"([/:@+_]+)", r"\1<wbr>", str(escape(name))))
+
+
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
@@ -151,6 +157,7 @@ def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "agreement": format_agreement,
+        "breakable": _may_break,
         "interval": format_interval,
         "money": format_money,
         "number": format_number,

@@ -74,6 +74,10 @@ def summarize(
     )
 
 
+MOST_PAIRED = 4
+"""Pipelines of which every pair is shown; of more, the best one against the others."""
+
+
 def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
     """The result for people: heads and rows of one table of pipelines and, for several, one of pairs."""
     together = has_ensembles(result)
@@ -97,11 +101,15 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
         ]
         for p in result.pipelines
     ]
+    shown, first = result.comparisons, "difference"
+    if len(result.pipelines) > MOST_PAIRED:
+        best = max(result.pipelines, key=lambda p: p.accuracy.value).name
+        shown, first = tuple(c for c in shown if best in (c.a, c.b)), "difference (p, Holm: of all pairs)"
     pairs = [
         [f"{c.a} - {c.b}", f"{c.difference:+.3f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.2g}", f"{c.adjusted:.2g}"]
-        for c in result.comparisons
+        for c in shown
     ]
-    both = [(head, rows), (["difference", "accuracy", "95 % interval", "p", "p, Holm"], pairs)]
+    both = [(head, rows), ([first, "accuracy", "95 % interval", "p", "p, Holm"], pairs)]
     return both if pairs else both[:1]
 
 
