@@ -120,7 +120,7 @@ async def run_in_thread(function: Any, *arguments: str, **environment: str) -> A
         (("serve", "--config", "none.yaml"), "none.yaml"),
         (("ask",), "Missing argument"),
         (("ask", "x", "--bogus"), "bogus"),
-        (("serve", "--port", "70000"), "65535"),
+        (("serve", "--port", "70000"), "it should be less than or equal to 65535"),
         (("eval", "run"), "pipeline"),
     ],
 )

@@ -70,7 +70,7 @@ def main() -> None:
         words, exit_code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
         if words is None or exit_code is None:
             raise
-        told = words()
+        told = words().partition(", unable to parse")[0].replace("Input should", "it should")  # pydantic's words
         _end(told if told.startswith("Usage:") else f"error: {told}", exit_code)
     if code == 130:
         _end("interrupted; what was done is kept where --out or --checkpoint said so", code)
