@@ -10,7 +10,7 @@ r"""From a text to the answer that it gives, or to none, which abstains.
 | `Hashes` | GSM8K's `#### x` |
 | `JsonField` | `{"answer": x}`, with whatever stands around it |
 | `Phrase` | "the answer is x", `**Answer:** x`, a heading "Final answer", answer lines of other languages |
-| `LoneLetter` | a last line that is one capital letter, or a letter with its option |
+| `LoneLetter` | a last line that is one capital letter, settles on one, or is a letter with its option |
 | `LastNumber` | the last number that is no confidence, count, reference or correction |
 | `Choices` | the letter of multiple choice that a text settles on |
 

@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(
 )
 _LABEL = (
     r"(?:(?:my\s+|overall\s+|final\s+)?(?:confidence|certainty)(?:\s+(?:level|score))?|probability(?:\s+of\s+being\s+correct)?|(?:word|token|character|step)\s+count"
-    r"|words|tokens?(?:\s+used)?|characters|difficulty|notes?|n\.?b\.?|p\.?s\.?|sources?|references?|citations?|score|rating|disclaimer"
+    r"|sure|words|tokens?(?:\s+used)?|characters|difficulty|notes?|n\.?b\.?|p\.?s\.?|sources?|references?|citations?|score|rating|disclaimer"
     r"|(?:time|steps|tools)(?:\s+(?:taken|used|spent))?|number\s+of\s+(?:steps|words|tokens)|version|date|reminder|caveat|explanation"
     r"|justification|reason(?:ing)?|check|verification)"
 )
@@ -52,12 +52,14 @@ _REST_LABEL = re.compile(
 )
 _ASIDES = re.compile(
     r"""\((?:since|because|as|note|rounded|approx\w*|confidence|i\.e\.|e\.g\.|see|or\s+about|about|around|checked
-            |verified|which|where|\d+\s+(?:words|tokens|steps|characters))
+            |verified|which|where|not|\d+\s+(?:words|tokens|steps|characters))
             \b[^()\n]{0,300}\)
       | \b(?:that|this|it|i|we|which|solving|the\s+solution)\s+(?:\w+\s+){0,2}?
             (?:took|used|needed|required|takes|needs|requires|written)\b[^.\n]{0,80}
             \b(?:steps?|words?|tokens?|seconds?|minutes?|lines?|tries|attempts?|calculations?)\b
       | ,?\s(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of|as\s+opposed\s+to)\s+(?:the\s+)?[-−$€£]?[0-9][0-9.,]*
+      | ,\s(?:since|because)\b(?![^\n]{0,200}?(?:,\s|\b(?:so|thus|therefore|hence)\b))(?:[^.\n]|\.(?=[0-9])){0,200}
+      | (?<=[A-Za-z])\s\([0-9$.,\s]+(?:[-+*×=][0-9$.,\s]+)+\)
       | (?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,4})?\s?%?\s?(?:sure|certain|confident|confidence|certainty)\b
       | \b(?:confidence|certainty|confident|sure)\b(?:\s+(?:is|of|level|score|about|at|around)){0,4}
             \s?:?\s?[0-9]{1,3}(?:\.[0-9]{1,4})?\s?%?
@@ -76,7 +78,8 @@ _TAGGED_ASIDE = re.compile(
 )
 _REMARK = re.compile(
     r"\s?(?:\((?:since|because|as|note|rounded|approx\w*|confidence|i\.e\.|e\.g\.|see|or\s|about|around|checked|verified|which|where|not)\b.*"
-    r"|[,;]?\s(?:because|since|as|which|so|not|rather\s+than|instead\s+of|with\s+(?:a\s+)?(?:confidence|probability)|confidence)\b.*"
+    r"|[,;]?\s(?:because|since|as|which|so|(?:and\s+|but\s+)?not|rather\s+than|instead\s+of|with\s+(?:a\s+)?(?:confidence|probability)|confidence)\b.*"
+    r"|[,;]\s(?:I|we)(?:\s|['’]).*|(?<=[0-9%])\s\[\^?[0-9]+\].*"
     r"|[,;]\s(?:no|non|nicht|pas|n[ãa]o|niet|inte|не)\s.*|[,;]\s*(?:\d+\s*%\s*)?(?:confidence|sure|certain)\b.*|\s[–—]\s.*)",
     re.IGNORECASE,
 )
@@ -88,6 +91,7 @@ _COMMA_WORDS = re.compile(
     r"|della|sono|risposta|quindi|os|uma?|são|portanto|resposta|het|een|zijn|antwoord|jest|odpowiedź|ответ|это|равно|svaret|och|är|cevap)\b",
     re.IGNORECASE,
 )
+_COMMA_ANSWER = re.compile(r"\b(?:ответ|antwort|réponse|risposta|odpowiedź|svar|cevap|antwoord)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<![0-9.,(\[{])([0-9]+),([0-9]{1,2}|[0-9]{4,})(?![0-9)\]}]|[.,][0-9])")
 
 
@@ -135,4 +139,5 @@ def with_decimal_points(answer: str, text: str) -> str:
 
 
 def _writes_commas(text: str) -> bool:
-    return _SHOWN_COMMA.search(text) is not None or len({m[0].lower() for m in _COMMA_WORDS.finditer(text)}) >= 2
+    shown = _SHOWN_COMMA.search(text) or _COMMA_ANSWER.search(text)
+    return shown is not None or len({m[0].lower() for m in _COMMA_WORDS.finditer(text)}) >= 2

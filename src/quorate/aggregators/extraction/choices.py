@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from quorate.orchestrator.errors import BadInput
@@ -13,14 +13,22 @@ from ..markup import tidy
 from .asides import lines_from_end, without_asides
 from .finders import Boxed, Finder, FirstOf, Hashes, JsonField, Phrase, Tagged
 
+_PLAIN = str.maketrans({ord(first) + i: chr(ord("A") + i) for first in "ＡⒶ" for i in range(26)})
 _Stance = Literal["for", "against", "open"]
 
 
 class LoneLetter(Finder):
-    """A last line that is one capital letter, `B`, `(B)`, `**B.**`, or a letter with its option, `B) 7 metres`."""
+    """A last line that is one capital letter (`B`, `**(B)**`), settles on one (`Option B`) or holds it, `B) 7 m`."""
 
     guesses = True
-    _line = re.compile(r"[\s*_`$(]*+(?:\\text\s*\{)?\(?([A-Z])[\s*_`$).}]*+")
+    _line = re.compile(r"[\s*_`$(]*+(?:\\text\s*\{)?\(?([A-Z])\.?\)?[\s*_`$.}]*+")
+    _said = re.compile(
+        r"""(?!.*(?:\bnot\b|n['’]t\b|\bor\b|\band\b)) (?:
+            [\s*_]*+ (?:[\w'’,]+\s+){0,6}? (?:go\s+with|choose|pick|select|option|choice) [\s*_:]+ \(?((?-i:[A-J]))\)?
+          | [\s*_(]*+ ((?-i:[A-J]))\)? [\s*_]+ (?:is|must\s+be|seems) \s+ (?:the\s+)? (?:correct|right|best|answer)
+            (?:\s+(?:answer|option|choice|one))? ) [\s*_.!]*+""",
+        re.VERBOSE | re.IGNORECASE,
+    )
     _with_option = re.compile(r"[\s*_`$]*+\(?([A-J])\)[\s*_`]*+[^\n]{1,200}")
     _any_option = re.compile(r"^[ \t*_`$>-]*+\(?[A-J]\)", re.MULTILINE)
 
@@ -28,6 +36,8 @@ class LoneLetter(Finder):
         line = next((line for line in lines_from_end(text) if line.strip()), "").rstrip()[-240:]
         if len(line) <= 40 and (match := self._line.fullmatch(line)):
             return match[1]
+        if len(line) <= 80 and (match := self._said.fullmatch(line)):
+            return match[1] or match[2]
         match = self._with_option.fullmatch(line)
         return match[1] if match and len(self._any_option.findall(text)) <= 1 else None
 
@@ -48,14 +58,16 @@ class Choices(Finder):
     _mentions = 100
     """The last ones that are weighed."""
     _for = re.compile(
-        r"""(?:\b(?:not\s+\(?\w\)?,?\s+but|answer|go(?:ing)?\s+with|choose|chose|pick|select|choice|chosen|must\s+be|has\s+to\s+be|have\s+to\s+be|should\s+be
+        r"""(?:\b(?:not\s+\(?\w\)?,?\s+but|answer|go(?:ing)?\s+with|choose|chose|pick|select|choice|chosen|must\s+be|has\s+to\s+be|have\s+to\s+be|(?:should|might|may)\s+be
               |would\s+be|conclude|therefore|thus|hence|so|rather|actually|clearly|prefer|say|guess|it\s+is|it['’]s|is|mark|opt\s+for|favou?r)\b|:)
             [\s,:*_"'`$]*(?:it\s+(?:is|must\s+be)\s+)?(?:(?:the\s+)?(?:correct\s+|right\s+)?(?:option|choice|answer|letter)(?:\s+is)?\s*)?[(*_"'`$\\\s]*$""",
         re.IGNORECASE | re.VERBOSE,
     )
     _for_after = re.compile(
         r"""[)*_"'`$\].,:\s]*(?:[^.\n]{0,40}?\s)?(?:(?:is|was|as|seems|looks|must\s+be|it)\s+(?:is\b\s*)?(?:(?:clearly|thus|therefore|indeed|the|our|my|definitely|only)\s+)*
-              (?:correct|right|true|best|answer|valid|one)|it\s+is\b|fits|works|matches|holds)\b""",
+              (?:correct|right|true|best|better|answer|valid|one)|it\s+is\b
+              |(?:ist|est|es|è|é)\s+(?:die\s+|la\s+|der\s+|le\s+)?(?:richtig|korrekt|corre[ct]t|bonne|juste|giust|cert)\w*|fits|works|matches|holds)\b
+            |[)*_\s]*(?:[:–-][\s*_]*(?:correct|right)\b|[:–-]?[\s*_]*[✓✔✅])""",
         re.IGNORECASE | re.VERBOSE,
     )
     _against = re.compile(
@@ -66,7 +78,9 @@ class Choices(Finder):
     _against_after = re.compile(
         r"""[)*_"'`$\].,:\s]*(?:(?:and|or|,)\s*\(?[A-Z0-9]\)?\s*)*(?:[^.\n]{0,40}?\s)?(?:(?:is|are|was|were|be|can|could|does|do|seems?|would|has|have)\s*
               (?:(?:also|both|all|clearly|thus|therefore|obviously)\s+)*(?:not\b|n['’]t\b|wrong|incorrect|false|invalid|eliminated|ruled|excluded|impossible|too\b|been\s+(?:ruled|eliminated))
-              |isn['’]t|aren['’]t|doesn['’]t|don['’]t|can['’]t|cannot|fails?\b|violates?)""",
+              |isn['’]t|aren['’]t|doesn['’]t|don['’]t|can['’]t|cannot|fails?\b|violates?
+              |(?:ist|est|es|è|é)\s+(?:falsch|fau(?:x|sse)|incorre|sbagliat|errad))
+            |[)*_\s]*(?:[:–-][\s*_]*(?:incorrect|wrong)\b|[:–-]?[\s*_]*[✗✘❌])""",
         re.IGNORECASE | re.VERBOSE,
     )
     _reason = re.compile(r"\b(?:since|because|as\s+opposed|whereas|while|unlike|although|though|if)\b", re.IGNORECASE)
@@ -76,7 +90,10 @@ class Choices(Finder):
         if not self.letters or any(len(letter) != 1 or not letter.isalnum() for letter in self.letters):
             raise BadInput(f"Choices({''.join(self.letters)!r}): give single letters or digits, such as 'ABCD'")
         one = f"([{''.join(map(re.escape, self.letters))}])"
-        self._leading = re.compile(rf"[\s*_`$(（\[{{\\\"']*+(?:(?:option|choice)\s++\(?)?{one}(?![\w'’]|\s[a-z])", re.I)
+        self._leading = re.compile(
+            rf"[\s*_`$(（\[{{\\\"']*+(?:(?:(?:la|el|die|het|le)\s++)?(?:(?:option|choice|opción|opção|opzione|вариант)\s++)?\(?)?{one}(?![\w'’]|\s[a-z])",
+            re.I,
+        )
         # The text of the option may follow, numbers included: "Answer: C) 7 metres".
         self._lettered = re.compile(
             rf"\banswer(?:\s++is)?+(?:[\s:*_$]++\(?{one}[).:](?!\w)|[\s:*_]*+[=–-][\s*_]*+\(?{one}(?!\w))", re.I
@@ -85,6 +102,7 @@ class Choices(Finder):
             rf"(?:\b(?:option|choice|answer|letter)[\s:*_]++\(?|\(|\*\*\(?|[\"'`]){one}(?![\w'’])|(?<![\w'’\\/.-]){one}(?![\w'’/-]|\.\w)",
             re.I,
         )
+        self._or_another = re.compile(rf"[)*_\s]*+(?:or|/)[\s*_]*+\(?(?:option\s++)?\(?{one}(?!\w)", re.I)
         self._alone = re.compile(rf"[\s*_`$(\[\"']*+{one}[\s*_`$)\].,:!\"']*+", re.I)
         begins = rf"[\s*_`$(]*+{one}"
         self._opening = re.compile(
@@ -98,6 +116,7 @@ class Choices(Finder):
         return self._first(self._leading.match(self._words(found)))
 
     def find(self, text: str) -> str | None:
+        text = text.translate(_PLAIN)
         for finder in (Boxed(), Tagged(), JsonField(), Phrase(), Hashes()):
             if (letter := self._first(self._leading.match(self._words(finder.find(text))))) is not None:
                 return letter
@@ -106,11 +125,14 @@ class Choices(Finder):
             letter := self._first(self._alone.fullmatch(body))
         ):
             return letter
-        return self._settled(body) or self._first(self._opening.match(body)) or self._only_line(body)
+        stances = list(self._stances(body))
+        settled = self._settled(stances)
+        if settled or len({letter for letter, stance, marked in stances if stance == "open" and marked}) > 1:
+            return settled
+        return self._first(self._opening.match(body)) or self._only_line(body)
 
-    def _settled(self, text: str) -> str | None:
+    def _settled(self, stances: Sequence[tuple[str, _Stance, bool]]) -> str | None:
         """The last letter that is spoken for, else the only one that is not spoken against."""
-        stances = list(self._stances(text))
         chosen = [letter for letter, stance, _ in stances if stance == "for"]
         if chosen:
             return chosen[-1]
@@ -141,6 +163,8 @@ class Choices(Finder):
             stance: _Stance = "open"
             if self._against.search(before) or self._against_after.match(after):
                 stance = "against"
+            elif self._or_another.match(after):
+                stance = "open"
             elif not self._reason.search(before) and (self._for.search(before) or self._for_after.match(after)):
                 stance = "for"
             elif self._reason.search(before):
@@ -150,7 +174,8 @@ class Choices(Finder):
     def _speaks(self, after: str) -> bool:
         """Whether the words behind a bare letter treat it as one."""
         verb = re.match(
-            r"\s(?:is|was|because|since|as|for|it|fits|works|must|and|or|fails|cannot|seems|here|would|holds)\b", after
+            r"\s(?:is|ist|est|es|è|é|was|because|since|as|for|it|fits|works|must|and|or|fails|cannot|seems|here|would|holds)\b",
+            after,
         )
         return verb is not None
 

@@ -241,15 +241,17 @@ class Phrase(Finder):
             (?: [*_ \t]*+ (?: [:=：] | (?:is|are|was|will[ ]be|must[ ]be|should[ ]be)\b )
                 [*_ \t]*+ (?: (?:therefore|thus|then|simply|just|indeed|option|choice)\b )? [*_:,\s]*+
               | [*_ \t]*+ \n \s*+ )
-          | (?: 答案 | 答え | 答 | 정답 | 답 | 最终答案 | 解答 ) [*_ \t]*+ (?: [:：=] | 是 | 为 | 為 | は ) [*_:：,\s]*+
+          | (?: 答案 | 答え | 答 | 정답 | 답 | 最终答案 | 解答 | 正解 | 正确选项 | 正確選項 ) [*_ \t]*+
+            (?: [:：=] | 是 | 为 | 為 | は | 은 | 는 ) [*_:：,\s]*+
           | (?: 选择 | 选 | 選択 | 選 ) [:：\s]*+ (?=[(（]?[A-J](?![A-Za-z]))
           | \b(?: antwort(?:[ ](?:ist|lautet))? | lösung(?:[ ]ist)? | réponse(?:[ ](?:finale|correcte))?(?:[ ]est)?
                | respuesta(?:[ ](?:final|correcta))?(?:[ ]es)? | solución(?:[ ]es)?
                | risposta(?:[ ](?:finale|corretta))?(?:[ ]è)?
-               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź | ответ | відповідь
-               | svaret?(?:[ ]är)?
-               | svar | cevap | vastaus | válasz | odpověď | răspuns(?:ul)? | الجواب | उत्तर | đáp[ ]án | jawaban )
+               | resposta(?:[ ](?:final|correta))?(?:[ ]é)? | antwoord(?:[ ]is)? | odpowiedź(?:[ ]to)? | ответ
+               | відповідь | svar(?:et)?(?:[ ]är)? | cevap | vastaus | válasz | odpověď | răspuns(?:ul)? | الجواب | उत्तर
+               | đáp[ ]án | jawaban )
             (?: (?<=ist) | (?<=lautet) | (?<=est) | (?<=[ ]es) | (?<=[ ]è) | (?<=[ ]é) | (?<=är) | (?<=[ ]is)
+               | (?<=[ ]to)
               | [*_ \t]*+ [:=：]
               | [ ]هو ) [*_:：,\s]*+ )""",
         re.IGNORECASE | re.VERBOSE,
@@ -265,6 +267,9 @@ class Phrase(Finder):
             "답",
             "最终",
             "解答",
+            "正解",
+            "正确",
+            "正確",
             "antwo",
             "lösung",
             "réponse",
@@ -278,7 +283,7 @@ class Phrase(Finder):
     _ascii_signs = tuple(filter(str.isascii, _signs))
     _heading = re.compile(r"[#*_ \t]*+(?:the\s)?(?:final\s)?", re.IGNORECASE)
     _end = re.compile(
-        r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=[0-9０-９])\s?(?:です|である|だ|입니다|이다)|(?<=\S)\s*[!?！？](?=\s|$)"
+        r"(?<!\.)\.(?=\s|$|[*_]+(?:\s|$))|。|(?<=[0-9０-９A-JＡ-Ｊ])\s?(?:です|である|だ|입니다|이다|個|个)|</\w{1,20}>\s*$|(?<=\S)\s*[!?！？](?=\s|$)"
     )
     _talk = re.compile(
         r"(?:in)?correct\b|right\b|wrong\b|not\b|below\b|above\b|as\sfollows|unclear\b|clear\b|obvious|given\sby"
