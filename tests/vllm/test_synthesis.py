@@ -42,6 +42,10 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
         yield agent
 
 
+UNDECIDED = {"tied", "lone_vote", "samples_identical"}
+"""What a vote of a model with random weights may say of itself."""
+
+
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> None:
     """Each answers, its tokens streamed and counted by the server, under nodes of its own."""
@@ -51,7 +55,7 @@ async def test_every_call_is_made_and_counted(endpoint: Endpoint, name: str) -> 
     done = events[-1]
     assert isinstance(done, Done)
     answer = done.answer
-    assert [note.code for note in answer.degraded] == []
+    assert {note.code for note in answer.degraded} <= UNDECIDED
     assert answer.text
     streamed = "".join(e.text for e in events if isinstance(e, AnswerToken) and not e.reasoning)
     assert streamed in ("", answer.text)
