@@ -5,9 +5,9 @@
 Passed-through models, votes over both kinds of upstream, all plain and streamed, and clients that leave in the
 middle; a tenth of the upstream calls fails, some by never ending. All the while another key asks single questions,
 one after the other, of an upstream that has no trouble and takes 200 ms. Prints memory, sockets and files over time,
-what the clients got, and how long the other key waited. Ends with status 1 if memory grew by more than a twentieth after
-the first half, when caches and allocator are full, if sockets are left when all is quiet, if a client got anything but an answer or a proper error, or
-if the other key's 95th percentile was above 1.5 times its time alone.
+what the clients got, and how long the other key waited. Ends with status 1 if memory grew by more than a twentieth
+after the first half, when caches and allocator are full, if sockets are left when all is quiet, if a client got
+anything but an answer or a proper error, or if the other key's 95th percentile was above 1.5 times its time alone.
 """
 
 from __future__ import annotations
