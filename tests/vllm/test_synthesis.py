@@ -42,7 +42,7 @@ async def endpoint(vllm_url: str) -> AsyncGenerator[Endpoint, None]:
         yield agent
 
 
-UNDECIDED = {"tied", "lone_vote", "samples_identical"}
+UNDECIDED = {"tied", "lone_vote"}
 """What a vote of a model with random weights may say of itself."""
 
 

@@ -107,4 +107,4 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 10, 5)
+    gc.set_threshold(50_000, 2, 1)
