@@ -91,7 +91,7 @@ class Evidence:
     @cached_property
     def spans(self) -> dict[tuple[str, ...], Run]:
         """Its runs by their stems, the first of equal ones."""
-        return {stems_of(r.words): r for r in reversed(self.runs)}
+        return {r.stems: r for r in reversed(self.runs)}
 
     @cached_property
     def clause(self) -> int:

@@ -220,7 +220,7 @@ class _Judged:
 
 def _veto(texts: Sequence[str], classes: Sequence[int]) -> list[int]:
     """Takes classes apart between texts that a guard keeps apart."""
-    profiles = [Profile(Statement.of(text)) for text in texts]
+    profiles = [Profile.of(text) for text in texts]
     matrix = [[1.0 if a == b else -1.0 for b in classes] for a in classes]
     for i, j in combinations(range(len(texts)), 2):
         if matrix[i][j] > 0 and are_opposed(profiles[i], profiles[j]):

@@ -10,16 +10,16 @@ wrong to stop sampling by, or to state a confidence.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 from math import log
 
 from .form import QuestionForm
 from .spans import MONTHS, find_quantities
-from .texts import FUNCTION_WORDS, NEGATIONS, Statement, stem, words_of
+from .texts import FUNCTION_WORDS, MAX_CHARACTERS, NEGATIONS, Statement, stem, words_of
 
 MAX_WORDS = 150
 """Of one text that are compared."""
@@ -71,13 +71,18 @@ class Profile:
     said: Statement
     asked: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, source: str, asked: frozenset[str] = frozenset()) -> Profile:
+        """The profile of a text beside the stems of its question; that of one that is not long is remembered."""
+        return _profile(source, asked) if len(source) <= MAX_CHARACTERS else cls(Statement.of(source), asked)
+
     @cached_property
     def tokens(self) -> list[str]:
         """Folded words, hyphens taken apart."""
         return [
             part
             for word in words_of(self.said.text[: 8 * MAX_WORDS])[:MAX_WORDS]
-            for part in (word.split("-") if word[0].isalpha() else [word])
+            for part in (word.split("-") if "-" in word and word[0].isalpha() else (word,))
             if part
         ]
 
@@ -98,11 +103,10 @@ class Profile:
     @cached_property
     def grams(self) -> frozenset[str]:
         """Beginnings and other quadruples of letters of its content words."""
-        return frozenset(
-            w[i : i + 4]
-            for w in self.own or self.stems
-            for i in range(0, max(1, len(w) - 3), 2 if len(self.own) > 40 else 1)
-        )
+        step = 2 if len(self.own) > 40 else 1
+        words = self.own or self.stems
+        inner = {w[i : i + 4] for w in words if len(w) > 4 for i in range(step, len(w) - 3, step)}
+        return frozenset({w[:4] for w in words} | inner)
 
     @cached_property
     def denied(self) -> frozenset[str]:
@@ -150,6 +154,11 @@ class Profile:
             for group, side in _GROUPS.get(word, ()):
                 found.setdefault(group, set()).add(side)
         return found
+
+
+@lru_cache(maxsize=2 * MAX_TEXTS)
+def _profile(source: str, asked: frozenset[str]) -> Profile:
+    return Profile(Statement.of(source), asked)
 
 
 def are_opposed(a: Profile, b: Profile) -> bool:
@@ -206,18 +215,20 @@ def similarities(profiles: Sequence[Profile]) -> list[list[float]]:
     n = len(profiles)
     seen = Counter(w for p in profiles for w in p.stems)
     weight = {w: log(1 + n / count) * (0.4 if count == n and n > 2 else 1.0) for w, count in seen.items()}
+    sizes = [_size(p, weight) for p in profiles]
     matrix = [[1.0] * n for _ in profiles]
     for i, j in combinations(range(n), 2):
         a, b = profiles[i], profiles[j]
-        matrix[i][j] = matrix[j][i] = -1.0 if are_opposed(a, b) else _similarity(a, b, weight)
+        matrix[i][j] = matrix[j][i] = -1.0 if are_opposed(a, b) else _similarity(a, b, weight, sizes[i], sizes[j])
     return matrix
 
 
-def _similarity(a: Profile, b: Profile, weight: dict[str, float]) -> float:
-    own_a, own_b = a.own or a.stems, b.own or b.stems
-    shared = own_a & own_b
-    top = sum(weight[w] for w in shared)
-    size_a, size_b = sum(weight[w] for w in own_a), sum(weight[w] for w in own_b)
+def _size(profile: Profile, weight: Mapping[str, float]) -> float:
+    return sum(map(weight.__getitem__, profile.own or profile.stems))
+
+
+def _similarity(a: Profile, b: Profile, weight: Mapping[str, float], size_a: float, size_b: float) -> float:
+    top = sum(map(weight.__getitem__, (a.own or a.stems) & (b.own or b.stems)))
     if not size_a or not size_b:
         return 0.0
     dice = 2 * top / (size_a + size_b)
@@ -251,7 +262,7 @@ def lexical_classes(question: str, sources: Sequence[str], threshold: float = TH
     """For each text the number of its class; independent of the order of the texts."""
     asked = QuestionForm.of(question).stems
     distinct = sorted(set(sources), key=lambda s: (len(s), s))
-    profiles = [Profile(Statement.of(s), asked) for s in distinct[:MAX_TEXTS]]
+    profiles = [Profile.of(s, asked) for s in distinct[:MAX_TEXTS]]
     classes = link(similarities(profiles), threshold)
     class_of = dict(zip(distinct, [*classes, *range(len(distinct), 2 * len(distinct))], strict=False))
     return [class_of[s] for s in sources]
@@ -263,13 +274,17 @@ def medoid(question: str, members: Sequence[str]) -> str:
         return min(members, key=lambda s: (-members.count(s), len(s), s))
     asked = QuestionForm.of(question).stems
     distinct = sorted(set(members), key=lambda s: (len(s), s))[:MAX_TEXTS]
-    profiles = [Profile(Statement.of(s), asked) for s in distinct]
+    profiles = [Profile.of(s, asked) for s in distinct]
     count = Counter(members)
     seen = Counter(w for p in profiles for w in p.stems)
     weight = {w: log(1 + len(profiles) / n) for w, n in seen.items()}
 
+    sizes = [_size(p, weight) for p in profiles]
+
     def centrality(i: int) -> float:
-        return sum(count[s] * _similarity(profiles[i], p, weight) for s, p in zip(distinct, profiles, strict=True))
+        return sum(
+            count[s] * _similarity(profiles[i], profiles[j], weight, sizes[i], sizes[j]) for j, s in enumerate(distinct)
+        )
 
     return distinct[max(range(len(distinct)), key=lambda i: (round(centrality(i), 9), -i))]
 

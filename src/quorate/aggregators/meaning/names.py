@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..equivalence.mathematics import Partition
@@ -47,28 +47,33 @@ def read_names(texts: Sequence[Evidence], form: QuestionForm) -> Reading | None:
     """Names and short spans: those that stand alone somewhere, and recur inside the longer answers."""
     if form.either and (reading := read_compared(texts, form)) is not None:
         return reading
+    if _value_score(_form_features(texts, form) | _BEST) <= 0:
+        return None
     anchors = Anchors()
     for t in texts:
-        folded = words_of(t.bare)
-        whole = stems_of([w for w in folded if w not in FUNCTION_WORDS] or folded[:1])
-        if t.short and whole:
-            inner = t.runs
-            if len(inner) == 1:
-                anchors.short[stems_of(inner[0].words)] += 1
-            elif not set(whole) & form.stems or not inner:
-                anchors.short[whole] += 1
+        if t.short:
+            _add_short(anchors, t, form)
         inside = [r for r in t.runs if r.start < t.clause]
-        if len(inside) == 1 and len(inside[0].words) <= SHORT:
-            anchors.sole[stems_of(inside[0].words)] += 1
-        for words in {stems_of(r.words) for r in t.runs if r.capital and len(r.words) <= SHORT + 1}:
+        if len(inside) == 1 and len(inside[0].stems) <= SHORT:
+            anchors.sole[inside[0].stems] += 1
+        for words in {r.stems for r in t.runs if r.capital and len(r.stems) <= SHORT + 1}:
             anchors.names[words] += 1
         anchors.runs.update(words for words in t.spans if len(words) <= SHORT)
     _add_parts(anchors, texts)
     inventory = anchors.inventory()
     chosen = [_best_anchor(t, inventory, anchors, texts) for t in texts]
-    if not _are_values(texts, chosen, anchors, form):
+    if _value_score(features(texts, chosen, anchors, form)) <= 0:
         return None
     return _group_names(texts, chosen)
+
+
+def _add_short(anchors: Anchors, text: Evidence, form: QuestionForm) -> None:
+    folded = words_of(text.bare)
+    whole = stems_of([w for w in folded if w not in FUNCTION_WORDS] or folded[:1])
+    if whole and len(text.runs) == 1:
+        anchors.short[text.runs[0].stems] += 1
+    elif whole and (not set(whole) & form.stems or not text.runs):
+        anchors.short[whole] += 1
 
 
 def _add_parts(anchors: Anchors, texts: Sequence[Evidence]) -> None:
@@ -147,12 +152,6 @@ def _only_whole(words: tuple[str, ...], text: Evidence, anchors: Anchors, invent
     )
 
 
-def _are_values(
-    texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
-) -> bool:
-    return _value_score(texts, chosen, anchors, form) > 0
-
-
 def features(
     texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
 ) -> dict[str, float]:
@@ -160,31 +159,38 @@ def features(
     strong = [c is not None and c.strong and c.score > 0.6 for c in chosen]
     support = Counter(c.words for c in chosen if c is not None)
     recurring = sum(v for w, v in support.items() if v > 1) / n
-    return {
+    return _form_features(texts, form) | {
         "anchored": share([c is not None and c.score > 0.6 for c in chosen]),
         "strong": share(strong),
         "recurring": recurring,
-        "short": share([t.short for t in texts]),
         "named": share([c is not None and anchors.names[c.words] > 0 for c in chosen]),
-        "brief": share([len(t.said.first_words) <= 12 for t in texts]),
-        "name": float(form.name or form.date or form.number),
-        "prose": float(form.prose),
-        "explains": float(form.explains),
         "clauses": share(
             [
                 c is not None and len(c.words) > 2 and max(anchors.runs[c.words], anchors.short[c.words]) < 2
                 for c in chosen
             ]
         ),
-        "length": sum(min(20, len(t.said.first_words)) for t in texts) / 10 / n,
+    }
+
+
+_BEST = {"anchored": 1.0, "strong": 1.0, "recurring": 1.0, "named": 1.0, "clauses": 0.0}
+"""Anchors that speak for values as much as any can: where not even they would do, none are looked for."""
+
+
+def _form_features(texts: Sequence[Evidence], form: QuestionForm) -> dict[str, float]:
+    """What can be told without anchors."""
+    return {
+        "short": share([t.short for t in texts]),
+        "brief": share([len(t.said.first_words) <= 12 for t in texts]),
+        "name": float(form.name or form.date or form.number),
+        "prose": float(form.prose),
+        "explains": float(form.explains),
+        "length": sum(min(20, len(t.said.first_words)) for t in texts) / 10 / len(texts),
         "asks": float("?" in form.text or form.name),
     }
 
 
-def _value_score(
-    texts: Sequence[Evidence], chosen: Sequence[NameChoice | None], anchors: Anchors, form: QuestionForm
-) -> float:
-    found = features(texts, chosen, anchors, form)
+def _value_score(found: Mapping[str, float]) -> float:
     return BIAS + sum(weight * found[name] for name, weight in WEIGHTS.items())
 
 

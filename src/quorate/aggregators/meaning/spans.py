@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from ..equivalence.keys import key_of
 from ..equivalence.rationals import parse_words
@@ -63,7 +64,7 @@ _CLOCK = re.compile(
 _TOKEN = re.compile(rf"{WORD}|[,;:.!?()\"“”«»—–]|\s-\s|[^\s\w]")
 _JOINTS = frozenset("of da de di del della van von der den the la le el al bin ibn and & y e du des".split())
 _CONTRAST = re.compile(
-    r"""(?:,\s)?\b(?:not(?!\sonly)|n['’]t|nor|rather\sthan|instead\sof|unlike|compared\s(?:to|with)|as\sopposed\sto|than|although
+    r"""\b(?:not(?!\sonly)|n['’]t|nor|rather\sthan|instead\sof|unlike|compared\s(?:to|with)|as\sopposed\sto|than|although
     |even\sthough|though|while|whereas|wrongly|mistak\w+|confus\w+|replac\w+|formerly|previously|before\sthat
     |former|between
     |used\sto\sbe|despite|except|contrary\sto|some\s(?:people\s)?(?:say|think|attribute|believe|claim)
@@ -71,7 +72,7 @@ _CONTRAST = re.compile(
     |people\s(?:often\s)?(?:think|believe|assume)|once\scalled|followed\sby|next\sto|near|nicht|sondern|pas
     |anders\sals|statt|nachbar\w*)\b
     [^,;.()\n]*+ | \([^()\n]{0,200}\)""",
-    re.IGNORECASE | re.VERBOSE,
+    re.VERBOSE,
 )
 
 
@@ -110,8 +111,8 @@ class Quantity:
 class Run:
     """Words next to each other, none of which the question has."""
 
-    words: tuple[str, ...]
-    """Folded, without function words at the ends."""
+    stems: tuple[str, ...]
+    """Of its words, folded, without function words at the ends."""
     start: int
     text: str
     capital: bool
@@ -120,7 +121,7 @@ class Run:
 
 def contrast_zones(text: str) -> list[tuple[int, int]]:
     """Where a text says what the answer is not, or something beside it."""
-    return [match.span() for match in _CONTRAST.finditer(text)]
+    return [match.span() for match in _CONTRAST.finditer(fold_ascii(text))]
 
 
 def find_dates(text: str) -> list[Date]:
@@ -168,12 +169,13 @@ def fold_ascii(text: str) -> str:
     return text.lower() if text.isascii() else "".join((fold(c) or c)[0] for c in text)
 
 
-def find_quantities(text: str) -> list[Quantity]:
+@lru_cache(maxsize=512)
+def find_quantities(text: str) -> tuple[Quantity, ...]:
     """Numbers in digits or words with what stands behind them, in the order of the text."""
     clocks = [_clock(match) for match in _CLOCK.finditer(text)]
     taken = [(q.start, q.start + len(q.text)) for q in clocks]
     others = (_quantity(m) for m in _QUANTITY.finditer(text) if not any(a <= m.start() < b for a, b in taken))
-    return sorted([*clocks, *(q for q in others if q is not None)], key=lambda q: q.start)
+    return tuple(sorted([*clocks, *(q for q in others if q is not None)], key=lambda q: q.start))
 
 
 def _clock(match: re.Match[str]) -> Quantity:
@@ -302,9 +304,9 @@ def _is_inner(token: re.Match[str], text: str) -> bool:
 
 def _run(tokens: Sequence[re.Match[str]], text: str) -> Run:
     start, end = tokens[0].start(), tokens[-1].end()
-    words = tuple(fold(token[0]).removesuffix("'s") for token in tokens)
+    stems = tuple(stem(fold(token[0]).removesuffix("'s")) for token in tokens)
     first = start == 0 or text[max(0, start - 2) : start] in (". ", "\n") or text[max(0, start - 1) : start] == "\n"
     capitals = [token[0][0].isupper() for token in tokens]
     capital = any(capitals[1:]) if first and len(tokens) > 1 else capitals[0] and not first
     shown = text[start:end]
-    return Run(words, start, shown[:-2] if shown.endswith(("'s", "’s")) else shown, capital)
+    return Run(stems, start, shown[:-2] if shown.endswith(("'s", "’s")) else shown, capital)
