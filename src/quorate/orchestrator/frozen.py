@@ -15,12 +15,15 @@ else:
     ModelMetaclass = type(BaseModel)
 
 
+_build = type.__call__
+
+
 class _Refusing(ModelMetaclass):
     """Whoever builds a value by its class gets a `BadInput` in our words; pydantic's own parsing does not come here."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
         try:
-            return super().__call__(*args, **kwargs)
+            return _build(cls, *args, **kwargs)
         except ValidationError as error:
             field, words = first_fault(error)
             known = f"; there is: {', '.join(cls.model_fields)}" if words == UNKNOWN else ""  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ class Identity(Frozen):
     """Tokens that prompt and answer may have together, where that is known."""
     price: Price | None = None
     """None where no price is configured."""
-    sampling: SamplingParams = SamplingParams()
+    sampling: SamplingParams = Field(default_factory=SamplingParams)
     """Its own settings where a question has none."""
     capabilities: frozenset[str] = frozenset()
     """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from quorate.orchestrator.identity import Price
+from quorate.orchestrator.partial import NOTHING
 from quorate.orchestrator.types import Usage
 
 __all__ = ["CHARACTERS", "LARGEST", "Counts", "Share", "UsageSplitter", "estimate_tokens", "is_count"]
@@ -249,7 +250,7 @@ class UsageSplitter:
         return [self._likely(choice) if self._is_cut(choice) else left for choice in choices] if fits else None
 
     def _less_given(self, counts: Counts) -> tuple[int, int, int]:
-        given = self.total_given if self._given else Usage()
+        given = self.total_given if self._given else NOTHING
         return (
             max(0, counts.prompt - given.prompt_tokens),
             max(0, counts.completion - given.completion_tokens),

@@ -48,6 +48,10 @@ _REFUSAL = re.compile(
         )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_REFUSAL_OPENING = re.compile(
+    r"[\W_]*(?:i|sorry|apolog|unf|as|my|the|tha|thi|no|unk|unc|n/a|kei|je|text|pas|que|con|sto)", re.IGNORECASE
+)
+"""How every refusal begins."""
 
 FUNCTION_WORDS = frozenset(
     """a an the and or but of in on at to for from by with as is are was were be been being am it its it's itself this
@@ -161,7 +165,10 @@ class Statement:
     @cached_property
     def silent(self) -> bool:
         """It says nothing, or that it does not know; which of both, its beginning tells."""
-        lead = _without_markdown(visible(self.source)[:_LEAD_WITH_MARKUP])
+        shown = visible(self.source)
+        if _REFUSAL_OPENING.match(shown) is None:  # most texts
+            return not any(map(str.isalnum, shown))
+        lead = _without_markdown(shown[:_LEAD_WITH_MARKUP])
         text = lead if len(lead) > _REFUSAL_REACH else self.text
         return is_refusal(text) or not any(map(str.isalnum, text))
 

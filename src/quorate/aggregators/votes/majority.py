@@ -97,6 +97,8 @@ class MajorityVote(Aggregator):
         """The votes; anew where a model can say which of the texts mean the same, and was not asked of all of them."""
         if sampled.tally and self.grouping.models and not all(cluster.certain for cluster in sampled.tally):
             sampled = sampled.model_copy(update={"tally": None})
+        if is_counted(sampled):
+            return sampled, ()
         counter = self.counter(question, run)
         if isinstance(counter, MeaningCounter):
             counter.complete()
@@ -205,9 +207,14 @@ def with_answer(counter: VoteCounter, candidate: Candidate) -> Candidate:
     return candidate if candidate.answer == answer else candidate.model_copy(update={"answer": answer})
 
 
+def is_counted(sampled: Sampled) -> bool:
+    """Whether somebody has counted the votes."""
+    return bool(sampled.tally) or (sampled.tally is not None and not any(c.answer for c in sampled.good))
+
+
 async def count_votes(counter: VoteCounter, sampled: Sampled) -> Sampled:
     """The candidates with their answers, and their tally; as they are where somebody has counted them."""
-    if sampled.tally or (sampled.tally is not None and not any(c.answer for c in sampled.good)):
+    if is_counted(sampled):
         return sampled
     tally = await counter.tally(sampled.candidates)  # first, since a set may be read otherwise than each of its texts
     candidates = tuple(with_answer(counter, c) if c.ok else c for c in sampled.candidates)
