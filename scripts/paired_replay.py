@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from quorate.evals.answer_files import read_bank
-from quorate.evals.records import AnswerRecord
+from quorate.evals.records import AnswerRecord, Spent
 from quorate.evals.replay.contract import Replayable, SubsetOutcome
 from quorate.evals.replay.rules import find_rule
 
@@ -31,7 +31,8 @@ def outcomes(
         rng = random.Random(repr((seed, record.id, record.voters[0])))
         size = min(k, len(record))
         drawn = entry.outcomes([record.take(rng.sample(range(len(record)), size)) for _ in range(draws)])
-        means.append(SubsetOutcome(*(float(np.mean([o[i] for o in drawn])) for i in range(3))))
+        credit, samples = (float(np.mean([o[place] for o in drawn])) for place in range(2))
+        means.append(SubsetOutcome(credit, samples, Spent.mean(o.spent for o in drawn)))
     return means
 
 

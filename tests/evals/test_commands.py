@@ -66,6 +66,16 @@ def test_compare_brings_systems_to_equal_tokens(tmp_path: Path) -> None:
     assert told("compare", str(tmp_path / "run"), "--as-run")["tasks"][0]["pairs"][0]["budget"] is None
 
 
+def test_compare_goes_by_what_is_asked_for(tmp_path: Path) -> None:
+    """Without prices there is nothing to compare by money, which is told; another unit is a mistake."""
+    [task] = told("compare", str(banked(tmp_path / "run")), "--by", "money")["tasks"]
+    assert (task["pairs"][0]["by"], task["pairs"][0]["budget"]) == ("money", None)
+    assert "not every answer has a price" in task["pairs"][0]["note"]
+    assert [s["cost"] for s in task["systems"]] == [None, None]
+    wrong = RUNNER.invoke(app, ["eval", "compare", str(tmp_path / "run"), "--by", "calls"])
+    assert "--by calls: there is: tokens, money, seconds" in str(wrong.exception or wrong.output)
+
+
 def test_compare_prints_tables_twice_the_same(tmp_path: Path) -> None:
     """For people, with what was scaled."""
     folder = str(banked(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""`quorate eval compare`: systems of one or several folders in pairs at equal tokens, ranked over tasks."""
+"""`quorate eval compare`: systems of one or several folders in pairs at equal tokens, money or seconds, and ranked."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from quorate.evals.measures import Comparisons, System, SystemPair
     from quorate.evals.ranking import Ranking
+    from quorate.evals.records import Unit
 
 
 def compare(
@@ -34,6 +35,9 @@ def compare(
     as_run: Annotated[
         bool, typer.Option("--as-run", help="Compare at what each took instead of at equal tokens.")
     ] = False,
+    by: Annotated[
+        str, typer.Option(metavar="tokens|money|seconds", help="What the systems are compared at equal amounts of.")
+    ] = "tokens",
     systems: Annotated[
         list[str] | None, typer.Option("--system", metavar="NAME", help="Only these systems; may be repeated.")
     ] = None,
@@ -44,8 +48,13 @@ def compare(
     seed: Annotated[int, typer.Option(help="Chooses subsets and resamples.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare systems at equal tokens, the best one first: paired tests by family of questions, Holm-corrected."""
+    """Compare systems at equal tokens, the best one first: paired tests by family of questions, Holm-corrected.
+
+    Models of different price are compared fairly by money; that needs prices, in quorate.yaml when they were asked.
+    """
     from quorate.evals.measures import compare_systems
+
+    unit = _check_unit(by)
 
     for folder in folders:
         if not folder.exists():
@@ -56,8 +65,9 @@ def compare(
         raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
     compared = {
         name: compare_systems(
-            _best_first(some),
-            equal_tokens=not as_run,
+            _best_first(some, unit),
+            by=unit,
+            equal=not as_run,
             baseline=baseline if baseline in _names({name: some}) or len(chosen) == 1 else None,
             seed=seed,
         )
@@ -72,9 +82,18 @@ def compare(
         return
     console = wide_console()
     for name, one in compared.items():
-        _print(console, name, one, every=every or baseline is not None)
+        _print(console, name, one, unit, every=every or baseline is not None)
     if rankings:
         _print_rankings(console, rankings)
+
+
+def _check_unit(by: str) -> Unit:
+    from quorate.evals.records import UNITS
+
+    found = next((unit for unit in UNITS if unit == by), None)
+    if found is None:
+        raise BadInput(f"--by {by}: there is: {', '.join(UNITS)}")
+    return found
 
 
 async def _collect_systems(folders: Sequence[Path], task: str | None, seed: int) -> dict[str, list[System]]:
@@ -142,14 +161,15 @@ def _choose(some: Sequence[System], wanted: Sequence[str] | None) -> list[System
     return [system for system in some if not wanted or system.name in wanted]
 
 
-def _best_first(some: Sequence[System]) -> list[System]:
-    """By falling accuracy; of equals the one that takes fewer tokens."""
+def _best_first(some: Sequence[System], by: Unit) -> list[System]:
+    """By falling accuracy; of equals the one that takes less."""
     from math import inf
     from statistics import fmean
 
     def place(system: System) -> tuple[float, float]:
         marks = [played.credit for played in system.played.values()]
-        return -fmean(marks) if marks else 0.0, inf if system.tokens is None else system.tokens
+        takes = system.spent.by(by)
+        return -fmean(marks) if marks else 0.0, inf if takes is None else takes
 
     return sorted(some, key=place)
 
@@ -165,22 +185,24 @@ def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:
     return [rank(task_scores(tasks), method, replicates=again, seed=seed) for method in METHODS]
 
 
-def _print(console: Console, name: str, found: Comparisons, *, every: bool) -> None:
+def _print(console: Console, name: str, found: Comparisons, by: Unit, *, every: bool) -> None:
+    from quorate.evals.report.formatting import format_money, format_number
+
     console.print(f"{name}: {found.questions:,} questions", markup=False, style="bold")
-    table = _table("system", "accuracy", "95 % interval", "tokens", "questions", "")
+    table = _table("system", "accuracy", "95 % interval", "tokens", "cost", "seconds", "questions", "")
     for s in found.systems:
-        tokens = "" if s.tokens is None else f"{s.tokens:,.0f}"
         interval = f"{s.accuracy.low:.3f} to {s.accuracy.high:.3f}"
-        front = "on the front" if s.front else ""
-        table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, tokens, f"{s.questions:,}", front)
+        spent = format_number(s.tokens), format_money(s.cost), format_number(s.seconds, 2)
+        front = "on the front" if by in s.fronts else ""
+        table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, *spent, f"{s.questions:,}", front)
     console.print(table)
     pairs = found.pairs if every else [pair for pair in found.pairs if pair.a == found.systems[0].name]
     if pairs:
-        table = _table("difference", "at tokens", "accuracy", "95 % interval", "p", "p Holm", "detectable", "as run")
+        table = _table("difference", f"at {by}", "accuracy", "95 % interval", "p", "p Holm", "detectable", "as run")
         for pair in pairs:
             table.add_row(*map(escape, _row(pair)))
         console.print(table)
-        _explain(console, pairs)
+        _explain(console, pairs, by)
     if left := len(found.pairs) - len(pairs):
         line = f"the best system against the others; p Holm counts {left} more pairs, which --all-pairs prints"
         console.print(line, markup=False, style="dim")
@@ -189,10 +211,12 @@ def _print(console: Console, name: str, found: Comparisons, *, every: bool) -> N
 
 
 def _row(pair: SystemPair) -> list[str]:
+    from quorate.evals.measures.systems import format_spent
+
     paired = pair.paired
     return [
         f"{pair.a} - {pair.b}",
-        "as run" if pair.budget is None else f"{pair.budget:,.0f}",
+        "as run" if pair.budget is None else format_spent(pair.budget, pair.by).split(" ")[0],
         f"{paired.difference:+.3f}",
         f"{paired.low:+.3f} to {paired.high:+.3f}",
         f"{paired.p:.2g}",
@@ -202,8 +226,8 @@ def _row(pair: SystemPair) -> list[str]:
     ]
 
 
-def _explain(console: Console, pairs: Sequence[SystemPair]) -> None:
-    """How the pairs were brought to equal tokens, and why some were not: each reason once."""
+def _explain(console: Console, pairs: Sequence[SystemPair], by: Unit) -> None:
+    """How the pairs were brought to equal amounts, and why some were not: each reason once."""
     scaled: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
@@ -216,7 +240,7 @@ def _explain(console: Console, pairs: Sequence[SystemPair]) -> None:
         line = f"{name}, from its scaling curve, has the samples: {', '.join(counts)}"
         console.print(line, markup=False, style="dim")
     for reason, of in reasons.items():
-        console.print(f"as run, not at equal tokens: {', '.join(of)}: {reason}", markup=False, style="yellow")
+        console.print(f"as run, not at equal {by}: {', '.join(of)}: {reason}", markup=False, style="yellow")
     units = {pair.paired.families for pair in pairs}
     console.print(
         f"p: {' and '.join(sorted({_TESTS[p.paired.test] for p in pairs}))}; over {max(units)} independent "

@@ -93,7 +93,8 @@ def _print(path: Path, bank: RecordedBank, results: list[ReplayResult]) -> None:
     console = wide_console()
     kind = "a panel, one answer a model" if bank.panel else "repeated samples"
     console.print(f"{path}: {bank.questions} questions, {kind}", markup=False, style="bold")
-    head = ("aggregator", "model", "k", "accuracy", "95 % interval", "samples", "tokens", "over plurality", "interval")
+    spent = ("tokens", "cost", "seconds")
+    head = ("aggregator", "model", "k", "accuracy", "95 % interval", "samples", *spent, "over plurality", "interval")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for position, name in enumerate(head):
         table.add_column(name, justify="left" if position < 2 else "right", no_wrap=True)
@@ -104,6 +105,8 @@ def _print(path: Path, bank: RecordedBank, results: list[ReplayResult]) -> None:
 
 
 def _row(result: ReplayResult) -> tuple[str, ...]:
+    from quorate.evals.report.formatting import format_money, format_number
+
     gain = result.gain
     return (
         result.aggregator,
@@ -112,7 +115,9 @@ def _row(result: ReplayResult) -> tuple[str, ...]:
         f"{result.accuracy:.3f}",
         f"{result.low:.3f} to {result.high:.3f}",
         f"{result.samples:.1f}",
-        "" if result.tokens is None else f"{result.tokens:,.0f}",
+        format_number(result.tokens),
+        format_money(result.cost),
+        format_number(result.seconds, 2),
         "" if gain is None else f"{gain.difference:+.3f} @{gain.votes:.1f}",
         "" if gain is None else f"{gain.low:+.3f} to {gain.high:+.3f}",
     )
@@ -120,8 +125,8 @@ def _row(result: ReplayResult) -> tuple[str, ...]:
 
 def _explain(console: Console) -> None:
     console.print(
-        "samples and tokens: mean per question; over plurality @K: paired with plurality of as many answers as the "
-        "same tokens buy (the same samples, where no tokens were recorded)",
+        "samples, tokens, cost and seconds: mean per question; over plurality @K: paired with plurality of as many "
+        "answers as the same tokens buy (the same samples, where no tokens were recorded)",
         style="dim",
         markup=False,
     )

@@ -12,7 +12,7 @@ Lines of the same question and model are joined. `correct` has an entry an answe
 is right if it equals `gold`, or one of them where that is a list; it may also stand in `questions.jsonl` beside the
 file. null and empty
 answers abstain. Equal strings are one class. Every further list with an entry an answer becomes a
-column (`tokens`, `rm_score` as `scores`, ...), as do further numbers beside a single `answer`.
+column (`tokens`, `cost`, `seconds`, `rm_score` as `scores`, ...), as do further numbers beside a single `answer`.
 
 A folder means its `answers.jsonl`, else all of its files with answers.
 """
@@ -32,7 +32,7 @@ from quorate.orchestrator.errors import BadInput, DataError
 
 from .records import AnswerRow, RecordedBank, assemble
 
-RENAMED = {"rm_score": "scores", "score": "scores", "confidence": "scores"}
+RENAMED = {"rm_score": "scores", "score": "scores", "confidence": "scores", "latency": "seconds"}
 OWN = frozenset({"id", "model", "answers", "answer", "correct", "gold", "question", "variant", "samples", "level"})
 
 
@@ -233,11 +233,11 @@ def _further(line: JsonLine, count: int, single: bool) -> tuple[dict[str, list[A
             columns[known] = [value]
         elif not single and isinstance(value, list) and len(value) == count:
             columns[known] = value
-        elif name in ("tokens", "rm_score", "scores"):
+        elif name in ("tokens", "cost", "seconds", "rm_score", "scores"):
             raise line.fault(f"needs one entry an answer: {count}", name)
         else:
             facts[known] = value
-    for name in ("tokens", "scores"):
+    for name in ("tokens", "cost", "seconds", "scores"):
         if any(isinstance(v, bool) or not isinstance(v, int | float | None) for v in columns.get(name, ())):
             raise line.fault("must hold numbers", name)
     return columns, facts

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
 
 from quorate.aggregators.votes import leaders
 
@@ -15,6 +16,29 @@ POOLED = "all"
 """Name of the group that holds every question of every model, where there are several models."""
 MOST_LABELS = 26
 """A panel with no more different answers than this is one of labels (multiple choice)."""
+
+
+Unit = Literal["tokens", "money", "seconds"]
+"""What systems are compared by."""
+UNITS: tuple[Unit, ...] = ("tokens", "money", "seconds")
+
+
+class Spent(NamedTuple):
+    """What answers took; None where nobody knows."""
+
+    tokens: float | None = None
+    """Generated."""
+    money: float | None = None
+    seconds: float | None = None
+    """Until all of them were there."""
+
+    def by(self, unit: Unit) -> float | None:
+        return self[UNITS.index(unit)]
+
+    @classmethod
+    def mean(cls, each: Iterable[Spent]) -> Spent:
+        """Of several questions; None where one of them is not known."""
+        return cls(*(None if None in column else fmean(column) for column in zip(*each, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,16 @@ class AnswerRecord:
         """Tokens of the first so many answers; None where none were recorded."""
         tokens = self.columns.get("tokens")
         return None if tokens is None else float(sum(tokens[:samples]))
+
+    def spend(self, samples: int, wave: int | None = None) -> Spent:
+        """What the first so many answers took, asked so many at a time; all at once, if not given."""
+        money, seconds = (self.columns.get(name, (None,) * len(self))[:samples] for name in ("cost", "seconds"))
+        waves = [seconds[start : start + (wave or samples)] for start in range(0, samples, wave or samples)]
+        return Spent(
+            self.count_tokens(samples),
+            None if None in money else float(sum(money)),
+            None if None in seconds else float(sum(max(one, default=0.0) for one in waves)),
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from quorate.evals.measures import (
 )
 from quorate.evals.measures.systems import Played
 from quorate.evals.outcome import Outcome
-from quorate.evals.records import AnswerRecord, RecordedBank
+from quorate.evals.records import AnswerRecord, RecordedBank, Spent
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 QUESTIONS = 12
@@ -46,7 +46,7 @@ def test_the_costlier_system_is_brought_down_to_the_others_tokens() -> None:
     """Majority at four samples against something that took twenty tokens: two samples."""
     found = compare_systems(list_systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40, right=8)], BANK))
     [pair] = found.pairs
-    assert (pair.a, pair.b, pair.equal_tokens, pair.budget, pair.scaled) == (
+    assert (pair.a, pair.b, pair.equal, pair.budget, pair.scaled) == (
         "usc@2/m",
         "majority@4/m",
         True,
@@ -69,29 +69,29 @@ def test_the_cheaper_one_is_brought_up_where_the_other_has_no_curve() -> None:
 def test_a_pair_that_cannot_meet_stands_as_it_ran_and_says_why() -> None:
     """Too few samples recorded; no samples of the model; one rule at two sizes; no tokens."""
     [pair] = compare_systems(list_systems([*outcomes("m", 10), *outcomes("usc@2/m", 90)], BANK)).pairs
-    assert (pair.equal_tokens, pair.budget, pair.scaled) == (False, None, None)
+    assert (pair.equal, pair.budget, pair.scaled) == (False, None, None)
     assert "'usc' cannot be replayed" in pair.note
     assert "all 4 recorded samples take 40 tokens; sample more" in pair.note
     [pair] = compare_systems(list_systems([*outcomes("n", 10), *outcomes("majority@2/o+p", 90)], BANK)).pairs
     assert "no samples of 'n' by itself" in pair.note
     [pair] = compare_systems(list_systems([*outcomes("m", 10), *outcomes("majority@4/m", 40)], BANK)).pairs
     assert "one rule over one model's samples at two sizes" in pair.note
-    bare = [System(name, {"1": Played(1.0, None)}) for name in "ab"]
+    bare = [System(name, {"1": Played(1.0)}) for name in "ab"]
     assert "no tokens were recorded" in compare_systems(bare).pairs[0].note
 
 
 def test_equal_tokens_need_no_curve() -> None:
     """Within one per cent."""
     [pair] = compare_systems(list_systems([*outcomes("x", 1000), *outcomes("y", 1005, right=3)])).pairs
-    assert (pair.equal_tokens, pair.budget, pair.scaled, pair.note) == (True, 1005, None, "")
+    assert (pair.equal, pair.budget, pair.scaled, pair.note) == (True, 1005, None, "")
 
 
 def test_as_they_ran_if_asked() -> None:
     """No curve is looked at."""
     [pair] = compare_systems(
-        list_systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40)], BANK), equal_tokens=False
+        list_systems([*outcomes("usc@2/m", 20), *outcomes("majority@4/m", 40)], BANK), equal=False
     ).pairs
-    assert (pair.equal_tokens, pair.note, pair.paired.difference) == (False, "as they ran", 0.0)
+    assert (pair.equal, pair.note, pair.paired.difference) == (False, "as they ran", 0.0)
 
 
 def test_p_is_corrected_for_all_pairs_and_a_baseline_has_fewer() -> None:
@@ -108,7 +108,8 @@ def test_p_is_corrected_for_all_pairs_and_a_baseline_has_fewer() -> None:
 
 def test_systems_without_a_common_question_are_told() -> None:
     """Rather than compared."""
-    found = compare_systems([System("a", {"1": Played(1.0, 1.0)}), System("b", {"2": Played(1.0, 1.0)})])
+    played = Played(1.0, Spent(tokens=1.0))
+    found = compare_systems([System("a", {"1": played}), System("b", {"2": played})])
     assert found.pairs == ()
     assert found.notes[0] == "a and b were asked no common question"
     assert found.notes[1].startswith("not every system was asked every question")
@@ -121,7 +122,7 @@ def test_the_front_and_the_json() -> None:
     found = compare_systems(
         list_systems([*outcomes("x", 10, right=6), *outcomes("y", 20, right=5), *outcomes("z", 30)])
     )
-    assert [(s.name, s.front) for s in found.systems] == [("x", True), ("y", False), ("z", True)]
+    assert [(s.name, "tokens" in s.fronts) for s in found.systems] == [("x", True), ("y", False), ("z", True)]
     assert found.as_json()["pairs"][0]["paired"]["test"] == "exchange"
 
 
@@ -148,7 +149,7 @@ def test_recorded_answers_are_systems_too() -> None:
     """One answer and the vote of all; of a panel its models and their vote."""
     found = recorded_systems(BANK)
     assert [s.name for s in found] == ["m", "majority@4/m"]
-    assert found[1].played["1"] == Played(1.0, 40.0, "f0")
+    assert found[1].played["1"] == Played(1.0, Spent(tokens=40.0), "f0")
     voters = [AnswerRecord(str(i), ("u", "v"), ("0", str(i)), (0, i), (True, i == 0)) for i in range(2)]
     panel = RecordedBank("panel", True, {"panel": tuple(voters)}, 2, frozenset({"panel"}))
     assert {s.name: [p.credit for p in s.played.values()] for s in recorded_systems(panel)} == {
@@ -166,3 +167,33 @@ def test_scores_of_tasks_and_their_resamples() -> None:
     assert again == resampled_scores(tasks, seed=1, resamples=50)
     assert {one["u"]["x"] for one in again} == {1.0}
     assert min(one["t"]["x"] for one in again) < 0.5 < max(one["t"]["x"] for one in again)
+
+
+def test_models_of_different_price_are_compared_at_equal_money() -> None:
+    """Two cheap samples cost as much as one dear one, whatever the tokens; and seconds are another matter."""
+    columns = {"tokens": (10,) * 4, "cost": (0.25,) * 4, "seconds": (1.0, 2.0, 3.0, 4.0)}
+    priced = [AnswerRecord(str(i), ("m",) * 4, ("0",) * 4, (0,) * 4, (True,) * 4, columns) for i in range(QUESTIONS)]
+    bank = RecordedBank("bank", False, {"m": tuple(priced)}, QUESTIONS, frozenset({"samples", *columns}))
+
+    def ran(pipeline: str, cost: float | None, seconds: float) -> list[Outcome]:
+        return [o.model_copy(update={"cost": cost, "seconds": seconds}) for o in outcomes(pipeline, 10, right=6)]
+
+    some = list_systems([*ran("dear", 0.5, 3.0), *ran("majority@4/m", 1.0, 4.0)], bank)
+    [pair] = compare_systems(some, by="money").pairs
+    assert (pair.by, pair.scaled, pair.budget, pair.samples, pair.accuracy_b) == (
+        "money",
+        "majority@4/m",
+        0.5,
+        2.0,
+        1.0,
+    )
+    [pair] = compare_systems(some, by="seconds").pairs
+    # The slower one of two that are drawn at once takes 10/3 seconds in the mean, a single one 2.5.
+    assert pair.samples == pytest.approx(1 + (3 - 2.5) / (10 / 3 - 2.5))
+    found = compare_systems(some, by="money")
+    assert [(s.cost, s.seconds, s.fronts) for s in found.systems] == [
+        (0.5, 3.0, ("tokens", "money", "seconds")),
+        (1.0, 4.0, ("tokens",)),
+    ]
+    unpriced = list_systems([*ran("dear", None, 3.0), *ran("m", 1.0, 4.0)], bank)
+    assert "not every answer has a price" in compare_systems(unpriced, by="money").pairs[0].note

@@ -43,6 +43,8 @@ def test_the_json_is_what_the_issue_says(tmp_path: Path) -> None:
         "low": 0.5,
         "high": 0.5,
         "tokens": 4.0,
+        "cost": None,
+        "seconds": None,
         "samples": 1.0,
     }
 

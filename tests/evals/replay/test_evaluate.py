@@ -59,7 +59,8 @@ def test_all_answers_are_taken_if_no_k_is_given() -> None:
     """Questions with fewer answers give what they have; tokens are null where none were recorded."""
     [result] = replay(bank_of(recorded([0, 0, 1]), recorded([1])), ["plurality"])
     assert (result.k, result.samples, result.tokens, result.accuracy) == (3, 2.0, None, 0.5)
-    assert set(result.as_json()) == {"aggregator", "model", "k", "accuracy", "low", "high", "tokens", "samples"}
+    told = {"aggregator", "model", "k", "accuracy", "low", "high", "tokens", "cost", "seconds", "samples"}
+    assert set(result.as_json()) == told
 
 
 def test_intervals_hold_the_value_and_shrink_with_questions() -> None:

@@ -193,6 +193,8 @@ def _columns(group: SampleGroup, facts: list[dict[str, Any]]) -> dict[str, list[
     columns: dict[str, list[Any]] = {"candidates": list(candidates)}
     if group.kind != RECORDED or any(c.usage.completion_tokens for c in candidates):
         columns["tokens"] = [c.usage.completion_tokens for c in candidates]
+    spent = {"cost": [c.usage.cost for c in candidates], "seconds": [c.latency for c in candidates]}
+    columns |= {name: each for name, each in spent.items() if None not in each}
     if all(c.logprobs is not None for c in candidates):
         columns["logprobs"] = [c.logprobs for c in candidates]
     for name in sorted(set.intersection(*map(set, facts)) - {OF_QUESTION}):

@@ -21,8 +21,9 @@ On outcomes of pipelines (`evals.outcome.Outcome`):
 - `measure_pipeline(name, outcomes)` -> `SystemResult`; `compare_pairs(...)` -> `Comparison`s as they ran.
 - `measure_ensembling(outcomes)` -> `Ensembled`: what models that write together decided together, and how often
   they agreed; `tokens_per_second(outcomes)`: how fast one answer came.
-- `list_systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems)` -> `Comparisons`:
-  all pairs at equal tokens, paired and by family, Holm-corrected, with what the evaluation can detect.
+- `list_systems(outcomes, records)`, `recorded_systems(bank)` -> `System`s; `compare_systems(systems, by="tokens")` ->
+  `Comparisons`: all pairs at equal tokens, money or seconds, paired and by family, Holm-corrected, with what the
+  evaluation can detect.
 - `task_scores(systems)`, `resampled_scores(systems)`: what `evals.ranking.rank` takes.
 
 On either: `pareto(points)` -> names on the accuracy-cost front. `evals.ranking` ranks systems over
@@ -45,6 +46,7 @@ from .results import (
     Spread,
     SystemResult,
     compare_pairs,
+    mark_fronts,
     measure_ensembling,
     measure_pipeline,
     measure_spending,
@@ -84,6 +86,7 @@ __all__ = [
     "headroom",
     "list_systems",
     "maj_at_k",
+    "mark_fronts",
     "measure_effective_votes",
     "measure_ensembling",
     "measure_pipeline",

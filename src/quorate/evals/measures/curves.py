@@ -15,7 +15,7 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 
-from ..records import AnswerRecord
+from ..records import AnswerRecord, Spent
 from ..replay.contract import Replayable
 from ..replay.rules import replay_rules
 from ..replay.subsets import DRAWS, AnswerGroup, expected_plurality
@@ -35,14 +35,17 @@ class AtK(Result):
     """Mean a question; below k where an aggregator stops early or a question has fewer."""
     tokens: float | None
     """Mean a question; None where some answers have none recorded."""
+    cost: float | None
+    """Money, the same."""
+    seconds: float | None
+    """The same."""
     credits: tuple[float, ...]
     """Chance of being right."""
-    costs: tuple[float, ...] | None
-    """Tokens."""
+    spent: tuple[Spent, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Without the entries of single questions."""
-        return self.model_dump(mode="json", exclude={"credits", "costs"})
+        return self.model_dump(mode="json", exclude={"credits", "spent"})
 
 
 class Curve(Result):
@@ -142,16 +145,18 @@ def _at(group: AnswerGroup, rule: Replayable, k: int) -> AtK:
         raise BadInput(f"{rule.name}@{k}: the questions have from 1 to {group.most} answers")
     outcomes = group.outcomes(rule, k)
     marks = [min(1.0, max(0.0, o.credit)) for o in outcomes]
-    costs = [o.tokens for o in outcomes if o.tokens is not None]
+    tokens, money, seconds = Spent.mean(o.spent for o in outcomes)
     return AtK(
         aggregator=rule.name,
         k=k,
         accuracy=mean_interval(marks, clusters=_units(group.records)),
         monte_carlo=sqrt(sum(o.error**2 for o in outcomes)) / len(outcomes),
         samples=fmean(o.samples for o in outcomes),
-        tokens=fmean(costs) if len(costs) == len(outcomes) else None,
+        tokens=tokens,
+        cost=money,
+        seconds=seconds,
         credits=tuple(marks),
-        costs=tuple(costs) if len(costs) == len(outcomes) else None,
+        spent=tuple(o.spent for o in outcomes),
     )
 
 

@@ -12,7 +12,7 @@ from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
 
 from ..outcome import Outcome
-from ..records import AnswerRecord
+from ..records import UNITS, AnswerRecord, Spent, Unit
 from ..statistics import LEVEL, Estimate, Result, compare_paired, holm, mean_interval, pass_at_k
 
 CUTS_TOLD = 0.02
@@ -71,8 +71,8 @@ class SystemResult(Result):
     questions: int
     replayed: bool = False
     """A rule on recorded samples, and no pipeline that was asked."""
-    front: bool = False
-    """On the Pareto front of accuracy against tokens: none is as accurate for fewer."""
+    fronts: tuple[Unit, ...] = ()
+    """Of what it is on the Pareto front: no other system is as accurate for less of it."""
 
 
 class Comparison(Result):
@@ -202,6 +202,18 @@ def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
         if best is None or point.accuracy > best.accuracy or (point.cost, point.accuracy) == (best.cost, best.accuracy):
             front.append(point)
     return tuple(front)
+
+
+def mark_fronts(systems: Iterable[SystemResult]) -> tuple[SystemResult, ...]:
+    """The systems with their fronts; one that is never right is on none."""
+    these = tuple(systems)
+    on: dict[str, tuple[Unit, ...]] = {}
+    for unit in UNITS:
+        known = [(s, Spent(s.tokens, s.cost, s.seconds).by(unit)) for s in these if s.accuracy.value > 0]
+        points = [Point(name=s.name, cost=cost, accuracy=s.accuracy.value) for s, cost in known if cost is not None]
+        if len(points) == len(known):
+            on |= {point.name: (*on.get(point.name, ()), unit) for point in pareto(points)}
+    return tuple(s.model_copy(update={"fronts": on.get(s.name, ())}) for s in these)
 
 
 class Spread(Result):

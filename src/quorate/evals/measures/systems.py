@@ -11,7 +11,7 @@ from quorate.orchestrator.errors import BadInput
 
 from ..outcome import Outcome
 from ..ranking import RESAMPLES, Scores
-from ..records import PANEL, POOLED, AnswerRecord, RecordedBank
+from ..records import PANEL, POOLED, AnswerRecord, RecordedBank, Spent, Unit
 from ..replay.contract import Replayable
 from ..replay.rules import find_rule, replay_rules
 from ..replay.subsets import DRAWS
@@ -23,14 +23,24 @@ RULES = {"majority": "plurality"}
 """Pipelines that the replay knows by another name; the others have their own, drawn in waves where it has that."""
 
 
+def format_spent(value: float, unit: Unit) -> str:
+    """An amount in words: `1,200 tokens`, `0.0031 of money`, `2.50 seconds`."""
+    match unit:
+        case "tokens":
+            return f"{value:,.0f} tokens"
+        case "money":
+            return f"{value:.3g} of money"
+        case "seconds":
+            return f"{value:,.2f} seconds"
+
+
 @dataclass(frozen=True)
 class Played:
     """How a system did on one question."""
 
     credit: float
     """1 right, 0 wrong, or the chance of being right."""
-    tokens: float | None
-    """Generated."""
+    spent: Spent = field(default_factory=Spent)
     cluster: str = ""
     """Family of the question."""
 
@@ -46,41 +56,43 @@ class Scaling:
     draws: int = DRAWS
     _known: dict[tuple[tuple[str, ...], int], AtK] = field(default_factory=dict, repr=False, compare=False)
 
-    def at_tokens(self, items: Sequence[str], budget: float) -> tuple[list[float], float]:
-        """Chance of being right on each of these questions at a mean of so many tokens, and the mean number of samples.
+    def at_budget(self, items: Sequence[str], budget: float, unit: Unit = "tokens") -> tuple[list[float], float]:
+        """Chance of being right on each of these questions at this mean of a unit, and the mean number of samples.
 
-        Between two numbers of samples it is drawn which is used, so that the tokens come out on average.
+        Between two numbers of samples it is drawn which is used, so that the mean comes out.
         A question that was never sampled (each attempt failed) is wrong and costs nothing.
 
         Raises:
-            BadInput: the samples are too few or too many tokens, or have none recorded.
+            BadInput: the samples take too little or too much, or nobody recorded what they take.
         """
         held = tuple(item for item in items if item in self.records)
         if not held:
             raise BadInput("the bank has no samples of these questions")
         most, part = max(len(self.records[item]) for item in held), len(held) / len(items)
         low, high = 1, most
-        if budget < self._tokens(held, 1) * part * (1 - 1e-6):
-            raise BadInput(f"one sample takes {self._tokens(held, 1) * part:,.0f} tokens already")
-        if budget > self._tokens(held, most) * part * (1 + 1e-6):
-            raise BadInput(
-                f"all {most} recorded samples take {self._tokens(held, most) * part:,.0f} tokens; sample more"
-            )
+
+        def takes(k: int) -> float:
+            return self._spent(held, k, unit) * part
+
+        if budget < takes(1) * (1 - 1e-6):
+            raise BadInput(f"one sample takes {format_spent(takes(1), unit)} already")
+        if budget > takes(most) * (1 + 1e-6):
+            raise BadInput(f"all {most} recorded samples take {format_spent(takes(most), unit)}; sample more")
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._tokens(held, middle) * part <= budget else (low, middle)
+            low, high = (middle, high) if takes(middle) <= budget else (low, middle)
         first, last = self._at(held, low), self._at(held, high)
-        gap = (self._tokens(held, high) - self._tokens(held, low)) * part
-        share = min(max((budget - self._tokens(held, low) * part) / gap, 0.0), 1.0) if gap > 0 else 0.0
+        gap = takes(high) - takes(low)
+        share = min(max((budget - takes(low)) / gap, 0.0), 1.0) if gap > 0 else 0.0
         both = zip(held, first.credits, last.credits, strict=True)
         marks = {item: (1 - share) * a + share * b for item, a, b in both}
         return [marks.get(item, 0.0) for item in items], (1 - share) * first.samples + share * last.samples
 
-    def _tokens(self, items: tuple[str, ...], k: int) -> float:
-        tokens = self._at(items, k).tokens
-        if tokens is None:
-            raise BadInput("the bank has no tokens of its samples")
-        return tokens
+    def _spent(self, items: tuple[str, ...], k: int, unit: Unit) -> float:
+        found = Spent.mean(self._at(items, k).spent).by(unit)
+        if found is None:
+            raise BadInput(f"the bank has no {unit} of its samples")
+        return found
 
     def _at(self, items: tuple[str, ...], k: int) -> AtK:
         if (items, k) not in self._known:
@@ -102,10 +114,9 @@ class System:
     """Why it is not."""
 
     @property
-    def tokens(self) -> float | None:
+    def spent(self) -> Spent:
         """A question in the mean; None where some have none."""
-        known = [p.tokens for p in self.played.values() if p.tokens is not None]
-        return fmean(known) if known and len(known) == len(self.played) else None
+        return Spent.mean(p.spent for p in self.played.values()) if self.played else Spent()
 
 
 def list_systems(
@@ -122,7 +133,8 @@ def list_systems(
     """
     by_name: dict[str, dict[str, Played]] = {}
     for o in outcomes:
-        by_name.setdefault(o.pipeline, {})[o.item] = Played(float(o.correct), float(o.tokens), o.cluster)
+        spent = Spent(float(o.tokens), o.cost, o.seconds)
+        by_name.setdefault(o.pipeline, {})[o.item] = Played(float(o.correct), spent, o.cluster)
     found_scalings: dict[str, Scaling | str] = {}
     made = []
     for name, played in by_name.items():
@@ -151,10 +163,9 @@ def recorded_systems(bank: RecordedBank, *, seed: int = 0) -> list[System]:
 def _panel_systems(group: Sequence[AnswerRecord]) -> list[System]:
     played: dict[str, dict[str, Played]] = {}
     for record in group:
-        tokens = record.columns.get("tokens", (None,) * len(record))
-        for voter, right, spent in zip(record.voters, record.right, tokens, strict=True):
-            cluster = str(record.facts.get("cluster", ""))
-            played.setdefault(voter, {})[record.id] = Played(float(right), spent, cluster)
+        cluster = str(record.facts.get("cluster", ""))
+        for place, (voter, right) in enumerate(zip(record.voters, record.right, strict=True)):
+            played.setdefault(voter, {})[record.id] = Played(float(right), record.take([place]).spend(1), cluster)
     vote = _credit_by_item(at_k(group, "plurality", max(map(len, group))), group)
     why = "it has one answer a question"
     named = [System(name, by_item, None, why) for name, by_item in sorted(played.items())]
@@ -162,10 +173,9 @@ def _panel_systems(group: Sequence[AnswerRecord]) -> list[System]:
 
 
 def _credit_by_item(point: AtK, group: Sequence[AnswerRecord]) -> dict[str, Played]:
-    costs: Sequence[float | None] = point.costs or (None,) * len(group)
     return {
-        record.id: Played(credit, cost, str(record.facts.get("cluster", "")))
-        for record, credit, cost in zip(group, point.credits, costs, strict=True)
+        record.id: Played(credit, spent, str(record.facts.get("cluster", "")))
+        for record, credit, spent in zip(group, point.credits, point.spent, strict=True)
     }
 
 

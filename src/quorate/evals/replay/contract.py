@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from ..records import AnswerRecord
+from ..records import AnswerRecord, Spent
 
 
 class RuleResult(NamedTuple):
@@ -23,6 +23,8 @@ class RuleResult(NamedTuple):
     """How many of the drawn samples it needed, from the first; None is all."""
     tokens: float | None = None
     """Tokens spent, where that is not what these samples hold (a trace cut while it streams)."""
+    wave: int | None = None
+    """Samples asked at a time; None is all at once."""
 
 
 class SubsetOutcome(NamedTuple):
@@ -31,9 +33,14 @@ class SubsetOutcome(NamedTuple):
     credit: float
     """Expected chance of being right."""
     samples: float
-    tokens: float | None
+    spent: Spent
     error: float = 0.0
     """Monte Carlo standard error of the credit, for a mean over drawn subsets."""
+
+    @property
+    def tokens(self) -> float | None:
+        """Generated."""
+        return self.spent.tokens
 
 
 class Replayable(Protocol):
@@ -103,8 +110,8 @@ class BatchReplayRule:
 
 def _outcome(drawn: AnswerRecord, chosen: RuleResult) -> SubsetOutcome:
     samples = len(drawn) if chosen.samples is None else chosen.samples
-    tokens = drawn.count_tokens(samples) if chosen.tokens is None else chosen.tokens
-    return SubsetOutcome(drawn.credit(chosen.weights), samples, tokens)
+    spent = drawn.spend(samples, chosen.wave) if chosen.tokens is None else Spent(tokens=chosen.tokens)
+    return SubsetOutcome(drawn.credit(chosen.weights), samples, spent)
 
 
 def count_classes(classes: Iterable[int | None]) -> dict[int, float]:

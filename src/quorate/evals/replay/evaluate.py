@@ -16,7 +16,7 @@ from quorate.evals.statistics import Bootstrap, families
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.frozen import Frozen
 
-from ..records import AnswerRecord, RecordedBank
+from ..records import AnswerRecord, RecordedBank, Spent
 from .contract import Replayable
 from .rules import find_rule
 from .subsets import DRAWS, AnswerGroup
@@ -45,6 +45,10 @@ class ReplayResult(Frozen):
     high: float
     tokens: float | None
     """Mean a question; None where the bank has none."""
+    cost: float | None
+    """Money, the same."""
+    seconds: float | None
+    """From asking to the last answer, the same; answers that are drawn together are waited for together."""
     samples: float
     """Mean a question."""
     gain: Gain | None = None
@@ -97,7 +101,7 @@ def _result(rule: Replayable, group: AnswerGroup, k: int, *, gains: bool) -> Rep
     resampled = Bootstrap(_units(group), group.seed)
     credited = [o.credit for o in outcomes]
     low, high = resampled.interval(credited)
-    tokens = [o.tokens for o in outcomes if o.tokens is not None]
+    tokens, money, seconds = Spent.mean(o.spent for o in outcomes)
     result = ReplayResult(
         aggregator=rule.name,
         model=group.model,
@@ -105,7 +109,9 @@ def _result(rule: Replayable, group: AnswerGroup, k: int, *, gains: bool) -> Rep
         accuracy=fmean(credited),
         low=low,
         high=high,
-        tokens=fmean(tokens) if len(tokens) == len(outcomes) else None,
+        tokens=tokens,
+        cost=money,
+        seconds=seconds,
         samples=fmean(o.samples for o in outcomes),
     )
     if not gains or rule.name in ("plurality", "pass"):

@@ -150,7 +150,7 @@ class PassAtK:
     ordered = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        return [SubsetOutcome(float(any(one.right)), len(one), one.count_tokens(len(one))) for one in drawn]
+        return [SubsetOutcome(float(any(one.right)), len(one), one.spend(len(one))) for one in drawn]
 
     def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
         return pass_at_k(len(recorded), sum(recorded.right), k)
@@ -165,9 +165,7 @@ class PluralityAtK:
     ordered = False
 
     def outcomes(self, drawn: Sequence[AnswerRecord]) -> list[SubsetOutcome]:
-        return [
-            SubsetOutcome(one.credit(count_classes(one.classes)), len(one), one.count_tokens(len(one))) for one in drawn
-        ]
+        return [SubsetOutcome(one.credit(count_classes(one.classes)), len(one), one.spend(len(one))) for one in drawn]
 
     def expected_credit(self, recorded: AnswerRecord, k: int) -> float:
         return expected_plurality(recorded, k)
@@ -260,6 +258,6 @@ def _by_behaviour(drawn: AnswerRecord) -> RuleResult:
 def _until(rule: SequenceRule, wave: int = 1) -> Callable[[AnswerRecord], RuleResult]:
     def choose(drawn: AnswerRecord) -> RuleResult:
         used = find_stopping_point(rule, drawn.classes, limit=len(drawn), wave=wave)
-        return RuleResult(count_classes(drawn.classes[:used]), samples=used)
+        return RuleResult(count_classes(drawn.classes[:used]), samples=used, wave=wave)
 
     return choose

@@ -21,7 +21,7 @@ from typing import Any
 
 from quorate.aggregators.votes.arrays import numpy
 
-from ..records import AnswerRecord
+from ..records import AnswerRecord, Spent
 from .contract import BatchReplayRule, Exact, Replayable, SubsetOutcome, count_classes
 
 DRAWS = 200
@@ -60,8 +60,7 @@ class AnswerGroup:
 
     def _outcome(self, rule: Replayable, record: AnswerRecord, k: int) -> SubsetOutcome:
         if isinstance(rule, Exact):
-            whole = record.count_tokens(len(record))
-            return SubsetOutcome(rule.expected_credit(record, k), k, None if whole is None else whole * k / len(record))
+            return SubsetOutcome(rule.expected_credit(record, k), k, _expected_spending(record, k))
         listed = not rule.ordered and comb(len(record), k) <= self.draws
         subsets = combinations(range(len(record)), k) if listed else self._draw(record, k)
         return _mean(rule.outcomes([record.take(p) for p in subsets]), drawn=not listed)
@@ -91,14 +90,23 @@ class AnswerGroup:
 
 
 def _mean(outcomes: Sequence[SubsetOutcome], *, drawn: bool) -> SubsetOutcome:
-    tokens = [o.tokens for o in outcomes if o.tokens is not None]
     marks = [o.credit for o in outcomes]
     return SubsetOutcome(
         fmean(marks),
         fmean(o.samples for o in outcomes),
-        fmean(tokens) if len(tokens) == len(outcomes) else None,
+        Spent.mean(o.spent for o in outcomes),
         stdev(marks) / sqrt(len(marks)) if drawn and len(marks) > 1 else 0.0,
     )
+
+
+def _expected_spending(record: AnswerRecord, k: int) -> Spent:
+    """Of k of these answers asked at once, over all subsets: the slowest one of them is waited for."""
+    whole, n, seconds = record.spend(len(record)), len(record), None
+    if whole.seconds is not None:
+        slowest = enumerate(sorted(record.columns["seconds"]))
+        seconds = sum(lasts * comb(before, k - 1) for before, lasts in slowest) / comb(n, k)
+    tokens, money = (None if value is None else value * k / n for value in whole[:2])
+    return Spent(tokens, money, seconds)
 
 
 def expected_plurality(recorded: AnswerRecord, k: int) -> float:

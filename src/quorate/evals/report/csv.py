@@ -53,7 +53,19 @@ def _system(s: SystemResult) -> Sequence[Any]:
     told = s.ensembling
     agreement = "; ".join(f"{model} {value}" for model, value in told.agreement.items()) if told else None
     together = (s.tokens_per_second, told.share if told else None, agreement)
-    return s.name, *_ends(s.accuracy), single, oracle, s.k, *spent, *together, s.errors, s.degraded, s.replayed, s.front
+    return (
+        s.name,
+        *_ends(s.accuracy),
+        single,
+        oracle,
+        s.k,
+        *spent,
+        *together,
+        s.errors,
+        s.degraded,
+        s.replayed,
+        " ".join(s.fronts),
+    )
 
 
 def _question(row: QuestionRow) -> Sequence[Any]:

@@ -77,7 +77,7 @@ def _draw_cost(systems: Sequence[SystemResult]) -> bytes | None:
     if not known:
         return None
     figure, axes = _figure(3.4)
-    front = sorted((s.tokens or 0.0, s.accuracy.value) for s in known if s.front)
+    front = sorted((s.tokens or 0.0, s.accuracy.value) for s in known if "tokens" in s.fronts)
     axes.plot(*zip(*front, strict=True), color="#8b95a1", linestyle=":", zorder=1) if len(front) > 1 else None
     for i, s in enumerate(known):
         error = [[s.accuracy.value - s.accuracy.low], [s.accuracy.high - s.accuracy.value]]

@@ -9,9 +9,9 @@ from typing import Any
 from ..measures.results import Comparison, SystemResult, compare_pairs, explain_cuts, measure_pipeline
 from ..outcome import Outcome
 from ..statistics import Result
-from .formatting import TOGETHER, format_agreement, format_number
+from .formatting import TOGETHER, format_agreement, format_money, format_number
 
-_NOT_OF_A_RUN = {"questions", "replayed", "front"}
+_NOT_OF_A_RUN = {"questions", "replayed", "fronts"}
 """Of a system, told of the whole run or of no run."""
 
 
@@ -82,9 +82,9 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
     """The result for people: heads and rows of one table of pipelines and, for several, one of pairs."""
     together = has_ensembles(result)
     more = ["tokens/s", "ensembled", "agreement"] if together else []
-    cut = any(p.cut for p in result.pipelines)
+    cut, priced = any(p.cut for p in result.pipelines), any(p.cost is not None for p in result.pipelines)
     head = ["pipeline", "accuracy", "95 % interval", "pass@1", "pass@k", *(["cut"] if cut else [])]
-    head += ["tokens", "spent", "seconds", *more, "errors"]
+    head += ["tokens", "spent", *(["cost"] if priced else []), "seconds", *more, "errors"]
     rows = [
         [
             p.name,
@@ -95,6 +95,7 @@ def tables(result: EvalResult) -> list[tuple[list[str], list[list[str]]]]:
             *([f"{100 * p.cut:.0f} %"] if cut else []),
             format_number(p.tokens),
             format_number(p.spent),
+            *([format_money(p.cost)] if priced else []),
             format_number(p.seconds, 2),
             *(_together(p) if together else ()),
             str(p.errors),

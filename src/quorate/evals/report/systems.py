@@ -5,7 +5,7 @@ The samples of one model, or the answers of a panel: how they scale and how much
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,7 +13,6 @@ from ..measures import (
     AtK,
     Comparison,
     Curve,
-    Point,
     SystemResult,
     agreement,
     at_k,
@@ -23,8 +22,8 @@ from ..measures import (
     curve,
     headroom,
     list_systems,
+    mark_fronts,
     measure_pipeline,
-    pareto,
     sizes,
     tally_confidence,
 )
@@ -48,7 +47,7 @@ def pipeline_results(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> t
     """A system a pipeline, over the questions that all of them were asked; over its own where there are none."""
     shared = _shared_items(outcomes, pipelines)
     of = {name: [o for o in outcomes if o.pipeline == name and (not shared or o.item in shared)] for name in pipelines}
-    return _mark_front(measure_pipeline(name, of[name]) for name in pipelines)
+    return mark_fronts(measure_pipeline(name, of[name]) for name in pipelines)
 
 
 def _shared_items(outcomes: Sequence[Outcome], pipelines: Sequence[str]) -> set[str]:
@@ -75,7 +74,7 @@ def recorded_results(
     if PANEL in groups:
         found.sort(key=lambda one: -one[0].accuracy.value)
     credited = tuple(replace(row, credit=tuple(credit.get(row.id) for _, credit in found)) for row in rows)
-    return _mark_front(system for system, _ in found), credited
+    return mark_fronts(system for system, _ in found), credited
 
 
 def _recorded_result(name: str, at: AtK, single: AtK, oracle: AtK, k: int) -> SystemResult:
@@ -85,24 +84,13 @@ def _recorded_result(name: str, at: AtK, single: AtK, oracle: AtK, k: int) -> Sy
         questions=len(at.credits),
         samples=at.samples,
         tokens=at.tokens,
+        cost=at.cost,
+        seconds=at.seconds,
         pass_1=single.accuracy,
         pass_k=oracle.accuracy if k > 1 else single.accuracy,
         k=k,
         replayed=True,
     )
-
-
-def _mark_front(systems: Iterable[SystemResult]) -> tuple[SystemResult, ...]:
-    """The systems, with those that none beats for the same tokens (or samples) or less marked."""
-    these = tuple(systems)
-    by_tokens = all(s.tokens for s in these if s.accuracy.value > 0)
-    points = [
-        Point(name=s.name, cost=((s.tokens if by_tokens else s.samples) or 0.0), accuracy=s.accuracy.value)
-        for s in these
-        if s.accuracy.value > 0
-    ]
-    front = {point.name for point in pareto(points)}
-    return tuple(s.model_copy(update={"front": s.name in front}) for s in these)
 
 
 def compare_all(systems: Sequence[SystemResult], rows: Sequence[QuestionRow]) -> tuple[tuple[Comparison, ...], str]:
@@ -137,7 +125,7 @@ def compare_at_equal_tokens(
     ran = list_systems((o for o in outcomes if o.item in shared and o.pipeline in names), bank, draws=draws)
     order = {name: i for i, name in enumerate(names)}
     pairs = compare_systems(sorted(ran, key=lambda s: order[s.name])).pairs
-    return tuple(pair.comparison for pair in pairs) if any(pair.equal_tokens for pair in pairs) else ()
+    return tuple(pair.comparison for pair in pairs) if any(pair.equal for pair in pairs) else ()
 
 
 PANEL = "panel of all models"
@@ -159,7 +147,7 @@ def scaling_curves(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[Curve,
 def _curve(group: str, records: Sequence[AnswerRecord], rule: str) -> Curve:
     found = curve(records, rule, sizes(max(map(len, records))))
     # What is known of single questions would be most of a report.
-    points = tuple(point.model_copy(update={"credits": (), "costs": None}) for point in found.points)
+    points = tuple(point.model_copy(update={"credits": (), "spent": ()}) for point in found.points)
     return found.model_copy(update={"group": group, "points": points})
 
 
