@@ -333,8 +333,8 @@ class _StageRun:
         if not candidate.ok:
             return
         self.good += 1
-        # Where nobody looks on and nothing can be cut short, the votes count once, in the end.
-        if not late and (self.run.live or self.stage.stop is not None):
+        # For who looks on, once for those that ended together; where nobody does and nothing can be cut short, in the end.
+        if not late and (self.stage.stop is not None or (self.run.live and not self.ended)):
             await self._count()
 
     async def _count(self) -> None:
