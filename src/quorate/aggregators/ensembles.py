@@ -10,18 +10,24 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model
 
 from .specs import BuildContext, EnsembleSpec, Options
 
 
-class TeamOptions(Options):
+class TraceOptions(Options):
+    """What is kept."""
+
+    trace: bool = False
+    """Keep every token's story."""
+
+
+class TeamOptions(TraceOptions):
     """Who writes together."""
 
     weights: Mapping[str, float] = Field(default={})
     """By model; 1 where not given, and 0 leaves a verifier out."""
-    trace: bool = False
-    """Keep every token's story."""
 
 
 class TogetherOptions(TeamOptions):
@@ -33,23 +39,37 @@ class TogetherOptions(TeamOptions):
     """Where no token has half of the mass: longer tokens count for their beginnings, or the mean is geometric."""
     threshold: float = Field(default=0.1, ge=0, le=1)
     """Mass that a token needs for that (lambda)."""
+    weighting: Literal["fixed", "entropy"] = "fixed"
+    """`entropy`: at each token a model also counts by how sure it is of it (DaWin)."""
 
 
 class SafeOptions(TogetherOptions):
     """How models decide together, and when."""
 
-    base: Literal["unite", "gac"] = "unite"
-    """The base ensemble."""
+    base: Literal["unite", "gac", "crossmax"] = "unite"
+    """The base ensemble; `crossmax` is the middle vote, which no single one of three or more models can force."""
     lookahead: int | None = Field(default=None, ge=1)
     """Tokens of a draft; adapts to what was accepted if not given."""
 
 
+class GlimpseOptions(TraceOptions):
+    """When the large model writes a step."""
+
+    threshold: float = Field(default=1.0, ge=0)
+    """Entropy of a step's first token, in nats as the small model expects it, above which the large one writes it."""
+    steps: tuple[str, ...] = ("\n\n",)
+    """What ends a step; any of them."""
+    final: str | None = None
+    """Behind this the large model writes all, such as `</think>`."""
+
+
 def _safe(context: BuildContext) -> Model:
-    from .token_level import Adaptive, Fixed, GaC, Safe, UniTE
+    from .token_level import Adaptive, CrossMax, Fixed, GaC, Safe, UniTE
 
     options = context.options
     lookahead = Adaptive() if options.lookahead is None else Fixed(options.lookahead)
-    return _together(context, Safe(lookahead), UniTE(options.k) if options.base == "unite" else GaC(options.k))
+    base = {"unite": UniTE, "gac": GaC, "crossmax": CrossMax}[options.base]
+    return _together(context, Safe(lookahead), base(options.k))
 
 
 def _unite(context: BuildContext) -> Model:
@@ -70,12 +90,22 @@ def _mix(context: BuildContext) -> Model:
     return _build(context, Mix())
 
 
+def _glimpse(context: BuildContext) -> Model:
+    from .token_level import AboveEntropy, Glimpse
+
+    options = context.options
+    if len(context.models) != 2:
+        raise BadInput(f"glimpse takes two models, glimpse/SMALL+LARGE, and {len(context.models)} are given")
+    return _build(context, Glimpse(AboveEntropy(options.threshold), options.steps, options.final))
+
+
 def _together(context: BuildContext, conditions: Any, base: Any) -> Model:
-    from .token_level import EnsembleRule, Geometric, PrefixMass
+    from .token_level import EnsembleRule, EntropyWeights, Geometric, PrefixMass
 
     options = context.options
     ways: dict[str, Any] = {"prefix": PrefixMass(options.threshold), "geometric": Geometric()}
-    return _build(context, EnsembleRule(conditions, base, ways.get(options.sharpen)))
+    weighting = EntropyWeights() if options.weighting == "entropy" else None
+    return _build(context, EnsembleRule(conditions, base, ways.get(options.sharpen), weighting))
 
 
 def _build(context: BuildContext, rule: Any) -> Model:
@@ -85,7 +115,7 @@ def _build(context: BuildContext, rule: Any) -> Model:
     return SAFE(
         context.models,
         rule=rule,
-        weights=options.weights,
+        weights=options.weights if isinstance(options, TeamOptions) else {},
         name=context.name,
         sampling=context.sampling,
         traced=options.trace,
@@ -120,5 +150,12 @@ ENSEMBLES = (
         "arXiv 2605.00419",
         _mix,
         options=TeamOptions,
+    ),
+    EnsembleSpec(
+        "glimpse",
+        "a small model opens each step, and where it is unsure of how, the large one writes the step",
+        "arXiv 2601.05110",
+        _glimpse,
+        options=GlimpseOptions,
     ),
 )

@@ -270,7 +270,7 @@ class TokenStep(Frozen):
     text: str
     """Empty for the end of the answer; a part of a character is shown as a replacement mark."""
     why: str
-    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted`, `ensembled` or `spoken`; see
+    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted`, `ensembled`, `spoken`, `opened` or `routed`; see
     docs/token-level.md."""
     drafted: str | None = None
     """What the drafter proposed."""

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.aggregators.token_level import Adaptive, EveryToken, Fixed, GaC, Geometric, PrefixMass, UniTE
-from quorate.aggregators.token_level.token_bytes import END
+from quorate.aggregators.token_level import (
+    Adaptive,
+    CrossMax,
+    EntropyWeights,
+    EveryToken,
+    Fixed,
+    GaC,
+    Geometric,
+    PrefixMass,
+    UniTE,
+)
+from quorate.aggregators.token_level.mixture import NextTokenView, entropy_of
+from quorate.aggregators.token_level.token_bytes import END, TokenBytes
+from quorate.orchestrator.tokens import DenseDistribution, TopDistribution
 from quorate.testing.tokens import FormulaTokens
 
 from .laws import is_far, mix
@@ -160,3 +172,41 @@ def _params(**given: Any) -> Any:
     from quorate.aggregators.token_level.decode_state import DecodeParams
 
     return DecodeParams(**{"traced": True, **given})
+
+
+def _views(one: FormulaTokens, *contexts: int, weights: Sequence[float] = ()) -> list[NextTokenView]:
+    """What the model expects after each of these tokens, as if these were models of their own."""
+    token_bytes = TokenBytes(one.vocabulary)
+    shares = weights or [1 / len(contexts)] * len(contexts)
+    rows = [DenseDistribution(one.row([token])) for token in contexts]
+    return [NextTokenView(token_bytes, row, share) for row, share in zip(rows, shares, strict=True)]
+
+
+@quick
+@given(kinds, seeds, st.integers(5, 60), st.integers(5, 60), st.sampled_from([1, 5, 10]))
+def test_no_third_model_forces_a_token(kind: str, seed: int, honest: int, other: int, k: int) -> None:
+    """CrossMax: where two of three agree in all, their likeliest token wins, whatever the third says and weighs."""
+    views = _views(model(kind, seed, apart=0.0), honest, honest, other, weights=(0.1, 0.1, 0.8))
+    merged = CrossMax(k).merge(views)
+    own = CrossMax(k).merge(views[:2])
+    assert merged.likeliest() == own.likeliest()
+    assert float(merged.mass.sum()) == pytest.approx(1)
+
+
+@quick
+@given(kinds, seeds, st.lists(st.integers(5, 60), min_size=2, max_size=4))
+def test_the_surer_model_counts_for_more(kind: str, seed: int, contexts: list[int]) -> None:
+    """Entropy weights add up to 1, fall with the entropy, and leave models alone that are equally sure."""
+    views = _views(model(kind, seed), *contexts)
+    weighed = EntropyWeights().weigh(views)
+    assert sum(view.weight for view in weighed) == pytest.approx(1)
+    ranked = sorted(weighed, key=lambda view: entropy_of(view.distribution))
+    assert all(a.weight >= b.weight - 1e-12 for a, b in pairwise(ranked))
+    same = EntropyWeights().weigh(_views(model(kind, seed), 7, 7, weights=(0.3, 0.7)))
+    assert [view.weight for view in same] == pytest.approx([0.3, 0.7])
+
+
+def test_the_entropy_of_what_a_server_tells() -> None:
+    """Of even shares it is the logarithm of their number, known in full or in part."""
+    assert entropy_of(TopDistribution([(n, -3.0) for n in range(8)])) == pytest.approx(2.0794415)
+    assert entropy_of(TopDistribution([(1, 0.0)])) == 0

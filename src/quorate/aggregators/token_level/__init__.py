@@ -5,8 +5,11 @@
 | `SAFE` | a model made of models: the first drafts, the others judge (arXiv 2510.15346) |
 | `EnsembleRule` | how they decide together: conditions, a base ensemble, sharpening |
 | `Safe`, `EveryToken` | when all are asked: where they disagree at common boundaries, or always |
-| `UniTE`, `GaC` | the base ensembles (arXiv 2410.03777, 2406.12585) |
+| `UniTE`, `GaC`, `CrossMax` | the base ensembles (arXiv 2410.03777, 2406.12585, 2408.05446) |
+| `EntropyWeights` | who is surer of a token counts for more (arXiv 2410.03782) |
 | `Mix` | another way to write together: one speaks at a time, drawn by the weights (arXiv 2605.00419) |
+| `Glimpse` | a third one: a small model writes, a large one takes the hard steps (arXiv 2601.05110) |
+| `AboveEntropy`, `AtRandom` | which steps these are: where the small one is unsure; any, to compare with |
 | `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
 | `Adaptive`, `Fixed` | how far drafts go |
 | `count_violations` | counts the tokens that stood though ensembling would have changed them |
@@ -18,20 +21,26 @@ from __future__ import annotations
 
 from .conditions import Adaptive, EveryToken, Fixed, Safe
 from .engine import DraftAndVerify, EnsembleRule
-from .mixture import GaC, Geometric, PrefixMass, UniTE
+from .glimpse import AboveEntropy, AtRandom, Glimpse
+from .mixture import CrossMax, EntropyWeights, GaC, Geometric, PrefixMass, UniTE
 from .mixture_sampling import Mix
 from .safe import SAFE
 from .violations import Violation, Violations, count_violations
 
 __all__ = [
     "SAFE",
+    "AboveEntropy",
     "Adaptive",
+    "AtRandom",
+    "CrossMax",
     "DraftAndVerify",
     "EnsembleRule",
+    "EntropyWeights",
     "EveryToken",
     "Fixed",
     "GaC",
     "Geometric",
+    "Glimpse",
     "Mix",
     "PrefixMass",
     "Safe",

@@ -15,13 +15,13 @@ from quorate.orchestrator.types import FinishReason, Usage
 from .alignment import VerifierContext
 from .token_bytes import END
 
-Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken"]
+Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken", "opened", "routed"]
 """Why a token stands.
 
 agreed: it is every verifier's first choice. sure: the mean probability is above one half. boundary: a
 verifier's own tokens do not meet here. textless: a special token, which only the drafter has. alone: no
-verifier is left. accepted: sampling took the draft's token. ensembled: the mixture chose it. spoken: its
-model was drawn to speak.
+verifier is left. accepted: sampling took the draft's token. ensembled: the mixture chose it. spoken: it was its
+model's turn to speak. opened, routed: the first of a step, which the small or the large model writes.
 """
 
 

@@ -31,7 +31,7 @@ from quorate.orchestrator.tokens import (
 from .alignment import AlignedDraft, AlignedToken, VerifierContext
 from .conditions import Conditions, VerifierVote
 from .decode_state import CommittedToken, DecodeParams, DecodeState, FirstChoice, Why
-from .mixture import BaseEnsemble, Mixture, NextTokenView, Sharpening
+from .mixture import BaseEnsemble, Mixture, NextTokenView, Sharpening, Weighting
 from .token_bytes import END, TokenBytes
 
 ALONE = 16
@@ -84,6 +84,8 @@ class EnsembleRule:
     conditions: Conditions
     base: BaseEnsemble
     sharpening: Sharpening | None = None
+    weighting: Weighting | None = None
+    """How much each model counts at one token; by its weight alone if not given."""
 
     def make_engine(self, models: Sequence[TokenModel], weights: Sequence[float]) -> DraftAndVerify:
         return DraftAndVerify(models[0], models[1:], weights, self)
@@ -298,7 +300,7 @@ class DraftAndVerify:
         for judge in judges:
             distribution = cycle.scores[judge].distributions[cycle.places[judge].index(number)]
             views.append(NextTokenView(self.verifier_bytes[judge], distribution, self.weights[judge + 1] / total))
-        return views
+        return views if self.rule.weighting is None else self.rule.weighting.weigh(views)
 
     def _count_agreement(self, cycle: _DraftCycle, number: int, key: bytes, views: Sequence[NextTokenView]) -> None:
         """Counts which verifiers would have said the same: the drafted text, or their own token that begins it."""

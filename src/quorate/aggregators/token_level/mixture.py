@@ -12,6 +12,7 @@ are one event; sums do not depend on the order of the models.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -137,11 +138,73 @@ class UniTE:
             raise BadInput(f"UniTE(k={self.k}): k must be at least 1")
 
     def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
-        found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(self.k)}
-        keys = sorted(key for key in found if key is not None) or [END]
-        parts = np.array([[_score(key, view) for key in keys] for view in views]) / temperature
+        keys, parts = _score_union(views, self.k, temperature)
         parts = np.exp(parts - np.maximum(parts.max(axis=1, keepdims=True), -1e300))
         return _average(keys, parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300), views)
+
+
+_FLOOR = float(np.log(TINY))
+"""Log-probability of what a model rules out."""
+
+
+@dataclass(frozen=True)
+class CrossMax:
+    """The middle vote over the union of every model's k likeliest tokens, which no single one of three can force.
+
+    Of CrossMax (arXiv 2408.05446, section 3) each model's scores are taken below its best, and of every token the
+    middle one counts (of two models their mean); weights do not count. Its second step, each class below its best
+    model, is left out: it would raise a token that all rule out to the level of one that all like, and a vocabulary
+    has many of these.
+    """
+
+    k: int = 10
+
+    name = "crossmax"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadInput(f"CrossMax(k={self.k}): k must be at least 1")
+
+    def merge(self, views: Sequence[NextTokenView], temperature: float = 1.0) -> Mixture:
+        keys, scores = _score_union(views, self.k, temperature)
+        below = np.maximum(scores, _FLOOR)
+        below = below - below.max(axis=1, keepdims=True)
+        parts, middle = np.exp(below), np.exp(np.median(below, axis=0))
+        weights = np.array([view.weight for view in views])
+        return Mixture(keys, middle / middle.sum(), parts / parts.sum(axis=1, keepdims=True), weights)
+
+
+class Weighting(Protocol):
+    """Says how much each model counts at one token."""
+
+    def weigh(self, views: Sequence[NextTokenView]) -> list[NextTokenView]:
+        """The same views with other weights, which add up to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class EntropyWeights:
+    """Each model counts by its weight times exp(-entropy), so that the surer one leads (DaWin, arXiv 2410.03782)."""
+
+    def weigh(self, views: Sequence[NextTokenView]) -> list[NextTokenView]:
+        shares = [view.weight * math.exp(-entropy_of(view.distribution)) for view in views]
+        total = math.fsum(shares)
+        return [replace(view, weight=share / total) for view, share in zip(views, shares, strict=True)]
+
+
+def entropy_of(distribution: Distribution) -> float:
+    """Entropy in nats; of what is known, taken for the whole, where a server tells the likeliest few only."""
+    row = distribution.row()
+    logs = np.array([value for _, value in distribution.top(1 << 20)]) if row is None else row.astype(np.float64)
+    shares = _softmax(logs, 1.0)
+    return float(-(shares * np.log(np.maximum(shares, 1e-300))).sum())
+
+
+def _score_union(views: Sequence[NextTokenView], k: int, temperature: float) -> tuple[list[bytes], Any]:
+    """The keys of every model's k likeliest tokens, and each model's scores of all of them, [models, keys]."""
+    found = {view.token_bytes.key_of(token) for view in views for token, _ in view.distribution.top(k)}
+    keys = sorted(key for key in found if key is not None) or [END]
+    return keys, np.array([[_score(key, view) for key in keys] for view in views]) / temperature
 
 
 def _score(key: bytes, view: NextTokenView) -> float:

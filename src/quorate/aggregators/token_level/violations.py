@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question
@@ -75,7 +75,7 @@ async def count_violations(
     await ensemble.aclose()
     async with ensemble.open_models() as models:
         engine = rule.make_engine(models, ensemble.weights)
-        every = EnsembleRule(EveryToken(), rule.base, rule.sharpening).make_engine(models, ensemble.weights)
+        every = replace(rule, conditions=EveryToken()).make_engine(models, ensemble.weights)
         stood: Counter[Why] = Counter()
         found: list[Violation] = []
         for question in questions:
