@@ -333,7 +333,7 @@ class _StageRun:
         if not candidate.ok:
             return
         self.good += 1
-        # For who looks on, once for those that ended together; where nobody does and nothing can be cut short, in the end.
+        # For who looks on, once for what ended together; where nobody does and nothing can be cut short, in the end.
         if not late and (self.stage.stop is not None or (self.run.live and not self.ended)):
             await self._count()
 
