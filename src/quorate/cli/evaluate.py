@@ -7,6 +7,7 @@ import typer
 from .bank import app as bank
 from .compare import compare
 from .eval_run import run
+from .judge import judge, rubric
 from .options import Commands
 from .pilot import pilot
 from .plan import plan
@@ -34,6 +35,8 @@ app.command()(replay)
 app.command()(compare)
 app.command()(plan)
 app.command()(pilot)
+app.command()(judge)
+app.command()(rubric)
 app.command()(report)
 app.command()(tasks)
 app.add_typer(bank, name="bank")

@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-__all__ = ["VerdictForm", "choice_of", "order_of", "parse_choice", "parse_preference", "parse_ranking", "preference"]
+__all__ = [
+    "VerdictForm",
+    "choice_of",
+    "order_of",
+    "parse_choice",
+    "parse_preference",
+    "parse_ranking",
+    "parse_score",
+    "preference",
+    "score_form",
+]
 
 V = TypeVar("V")
 
@@ -32,6 +42,12 @@ _CHOSEN = re.compile(
     r"(?:^\W{0,9}+(?:(?:so|my|the|i|have|final|verdict|therefore)\W{1,3}+){0,4}+chosen\b|\bchosen(?=[\s*_]*+:))", re.I
 )
 _RANKING = re.compile(r"^\W{0,9}+(?:(?:so|my|the|final)\W{1,3}+){0,3}+ranking\b", re.I)
+_SCORE = re.compile(r"^\W{0,9}+(?:(?:so|my|the|final|i|give|a)\W{1,3}+){0,3}+score\b", re.I)
+_SCORED = re.compile(
+    r"[\s*_:=\[({]{0,9}+(?:is\b)?[\s*_:=]{0,9}+(?P<number>\d{1,2}(?:\.\d{1,3})?)(?![\d.,]*\d)"
+    r"(?:\s*(?:/|out of)\s*(?:10|ten)\b)?(?P<rest>.*)",
+    re.I,
+)
 _NAMED = re.compile(
     rf"{_OPEN}{_ITEM}(?:(?P<number>\d{{1,6}}|tie)|(?<=[ *_])(?-i:(?P<letter>[A-Z])))\b(?P<rest>.*)", re.I | re.S
 )
@@ -79,6 +95,20 @@ def order_of(n: int) -> VerdictForm[list[int]]:
     """All of n, the best first."""
     example = "Ranking: " + " > ".join(map(str, range(1, n + 1)))
     return VerdictForm("Ranking", f"{example}, with the numbers in your order", partial(parse_ranking, n=n))
+
+
+def score_form() -> VerdictForm[float]:
+    """A number from 0 to 10."""
+    return VerdictForm(
+        "Score", "Score: N, where N is one number from 0 (surely wrong) to 10 (surely right)", parse_score
+    )
+
+
+def parse_score(reply: str) -> float | None:
+    """The score from 0 to 10 that a reply ends with; None if it names none, or another number."""
+    found = _final([_score(line[mark.end() :]) if (mark := _SCORE.match(line)) else "" for line in _lines(reply)])
+    score = float(found) if found else None
+    return score if score is not None and score <= 10 else None
 
 
 def parse_choice(reply: str, n: int) -> int | None:
@@ -138,6 +168,12 @@ def _name(text: str) -> str | None:
         return match["number"].lower()
     # A letter alone may be that of a choice of the question; with the word before it, it is a candidate's.
     return str(ord(match["letter"]) - ord("A") + 1) if _CALLED.search(text[: match.end("letter")]) else None
+
+
+def _score(text: str) -> str | None:
+    """The number at the beginning of a text that says no more than it."""
+    match = _SCORED.match(text)
+    return match["number"] if match is not None and _ENDED.match(match["rest"]) else None
 
 
 def _order(text: str) -> str | None:
