@@ -9,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quorate.agents.embedded.batch_engine import SamplingRule, TokenSampler  # noqa: E402  torch first
+from quorate.agents.embedded import batch_engine  # noqa: E402  torch first
+from quorate.agents.embedded.batch_engine import SamplingRule, TokenSampler  # noqa: E402
 
 LOGITS = [2.0, -1.0, 0.5, 1.5, 0.0, -3.0, 1.0, 0.2]
 DRAWS = 20_000
@@ -77,3 +78,21 @@ def test_impossible_tokens_never_come(uniform: float) -> None:
     """The ends of the unit interval give possible tokens."""
     logits = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf]])
     assert TokenSampler([SamplingRule()]).choose(logits, [uniform]).item() in (1, 2)
+
+
+@pytest.mark.parametrize("steepness", [0.05, 1.0, 4.0])
+def test_looking_at_the_likeliest_first_changes_nothing(monkeypatch: pytest.MonkeyPatch, steepness: float) -> None:
+    """Of a large vocabulary every row draws the token that a sort of all gives it alone, equal logits included."""
+    rules = [
+        SamplingRule(temperature=t, top_p=p, top_k=k)
+        for t in (0, 0.7)
+        for p in (0.2, 0.9, 1.0)
+        for k in (0, 1, 40, 400)
+    ]
+    random = Random(5)
+    logits = torch.tensor([[round(4 * random.gauss(0, steepness)) / 4 for _ in range(1500)] for _ in rules])
+    uniforms = [random.random() for _ in rules]
+    together = TokenSampler(rules).choose(logits, uniforms).tolist()
+    monkeypatch.setattr(batch_engine, "LIKELIEST", logits.shape[-1])
+    alone = [TokenSampler([rule]).choose(logits[i : i + 1], uniforms[i : i + 1]).item() for i, rule in enumerate(rules)]
+    assert together == alone

@@ -28,6 +28,10 @@ GROWTH = 64
 """Columns added when a slab is full; concatenating at every step would copy the whole cache each time."""
 
 
+LIKELIEST = 256
+"""Tokens that are looked at first where top-k or top-p leave some out."""
+
+
 @dataclass(frozen=True)
 class SamplingRule:
     """How one row chooses; temperature 0 takes the likeliest token."""
@@ -50,6 +54,7 @@ class TokenSampler:
         self.temperature = column([rule.temperature or 1.0 for rule in rules])
         self.top_p = column([rule.top_p for rule in rules])
         self.top_k = column([rule.top_k if rule.top_k > 0 else torch.inf for rule in rules])
+        self.first = max([LIKELIEST, *(rule.top_k for rule in rules)])
         self.filtered = any(rule.top_p < 1 or rule.top_k > 0 for rule in rules)
         self.all_greedy = all(rule.temperature == 0 for rule in rules)
         asked = [rule.top_logprobs for rule in rules if rule.top_logprobs is not None]
@@ -75,15 +80,37 @@ class TokenSampler:
         """Logits by falling size with the ones cut away at -inf, and the tokens they belong to.
 
         Top-k first, then the smallest set of what is left that holds top-p of its mass, as vLLM and
-        transformers do it; the likeliest token always stays.
+        transformers do it; the likeliest token always stays. Mostly few tokens are left, and to sort a whole
+        vocabulary takes longer than a step of a small model, so the likeliest are looked at first. What is cut of a
+        row does not depend on whether another row needs more of them.
         """
-        ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
+        ordered, order, cut = self._cut(scaled, self.first)
+        more = ~cut[:, -1:] & ~self.greedy.unsqueeze(1)
+        if ordered.shape[-1] < scaled.shape[-1] and bool(more.any()):
+            ordered, order, cut_of_all = self._cut(scaled, scaled.shape[-1])
+            rest = ordered.shape[-1] - cut.shape[-1]
+            cut = torch.where(more, cut_of_all, torch.nn.functional.pad(cut, (0, rest), value=True))
+        return ordered.masked_fill(cut, -torch.inf), order
+
+    def _cut(self, scaled: Any, count: int) -> tuple[Any, Any, Any]:
+        """So many of the largest logits by falling size, their tokens, and which of them are left out."""
+        ordered, order = _sort_largest(scaled, count)
         rank = torch.arange(ordered.shape[-1], device=ordered.device)
-        ordered = ordered.masked_fill(rank >= self.top_k, -torch.inf)
-        mass = torch.softmax(ordered, -1)
+        cut = rank >= self.top_k
+        some = ordered.masked_fill(cut, -torch.inf)
+        all_mass = torch.where(self.top_k <= len(rank), some.logsumexp(-1, True), scaled.logsumexp(-1, True))
+        mass = (some - all_mass).exp()
         before = mass.cumsum(-1) - mass
-        beyond = (before >= self.top_p) & (rank > 0)
-        return ordered.masked_fill(beyond & (self.top_p < 1), -torch.inf), order
+        return ordered, order, cut | ((before >= self.top_p) & (rank > 0) & (self.top_p < 1))
+
+
+def _sort_largest(logits: Any, count: int) -> tuple[Any, Any]:
+    """So many of each row by falling size, equal ones by their tokens; and the tokens."""
+    if count >= logits.shape[-1]:
+        return logits.sort(dim=-1, descending=True, stable=True)  # type: ignore[no-any-return]
+    tokens = logits.topk(count, dim=-1, sorted=False).indices.sort(dim=-1).values
+    ordered, place = logits.gather(-1, tokens).sort(dim=-1, descending=True, stable=True)
+    return ordered, tokens.gather(-1, place)
 
 
 @dataclass(eq=False)
