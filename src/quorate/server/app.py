@@ -15,6 +15,7 @@ from quorate.orchestrator.turns import Turns
 
 from .api.chat import Chat
 from .api.completions import Completions
+from .api.messages import make_messages_routes
 from .api.responses import Responses
 from .api.routes import make_route
 from .context import ServerContext
@@ -27,6 +28,7 @@ from .http.routing import (
     Route,
     RouteTable,
     cors_options,
+    read_authorization,
     read_header,
 )
 from .models_api import make_models_routes
@@ -36,7 +38,7 @@ from .telemetry.middleware import TelemetryMiddleware
 __all__ = ["create_app", "make_app"]
 
 APIS = (Chat(), Completions(), Responses())
-"""The ways to ask."""
+"""OpenAI's ways to ask."""
 
 
 def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> ASGIApp:
@@ -67,11 +69,12 @@ def make_app(context: ServerContext, *, local: bool = False) -> ASGIApp:
     turns = Turns()
     routes = [
         *(_pace(make_route(api, context), turns) for api in APIS),
+        *(_pace(route, turns) for route in make_messages_routes(context)),
         *(_pace(route, turns) for route in make_models_routes(context)),
         *make_health_routes(context),
         *_make_metrics_routes(context),
     ]
-    routes.append(make_openapi_route(routes, {api.path: api.form for api in APIS}, context.settings))
+    routes.append(make_openapi_route(routes, context.settings))
     app: ASGIApp = ErrorMiddleware(RouteTable(routes, lifespan))
     if origins := context.settings.origins:
         app = CORSMiddleware(app, **cors_options(origins))
@@ -86,7 +89,7 @@ def _pace(route: Route, turns: Turns) -> Route:
 
     async def begin(scope: Scope, receive: Receive, send: Send) -> None:
         # By the key that is claimed: who claims many gets no more than a crowd without keys would.
-        await turns.take(read_header(scope, b"authorization"))
+        await turns.take(read_authorization(scope))
         await route.handler(scope, receive, send)
 
     return replace(route, handler=begin)

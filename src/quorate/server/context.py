@@ -16,7 +16,7 @@ from quorate.orchestrator.protocols import Model
 
 from .access.control import AccessControl
 from .access.errors import NotAllowed
-from .http.routing import read_header
+from .http.routing import read_authorization
 from .telemetry.middleware import Telemetry
 from .telemetry.record import RECORD, RequestRecord
 
@@ -153,7 +153,7 @@ class ServerContext:
             Unauthorized: nobody that we know.
             RateExceeded: it is over the key's rate.
         """
-        key = self.access.identify(read_header(scope, b"authorization"))
+        key = self.access.identify(read_authorization(scope))
         record: RequestRecord = scope[RECORD]
         record.key = key.name
         if counted:

@@ -117,6 +117,21 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "quorate": _ref("Quorate"),
         }
     ),
+    "MessageReply": _object(
+        {
+            "id": TEXT,
+            "type": {"const": "message"},
+            "role": {"const": "assistant"},
+            "model": TEXT,
+            "content": _list(_object({"type": {"enum": ["thinking", "text", "tool_use"]}})),
+            "stop_reason": {"enum": ["end_turn", "max_tokens", "tool_use", "refusal"]},
+            "stop_sequence": _nullable("string"),
+            "usage": _object({"input_tokens": COUNT, "output_tokens": COUNT}),
+            "quorate": _ref("Quorate"),
+        }
+    ),
+    "MessageError": _object({"type": {"const": "error"}, "error": _object({"type": TEXT, "message": TEXT})}),
+    "TokenCount": _object({"input_tokens": COUNT}),
     "ListedModel": _object(
         {"id": TEXT, "object": {"const": "model"}, "created": COUNT, "owned_by": TEXT, "kind": TEXT},
         quorate={"type": "object"},
@@ -132,36 +147,35 @@ REPLIES = {
     "/v1/chat/completions": "ChatReply",
     "/v1/completions": "CompletionReply",
     "/v1/responses": "ResponseReply",
+    "/v1/messages": "MessageReply",
+    "/v1/messages/count_tokens": "TokenCount",
     "/v1/models": "ListedModels",
     "/v1/models/{name}": "ListedModel",
     "/health": "Health",
     "/ready": "Health",
 }
+STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+ERRORS = {"/ready": "Health", "/v1/messages": "MessageError", "/v1/messages/count_tokens": "MessageError"}
 
 
-def make_openapi_route(
-    routes: Iterable[Route], forms: Mapping[str, type[BaseModel]], settings: ServerSettings
-) -> Route:
+def make_openapi_route(routes: Iterable[Route], settings: ServerSettings) -> Route:
     """The document's own route.
 
     Args:
         routes: that it describes.
-        forms: of the bodies, by path.
         settings: of the server, for its limits and whether it needs a key.
     """
     document: list[bytes] = []
 
     async def answer(_: Scope, __: Receive, send: Send) -> None:
         if not document:
-            document.append(encode_json(_describe_routes(routes, forms, settings)))
+            document.append(encode_json(_describe_routes(routes, settings)))
         await send_reply(send, document[0], JSON.encode())
 
     return Route("/openapi.json", answer, "openapi", "This document.")
 
 
-def _describe_routes(
-    routes: Iterable[Route], forms: Mapping[str, type[BaseModel]], settings: ServerSettings
-) -> dict[str, Any]:
+def _describe_routes(routes: Iterable[Route], settings: ServerSettings) -> dict[str, Any]:
     """The bodies, the replies and the errors of every route."""
     schemas = {**SCHEMAS}
     paths: dict[str, Any] = {}
@@ -175,8 +189,8 @@ def _describe_routes(
         }
         if "{name}" in path:
             operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": TEXT}]
-        if path in forms:
-            operation["requestBody"] = _describe_body(forms[path], schemas, settings)
+        if route.form is not None:
+            operation["requestBody"] = _describe_body(route.form, schemas, settings)
         if settings.keys and path.startswith("/v1"):
             operation["security"] = [{"key": []}]
         paths[path] = {route.method.lower(): operation}
@@ -193,7 +207,7 @@ def _describe_body(form: type[BaseModel], schemas: dict[str, Any], settings: Ser
     schemas |= schema.pop("$defs", {})
     schemas[form.__name__] = schema
     for name in ("n", "best_of"):
-        if name in schema["properties"]:
+        if "anyOf" in schema["properties"].get(name, ()):
             schema["properties"][name]["anyOf"][0]["maximum"] = settings.max_n
     return {"required": True, "content": {JSON: {"schema": _ref(form.__name__)}}}
 
@@ -201,9 +215,9 @@ def _describe_body(form: type[BaseModel], schemas: dict[str, Any], settings: Ser
 def _describe_replies(path: str) -> dict[str, Any]:
     """Of every route; errors are one form, whatever their status."""
     good: dict[str, Any] = {JSON: {"schema": _ref(REPLIES[path])}} if path in REPLIES else {"*/*": {}}
-    if path in ("/v1/chat/completions", "/v1/completions", "/v1/responses"):
+    if path in STREAMED:
         good["text/event-stream"] = {}
-    bad = {JSON: {"schema": _ref("Health" if path == "/ready" else "Error")}}
+    bad = {JSON: {"schema": _ref(ERRORS.get(path, "Error"))}}
     return {
         "200": {"description": "the reply", "content": good},
         "4XX": {"description": "the caller's fault, or the upstream's refusal", "content": bad},

@@ -49,7 +49,9 @@ class AccessControl:
         """
         key = self._keys.find(authorization) if self._keyed else ANYONE
         if key is None:
-            raise Unauthorized("send a valid key of this server in the header 'Authorization: Bearer KEY'")
+            raise Unauthorized(
+                "send a valid key of this server in the header 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+            )
         return key
 
     def count(self, key: ApiKey) -> None:

@@ -16,6 +16,8 @@ from quorate.orchestrator.context import Budget
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.types import SamplingParams
 
+from ..http.errors import BadField
+
 __all__ = [
     "ABOUT_THE_CALLER",
     "Control",
@@ -24,9 +26,11 @@ __all__ = [
     "ModelRequest",
     "Name",
     "Number",
+    "Stop",
     "StreamOptions",
     "TopLogprobs",
     "Whole",
+    "read_text",
 ]
 
 Flag = Annotated[bool, Strict()]
@@ -50,6 +54,24 @@ Bias = Annotated[Number, Field(ge=-100, le=100)]
 
 ABOUT_THE_CALLER = frozenset({"metadata", "safety_identifier", "store", "user"})
 """OpenAI's fields that say nothing about sampling; they stay here."""
+
+
+def read_text(item: Mapping[str, Any], name: str, where: str, *, empty: bool = False) -> str:
+    """A text in an object of the body.
+
+    Args:
+        item: the object.
+        name: of the field.
+        where: the object's path.
+        empty: whether it may be the empty text.
+
+    Raises:
+        BadField: it is none.
+    """
+    value = item.get(name)
+    if not isinstance(value, str) or not (value or empty):
+        raise BadField("must be text", f"{where}.{name}")
+    return value
 
 
 class Control(Frozen):

@@ -12,7 +12,7 @@ from quorate.orchestrator.types import Message, Question
 
 from ..generation import GenerationRequest
 from ..http.errors import BadField
-from .fields import ABOUT_THE_CALLER, Count, Flag, ModelRequest, TopLogprobs
+from .fields import ABOUT_THE_CALLER, Count, Flag, ModelRequest, TopLogprobs, read_text
 from .tools import CHOICE_NEEDS_TOOLS, MODES, choose_tools
 
 __all__ = ["ResponseRequest"]
@@ -282,7 +282,7 @@ def convert_items(given: str | Iterable[Mapping[str, Any]]) -> list[Message]:
                 _calling_message(messages)["tool_calls"].append(_convert_call(item, where))
             case "function_call_output":
                 output = _convert_content(item.get("output"), f"{where}.output", empty=True)
-                messages.append({"role": "tool", "tool_call_id": _read_text(item, "call_id", where), "content": output})
+                messages.append({"role": "tool", "tool_call_id": read_text(item, "call_id", where), "content": output})
             case "reasoning":
                 pass  # models behind chat do not read back what they thought
             case "item_reference":
@@ -311,8 +311,8 @@ def _convert_call(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     arguments = item.get("arguments")
     if not isinstance(arguments, str):
         raise BadField("must be a string of JSON", f"{where}.arguments")
-    function = {"name": _read_text(item, "name", where), "arguments": arguments}
-    return {"id": _read_text(item, "call_id", where), "type": "function", "function": function}
+    function = {"name": read_text(item, "name", where), "arguments": arguments}
+    return {"id": read_text(item, "call_id", where), "type": "function", "function": function}
 
 
 def _convert_content(content: Any, where: str, *, empty: bool = False) -> str | list[dict[str, Any]]:
@@ -342,10 +342,3 @@ def _convert_part(part: Any, where: str) -> dict[str, Any]:
     if kind in ("input_image", "input_file"):
         raise BadField("this server keeps no files: send image_url or file_data", where)
     raise BadField("is no input_text, output_text, input_image, input_file or input_audio with its content", where)
-
-
-def _read_text(item: Mapping[str, Any], name: str, where: str) -> str:
-    value = item.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadField("must be text", f"{where}.{name}")
-    return value

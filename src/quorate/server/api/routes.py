@@ -14,7 +14,7 @@ from quorate.orchestrator.errors import QuorateError
 from ..context import Caller, ServerContext
 from ..generation import Generation
 from ..http.body import parse_body, read_body, while_connected
-from ..http.errors import ClientGone, make_envelope, send_json
+from ..http.errors import ClientGone, Envelope, make_envelope, send_json
 from ..http.routing import Route
 from ..http.sse import EventStream, encode_event
 from .fields import ModelRequest
@@ -56,7 +56,7 @@ class Exchange(Protocol):
 
 
 class Api(Protocol[R_contra]):
-    """One of OpenAI's ways to ask a model."""
+    """A way to ask a model."""
 
     @property
     def path(self) -> str:
@@ -80,8 +80,8 @@ class Api(Protocol[R_contra]):
         ...
 
 
-def make_route(api: Api[Any], context: ServerContext) -> Route:
-    """The API's route."""
+def make_route(api: Api[Any], context: ServerContext, envelope: Envelope = make_envelope) -> Route:
+    """The API's route; `envelope` gives its errors their form."""
     settings = context.settings
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,12 +89,12 @@ def make_route(api: Api[Any], context: ServerContext) -> Route:
         body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
         request = await parse_body(body, api.form)
         if request.stream:
-            await _stream(api, request, caller, settings, receive, send)
+            await _stream(api, request, caller, context, envelope, receive, send)
         else:
             await send_json(send, await while_connected(receive, _reply(api, request, caller, settings)))
 
     name = api.path.removeprefix("/v1/").replace("/", "_")
-    return Route(api.path, answer, name, (type(api).__doc__ or "").strip(), method="POST")
+    return Route(api.path, answer, name, (type(api).__doc__ or "").strip(), "POST", api.form, envelope)
 
 
 async def _reply(api: Api[Any], request: ModelRequest, caller: Caller, settings: ServerSettings) -> dict[str, Any]:
@@ -105,19 +105,25 @@ async def _reply(api: Api[Any], request: ModelRequest, caller: Caller, settings:
 
 
 async def _stream(
-    api: Api[Any], request: ModelRequest, caller: Caller, settings: ServerSettings, receive: Receive, send: Send
+    api: Api[Any],
+    request: ModelRequest,
+    caller: Caller,
+    context: ServerContext,
+    make_error: Envelope,
+    receive: Receive,
+    send: Send,
 ) -> None:
     """An error before the first frame is raised, so that it gets its HTTP status; a later one is the last frame."""
     exchange: Exchange | None = None
 
     async def write_all() -> None:
         nonlocal exchange
-        exchange = await api.prepare(request, caller, settings)
+        exchange = await api.prepare(request, caller, context.settings)
         generation = exchange.generation
         async with caller.with_admission(generation.calls, generation.ledger):
             await exchange.stream(body.write)
 
-    async with EventStream(send, keep_alive=settings.keep_alive_seconds) as body:
+    async with EventStream(send, keep_alive=context.settings.keep_alive_seconds) as body:
         try:
             await while_connected(receive, write_all())
         except Exception as error:
@@ -128,5 +134,6 @@ async def _stream(
             if not isinstance(error, QuorateError):
                 log.exception("request %s failed while it was streamed", caller.record.id)
             caller.record.fail(error)
-            envelope = make_envelope(error)
-            body.write(encode_event(envelope) if exchange is None else exchange.encode_failure(envelope))
+            envelope = make_error(error)
+            failure = encode_event(envelope, envelope.get("type"))
+            body.write(failure if exchange is None else exchange.encode_failure(envelope))

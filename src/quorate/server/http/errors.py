@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic_core import to_json
@@ -23,6 +23,7 @@ from ..telemetry.record import CLIENT_GONE, RECORD, RequestRecord
 __all__ = [
     "BadField",
     "ClientGone",
+    "Envelope",
     "ErrorMiddleware",
     "MethodNotAllowed",
     "UnknownRoute",
@@ -31,11 +32,14 @@ __all__ = [
     "send_error",
     "send_json",
     "send_reply",
+    "status_of",
 ]
 
 log = logging.getLogger("quorate.server")
 
 Headers = Iterable[tuple[bytes, bytes]]
+Envelope = Callable[[Exception], dict[str, Any]]
+"""What a client is told of an error, in the form that its API has for them."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """For what pydantic's encoder, which is several times as fast, cannot write."""
@@ -76,7 +80,7 @@ def make_envelope(error: Exception) -> dict[str, Any]:
     if not isinstance(error, QuorateError):
         return _envelope("the server failed; its log has the cause", 500, code="internal_error")
     param = "model" if isinstance(error, UnknownName) else error.param if isinstance(error, BadField) else None
-    return _envelope(str(error), _status(error), param=param, code=error.code)
+    return _envelope(str(error), status_of(error), param=param, code=error.code)
 
 
 def encode_json(content: Any) -> bytes:
@@ -110,7 +114,7 @@ async def send_error(send: Send, scope: Scope, error: QuorateError) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
-    await send_json(send, make_envelope(error), _status(error), headers)
+    await send_json(send, _envelope_of(scope)(error), status_of(error), headers)
 
 
 class ErrorMiddleware:
@@ -130,14 +134,22 @@ class ErrorMiddleware:
             record: RequestRecord = scope[RECORD]
             record.fail(error)
             log.exception("request %s failed", record.id)
-            envelope = make_envelope(error)
+            envelope = _envelope_of(scope)(error)
             envelope["error"]["message"] += f" (request {record.id})"
             await send_json(send, envelope, 500)
 
 
-def _status(error: QuorateError) -> int:
+def status_of(error: Exception) -> int:
     """The error's status, where it is one of an error at all."""
+    if not isinstance(error, QuorateError):
+        return 500
     return error.status if 400 <= error.status <= 599 else 502
+
+
+def _envelope_of(scope: Scope) -> Envelope:
+    """The form that errors of the request's route have; OpenAI's where it came to none."""
+    envelope: Envelope = scope.get("envelope", make_envelope)
+    return envelope
 
 
 def _envelope(message: str, status: int, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access.errors import NotAllowed
 from ..telemetry.record import RECORD, RequestRecord
-from .errors import MethodNotAllowed, UnknownRoute, send_error
+from .errors import Envelope, MethodNotAllowed, UnknownRoute, make_envelope, send_error
 
 __all__ = [
     "SECURITY_HEADERS",
@@ -28,6 +29,7 @@ __all__ = [
     "Route",
     "RouteTable",
     "cors_options",
+    "read_authorization",
     "read_header",
 ]
 
@@ -59,6 +61,10 @@ class Route:
     about: str
     """What it is for, in a sentence."""
     method: str = "GET"
+    form: type[BaseModel] | None = None
+    """What its body holds, where it has one."""
+    envelope: Envelope = make_envelope
+    """The form of its errors."""
 
 
 class RouteTable:
@@ -85,7 +91,7 @@ class RouteTable:
         elif scope["type"] == "http":
             route = self._find(scope)
             record: RequestRecord = scope[RECORD]
-            record.route = route.path
+            record.route, scope["envelope"] = route.path, route.envelope
             if scope["method"] != route.method:
                 raise MethodNotAllowed(_describe(scope, 405), route.method)
             await route.handler(scope, receive, send)
@@ -122,6 +128,12 @@ class RouteTable:
 def read_header(scope: Scope, name: bytes) -> str:
     """The value of a request's header, the first where there are several; empty where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def read_authorization(scope: Scope) -> str:
+    """The header `Authorization`; Anthropic's clients send the bare key in `x-api-key`."""
+    given, key = read_header(scope, b"authorization"), read_header(scope, b"x-api-key")
+    return given or (f"Bearer {key}" if key else "")
 
 
 def _describe(scope: Scope, status: int) -> str:
