@@ -63,8 +63,8 @@ def test_tokens_follow_the_law(rule: SamplingRule, law: list[float]) -> None:
 
 def test_rows_do_not_meddle() -> None:
     """A row with filters changes nothing for rows without."""
-    assert frequencies(SamplingRule(temperature=1.3)) == pytest.approx(
-        frequencies(SamplingRule(temperature=1.3), beside=SamplingRule(top_p=0.5, top_k=2)), rel=0.1, abs=150
+    assert frequencies(SamplingRule(temperature=1.3)) == frequencies(
+        SamplingRule(temperature=1.3), beside=SamplingRule(top_p=0.5, top_k=2)
     )
 
 

@@ -44,39 +44,49 @@ class SamplingRule:
 
 
 class TokenSampler:
-    """Chooses the next token of every row by the row's own rule; the rules are columns of shape [rows, 1]."""
+    """Chooses the next token of every row by the row's own rule, whatever those of the others."""
 
     def __init__(self, rules: Sequence[SamplingRule], device: Any = None) -> None:
-        def column(values: list[float]) -> Any:
-            return torch.tensor(values, dtype=torch.float32, device=device).unsqueeze(1)
-
-        self.greedy = torch.tensor([rule.temperature == 0 for rule in rules], device=device)
-        self.temperature = column([rule.temperature or 1.0 for rule in rules])
-        self.top_p = column([rule.top_p for rule in rules])
-        self.top_k = column([rule.top_k if rule.top_k > 0 else torch.inf for rule in rules])
-        self.first = max([LIKELIEST, *(rule.top_k for rule in rules)])
-        self.filtered = any(rule.top_p < 1 or rule.top_k > 0 for rule in rules)
-        self.all_greedy = all(rule.temperature == 0 for rule in rules)
+        drawn = [number for number, rule in enumerate(rules) if rule.temperature != 0]
+        limited = {number for number in drawn if rules[number].top_p < 1 or rules[number].top_k > 0}
+        groups = [[n for n in drawn if n not in limited], [n for n in drawn if n in limited]]
+        self._groups = [_DrawnRows(group, [rules[n] for n in group], device) for group in groups if group]
         asked = [rule.top_logprobs for rule in rules if rule.top_logprobs is not None]
         self.top_logprobs = max(asked) if asked else None
 
     def choose(self, logits: Any, uniforms: Sequence[float]) -> Any:
         """Tokens of shape [rows] from float32 logits of shape [rows, vocabulary] and uniforms in [0, 1)."""
-        likeliest = logits.argmax(-1)
-        if self.all_greedy:
-            return likeliest
-        scaled = logits / self.temperature
-        order = None
-        if self.filtered:
-            scaled, order = self._filter(scaled)
+        tokens = logits.argmax(-1)
+        for group in self._groups:
+            tokens[group.rows] = group.choose(logits[group.rows], [uniforms[row] for row in group.rows])
+        return tokens
+
+
+class _DrawnRows:
+    """Rows of a batch that are drawn from all tokens, or from those that their rules leave; the rules are columns."""
+
+    def __init__(self, rows: list[int], rules: Sequence[SamplingRule], device: Any) -> None:
+        def column(values: list[float]) -> Any:
+            return torch.tensor(values, dtype=torch.float32, device=device).unsqueeze(1)
+
+        self.rows = rows
+        self._temperature = column([rule.temperature for rule in rules])
+        self._top_p = column([rule.top_p for rule in rules])
+        self._top_k = column([rule.top_k if rule.top_k > 0 else torch.inf for rule in rules])
+        self._first = max([LIKELIEST, *(rule.top_k + 1 for rule in rules)])
+        self._limited = any(rule.top_p < 1 or rule.top_k > 0 for rule in rules)
+
+    def choose(self, logits: Any, uniforms: Sequence[float]) -> Any:
+        """See `TokenSampler`."""
+        scaled, order = logits / self._temperature, None
+        if self._limited:
+            scaled, order = self._limit(scaled)
         cumulative = torch.softmax(scaled, -1, dtype=torch.float64).cumsum(-1)
         point = torch.tensor(uniforms, dtype=torch.float64, device=logits.device).unsqueeze(1) * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, point, right=True).clamp_(max=logits.shape[-1] - 1)
-        if order is not None:
-            chosen = order.gather(1, chosen)
-        return torch.where(self.greedy, likeliest, chosen.squeeze(1))
+        chosen = torch.searchsorted(cumulative, point, right=True).clamp_(max=scaled.shape[-1] - 1)
+        return (chosen if order is None else order.gather(1, chosen)).squeeze(1)
 
-    def _filter(self, scaled: Any) -> tuple[Any, Any]:
+    def _limit(self, scaled: Any) -> tuple[Any, Any]:
         """Logits by falling size with the ones cut away at -inf, and the tokens they belong to.
 
         Top-k first, then the smallest set of what is left that holds top-p of its mass, as vLLM and
@@ -84,8 +94,9 @@ class TokenSampler:
         vocabulary takes longer than a step of a small model, so the likeliest are looked at first. What is cut of a
         row does not depend on whether another row needs more of them.
         """
-        ordered, order, cut = self._cut(scaled, self.first)
-        more = ~cut[:, -1:] & ~self.greedy.unsqueeze(1)
+        ordered, order, cut = self._cut(scaled, self._first)
+        # Of tokens as likely as the last one here, others may belong before it.
+        more = (~cut & (ordered == ordered[:, -1:])).any(-1, keepdim=True)
         if ordered.shape[-1] < scaled.shape[-1] and bool(more.any()):
             ordered, order, cut_of_all = self._cut(scaled, scaled.shape[-1])
             rest = ordered.shape[-1] - cut.shape[-1]
@@ -96,12 +107,12 @@ class TokenSampler:
         """So many of the largest logits by falling size, their tokens, and which of them are left out."""
         ordered, order = _sort_largest(scaled, count)
         rank = torch.arange(ordered.shape[-1], device=ordered.device)
-        cut = rank >= self.top_k
+        cut = rank >= self._top_k
         some = ordered.masked_fill(cut, -torch.inf)
-        all_mass = torch.where(self.top_k <= len(rank), some.logsumexp(-1, True), scaled.logsumexp(-1, True))
+        all_mass = torch.where(self._top_k <= len(rank), some.logsumexp(-1, True), scaled.logsumexp(-1, True))
         mass = (some - all_mass).exp()
         before = mass.cumsum(-1) - mass
-        return ordered, order, cut | ((before >= self.top_p) & (rank > 0) & (self.top_p < 1))
+        return ordered, order, cut | ((before >= self._top_p) & (rank > 0) & (self._top_p < 1))
 
 
 def _sort_largest(logits: Any, count: int) -> tuple[Any, Any]:
