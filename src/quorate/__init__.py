@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .agents import Hedged as Hedged
     from .agents import Pool as Pool
     from .agents import Recorded as Recorded
-    from .agents.prompted import prompted as prompted
     from .aggregators import AdaptiveConsistency as AdaptiveConsistency
     from .aggregators import MajorityVote as MajorityVote
     from .aggregators import SelfMoA as SelfMoA
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from .orchestrator.pipeline import rounds as rounds
     from .orchestrator.pipeline import route as route
     from .orchestrator.pipeline import sample as sample
+    from .orchestrator.prompted import prompted as prompted
     from .orchestrator.protocols import Aggregator as Aggregator
     from .orchestrator.state import Edge as Edge
     from .orchestrator.state import Node as Node
@@ -62,7 +62,6 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         ".agents": "ClientEndpoint Embedded Endpoint Fallback Hedged Pool Recorded VLLM",
-        ".agents.prompted": "prompted",
         ".aggregators": "AdaptiveConsistency MajorityVote SelfMoA",
         ".config.file": "load_config",
         ".orchestrator.checkpoints": "Checkpoints",
@@ -71,6 +70,7 @@ __getattr__, __dir__ = lazy_names(
         ".orchestrator.graph": "Graph",
         ".orchestrator.model": "Agent ModelBase",
         ".orchestrator.pipeline": "Pipeline cascade gate layers rounds route sample",
+        ".orchestrator.prompted": "prompted",
         ".orchestrator.protocols": "Aggregator",
         ".orchestrator.stage": "SamplingStage",
         ".orchestrator.state": "Edge Node",

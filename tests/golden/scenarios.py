@@ -848,7 +848,7 @@ async def stop_at_tokens() -> AsyncIterator[Ask]:
 @scenario
 async def stop_at_consensus() -> AsyncIterator[Ask]:
     """A share of the weight ends a synthesis's sampling."""
-    stop = rule("consensus", share=0.7, after=4)
+    stop = rule("weight-share", share=0.7, after=4)
     yield Ask(recipe("self-moa", solver(17, 17, 17, 18), n=8, wave=1, stop=stop), SUM)
 
 

@@ -17,6 +17,8 @@ from . import ensembles, gate
 from .confidence import vote as confidence
 from .confidence.deepconf import PIPELINES as DEEPCONF
 from .execution import agreement as execution
+from .forms.consensus import PIPELINES as CONSENSUS
+from .forms.nothinking import PIPELINES as NOTHINKING
 from .judges import listwise, pairwise, tournaments
 from .learned.selector import vote as selector
 from .meaning.options import MeaningOptions, build_grouping
@@ -69,6 +71,8 @@ PIPELINES: Mapping[str, PipelineSpec] = {
         centroid.PIPELINES,
         selector.PIPELINES,
         panels.PIPELINES,
+        CONSENSUS,
+        NOTHINKING,
     )
     for spec in specs
 }

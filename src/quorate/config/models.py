@@ -199,7 +199,7 @@ class PromptedConfig(_FallbackConfig):
     sampling: SamplingParams = SamplingParams()
 
     def build(self, name: str, models: tuple[Model, ...]) -> Model:
-        from quorate.agents.prompted import prompted
+        from quorate.orchestrator.prompted import prompted
 
         return prompted(
             models[0], self.template, system=self.system, prefill=self.prefill, sampling=self.sampling, name=name

@@ -17,7 +17,6 @@ from quorate.agents.embedded.weights import locate
 from quorate.agents.fallback import Fallback
 from quorate.agents.hedged import Hedged
 from quorate.agents.pool import Pool, RoundRobin
-from quorate.agents.prompted import prompted
 from quorate.aggregators import AggLM, SteppedAggLM
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
@@ -27,6 +26,7 @@ from quorate.evals.tasks.stories import generate
 from quorate.evals.throttle import PrioritySemaphore, Throttled
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.prompted import prompted
 from quorate.orchestrator.protocols import Model, is_sampler
 from quorate.orchestrator.types import Candidate, Question, SamplingParams
 from tests.aggregators.helpers import aggregate_at_node

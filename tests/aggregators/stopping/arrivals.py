@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, Mapping[str, float]] = {
     "esc": {"window": 2},
     "fixed": {"votes": 5},
     "token-limit": {"tokens": 40},
-    "consensus": {"share": 0.6, "after": 3},
+    "weight-share": {"share": 0.6, "after": 3},
 }
 """With which the rules stop after some of twelve samples."""
 PROSE = [

@@ -146,7 +146,7 @@ def test_names_make_it() -> None:
         catalog.resolve("glimpse/bytes-1")
     for wrong in ({"steps": ()}, {"steps": ("",)}, {"final": ""}, {"most": 0}):
         with pytest.raises(BadInput, match="Glimpse"):
-            Glimpse(**wrong)  # type: ignore[arg-type]
+            Glimpse(**wrong)
     with pytest.raises(BadInput, match="between 0 and 1"):
         AtRandom(1.5)
     with pytest.raises(BadInput, match="at least 0"):

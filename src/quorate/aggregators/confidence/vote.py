@@ -223,7 +223,8 @@ def _build_confidence(context: BuildContext) -> Pipeline:
     return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(measure, keep=context.options.keep)
 
 
-def _build_self_certainty(context: BuildContext) -> Pipeline:
+def build_self_certainty(context: BuildContext) -> Pipeline:
+    """`self-certainty@N` over the models of the context."""
     measure = SelfCertainty()
     return context.sample(top_logprobs=measure.alternatives) | ConfidenceVote(
         measure, Borda(context.options.power), name="confidence-borda"
@@ -244,7 +245,7 @@ PIPELINES = (
         "a Borda vote of N samples, ranked by how sure the model was",
         "arXiv 2502.18581, section 4",
         16,
-        _build_self_certainty,
+        build_self_certainty,
         options=SelfCertaintyOptions,
     ),
 )

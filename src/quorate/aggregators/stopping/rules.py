@@ -438,7 +438,7 @@ RULES = (
         options=TokenLimitOptions,
     ),
     StoppingSpec(
-        "consensus",
+        "weight-share",
         "stop once one answer has almost all of the weight",
         "arXiv 2508.15260, section 3.3",
         lambda options: Consensus(options.share, options.after),

@@ -14,14 +14,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, Misconfigured
-from quorate.orchestrator.identity import Identity
-from quorate.orchestrator.model import Agent, Wrapper
-from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Model, Sampler, is_sampler
-from quorate.orchestrator.types import Answer, Message, Question, SamplingParams
 from quorate.prompts import Prompt, PromptError
+
+from .context import RunContext
+from .errors import BadInput, Misconfigured
+from .identity import Identity
+from .model import Agent, Wrapper
+from .partial import PartialCandidate
+from .protocols import Model, Sampler, is_sampler
+from .types import Answer, Message, Question, SamplingParams
 
 SUFFIX = ".jinja"
 GO_ON = {"add_generation_prompt": False, "continue_final_message": True}

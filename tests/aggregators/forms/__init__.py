@@ -1,0 +1,1 @@
+"""Several forms of one answer."""
