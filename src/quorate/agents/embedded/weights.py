@@ -17,6 +17,7 @@ from typing import Any, Literal
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.types import Question
 
+from .attention import share_keys
 from .chat import encode_prompt
 from .home import find_models, list_added_models
 
@@ -203,6 +204,7 @@ def _load(folder: Path, dtype: Any, device: str) -> LoadedModel:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, attn_implementation="eager"
         )
+        share_keys(model)
     except Exception as error:  # whatever a folder's files make transformers raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise BadInput(f"{folder} cannot be loaded as a causal language model ({reason})") from error
