@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from typing import Any
 
 try:
     import resource
@@ -25,7 +26,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 
 from .app import make_app
 from .context import ServerContext
-from .http.protocol import ConnectionLimits, make_protocol
+from .http.connection_limits import ConnectionLimits
 
 __all__ = ["run_server", "serve"]
 
@@ -94,9 +95,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 make_app(context, local=not (settings.keys or settings.open)),
-                http=make_protocol(
-                    ConnectionLimits(_bound(settings.max_connections), settings.max_connections_per_address)
-                ),
+                http=_choose_protocol(settings),
                 ws="none",
                 log_config=None,
                 log_level="warning",
@@ -181,6 +180,16 @@ def _allow_files(wanted: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         if soft != resource.RLIM_INFINITY and soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _choose_protocol(settings: ServerSettings) -> Any:
+    """What uvicorn shall speak HTTP with: its fast protocol, within bounds; its own choice where that is missing."""
+    try:
+        from .http.protocol import GuardedProtocol
+    except ImportError:  # Windows, PyPy
+        return "auto"
+    limits = ConnectionLimits(_bound(settings.max_connections), settings.max_connections_per_address)
+    return partial(GuardedProtocol, limits)
 
 
 def _bound(connections: int) -> int:

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from quorate.server.http import protocol
-from quorate.server.http.protocol import HEAD_BYTES, HEAD_LINES, PIPELINED, ConnectionLimits
+from quorate.server.http.connection_limits import ConnectionLimits
+from quorate.server.http.protocol import HEAD_BYTES, HEAD_LINES, PIPELINED
 
 from ..conftest import Serving, Start, asked
 from ..scripted import Echo
