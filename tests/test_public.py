@@ -23,13 +23,14 @@ LINKED = ("orchestrator", "agents", "aggregators", "prompts", "evals", "server")
 _BELOW_CONFIG = {"prompts", "orchestrator", "agents", "aggregators", "storage"}
 MAY_IMPORT = {
     "prompts": set(),
+    "web": set(),
     "orchestrator": {"prompts"},
     "agents": {"orchestrator", "prompts"},
     "aggregators": {"orchestrator", "prompts"},
     "storage": {"orchestrator"},
     "config": _BELOW_CONFIG,
-    "evals": {"config", *_BELOW_CONFIG},
-    "server": {"config", *_BELOW_CONFIG},
+    "evals": {"config", "web", *_BELOW_CONFIG},
+    "server": {"config", "web", *_BELOW_CONFIG},
     "cli": {"evals", "server", "testing", "config", *_BELOW_CONFIG},
     "testing": {"orchestrator"},
 }

@@ -102,6 +102,8 @@ class TelemetrySettings(Frozen):
     """Where that port listens."""
     traces: Path | None = None
     """SQLite file that keeps a trace of every request; `quorate trace` reads it."""
+    watched_runs: int = Field(default=32, ge=0)
+    """Runs asked by `/v1/events`, as the page does, that are kept in memory: with texts, and for their own key only."""
     trace_days: float = Field(default=7.0, gt=0)
     """Older traces are deleted."""
     trace_megabytes: float = Field(default=1024.0, ge=1)
@@ -149,6 +151,8 @@ class ServerSettings(TelemetrySettings):
     balancer gets to notice."""
     progress: bool = True
     """Whether streams tell of a vote's progress in `reasoning_content`, where the request does not say."""
+    page: bool = True
+    """Whether `/` is a page for people."""
     open: bool = False
     """Lets anyone ask without a key, also from other machines; else a server without keys listens on loopback only."""
     origins: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from quorate.orchestrator.turns import Turns
 
 from .api.chat import Chat
 from .api.completions import Completions
+from .api.events import RunEvents
 from .api.messages import make_messages_routes
 from .api.responses import Responses
 from .api.routes import make_route
@@ -33,12 +34,14 @@ from .http.routing import (
 )
 from .models_api import make_models_routes
 from .openapi import make_openapi_route
+from .page import make_page_routes
 from .telemetry.middleware import TelemetryMiddleware
+from .traces_api import make_traces_routes
 
 __all__ = ["create_app", "make_app"]
 
-APIS = (Chat(), Completions(), Responses())
-"""OpenAI's ways to ask."""
+APIS = (Chat(), Completions(), Responses(), RunEvents())
+"""OpenAI's ways to ask, and one to watch."""
 
 
 def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> ASGIApp:
@@ -70,15 +73,18 @@ def make_app(context: ServerContext, *, local: bool = False) -> ASGIApp:
     routes = [
         *(_pace(make_route(api, context), turns) for api in APIS),
         *(_pace(route, turns) for route in make_messages_routes(context)),
-        *(_pace(route, turns) for route in make_models_routes(context)),
+        *(_pace(route, turns) for route in (*make_models_routes(context), *make_traces_routes(context))),
         *make_health_routes(context),
         *_make_metrics_routes(context),
     ]
+    if context.settings.page:
+        routes += make_page_routes()
     routes.append(make_openapi_route(routes, context.settings))
     app: ASGIApp = ErrorMiddleware(RouteTable(routes, lifespan))
     if origins := context.settings.origins:
         app = CORSMiddleware(app, **cors_options(origins))
-    app = OriginMiddleware(app, origins)
+    settings = context.settings
+    app = OriginMiddleware(app, origins, own=settings.page, named=bool(settings.keys))
     if local:
         app = HostMiddleware(app, context.settings.host)
     return TelemetryMiddleware(app, context.telemetry, SECURITY_HEADERS)

@@ -120,16 +120,30 @@ class Generation:
         if write is not None:
             progress = ProgressLines(self.model, question, self.budget) if self.progress else None
             deltas = DeltaStream(index, write, progress)
+        run = self.make_context(index, seed=seed, live=deltas is not None, listener=deltas)
+        answer = await self._ask(index, question, run)
+        if deltas is not None:
+            deltas.finish(answer)
+        return answer
+
+    async def watch(self, observer: Observer) -> Answer:
+        """The first choice, of which the observer is told all that happens, every token of the candidates too.
+
+        Raises:
+            QuorateError: there is no answer.
+        """
+        question = self.question(0)
+        run = self.make_context(0, seed=question.sampling.seed, live=True, listener=observer)
+        return await self._ask(0, question, run.replace(follow_candidates=True))
+
+    async def _ask(self, index: int, question: Question, run: RunContext) -> Answer:
         record = self.caller.record.choice(index)
         try:
-            run = self.make_context(index, seed=seed, live=deltas is not None, listener=deltas)
             answer = await answer_conforming(self.model, question, run)
         except QuorateError as error:
             record.error = error
             raise
         record.complete(answer)
-        if deltas is not None:
-            deltas.finish(answer)
         return answer
 
     def make_context(

@@ -22,6 +22,7 @@ from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 
 from .context import ServerContext
+from .graph_view import describe_graph
 from .http.errors import send_json
 from .http.routing import Route
 
@@ -50,7 +51,10 @@ def make_models_routes(context: ServerContext) -> list[Route]:
         name = scope["name"]
         model = await context.identify(scope).resolve(name)
         kinds = {entry.id: entry.kind for entry in catalog.listing()}
-        await send_json(send, describe(name, kinds.get(name, "pipeline"), _describe_parts(model, _find_spec(name))))
+        own = _describe_parts(model, _find_spec(name))
+        if (graph := describe_graph(model)) is not None:
+            own = {**own, "graph": graph}
+        await send_json(send, describe(name, kinds.get(name, "pipeline"), own))
 
     return [
         Route(

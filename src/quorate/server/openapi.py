@@ -154,7 +154,7 @@ REPLIES = {
     "/health": "Health",
     "/ready": "Health",
 }
-STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/events")
 ERRORS = {"/ready": "Health", "/v1/messages": "MessageError", "/v1/messages/count_tokens": "MessageError"}
 
 

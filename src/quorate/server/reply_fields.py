@@ -18,6 +18,7 @@ from quorate.orchestrator.types import Answer, Candidate, Degradation, NodeUsage
 from .generation import Generation, Outcome
 
 __all__ = [
+    "describe_candidate",
     "list_logprobs",
     "make_choice_fields",
     "make_quorate",
@@ -99,7 +100,7 @@ def _make_quorate(
         fields["path"] = [visit.model_dump(mode="json") for visit in answer.path]
     fields |= _describe_panel(answer)
     if generation.request.control.trace:
-        fields["candidates"] = [_describe_candidate(candidate) for candidate in answer.candidates]
+        fields["candidates"] = [describe_candidate(candidate) for candidate in answer.candidates]
     return fields
 
 
@@ -118,7 +119,7 @@ def _describe_panel(answer: Answer) -> dict[str, Any]:
     return fields
 
 
-def _describe_candidate(candidate: Candidate) -> dict[str, Any]:
+def describe_candidate(candidate: Candidate) -> dict[str, Any]:
     """A candidate of the trace; its logprobs stay out, which are many times its text, and what only accounts need."""
     return candidate.model_dump(mode="json", exclude={"logprobs", "prompt_counted"})
 

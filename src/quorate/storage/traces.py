@@ -44,6 +44,11 @@ PLAIN = (
     *("id", "began", "seconds", "first_byte", "queued", "route", "model", "pipeline", "key", "status", "streamed"),
     "question_key",
 )
+SHOWN = 200
+"""Characters of a question in a list."""
+LINE = ("id", "began", "seconds", "route", "model", "key", "status", "prompt_tokens", "completion_tokens", "cost")
+LAST = "question, '$.messages[#-1].content'"
+BEGINNING = f"iif(json_type({LAST}) = 'text', substr(json_extract({LAST}), 1, {SHOWN}), NULL)"
 SHARE = 0.1
 """Part of all traces that is deleted at once where the file is too large."""
 
@@ -144,6 +149,15 @@ class TraceLine(Frozen):
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    text: str | None = None
+    """How the last message begins, where the server keeps texts."""
+
+
+def sum_up(trace: Trace) -> TraceLine:
+    """A trace as a line of a list."""
+    fields = {name: getattr(trace, name) for name in ("id", "began", "seconds", "route", "model", "key", "status")}
+    spent = {name: getattr(trace.usage, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
+    return TraceLine(**fields, **spent, text=None if trace.question is None else trace.question.text[:SHOWN])
 
 
 class TraceStore(Database):
@@ -167,7 +181,13 @@ class TraceStore(Database):
         return [self._read(row) for row in rows]
 
     def latest(
-        self, limit: int, *, model: str | None = None, status: int | None = None, since: float | None = None
+        self,
+        limit: int,
+        *,
+        model: str | None = None,
+        status: int | None = None,
+        since: float | None = None,
+        key: str | None = None,
     ) -> list[TraceLine]:
         """The latest requests first.
 
@@ -176,11 +196,14 @@ class TraceStore(Database):
             model: in whose name this text stands.
             status: of the reply; a hundred stands for all its statuses, as in 500.
             since: seconds since 1970.
+            key: the name of the caller's key.
         """
         rows = self.rows(
-            f"SELECT {', '.join(TraceLine.model_fields)} FROM traces WHERE instr(model, :model) > 0 "
+            f"SELECT {', '.join(LINE)}, {BEGINNING} AS text FROM traces "
+            "WHERE ifnull(:key, key) = key AND instr(model, :model) > 0 "
             "AND status BETWEEN :low AND :high AND began >= :since ORDER BY number DESC LIMIT :limit",
             {
+                "key": key,
                 "model": model or "",
                 "low": status or 0,
                 "high": status + 99 if status and status % 100 == 0 else status or 999,

@@ -19,6 +19,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from quorate.web import read_part
+
 from ..measures import Comparison
 from .compressed import pack
 from .data import QuestionRow, ReportData
@@ -45,7 +47,7 @@ SHOWN_TEXT = 4000
 
 def render_page(data: ReportData) -> str:
     """The report as HTML; the same data give the same text."""
-    style, script = _file("report.css"), "\n".join(_file(name) for name in SCRIPTS)
+    style, script = read_part("colours.css") + _file("report.css"), "\n".join(_file(name) for name in SCRIPTS)
     html: str = _template().render(
         data=data,
         facts=[(group, list(facts)) for group, facts in groupby(data.facts, key=lambda fact: fact.group)],

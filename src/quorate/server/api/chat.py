@@ -133,7 +133,10 @@ class ChatExchange:
 
     async def reply(self) -> dict[str, Any]:
         """A `chat.completion`; a choice that failed is left out and told in `quorate.degraded`."""
-        outcomes = await self.generation.answer()
+        return self.make_reply(await self.generation.answer())
+
+    def make_reply(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        """The reply for choices that ended so."""
         return {
             **self._head("chat.completion"),
             "choices": [

@@ -141,20 +141,36 @@ def _describe(scope: Scope, status: int) -> str:
 
 
 class OriginMiddleware:
-    """Refuses pages of other origins than the configured ones with a 403."""
+    """Refuses pages of other origins than the configured ones with a 403.
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+    Args:
+        app: the application.
+        origins: of the pages that may ask; `*` is any.
+        own: the server's own page may ask, too, which is known by the name that the request calls the server by. Where
+            nobody needs a key that is an address or a name of this machine: any other name could lead here by its
+            owner's will (DNS rebinding).
+        named: names will do as well.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str], *, own: bool = False, named: bool = False) -> None:
         self._app = app
         self._origins = {origin.rstrip("/").encode() for origin in origins}
         self._any = b"*" in self._origins
+        self._own, self._named = own, named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._any:
             for name, value in scope["headers"]:
-                if name == b"origin" and value not in self._origins:
+                if name == b"origin" and value not in self._origins and not self._is_own(scope, value):
                     await send_error(send, scope, NotAllowed(REFUSAL))
                     return
         await self._app(scope, receive, send)
+
+    def _is_own(self, scope: Scope, origin: bytes) -> bool:
+        host = read_header(scope, b"host")
+        if not self._own or not host or origin.decode("latin-1").partition("://")[2].lower() != host.lower():
+            return False
+        return self._named or _is_address(host)
 
 
 class HostMiddleware:
@@ -183,6 +199,16 @@ def _is_local(named: str, host: str) -> bool:
         return name in ("localhost", host) or name.endswith(".localhost") or ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=64)
+def _is_address(named: str) -> bool:
+    """Whether this is an IP address or a name of this machine, maybe with a port: what no owner of a name decides."""
+    try:
+        ip_address(urlsplit(f"//{named}").hostname or "")
+    except ValueError:
+        return _is_local(named, "localhost")
+    return True
 
 
 def cors_options(origins: Sequence[str]) -> dict[str, Any]:

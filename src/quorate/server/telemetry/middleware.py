@@ -21,6 +21,7 @@ from quorate.orchestrator.errors import BadInput, MissingExtra
 
 from .logs import log_request
 from .metrics import Metrics
+from .recent import RecentRuns
 from .record import CLIENT_GONE, RECORD, RequestRecord, set_record
 from .trace_writer import TraceWriter
 
@@ -50,6 +51,7 @@ class Telemetry:
     def __init__(self, catalog: Catalog, settings: TelemetrySettings) -> None:
         self._settings = settings
         self.metrics = Metrics(catalog) if settings.metrics else None
+        self.recent = RecentRuns(settings.watched_runs) if settings.watched_runs else None
         self._spans = _make_spans(settings.otel, os.environ)
         self._port: WSGIServer | None = None
         self._trace_writer: TraceWriter | None = None
@@ -92,8 +94,12 @@ class Telemetry:
     def _trace(self, record: RequestRecord) -> None:
         if record.span is not None:
             record.span.end(record)
-        if self._trace_writer is not None and record.understood:
+        if not record.understood:
+            return
+        if self._trace_writer is not None:
             self._trace_writer.put(record)
+        if self.recent is not None and record.watched is not None:
+            self.recent.put(record)
 
     def _log(self, record: RequestRecord) -> None:
         log_request(record, texts=self._settings.log_prompts)
@@ -156,7 +162,7 @@ class TelemetryMiddleware:
     Args:
         app: the application.
         telemetry: is told of every request.
-        headers: that every reply has.
+        headers: that every reply has which says nothing else.
     """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -176,7 +182,9 @@ class TelemetryMiddleware:
                 headers = message["headers"]  # the content type is the first
                 record.status = message["status"]
                 record.streamed = headers[0][1].startswith(b"text/event-stream")
-                message["headers"] = [*headers, *self._headers, (b"x-request-id", record.id.encode())]
+                own = {name for name, _ in headers}
+                common = [header for header in self._headers if header[0] not in own]
+                message["headers"] = [*headers, *common, (b"x-request-id", record.id.encode())]
             elif record.first_byte is None:
                 record.first_byte = record.seconds_so_far()
             await send(message)

@@ -185,6 +185,8 @@ class RequestRecord:
     """Whether somebody wants to know what happens in its runs."""
     forwarded: Mapping[str, str] = field(default_factory=dict)
     """Headers for every upstream call."""
+    watched: list[bytes] | None = None
+    """What was told to who looks on, as it was sent, to be shown again; None where nobody does."""
     span: RequestSpan | None = None
     on_call: Callable[[CallRecord], None] | None = None
     """Is told of every call to an upstream that ended."""

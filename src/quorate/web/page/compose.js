@@ -1,0 +1,73 @@
+// What can be asked, and how a choice of pipeline, models and samples becomes a request.
+
+import { get } from "./api.js";
+
+/** Everything that the key may ask: configured pipelines, built-in ones, single models, stopping rules. */
+export async function loadCatalog() {
+  const [{ data }, openapi] = await Promise.all([get("v1/models"), get("openapi.json")]);
+  const built = data.filter((m) => m.quorate?.source !== undefined);
+  const configured = data.filter((m) => m.kind === "pipeline" && m.quorate?.source === undefined);
+  const models = data.filter((m) => m.kind !== "pipeline");
+  return {
+    configured: configured.map((m) => ({ id: m.id, ...m.quorate })),
+    built: built.map((m) => ({ id: m.id, name: m.quorate.pipeline, ...m.quorate })),
+    models: models.map((m) => ({ id: m.id, kind: m.kind })),
+    rules: openapi.components.schemas.StopConfig?.properties.rule.enum ?? [],
+  };
+}
+
+/** What is chosen at first: a vote that stops as soon as the rest would change nothing. */
+export function firstChoice(catalog) {
+  const pipeline = catalog.built.find((p) => p.name === "look-ahead") ?? catalog.built[0] ?? catalog.configured[0] ?? catalog.models[0];
+  return choose(catalog, pipeline?.name ? `built:${pipeline.name}` : catalog.configured.length ? `own:${pipeline.id}` : `model:${pipeline?.id ?? ""}`);
+}
+
+/** The choice of an entry, with that entry's own settings. */
+export function choose(catalog, value, before = {}) {
+  const [kind, name] = [value.slice(0, value.indexOf(":")), value.slice(value.indexOf(":") + 1)];
+  const entry = kind === "built" ? catalog.built.find((p) => p.name === name) : kind === "own" ? catalog.configured.find((p) => p.id === name) : null;
+  const known = (before.models ?? []).filter((id) => catalog.models.some((m) => m.id === id));
+  return {
+    temperature: "", tokens: "", seed: "", budget: "", ...before, value, kind, name, typed: null, stop: "", n: entry?.n ?? null,
+    models: known.length ? known : catalog.models.slice(0, 1).map((m) => m.id),
+  };
+}
+
+/** The entry that is chosen. */
+export function entryOf(catalog, choice) {
+  if (choice.kind === "built") return catalog.built.find((p) => p.name === choice.name);
+  return catalog.configured.find((p) => p.id === choice.name) ?? catalog.models.find((m) => m.id === choice.name);
+}
+
+/** The name under which the server knows the choice. */
+export function nameOf(catalog, choice) {
+  if (choice.typed !== null) return choice.typed.trim();
+  if (choice.kind === "built") return `${choice.name}@${choice.n}/${choice.models.join("+")}`;
+  const entry = entryOf(catalog, choice);
+  return choice.kind === "own" && choice.n !== null && choice.n !== entry?.n ? `${choice.name}@${choice.n}` : choice.name;
+}
+
+/** The body of the request. */
+export function requestOf(catalog, choice, question) {
+  const number = (text) => (text === "" ? undefined : Number(text));
+  const quorate = { ...(choice.stop ? { stop: choice.stop } : {}), ...(choice.budget ? { budget: { tokens: Number(choice.budget) } } : {}) };
+  const body = {
+    model: nameOf(catalog, choice), messages: [{ role: "user", content: question }], temperature: number(choice.temperature),
+    max_tokens: number(choice.tokens), seed: number(choice.seed), quorate: Object.keys(quorate).length ? quorate : undefined,
+  };
+  return JSON.parse(JSON.stringify(body));
+}
+
+const TINY = [
+  "Mia counts 8 albums of 34 shells. There are also 3 cases with 52 shells each. Mia trades away 47 shells. At an auction Mia wins 143 shells. How many shells are left for Mia?",
+  "At 24 dollars for 4 cheeses, Leo needs 5 cheeses. How many dollars is that in all?",
+  "What is 17 * 24?",
+];
+const ANY = [
+  "A bat and a ball cost 1.10 in total. The bat costs 1.00 more than the ball. What does the ball cost?",
+  "How many prime numbers are there below 60?",
+  "Which is larger, 2^30 or 3^19? Show your working.",
+];
+
+/** Questions to begin with: of the kind that the models know which ship inside the package, where there are no others. */
+export const examplesFor = (catalog) => (catalog.models.every((m) => m.kind === "embedded" && !m.id.includes("smollm")) ? TINY : ANY);
