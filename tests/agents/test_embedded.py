@@ -525,16 +525,17 @@ async def test_waiting_questions_are_served_in_turn(tiny: Path) -> None:
 async def test_a_few_that_come_one_by_one_join_a_large_batch_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joining makes all rows move, so it is done less often than samples arrive; what is said stays the same."""
     from quorate.agents.embedded import worker
-    from quorate.agents.embedded.batch_engine import BatchEngine, BatchPrompt
+    from quorate.agents.embedded.batch_engine import BatchPrompt
+    from quorate.agents.embedded.batch_groups import BatchGroups
 
     joins: list[int] = []
-    real = BatchEngine.join
+    real = BatchGroups.join
 
-    def count(engine: BatchEngine, prompts: Sequence[BatchPrompt]) -> None:
-        joins.append(engine.running)
-        real(engine, prompts)
+    def count(groups: BatchGroups, prompts: Sequence[BatchPrompt]) -> None:
+        joins.append(groups.running)
+        real(groups, prompts)
 
-    monkeypatch.setattr(BatchEngine, "join", count)
+    monkeypatch.setattr(BatchGroups, "join", count)
     texts: dict[int, list[str]] = {}
     counts: dict[int, int] = {}
     for patience in (0, worker.PATIENCE):

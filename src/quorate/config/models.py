@@ -150,12 +150,21 @@ class EmbeddedConfig(_FallbackConfig):
     """float32 for shipped models and folders, bfloat16 for added models if not given."""
     threads: int | None = Field(default=None, ge=1)
     """Torch's, for the whole process; half of the idle cores if not given."""
+    max_batch: int | None = Field(default=None, ge=1)
+    """Samples drawn at once; as many as fit into a quarter of the free memory if not given, 256 at most."""
     sampling: SamplingParams = SamplingParams()
 
     def build(self, name: str) -> Model:
         from quorate.agents import Embedded
 
-        return Embedded(self.model, name=name, dtype=self.dtype, threads=self.threads, sampling=self.sampling)
+        return Embedded(
+            self.model,
+            name=name,
+            dtype=self.dtype,
+            threads=self.threads,
+            max_batch=self.max_batch,
+            sampling=self.sampling,
+        )
 
 
 class VLLMConfig(_FallbackConfig):

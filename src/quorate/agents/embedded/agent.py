@@ -55,7 +55,8 @@ class Embedded(Agent):
         dtype: what it computes in; bfloat16, the default of added models, takes half the memory and makes samples
             depend on the batch.
         sampling: defaults where the caller sets nothing.
-        max_batch: samples drawn at once; more wait.
+        max_batch: samples drawn at once; more wait. If not given, 256, or as many as fit into a quarter of the memory
+            that is free when the first is asked for, counting at most 1,024 tokens of each answer.
         threads: torch's threads, for the whole process; if not given, those of `OMP_NUM_THREADS`, else half of the
             cores that are idle when a model is loaded, and one for a shipped model.
         device: as torch names it; a GPU where there is one, if not given.
@@ -72,13 +73,13 @@ class Embedded(Agent):
         name: str | None = None,
         dtype: Dtype | None = None,
         sampling: SamplingParams | None = None,
-        max_batch: int = 256,
+        max_batch: int | None = None,
         threads: int | None = None,
         device: str | None = None,
     ) -> None:
         if dtype not in (None, *get_args(Dtype)):
             raise BadInput(f"Embedded(dtype={dtype!r}): choose one of {', '.join(get_args(Dtype))}")
-        if max_batch < 1 or (threads is not None and threads < 1):
+        if any(given is not None and given < 1 for given in (max_batch, threads)):
             raise BadInput(f"Embedded(max_batch={max_batch}, threads={threads}): each must be at least 1")
         self._folder = locate(model)
         self._model = self._folder.name

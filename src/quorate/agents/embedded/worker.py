@@ -20,7 +20,9 @@ import torch
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob, Usage
 
-from .batch_engine import BatchEngine, BatchPrompt, BatchRow, DrawnToken
+from .batch_engine import BatchPrompt, BatchRow, DrawnToken
+from .batch_groups import BatchGroups
+from .batch_places import BatchPlaces
 from .chat import IncrementalDetokenizer, ModelClosed
 from .weights import LoadedModel
 
@@ -99,6 +101,8 @@ class SamplingJob:
     """Whether pieces of text are wanted as they come."""
     read: bool = False
     """Whether the model has read the prompt."""
+    places: int = 1
+    """Of the batch, that each sample takes; set by the worker."""
     waiting: list[SampleState] = field(init=False)
     """Samples that have not joined the batch."""
 
@@ -120,15 +124,15 @@ class BatchWorker:
 
     Args:
         loaded: the model.
-        max_batch: rows at once.
+        max_batch: samples at once; as many as fit into the free memory if None.
         threads: torch's threads, its own choice if None.
     """
 
-    def __init__(self, loaded: LoadedModel, *, max_batch: int, threads: int | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, *, max_batch: int | None = None, threads: int | None = None) -> None:
         self._loaded = loaded
-        self._max_batch = max_batch
+        self._places = BatchPlaces(loaded.model, max_batch)
         self._threads = threads
-        self._engine = BatchEngine(loaded.model)
+        self._engine = BatchGroups(loaded.model)
         self._queue: deque[SamplingJob] = deque()
         self._active: dict[BatchRow, tuple[SamplingJob, SampleState]] = {}
         self._thread: threading.Thread | None = None
@@ -138,6 +142,7 @@ class BatchWorker:
 
     def submit(self, job: SamplingJob) -> None:
         """Queues a job; its samples join the batch at the next step."""
+        job.places = self._places.of(len(job.tokens), max(sample.limit for sample in job.samples))
         with self._changed:
             self._queue.append(job)
             self._changed.notify()
@@ -181,7 +186,7 @@ class BatchWorker:
         except Exception as error:
             log.exception("the embedded model failed")
             self._fail(list(self._active.values()), error)
-            self._engine = BatchEngine(self._loaded.model)
+            self._engine = BatchGroups(self._loaded.model)
 
     def _has_work(self) -> bool:
         """Waits for work; False ends the thread."""
@@ -217,17 +222,18 @@ class BatchWorker:
     def _choose_next(self) -> Iterator[tuple[SamplingJob, list[SampleState]]]:
         """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free, and
         a few wait some steps for company."""
-        free, waiting = self._max_batch - len(self._active), sum(len(job.waiting) for job in self._queue)
-        if waiting > free and free * 2 < self._max_batch:
+        most, taken = self._places.count, sum(job.places for job, _ in self._active.values())
+        free, waiting = most - taken, sum(job.places * len(job.waiting) for job in self._queue)
+        if waiting > free and free * 2 < most:
             return
-        if 0 < waiting < len(self._active) // FEW and self._waited < PATIENCE:
+        if 0 < waiting < taken // FEW and self._waited < PATIENCE:
             self._waited += 1
             return
         self._waited = 0
-        while self._queue and free:
+        while self._queue and (fitting := free // self._queue[0].places):
             job = self._queue[0]
-            samples, job.waiting = job.waiting[:free], job.waiting[free:]
-            free -= len(samples)
+            samples, job.waiting = job.waiting[:fitting], job.waiting[fitting:]
+            free -= len(samples) * job.places
             if not job.waiting:
                 self._queue.popleft()
             if samples:
