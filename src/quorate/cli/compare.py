@@ -189,12 +189,14 @@ def _print(console: Console, name: str, found: Comparisons, by: Unit, *, every: 
     from quorate.evals.report.formatting import format_money, format_number
 
     console.print(f"{name}: {found.questions:,} questions", markup=False, style="bold")
-    table = _table("system", "accuracy", "95 % interval", "tokens", "cost", "seconds", "questions", "")
+    cut = ("cut",) if any(s.cut for s in found.systems) else ()
+    table = _table("system", "accuracy", "95 % interval", *cut, "tokens", "cost", "seconds", "questions", "")
     for s in found.systems:
         interval = f"{s.accuracy.low:.3f} to {s.accuracy.high:.3f}"
         spent = format_number(s.tokens), format_money(s.cost), format_number(s.seconds, 2)
         front = "on the front" if by in s.fronts else ""
-        table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, *spent, f"{s.questions:,}", front)
+        share = (f"{100 * s.cut:.0f} %",) if cut else ()
+        table.add_row(escape(s.name), f"{s.accuracy.value:.3f}", interval, *share, *spent, f"{s.questions:,}", front)
     console.print(table)
     pairs = found.pairs if every else [pair for pair in found.pairs if pair.a == found.systems[0].name]
     if pairs:

@@ -152,9 +152,10 @@ def print_answer(answer: Answer) -> None:
     if answer.path:
         console.print(_path_table(answer))
     usage = answer.usage
+    ended = "" if answer.stopped == "complete" else f"; stopped: {answer.stopped}"
     console.print(
         f"{answer.model}: {usage.completion_tokens:,} tokens generated from {usage.prompt_tokens:,} of prompt "
-        f"in {len(answer.candidates)} samples; stopped: {answer.stopped}",
+        f"in {len(answer.candidates)} samples{ended}",
         markup=False,
         style="dim",
     )

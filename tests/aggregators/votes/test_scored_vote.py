@@ -173,6 +173,21 @@ async def test_equal_sums_are_drawn_by_the_seed() -> None:
     assert set(drawn) == {"1", "2"}
 
 
+async def test_doubt_is_told_as_by_a_plain_vote() -> None:
+    """Equal sums and a lone voter are degraded; a highest score is a decision."""
+    tie, lone = boxed(1, 2), [*boxed(1), candidate(1, "I do not know."), candidate(2, "Nor do I.")]
+    for kind, candidates, codes in (
+        (score_sum, tie, ["tied"]),
+        (best_of_n, tie, []),
+        (score_sum, boxed(1, 1), []),
+        (score_sum, lone, ["lone_vote"]),
+    ):
+        answer = await aggregated(built(kind, *([0.5] * len(candidates))), candidates)
+        assert [note.code for note in answer.degraded] == codes
+    [note] = (await aggregated(built(score_sum, 0.5, 0.25, 0.25), boxed(1, 2, 2))).degraded
+    assert note.detail == "2 answers with 1 vote and as much weight lead; the seed drew one of them"
+
+
 async def test_a_reward_model_over_http_in_a_pipeline() -> None:
     """Scored concurrently, booked once under the aggregator's node; a failing score is told; all is closed."""
 

@@ -117,6 +117,15 @@ def test_systems_without_a_common_question_are_told() -> None:
         compare_systems([])
 
 
+def test_cut_candidates_are_told() -> None:
+    """Their share of each system, and a warning where it is more than a few."""
+    some = [o.model_copy(update={"cut": 1, "samples": (True,) * 4}) for o in outcomes("majority@4/m", 40)]
+    found = compare_systems(list_systems([*outcomes("usc@2/m", 20), *some]))
+    assert [system.cut for system in found.systems] == [0, 0.25]
+    assert found.as_json()["systems"][1]["cut"] == 0.25
+    assert found.notes[0].startswith("25 % of the candidates of majority@4/m were cut off")
+
+
 def test_the_front_and_the_json() -> None:
     """Who is beaten on both is off the front; everything is plain JSON."""
     found = compare_systems(

@@ -93,7 +93,8 @@ class ScoredVote(MajorityVote):
             answer = await super().aggregate(question, sampled, run)
             return answer.replace(degraded=(*notes, *answer.degraded))
         scored = [c for c in voters if c.index in scores]
-        return self.decide(scored, sampled.tally or (), scores, run).replace(degraded=notes)
+        answer = self.decide(scored, sampled.tally or (), scores, run)
+        return answer.replace(degraded=(*notes, *answer.degraded))
 
     def decide(
         self, scored: Sequence[Candidate], tally: Sequence[Cluster], scores: Mapping[int, float], run: RunContext
@@ -111,7 +112,7 @@ class ScoredVote(MajorityVote):
         weights = {c.index: value for c, value in zip(voters, values, strict=True) if value is not None}
         weighed = draw_tie(weigh_votes(voters, tally, weights), run)
         winners = [c for c in scored if c.index in weighed[0].voters] if weighed else scored
-        return Answer.of(_highest(winners, scores), tally=weighed)
+        return Answer.of(_highest(winners, scores), tally=weighed, degraded=self._note_doubt(weighed, scored, run))
 
     async def _score_all(
         self, question: Question, voters: Sequence[Candidate], run: RunContext

@@ -29,7 +29,7 @@ from ..statistics import (
     holm,
     mean_interval,
 )
-from .results import Comparison, SystemResult, mark_fronts
+from .results import Comparison, SystemResult, explain_cuts, mark_fronts
 from .systems import System, format_spent
 
 NEAR = 0.01
@@ -93,11 +93,11 @@ class Comparisons(Result):
     systems: tuple[SystemResult, ...]
     pairs: tuple[SystemPair, ...]
     notes: tuple[str, ...]
-    """Pairs that share no question, and systems that were not asked all of them."""
+    """Candidates cut off at their limit, pairs that share no question, and systems that were not asked all of them."""
 
     def as_json(self) -> dict[str, Any]:
         """Of the systems what can be told of recorded ones too."""
-        known = {"name", "questions", "accuracy", "tokens", "cost", "seconds", "fronts"}
+        known = {"name", "questions", "accuracy", "tokens", "cost", "seconds", "cut", "fronts"}
         return self.model_dump(mode="json") | {
             "systems": [s.model_dump(mode="json", include=known) for s in self.systems]
         }
@@ -138,12 +138,13 @@ def compare_systems(
     asked = {item for system in systems for item in system.played}
     if any(len(system.played) < len(asked) for system in systems):
         notes.append("not every system was asked every question: pairs are over those that both were asked")
+    measured = mark_fronts(_measure(system) for system in systems)
     corrected = holm([pair.paired.p for pair in compared])
     return Comparisons(
         questions=len(asked),
-        systems=mark_fronts(_measure(system) for system in systems),
+        systems=measured,
         pairs=tuple(p.model_copy(update={"p_holm": q}) for p, q in zip(compared, corrected, strict=True)),
-        notes=tuple(notes),
+        notes=(*explain_cuts(measured), *notes),
     )
 
 
@@ -156,6 +157,7 @@ def _measure(system: System) -> SystemResult:
         tokens=spent.tokens,
         cost=spent.money,
         seconds=spent.seconds,
+        cut=sum(p.cut for p in played) / max(1, sum(p.candidates for p in played)),
     )
 
 

@@ -43,6 +43,9 @@ class Played:
     spent: Spent = field(default_factory=Spent)
     cluster: str = ""
     """Family of the question."""
+    cut: int = 0
+    """Candidates that ran into the limit on their length."""
+    candidates: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def list_systems(
     by_name: dict[str, dict[str, Played]] = {}
     for o in outcomes:
         spent = Spent(float(o.tokens), o.cost, o.seconds)
-        by_name.setdefault(o.pipeline, {})[o.item] = Played(float(o.correct), spent, o.cluster)
+        by_name.setdefault(o.pipeline, {})[o.item] = Played(float(o.correct), spent, o.cluster, o.cut, len(o.samples))
     found_scalings: dict[str, Scaling | str] = {}
     made = []
     for name, played in by_name.items():
