@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("server.py", "candidates"),
         ("faults.py", "stragglers_cancelled"),
         ("panel.py", "minority, blue"),
+        ("routes.py", "large: agreement 0.333"),
     ],
 )
 def test_an_example_runs(name: str, says: str) -> None:

@@ -11,6 +11,7 @@ from quorate.aggregators.registry import PIPELINES
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.protocols import Model
 from quorate.testing import ScriptedModel
 from tests.aggregators.token_level.writers import model as writer
@@ -34,6 +35,23 @@ def pipeline(catalog: Catalog, name: str) -> Pipeline:
 def test_an_exact_name_comes_first(catalog: Catalog, name: str) -> None:
     """Slashes and plus signs in a model's own name mean nothing."""
     assert catalog.resolve(name).name == name
+
+
+def test_graphs_over_several_models_have_names_too(catalog: Catalog) -> None:
+    """Stages are joined by a plus, and may be pipelines; N is of the stages before the last."""
+    graph = catalog.resolve("cascade@3/tiny+Qwen/Qwen3-8B")
+    assert isinstance(graph, Graph)
+    assert (graph.name, list(graph.nodes)) == ("cascade@3/tiny+Qwen/Qwen3-8B", ["majority@3/tiny", "Qwen/Qwen3-8B"])
+    mixed = catalog.resolve("cascade/tiny+majority@5/Qwen/Qwen3-8B")
+    assert isinstance(mixed, Graph)
+    assert list(mixed.nodes) == ["majority@3/tiny", "majority@5/Qwen/Qwen3-8B"]
+    assert catalog.resolve("majority@2/cascade@3/tiny+Qwen/Qwen3-8B").name.startswith("majority@2/cascade@3")
+    with pytest.raises(BadInput, match="cascade needs two models or more"):
+        catalog.resolve("cascade@3/tiny")
+    with pytest.raises(BadInput, match="n=65 samples, but this allows 1 to 64"):
+        catalog.resolve("cascade@65/tiny+Qwen/Qwen3-8B")
+    with pytest.raises(BadInput, match="route needs a trained router"):
+        catalog.resolve("route/tiny+Qwen/Qwen3-8B")
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,9 @@ async def test_a_cascade_goes_on_until_an_answer_is_accepted() -> None:
     small = sample(Texts("a", "a", "b"), n=3) | Plurality()
     sure = await cascade(small, Texts("c", name="large"), accept=0.6).answer(QUESTION)
     unsure = await cascade(small, Texts("c", name="large"), accept=0.8).answer(QUESTION)
-    assert (sure.text, sure.route) == ("a", f"{small.name}: 2 of 3 agree")
+    assert (sure.text, sure.route) == ("a", f"{small.name}: agreement 0.667, 0.6 needed")
     assert (unsure.text, [visit.node for visit in unsure.path]) == ("c", [small.name, "large"])
+    assert unsure.route == "large: agreement 0.667, 0.8 needed"
 
 
 async def test_a_cascade_may_accept_by_a_function() -> None:

@@ -54,6 +54,22 @@ async def test_a_stopping_rule_for_one_request(start: Start) -> None:
     assert told[3]["stopped"] == "complete"
 
 
+async def test_a_threshold_for_one_request(start: Start) -> None:
+    """Of a cascade; the next request has its own again, and what is no cascade refuses it by name."""
+    small, large = Echo("small", lambda _, index: f"#### {index % 2}"), Echo("large", lambda *_: "#### 7")
+    both = cascade((sample(small, n=3) | MajorityVote()).with_name("vote"), large, accept=0.8)
+    async with start(small, large, pipelines={"both": both}) as served:
+        routes = [
+            (await served.post(model="both", quorate=control)).json()["quorate"]["route"]
+            for control in ({"threshold": 0.5}, {})
+        ]
+        refused = [await served.post(model=m, quorate={"threshold": 0.5}) for m in ("small", "majority@3/small")]
+        odd = await served.post(model="both", quorate={"threshold": "high"})
+    assert routes == ["vote: agreement 0.667, 0.5 needed", "large: agreement 0.667, 0.8 needed"]
+    assert [reply.status_code for reply in (*refused, odd)] == [400] * 3
+    assert {reply.json()["error"]["param"] for reply in (*refused, odd)} == {"quorate.threshold"}
+
+
 async def test_budgets_give_the_best_answer_so_far(start: Start) -> None:
     """Tokens and money end a vote before its sixteen samples, and the reply says so."""
     async with ScriptedUpstream(Reply("#### 42", usage=(10, 10)), refuses=["n"]) as up:

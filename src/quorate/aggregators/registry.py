@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import create_model
 
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 
@@ -23,7 +24,8 @@ from .judges import listwise, pairwise, tournaments
 from .learned.selector import vote as selector
 from .meaning.options import MeaningOptions, build_grouping
 from .panels import entries as panels
-from .specs import BuildContext, EnsembleSpec, Options, PipelineSpec, StoppingSpec, find_spec
+from .routing import cascade, router
+from .specs import BuildContext, EnsembleSpec, GraphSpec, Options, PipelineSpec, StoppingSpec, find_spec
 from .stopping import look_ahead, rules
 from .structured import StructuredVote, calls, centroid, dispatch, documents
 from .synthesis import agglm, layers, populations, sequential, synthesizer
@@ -80,6 +82,18 @@ PIPELINES: Mapping[str, PipelineSpec] = {
 
 ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in ensembles.ENSEMBLES}
 """What writes one answer token by token, over several models."""
+
+
+GRAPHS: Mapping[str, GraphSpec] = {spec.name: spec for spec in (*cascade.GRAPHS, *router.GRAPHS)}
+"""Which of several models answers, and how far one goes."""
+
+
+def build_graph(
+    entry: str, models: Sequence[Model], *, n: int | None = None, options: Mapping[str, Any] | None = None, **parts: Any
+) -> Graph:
+    """The cascade or router of this name over the models; see `build_pipeline`."""
+    spec = find_spec("graph", entry, GRAPHS)
+    return spec.build_graph(_context(spec.n if n is None else n, spec.check_options(options or {}), models, parts))
 
 
 def build_pipeline(

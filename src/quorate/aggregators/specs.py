@@ -9,7 +9,7 @@ An entry stands beside its class, and `registry` collects the modules that have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.frozen import Frozen, first_fault
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline, Sampling, pipeline
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, Verifier
 from quorate.orchestrator.types import SamplingParams
@@ -146,6 +147,18 @@ class BuildContext:
             sampling = sampling.over(SamplingParams(top_logprobs=top_logprobs))
         return Sampling(self.models, n=self.n, stop=self.stop or stop, wave=self.wave, sampling=sampling)
 
+    def narrowed(self, models: Sequence[Model], n: int, *, top_logprobs: int | None = None) -> BuildContext:
+        """The same for a part with these models and so many candidates, whose name it makes itself.
+
+        Args:
+            models, n: of the part.
+            top_logprobs: that is needed of each token.
+        """
+        sampling = self.sampling
+        if top_logprobs is not None:
+            sampling = sampling.over(SamplingParams(top_logprobs=top_logprobs))
+        return replace(self, models=tuple(models), n=n, sampling=sampling, name=None)
+
     def of_another(self, spec: PipelineSpec, options: Mapping[str, Any]) -> Pipeline:
         """The pipeline of another entry over the same models."""
         return spec.build_pipeline(replace(self, options=spec.check_options(options), name=None))
@@ -212,6 +225,24 @@ class PipelineSpec(_Spec):
         if len(made.nodes) > 2:
             raise BadInput(f"{self.name} is no single aggregator but a graph of {', '.join(made.nodes)}")
         return made.aggregator
+
+
+@dataclass(frozen=True)
+class GraphSpec(_Spec):
+    """A graph over several models that begins otherwise than by sampling."""
+
+    n: int
+    """Candidates of a model where nothing is said."""
+    build: Callable[[BuildContext], Graph]
+
+    def build_graph(self, context: BuildContext) -> Graph:
+        """The graph.
+
+        Raises:
+            BadInput: it cannot be built from these parts; says what is missing.
+        """
+        made = self.build(context)
+        return made if context.name is None else made.with_name(context.name)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from quorate.aggregators.registry import ENSEMBLES, PIPELINES, STOPPING_RULES
-from quorate.aggregators.specs import EnsembleSpec, PipelineSpec, StoppingSpec
+from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES, STOPPING_RULES
+from quorate.aggregators.specs import EnsembleSpec, GraphSpec, PipelineSpec, StoppingSpec
 from quorate.config.catalog import CatalogEntry
 from quorate.orchestrator.errors import BadInput
 
@@ -36,6 +36,7 @@ def models(upstream: Upstream = None, config: ConfigFile = None, as_json: Json =
     console.print(table)
     for head, names in (
         ("over each model, as PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL", PIPELINES),
+        ("one of several models, or one after the other, as PIPELINE[@N]/MODEL+MODEL", GRAPHS),
         ("over several models, as PIPELINE/MODEL+MODEL, token by token", ENSEMBLES),
     ):
         console.print(f"\n{head}:", style="dim", markup=False)
@@ -60,6 +61,7 @@ def aggregators(as_json: Json = False) -> None:
         print_json(
             {
                 "pipelines": [{**_describe(s), "n": s.n} for s in PIPELINES.values()],
+                "graphs": [{**_describe(s), "n": s.n} for s in GRAPHS.values()],
                 "ensembles": [_describe(s) for s in ENSEMBLES.values()],
                 "stopping": [_describe(s) for s in STOPPING_RULES.values()],
                 "replay": [
@@ -74,6 +76,10 @@ def aggregators(as_json: Json = False) -> None:
     for spec in PIPELINES.values():
         table.add_row(f"{spec.name}@{spec.n}", escape(spec.summary), _options(spec), escape(spec.source))
     table.add_section()
+    for routed in GRAPHS.values():
+        cells = escape(routed.summary), _options(routed), escape(routed.source)
+        table.add_row(f"{routed.name}@{routed.n}/A+B", *cells)
+    table.add_section()
     for ensemble in ENSEMBLES.values():
         cells = escape(ensemble.summary), _options(ensemble), escape(ensemble.source)
         table.add_row(f"{ensemble.name}/A+B", *cells)
@@ -87,12 +93,12 @@ def aggregators(as_json: Json = False) -> None:
     console.print(table)
 
 
-def _describe(spec: PipelineSpec | EnsembleSpec | StoppingSpec) -> dict[str, Any]:
+def _describe(spec: PipelineSpec | GraphSpec | EnsembleSpec | StoppingSpec) -> dict[str, Any]:
     options = spec.options.model_json_schema().get("properties", {})
     return {"name": spec.name, "summary": spec.summary, "source": spec.source, "options": options}
 
 
-def _options(spec: PipelineSpec | EnsembleSpec | StoppingSpec) -> str:
+def _options(spec: PipelineSpec | GraphSpec | EnsembleSpec | StoppingSpec) -> str:
     fields = spec.options.model_fields.items()
     shown = (f"{name} (needed)" if field.is_required() else f"{name}={field.default!r}" for name, field in fields)
     return escape(", ".join(shown))

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from quorate.aggregators.registry import ENSEMBLES, PIPELINES, build_ensemble, build_pipeline
-from quorate.aggregators.specs import PipelineSpec
+from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES, build_ensemble, build_graph, build_pipeline
+from quorate.aggregators.specs import GraphSpec, PipelineSpec
 from quorate.orchestrator.errors import NEAREST, BadInput, UnknownName
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
@@ -161,6 +161,8 @@ class Catalog:
             raise self._unknown(name)
         models = self._proposers(rest) if rest else (self._default(name),)
         n = self._check_n(n or spec.n, name)
+        if isinstance(spec, GraphSpec):
+            return build_graph(spec.name, models, n=n, name=name, providers=PROVIDERS)
         return build_pipeline(spec.name, models, n=n, name=name, providers=PROVIDERS)
 
     def _unknown(self, name: str) -> UnknownName:
@@ -169,9 +171,13 @@ class Catalog:
         kind, unknown, known = "model or pipeline", name, [*self.models, *self.pipelines]
         parts = [part for part in re.split(r"[/+]", rest) if part]
         if parts and any(_is_built_in(part) or self._exact(part) is not None for part in (rest, *parts)):
-            kind, unknown, known = "pipeline", head.partition("@")[0], [*self.pipelines, *PIPELINES, *ENSEMBLES]
+            kind, unknown, known = (
+                "pipeline",
+                head.partition("@")[0],
+                [*self.pipelines, *PIPELINES, *GRAPHS, *ENSEMBLES],
+            )
         elif "/" not in name:
-            near = get_close_matches(name.partition("@")[0], [*PIPELINES, *ENSEMBLES], NEAREST)
+            near = get_close_matches(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES], NEAREST)
             known += [built_in for built_in in near if built_in not in known]
         over = "".join(f", and pipelines such as majority@16/{model}" for model in list(self.models)[:1])
         command = "`quorate models` or GET /v1/models"
@@ -211,10 +217,10 @@ class Catalog:
             raise UnknownName("model for pipeline", name, ())
         return next(iter(self.models.values()))
 
-    def _parse_head(self, head: str) -> tuple[PipelineSpec | None, int | None]:
+    def _parse_head(self, head: str) -> tuple[PipelineSpec | GraphSpec | None, int | None]:
         """`PIPELINE[@N]` in parts."""
         pipeline, at, count = head.partition("@")
-        spec = PIPELINES.get(pipeline)
+        spec = PIPELINES.get(pipeline) or GRAPHS.get(pipeline)
         if spec is None or not at:
             return spec, None
         if not (count.isascii() and count.isdecimal()) or int(count) < 1:
@@ -232,4 +238,4 @@ _FORMS = tuple(f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.li
 
 def _is_built_in(head: str) -> bool:
     name = head.partition("@")[0]
-    return name in PIPELINES or name in ENSEMBLES
+    return any(name in known for known in (PIPELINES, GRAPHS, ENSEMBLES))

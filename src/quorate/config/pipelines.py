@@ -28,9 +28,11 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from quorate.aggregators.registry import (
     ENSEMBLES,
+    GRAPHS,
     PIPELINES,
     build_aggregator,
     build_ensemble,
+    build_graph,
     build_pipeline,
 )
 from quorate.orchestrator.errors import BadGraph, BadInput, ConfigError
@@ -51,7 +53,7 @@ _ARROW = re.compile(r"\s*->\s*")
 class PipelineConfig(SamplingFields):
     """A pipeline of the registry: a sampling stage and how its candidates become one answer."""
 
-    pipeline: str = Field(json_schema_extra=list_names([*PIPELINES, *ENSEMBLES]))
+    pipeline: str = Field(json_schema_extra=list_names([*PIPELINES, *GRAPHS, *ENSEMBLES]))
     """See `quorate aggregators`."""
     models: tuple[str, ...] = Field(min_length=1)
     """Names of models or of other pipelines, or pipelines over them such as `majority@8/qwen`."""
@@ -75,12 +77,14 @@ class PipelineConfig(SamplingFields):
             models = tuple(find(used) for used in self.models)
         if self.pipeline in ENSEMBLES:
             return self._build_ensemble(name, models)
+        if self.pipeline in GRAPHS:
+            return self._build_graph(name, models, find)
         with at_field(f"{at}.aggregator_model"):
             aggregator_model = None if self.aggregator_model is None else find(self.aggregator_model)
         with at_field(f"{at}.stop"):
             stop = self.stop.build() if self.stop else None
         if self.pipeline not in PIPELINES:
-            known = ", ".join(sorted([*PIPELINES, *ENSEMBLES]))
+            known = ", ".join(sorted([*PIPELINES, *GRAPHS, *ENSEMBLES]))
             raise ConfigError(f"no pipeline named {self.pipeline!r}; there is: {known}", field=f"{at}.pipeline")
         with at_field(f"{at}.options"):
             PIPELINES[self.pipeline].check_options(self.options)
@@ -99,14 +103,26 @@ class PipelineConfig(SamplingFields):
             )
             return built.with_timeout(self.aggregate_seconds).with_sampling(**self.limits, seconds=self.sample_seconds)
 
+    def _build_graph(self, name: str, models: tuple[Model, ...], find: FindModel) -> Model:
+        at = f"pipelines.{name}"
+        lacking = ("wave", "stop", "quorum", "sample_seconds", "aggregate_seconds")
+        self._refuse(at, lacking, "its stages are pipelines of their own, or nodes")
+        with at_field(f"{at}.options"):
+            GRAPHS[self.pipeline].check_options(self.options)
+        with at_field(at):
+            writer = None if self.aggregator_model is None else find(self.aggregator_model)
+            parts = {"aggregator_model": writer, "sampling": self.sampling, "name": name, "providers": PROVIDERS}
+            return build_graph(self.pipeline, models, n=self.n, options=self.options, **parts)
+
+    def _refuse(self, at: str, fields: Sequence[str], instead: str) -> None:
+        for field in fields:
+            if getattr(self, field) is not None:
+                raise ConfigError(f"{self.pipeline} has none: {instead}", field=f"{at}.{field}")
+
     def _build_ensemble(self, name: str, models: tuple[Model, ...]) -> Model:
         at = f"pipelines.{name}"
-        for field in ("n", "wave", "stop", "aggregator_model", "quorum", "sample_seconds", "aggregate_seconds"):
-            if getattr(self, field) is not None:
-                raise ConfigError(
-                    f"{self.pipeline} has none: models that write together draw no samples; put a vote over it",
-                    field=f"{at}.{field}",
-                )
+        lacking = ("n", "wave", "stop", "aggregator_model", "quorum", "sample_seconds", "aggregate_seconds")
+        self._refuse(at, lacking, "models that write together draw no samples; put a vote over it")
         with at_field(f"{at}.options"):
             ENSEMBLES[self.pipeline].check_options(self.options)
         with at_field(at):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import isfinite
+from typing import ClassVar
 
 from .errors import BadInput
-from .protocols import SamplingProgress, StoppingRule
+from .protocols import AnswerScorer, SamplingProgress, StoppingRule
 from .state import Condition, State
+from .types import Answer, Question
 
 
 @dataclass(frozen=True)
@@ -61,23 +65,93 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Agreed:
-    """The answer has this share of the candidates, by classes that are certain."""
+class AgreementScore:
+    """The share of the candidates that give the answer, by classes that are certain."""
 
-    share: float
+    name: ClassVar[str] = "agreement"
+
+    def score(self, question: Question, answer: Answer) -> float | None:  # noqa: ARG002 - votes say it all
+        good = sum(candidate.ok for candidate in answer.candidates)
+        if not good or not answer.tally or not all(cluster.certain for cluster in answer.tally):
+            return None
+        return answer.tally[0].votes / good
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer has a score of so much at least."""
+
+    threshold: float
+    scorer: AnswerScorer = field(default_factory=AgreementScore)
+    tie: float = 1.0
+    """The part of the questions with just this score that is accepted; which ones follows from their texts. Scores of
+    few votes are often equal, so a budget is kept only like this."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0 < self.share <= 1:
-            raise BadInput(f"accept={self.share}: the share must lie above 0 and at most at 1, such as 0.8")
+        if isinstance(self.threshold, bool) or not isfinite(self.threshold):
+            raise BadInput(f"accept={self.threshold}: give a number that an answer's score must reach, such as 0.8")
+        if not 0 <= self.tie <= 1:
+            raise BadInput(f"tie={self.tie}: give a part of the questions from 0 to 1")
+
+    def passes(self, question: Question, score: float | None) -> bool:
+        """Whether an answer with this score is accepted."""
+        if score is None or score < self.threshold - NEAR:
+            return False
+        return score > self.threshold + NEAR or self.tie >= 1 or self._draw(question.text) < self.tie
+
+    def _draw(self, text: str) -> float:
+        """A number from 0 to 1 that a question always has here, and another one at another threshold."""
+        said = f"{self.scorer.name} {self.threshold!r} {self.tie!r} {text}"
+        return int.from_bytes(sha256(said.encode("utf-8", "replace")).digest()[:8]) / 2**64
 
     def holds(self, state: State) -> str | None:
-        answer = state.answer
-        tally, good = (answer.tally, sum(c.ok for c in answer.candidates)) if answer is not None else ((), 0)
-        votes = tally[0].votes if tally and all(cluster.certain for cluster in tally) else 0
-        return f"{votes} of {good} agree" if votes and votes >= self.share * good else None
+        score = self.measure(state)
+        return self.explain(score) if self.passes(state.question, score) else None
+
+    def measure(self, state: State) -> float | None:
+        """The score of the answer that the state is about."""
+        return None if state.answer is None else self.scorer.score(state.question, state.answer)
+
+    def explain(self, score: float | None) -> str:
+        """The score beside the threshold, in words."""
+        told = "unknown" if score is None else f"{score:.3g}"
+        return f"{self.scorer.name} {told}, {self.threshold:.3g} needed"
 
     def __str__(self) -> str:
-        return f"{100 * self.share:g} % agree"
+        return f"{self.scorer.name} >= {self.threshold:.3g}"
+
+
+@dataclass(frozen=True)
+class NotAccepted:
+    """It has not."""
+
+    accepted: Accepted
+
+    def holds(self, state: State) -> str | None:
+        return None if self.accepted.holds(state) else self.accepted.explain(self.accepted.measure(state))
+
+    def __str__(self) -> str:
+        return "else"
+
+
+@dataclass(frozen=True)
+class WatchedAcceptance:
+    """Always holds, and says whether the answer would have been accepted."""
+
+    accepted: Accepted
+
+    def holds(self, state: State) -> str:
+        why = self.accepted.holds(state)
+        return "" if why is None else f"{WATCHED}{why}"
+
+    def __str__(self) -> str:
+        return f"watched: {self.accepted}"
+
+
+WATCHED = "would be accepted: "
+"""With what the reason of an edge begins that was taken although the answer before it would have done."""
+NEAR = 1e-9
+"""Scores that differ by less are equal."""
 
 
 @dataclass(frozen=True)

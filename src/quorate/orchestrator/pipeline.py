@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from .checks import check_aggregator, check_count, check_model, check_rule, check_seconds
-from .conditions import Agreed, Chosen, Settled, Unfinished, Unsettled
+from .conditions import WATCHED, Accepted, Chosen, NotAccepted, Settled, Unfinished, Unsettled, WatchedAcceptance
 from .errors import BadInput
 from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
-from .shadow import ShadowRule, gate_saving
+from .shadow import ShadowRule, accepted_saving, gate_saving
 from .stage import SamplingStage
 from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
 from .types import Answer, Question, SamplingParams, Saving
@@ -326,34 +326,95 @@ def _after_sampling(
     return nodes, first, ways
 
 
+class Cascade(Graph):
+    """One model after the other, until an answer is accepted; the last one's is."""
+
+    def with_threshold(self, threshold: float) -> Self:
+        """The same cascade where every answer needs this score.
+
+        Raises:
+            BadInput: no answer is accepted by a score here, or it is no number.
+        """
+        edges = [replace(edge, when=_with_threshold(edge.when, threshold)) for edge in self.edges]
+        if edges == list(self.edges) and not any(isinstance(e.when, Accepted | WatchedAcceptance) for e in edges):
+            raise BadInput(f"{self.name}: no answer is accepted by a score, so there is no threshold")
+        return type(self)(list(self.nodes.values()), edges, name=self.name)
+
+    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
+        """Where acceptance is only watched: all that came after the first answer that would have been accepted."""
+        found = super()._savings(visits)
+        last = visits[-1].result
+        for place, visit in enumerate(visits[:-1], 1):
+            reason = next((why for why in visit.edges.values() if why.startswith(WATCHED)), None)
+            if reason is not None and isinstance(visit.result, Answer) and isinstance(last, Answer):
+                return (*found, accepted_saving(visit, reason.removeprefix(WATCHED), visits[place:], last))
+        return found
+
+
+def _with_threshold(when: Any, threshold: float) -> Any:
+    if isinstance(when, Accepted):
+        return replace(when, threshold=threshold, tie=1.0)
+    if isinstance(when, NotAccepted | WatchedAcceptance):
+        return replace(when, accepted=_with_threshold(when.accepted, threshold))
+    return when
+
+
+Acceptance = float | Condition | Callable[[State], bool | str | None]
+"""The share of the candidates that agree, a condition, or a function of the state."""
+
+
 def cascade(
-    *models: Model, accept: float | Condition | Callable[[State], bool | str | None] = 0.8, name: str | None = None
-) -> Graph:
+    *models: Model, accept: Acceptance | Sequence[Acceptance] = 0.8, shadow: bool = False, name: str | None = None
+) -> Cascade:
     """One model after the other, until an answer is accepted; the last one's is.
 
     Args:
         models: from the cheapest on; pipelines will do.
-        accept: the share of the candidates that agree with the answer of a pipeline, or a condition; an answer
-            without a vote is not accepted by a share.
+        accept: the share of the candidates that agree with the answer of a pipeline, or a condition such as
+            `Accepted`; an answer without a vote is not accepted by a share. Of several, one for each model but the
+            last.
+        shadow: asks all of them, takes the last one's answer, and says in `Answer.savings` what would have been saved.
         name: how the graph is called.
 
     Raises:
-        BadInput: there are fewer than two models, one is none, or the share is impossible.
+        BadInput: there are fewer than two models, one is none, or a share is impossible.
     """
     if len(models) < 2:
         raise BadInput("cascade() needs two models or more, from the cheapest on")
     for model in models:
         check_model("cascade()", model)
+    several = isinstance(accept, Sequence) and not isinstance(accept, str)
+    given = list(accept) if several else [accept] * (len(models) - 1)  # type: ignore[arg-type]
+    if len(given) != len(models) - 1:
+        raise BadInput(f"cascade(accept): {len(given)} conditions for {len(models)} models, of which the last has none")
+    conditions = [_acceptance(one) for one in given]
+    if shadow and not all(isinstance(one, Accepted) for one in conditions):
+        raise BadInput("cascade(shadow=True): only acceptance by a score can be watched")
+    names = _unique([model.name for model in models])
+    # A model that fails is passed over; the last one has nobody behind it, and its tokens can be told as they come.
+    following = (*names[1:], None)
+    nodes = [ModelNode(name, m, fallback=after) for name, m, after in zip(names, models, following, strict=True)]
+    edges = [Edge(START, names[0])]
+    for (here, after), when in zip(pairwise(names), conditions, strict=True):
+        if shadow and isinstance(when, Accepted):
+            edges.append(Edge(here, after, WatchedAcceptance(when)))
+        else:
+            edges += [
+                Edge(here, END, when),
+                Edge(here, after, NotAccepted(when) if isinstance(when, Accepted) else ELSE),
+            ]
+    edges.append(Edge(names[-1], END))
+    return Cascade(nodes, edges, name=name or f"cascade/{'+'.join(names)}")
+
+
+def _acceptance(accept: Any) -> Condition | Callable[[State], bool | str | None]:
     if isinstance(accept, bool) or not (isinstance(accept, int | float | Condition) or callable(accept)):
         raise BadInput(f"cascade(accept={accept!r:.60}): give a share such as 0.8, a Condition or a function")
-    condition = Agreed(accept) if isinstance(accept, int | float) else accept
-    names = _unique([model.name for model in models])
-    nodes = [ModelNode(name, model) for name, model in zip(names, models, strict=True)]
-    edges = [Edge(START, names[0])]
-    for here, following in pairwise(names):
-        edges += [Edge(here, END, condition), Edge(here, following, ELSE)]
-    edges.append(Edge(names[-1], END))
-    return Graph(nodes, edges, name=name or f"cascade/{'+'.join(names)}")
+    if not isinstance(accept, int | float):
+        return cast(Condition, accept)
+    if not 0 < accept <= 1:
+        raise BadInput(f"accept={accept}: the share must lie above 0 and at most at 1, such as 0.8")
+    return Accepted(accept)
 
 
 def route(

@@ -106,6 +106,17 @@ class VoteCounter(Protocol):
         ...
 
 
+class AnswerScorer(Protocol):
+    """Says how far an answer can be trusted: why a cascade accepts it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, question: Question, answer: Answer) -> float | None:
+        """More is surer; None where it cannot be told, and such an answer is not accepted."""
+        ...
+
+
 class Aggregator(Protocol):
     """Makes one answer out of candidates. Derive from it: all but `aggregate` has a default."""
 

@@ -15,7 +15,8 @@ from .context import RunContext
 from .protocols import SamplingProgress, StoppingRule, VoteCounter
 from .sampling import sample_candidates
 from .stage import DEFAULT_WAVE, SamplingStage
-from .types import Answer, Candidate, Cluster, Question, Sampled, Saving
+from .state import Visit
+from .types import Answer, Candidate, Cluster, Question, Sampled, Saving, Usage
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,27 @@ def gate_saving(saving: Saving, answer: Answer, spent: int) -> Saving:
         chosen = winner is not None and agreed is not None and winner.index in agreed.voters
         same = chosen or saving.answer == answer.answer
     return saving.model_copy(update={"tokens": saving.tokens + spent, "same": same})
+
+
+def accepted_saving(visit: Visit, reason: str, later: Sequence[Visit], answer: Answer) -> Saving:
+    """What accepting an answer would have saved: the models asked after it.
+
+    Args:
+        visit: whose answer would have been accepted.
+        reason: why.
+        later: the visits after it.
+        answer: that was given.
+    """
+    usage = Usage.total(entry.usage for each in later for entry in each.usage)
+    early = visit.result.answer if isinstance(visit.result, Answer) else None
+    told = early is not None and answer.answer is not None
+    return Saving(
+        where=visit.node,
+        reason=reason,
+        after=1,
+        of=1 + len(later),
+        tokens=usage.total_tokens,
+        cost=usage.cost,
+        answer=early,
+        same=early == answer.answer if told else None,
+    )

@@ -410,11 +410,13 @@ class Saving(Frozen):
     reason: str
     """Why it would have stopped."""
     after: int
-    """Samples or reviews that it would have taken."""
+    """Samples, reviews or models that it would have taken."""
     of: int
     """Those that were taken."""
     tokens: int
     """That were spent after it."""
+    cost: float | None = None
+    """Money that was spent after it, where that is known."""
     answer: str | None = None
     """That it would have given."""
     same: bool | None = None

@@ -14,7 +14,7 @@ from quorate.orchestrator.context import Budget, Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event, Observer
 from quorate.orchestrator.graph import Graph
-from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.pipeline import Cascade, Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
@@ -294,12 +294,23 @@ def _full_name(model: str, control: Control, catalog: Catalog) -> str:
     return control.pipeline if configured else f"{control.pipeline}/{model}"
 
 
+def _with_threshold(model: Model, threshold: float) -> Model:
+    if not isinstance(model, Cascade):
+        raise BadField(f"needs a cascade, and {model.name!r} is none", "quorate.threshold")
+    try:
+        return model.with_threshold(threshold)
+    except BadInput as error:
+        raise BadField(str(error), "quorate.threshold") from None
+
+
 def apply_control(control: Control, model: Model) -> Model:
-    """The model with the stopping rule, the quorum and the deadlines of the request.
+    """The model with the stopping rule, the quorum, the deadlines and the threshold of the request.
 
     Raises:
-        BadField: the model does not sample, or cannot sample so.
+        BadField: the model does not sample, or cannot sample so, or is no cascade.
     """
+    if control.threshold is not None:
+        model = _with_threshold(model, control.threshold)
     asked = control.given(*STAGE, "aggregate_seconds", "stop")
     if not asked:
         return model

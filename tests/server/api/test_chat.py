@@ -297,5 +297,5 @@ async def test_a_reply_tells_the_way_through_the_graph(start: Start) -> None:
     ]
     assert all(visit["seconds"] >= 0 for visit in voted["path"])
     assert [visit["node"] for visit in chosen["path"]] == ["small"]
-    assert chosen["route"] == "small: 1 of 2 agree"
+    assert chosen["route"] == "small: agreement 0.5, 0.5 needed"
     assert [each["node"] for each in chosen["usage"]["nodes"]] == ["small"]

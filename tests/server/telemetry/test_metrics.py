@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quorate import Endpoint, MajorityVote, sample
+from quorate import Endpoint, MajorityVote, cascade, sample
 from quorate.agents import Hedged, Price, RetryPolicy
 from quorate.aggregators import AdaptiveConsistency
 from quorate.config.catalog import Catalog
@@ -85,6 +85,27 @@ async def test_failures_degradations_and_early_stops_are_counted(start: Start) -
     assert seen.value("quorate_early_stops_total", pipeline="sure", rule="adaptive consistency") == 2
     assert seen.value("quorate_requests_total", pipeline="echo", status="502") == 1
     assert seen.value("quorate_first_byte_seconds_count", pipeline="sure", stream="true") == 1
+
+
+async def test_routes_are_counted_by_the_node_that_answered(start: Start) -> None:
+    """Of a cascade, and what one that is only watched would have saved."""
+    small, large = Echo("small", lambda _, index: str(index)), Echo("large", lambda *_: "7")
+    stage = (sample(small, n=2) | MajorityVote()).with_name("both")
+    pipelines = {
+        "careful": cascade(stage, large, accept=0.6),
+        "easy": cascade(stage, large, accept=0.5),
+        "watched": cascade(stage, large, accept=0.5, shadow=True),
+    }
+    async with start(small, large, pipelines=pipelines) as served:
+        for name in pipelines:
+            assert (await served.post(model=name)).status_code == 200
+        told = (await served.post(model="watched")).json()["quorate"]
+        seen = await scraped(served)
+    assert seen.value("quorate_routes_total", pipeline="careful", node="large") == 1
+    assert seen.value("quorate_routes_total", pipeline="easy", node="both") == 1
+    assert [saving["where"] for saving in told["savings"]] == ["both"]
+    assert seen.value("quorate_watched_savings_total", pipeline="watched", same="unknown") == 2
+    assert seen.value("quorate_watched_tokens_total", pipeline="watched") == 2 * told["savings"][0]["tokens"] > 0
 
 
 async def test_a_client_that_leaves_is_counted_as_499(start: Start) -> None:

@@ -6,6 +6,8 @@ import typer
 
 from ..options import Commands
 from .aggregator import aggregator
+from .cascade import cascade
+from .router import router
 from .selector import selector
 
 __all__ = ["app"]
@@ -25,3 +27,5 @@ def _group() -> None:
 
 app.command()(aggregator)
 app.command()(selector)
+app.command()(cascade)
+app.command()(router)

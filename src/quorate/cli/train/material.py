@@ -11,15 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from quorate.aggregators.equivalence import default_equivalence
 from quorate.aggregators.learned.selector import Example, Spelled, build_example, cut_sets
+from quorate.aggregators.routing.router_training import RoutedQuestion
 from quorate.evals.answer_files import JsonLine, lines_of, read_bank
 from quorate.evals.bank import Bank
 from quorate.evals.records import POOLED, AnswerRecord, RecordedBank
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Candidate, CandidateSet, Question
+from quorate.orchestrator.types import Candidate, CandidateSet, Question, Usage
 
 
 async def bank_examples(
@@ -58,6 +59,46 @@ async def replay_examples(
     if any(one.scores for one in found):
         raise BadInput("--candidates cannot cut sets with recorded scores: leave it out")
     return [await build_example(one, Spelled()) for one in cut_sets([one.candidates for one in found], size, seed)]
+
+
+async def panel_examples(path: Path) -> list[Example]:
+    """Recorded answers of all models together, a set a question; equal strings are one class.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    sets = join_sets([one.candidates for one in await recorded_sets(path)])
+    return [await build_example(one, Spelled()) for one in sets]
+
+
+def outcome_questions(path: Path, task: str | None, prices: Mapping[str, float]) -> list[RoutedQuestion]:
+    """What each pipeline of a bank's runs made of each question; of several runs the latest answer counts.
+
+    Args:
+        path: of the bank.
+        task: only this one.
+        prices: by pipeline, of a million tokens, where the runs knew none.
+
+    Raises:
+        BadInput: there is no such task, or no pipeline was asked.
+    """
+    with Bank(path, create=False) as bank:
+        runs = [run for run in bank.runs() if task in (None, run.task)]
+        asked = {(run.task, o.item, o.pipeline): o for run in runs for o in bank.outcomes(run.id)}
+        items = {(name, item.item): item for name in bank.tasks() for item in bank.items(name)}
+    found: dict[tuple[str, str], RoutedQuestion] = {}
+    for (name, item, pipeline), outcome in asked.items():
+        if (known := items.get((name, item))) is None:
+            continue
+        group = f"{name}/{known.cluster or item}"
+        one = found.setdefault((name, item), RoutedQuestion(f"{name}/{item}", group, known.question, {}, {}, {}))
+        cost = prices[pipeline] * outcome.tokens / 1e6 if pipeline in prices else outcome.cost
+        cast(dict[str, float], one.right)[pipeline] = float(outcome.correct)
+        cast(dict[str, float | None], one.money)[pipeline] = cost
+        cast(dict[str, float | None], one.seconds)[pipeline] = outcome.seconds
+    if not found:
+        raise BadInput(f"{path}: no pipeline was asked anything{f' of task {task!r}' if task else ''}")
+    return list(found.values())
 
 
 def join_sets(sets: Iterable[CandidateSet]) -> list[CandidateSet]:
@@ -126,6 +167,7 @@ def _groups(bank: RecordedBank, model: str | None) -> list[str]:
 def _label_record(record: AnswerRecord, task: str, texts: _Texts, questions: Mapping[str, str]) -> LabelledSet:
     seen: dict[str, int] = defaultdict(int)
     candidates = []
+    spent = [record.take([place]).spend(1) for place in range(len(record))]
     for place, (voter, answer) in enumerate(zip(record.voters, record.answers, strict=True)):
         told, nth = texts.get((record.id, voter)) or texts.get((record.id, ""), ()), seen[voter]
         seen[voter] += 1
@@ -138,6 +180,8 @@ def _label_record(record: AnswerRecord, task: str, texts: _Texts, questions: Map
                 answer=answer or "",
                 prompt_version=sample.variant,
                 finish_reason="stop",
+                usage=Usage(completion_tokens=int(spent[place].tokens or 0), cost=spent[place].money),
+                latency=spent[place].seconds,
             )
         )
     labelled = CandidateSet(

@@ -93,6 +93,8 @@ class Control(Frozen):
     """For sampling; then the samples that there are go on to the aggregator."""
     aggregate_seconds: Annotated[Number, Field(gt=0)] | None = None
     """For the aggregator; then the vote as it stands is the answer."""
+    threshold: Number | None = None
+    """The score that every answer of a cascade but the last one's needs, in place of its own."""
     budget: Budget | None = None
     """Hard limits of the whole request."""
     trace: Flag = False

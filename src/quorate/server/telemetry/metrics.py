@@ -19,11 +19,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from quorate import __version__
-from quorate.aggregators.registry import ENSEMBLES, PIPELINES
+from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished, Event, StoppedEarly
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import NodeUsage
+from quorate.orchestrator.types import Answer, NodeUsage
 
 from .record import CallRecord, RequestRecord
 
@@ -70,7 +70,7 @@ def label_pipeline(catalog: Catalog, model: Model) -> str:
     pipeline, _, _ = head.partition("@")
     if (sized := re.sub(r"@\d+$", "", name)) in catalog.pipelines:
         return sized
-    return pipeline if any(pipeline in known for known in (PIPELINES, ENSEMBLES, catalog.pipelines)) else OTHER
+    return pipeline if any(pipeline in known for known in (PIPELINES, GRAPHS, ENSEMBLES, catalog.pipelines)) else OTHER
 
 
 @lru_cache(SERIES)
@@ -128,6 +128,17 @@ class Metrics:
         self._cost = counter("cost", "Money spent, by the configured prices.", "node", "model")
         self._candidates = counter("candidates", "Samples by how they ended.", "pipeline", "outcome")
         self._stops = counter("early_stops", "Sampling stages ended by a rule or a budget.", "pipeline", "rule")
+        self._routes = counter(
+            "routes", "Answers of graphs that choose, by the node that answered.", "pipeline", "node"
+        )
+        self._watched = counter(
+            "watched_savings",
+            "Stops and acceptances that were only watched; same: as what was given.",
+            "pipeline",
+            "same",
+        )
+        self._watched_tokens = counter("watched_tokens", "Tokens that these would have saved.", "pipeline")
+        self._watched_cost = counter("watched_cost", "Money that these would have saved.", "pipeline")
         self._degraded = counter("degradations", "Answers by what did not go as configured.", "pipeline", "code")
         self.traces_lost = Counter(
             "quorate_traces_lost", "Traces that the store could not keep up with, or not write.", registry=registry
@@ -171,6 +182,8 @@ class Metrics:
         for choice in record.choices.values():
             for _, event in choice.events:
                 self._count_event(pipeline, event)
+            if choice.answer is not None:
+                self._count_answer(pipeline, choice.answer)
         for code in record.degraded:
             self._degraded(pipeline, self._codes(code)).inc()
 
@@ -179,6 +192,15 @@ class Metrics:
             self._candidates(pipeline, outcome).inc()
         elif isinstance(event, StoppedEarly):
             self._stops(pipeline, self._rules(label_stop(event.reason))).inc()
+
+    def _count_answer(self, pipeline: str, answer: Answer) -> None:
+        if answer.route and answer.path:
+            self._routes(pipeline, self._nodes(label_node(answer.path[-1].node))).inc()
+        for saving in answer.savings:
+            self._watched(pipeline, {True: "yes", False: "no", None: "unknown"}[saving.same]).inc()
+            self._watched_tokens(pipeline).inc(saving.tokens)
+            if saving.cost:
+                self._watched_cost(pipeline).inc(saving.cost)
 
     def _count_usage(self, entry: NodeUsage) -> None:
         node, usage = self._nodes(label_node(entry.node)), entry.usage

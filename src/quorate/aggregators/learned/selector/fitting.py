@@ -110,7 +110,7 @@ def predict_out_of_fold(examples: Sequence[Example], settings: SelectorSettings 
     _choose_families(known, settings)
     picks: dict[int, Pick] = {}
     marks = [(example.group, label) for example in known for label in example.labels.values()]
-    for fold, held in enumerate(_folds([example.group for example in known], marks, settings)):
+    for fold, held in enumerate(_split([example.group for example in known], marks, settings)):
         out = set(held)
         learned = fit([e for i, e in enumerate(known) if i not in out], settings)
         picks |= {i: _pick(learned, known[i], settings.seed, fold) for i in held}
@@ -160,26 +160,32 @@ def _hold_out(examples: Sequence[Example], settings: SelectorSettings) -> tuple[
     return [e for e in examples if e.group not in out], list(first.values())
 
 
-def _folds(groups: Sequence[str], marks: Sequence[tuple[str, bool]], settings: SelectorSettings) -> list[list[int]]:
+def _split(groups: Sequence[str], marks: Sequence[tuple[str, bool]], settings: SelectorSettings) -> list[list[int]]:
+    return split_groups(groups, marks, folds=settings.folds, seed=settings.seed)
+
+
+def split_groups(
+    groups: Sequence[str], marks: Sequence[tuple[str, bool]] = (), *, folds: int = 5, seed: int = 0
+) -> list[list[int]]:
     """Places of each fold: groups stay together, and those with wrong answers, right ones or both are spread evenly.
 
     Args:
         groups: of each place.
         marks: groups with the labels in them.
     """
-    if settings.folds < 2:
-        raise BadInput(f"folds={settings.folds}: give at least 2")
+    if folds < 2:
+        raise BadInput(f"folds={folds}: give at least 2")
     distinct = sorted(set(groups))
-    if len(distinct) < settings.folds:
+    if len(distinct) < folds:
         raise BadInput(
-            f"folds={settings.folds}, but there are {len(distinct)} questions (or clusters of them): "
+            f"folds={folds}, but there are {len(distinct)} questions (or clusters of them): "
             f"give more questions or fewer folds"
         )
-    random.Random(repr((settings.seed, "folds"))).shuffle(distinct)
+    random.Random(repr((seed, "folds"))).shuffle(distinct)
     seen = set(marks)
     distinct.sort(key=lambda group: ((group, False) in seen, (group, True) in seen))
-    fold_of = {group: i % settings.folds for i, group in enumerate(distinct)}
-    return [[i for i, group in enumerate(groups) if fold_of[group] == fold] for fold in range(settings.folds)]
+    fold_of = {group: i % folds for i, group in enumerate(distinct)}
+    return [[i for i, group in enumerate(groups) if fold_of[group] == fold] for fold in range(folds)]
 
 
 def _table(examples: Sequence[Example], families: Sequence[str]) -> _Table:
@@ -249,7 +255,7 @@ def _splits(table: _Table, settings: SelectorSettings) -> list[tuple[Any, Any]]:
     everything = np.arange(len(table.y))
     marks = list(zip(table.groups, table.y.tolist(), strict=True))
     inner = settings.model_copy(update={"folds": max(2, min(settings.folds, len(set(table.groups))))})
-    folds = [np.array(fold, dtype=int) for fold in _folds(table.groups, marks, inner)]
+    folds = [np.array(fold, dtype=int) for fold in _split(table.groups, marks, inner)]
     splits = [(np.setdiff1d(everything, fold), fold) for fold in folds]
     if any(len(set(table.y[train].tolist())) < 2 for train, _ in splits):
         raise BadInput(

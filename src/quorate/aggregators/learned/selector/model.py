@@ -15,22 +15,19 @@ every question has classes of its own, so these few lines are our own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import ceil, exp, floor, fsum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.frozen import Frozen, first_fault
+from quorate.orchestrator.frozen import Frozen
 
+from ..files import LearnedFile
 from .features import FAMILIES, MODEL, compute_features
 from .view import CandidateView
-
-VERSION = 1
-"""Of the file; raised when a feature changes its meaning."""
 
 
 class Term(Frozen):
@@ -66,9 +63,10 @@ class Origin(Frozen):
     """scikit-learn's C, chosen by cross-validation."""
 
 
-class TrainedSelector(Frozen):
+class TrainedSelector(LearnedFile):
     """The content of the file: a calibrated logistic regression over classes of equal answers."""
 
+    kind: ClassVar[str] = "selector"
     format: Literal["quorate selector"] = "quorate selector"
     version: Literal[1] = 1
     families: tuple[str, ...]
@@ -96,49 +94,21 @@ class TrainedSelector(Frozen):
         """Families whose inputs this question lacks."""
         return [name for name in self.families if not FAMILIES[name].present(view)]
 
-    def save(self, path: Path | str) -> None:
-        """Writes the file, whole or not at all.
+    def explain_unfit(self, view: CandidateView) -> str | None:
+        """Why it cannot judge this question; None where it can."""
+        if lacking := self.find_lacking(view):
+            return "; ".join(f"its features {name!r} need {FAMILIES[name].needs}" for name in lacking)
+        strange = self.find_strange(view)
+        if 2 * len(strange) > len(view.candidates):
+            return f"{len(strange)} of {len(view.candidates)} candidates are of models it has never seen"
+        return None
 
-        Raises:
-            BadInput: it cannot be written.
-        """
-        target = Path(path)
-        draft = target.with_name(target.name + ".new")
-        try:
-            draft.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-            draft.replace(target)
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
+    def find_strange(self, view: CandidateView) -> list[str]:
+        """Who gave candidates and was never seen, once a candidate."""
+        return [source for source in view.sources if self.models and source not in self.models]
 
-    @classmethod
-    def load(cls, path: Path | str) -> TrainedSelector:
-        """Reads what `save` wrote; nothing in the file is ever run.
-
-        Raises:
-            DataError: there is no such file, it holds something else, or another version made it.
-        """
-        try:
-            content = json.loads(Path(path).read_bytes())
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", file=path) from error
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"no selector, not even JSON: {error}", file=path) from None
-        if isinstance(content, dict) and content.get("version", VERSION) != VERSION:
-            raise DataError(
-                f"a selector of version {content['version']}, and this quorate reads version {VERSION}: "
-                "train it again, or use the quorate that made it",
-                file=path,
-                field="version",
-            )
-        try:
-            learned = cls.model_validate(content)
-        except ValidationError as error:
-            field, words = first_fault(error)
-            raise DataError(f"no selector: {words}", file=path, field=field or None) from None
-        learned._check(path)
-        return learned
-
-    def _check(self, path: Path | str) -> None:
+    def check(self, path: Path | str) -> None:
+        """See `LearnedFile`."""
         known = {f.__name__ for family in FAMILIES.values() for f in family.features}
         strange = sorted({*self.families} - {*FAMILIES}) or sorted(
             name for name in self.terms if not name.startswith(MODEL) and name not in known

@@ -20,7 +20,6 @@ from ...specs import BuildContext, PipelineSpec, VerifierOptions
 from ...votes.ballot import Ballot, Weights
 from ...votes.majority import MajorityVote, close_all, count_votes
 from ...votes.rule_vote import RuleVote
-from .features import FAMILIES
 from .model import TrainedSelector
 from .view import CandidateView
 
@@ -91,7 +90,7 @@ class SelectorVote(MajorityVote):
         sampled = await count_votes(self.counter(question, run), sampled)
         scores = await self._scores(question, sampled.candidates, run)
         view = CandidateView.of(question, sampled.candidates, sampled.tally or (), scores)
-        reason = self._explain_fallback(view)
+        reason = self.learned.explain_unfit(view) if view.members else None
         if reason is None:
             rule = _ByProbability(self.learned.probabilities(view))
             vote = RuleVote(rule, extractor=self.extractor, equivalence=self.equivalence)
@@ -118,25 +117,10 @@ class SelectorVote(MajorityVote):
 
         return await gather([score_one(candidate) for candidate in candidates])
 
-    def _explain_fallback(self, view: CandidateView) -> str | None:
-        """Why the selector cannot judge this question; None where it can."""
-        if not view.members:
-            return None
-        if lacking := self.learned.find_lacking(view):
-            return "; ".join(f"its features {name!r} need {FAMILIES[name].needs}" for name in lacking)
-        strange = self._unknown_sources(view)
-        if 2 * len(strange) > len(view.candidates):
-            return f"{len(strange)} of {len(view.candidates)} candidates are of models it has never seen"
-        return None
-
-    def _unknown_sources(self, view: CandidateView) -> list[str]:
-        known = self.learned.models
-        return [source for source in view.sources if known and source not in known]
-
     def _mark(self, answer: Answer, view: CandidateView, reason: str | None, run: RunContext) -> Answer:
         """The answer with what is to be said of it."""
         where, notes = f"{run.node}: {self.name}", list(answer.degraded)
-        strange = sorted(set(self._unknown_sources(view)))
+        strange = sorted(set(self.learned.find_strange(view)))
         if reason:
             notes.append(Degradation(code="selector_fell_back", where=where, detail=f"the vote answers: {reason}"))
         elif strange:

@@ -1,0 +1,133 @@
+"""Cascades by name: who is asked, when an answer is accepted, what a file says, and what watching tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quorate import MajorityVote, cascade, sample
+from quorate.aggregators.registry import build_graph
+from quorate.aggregators.routing.cascade import CascadeStage, TrainedCascade
+from quorate.orchestrator.conditions import Accepted
+from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.pipeline import Cascade
+from quorate.testing import ScriptedModel
+
+SURE = ["The answer is 4."]
+SPLIT = ["The answer is 4.", "The answer is 5.", "The answer is 4."]
+
+
+def cheap(replies: list[str] | None = None, name: str = "cheap") -> ScriptedModel:
+    return ScriptedModel(replies or SPLIT, name=name)
+
+
+def dear(name: str = "dear") -> ScriptedModel:
+    return ScriptedModel(["The answer is 7."], name=name)
+
+
+async def test_a_dear_model_is_asked_where_cheap_samples_disagree() -> None:
+    """The way is told in the answer and its path."""
+    sure = await build_graph("cascade", [cheap(SURE), dear()], n=3).answer("How many?", seed=1)
+    split = await build_graph("cascade", [cheap(), dear()], n=3).answer("How many?", seed=1)
+    assert (sure.answer, sure.route) == ("4", "majority@3/cheap: agreement 1, 1 needed")
+    assert ("7" in split.text, split.route) == (True, "dear: agreement 0.667, 1 needed")
+    assert [visit.node for visit in split.path] == ["majority@3/cheap", "dear"]
+    assert {entry.model for entry in split.nodes} == {"cheap", "dear"}
+
+
+async def test_any_pipeline_may_be_a_stage_and_each_has_its_own_score() -> None:
+    """Two thirds are enough for the first of these, nothing for the second."""
+    stages = [sample(cheap(), n=3) | MajorityVote(), sample(cheap(SURE, "middle"), n=2) | MajorityVote(), dear()]
+    first = cascade(*stages, accept=[0.6, 1.0])
+    second = cascade(*stages, accept=[0.7, 1.0])
+    assert (await first.answer("How many?", seed=1)).route == "majority@3/cheap: agreement 0.667, 0.6 needed"
+    assert (await second.answer("How many?", seed=1)).answer == "4"
+    with pytest.raises(BadInput, match="1 conditions for 3 models"):
+        cascade(*stages, accept=[0.6])
+
+
+async def test_a_stage_that_fails_is_passed_over() -> None:
+    """The next one answers, and it is told."""
+    answer = await build_graph("cascade", [ScriptedModel([RuntimeError("gone")], name="cheap"), dear()]).answer("How?")
+    assert "7" in answer.text
+    assert "node_failed" in {note.code for note in answer.degraded}
+
+
+async def test_the_threshold_can_be_changed_for_one_question() -> None:
+    """For every stage that is accepted by a score."""
+    graph = build_graph("cascade", [cheap(), dear()], n=3)
+    assert isinstance(graph, Cascade)
+    assert (await graph.with_threshold(0.5).answer("How many?", seed=1)).answer == "4"
+    assert "7" in (await graph.answer("How many?", seed=1)).text
+    by_function = cascade(cheap(), dear(), accept=lambda state: True)
+    with pytest.raises(BadInput, match="no threshold"):
+        by_function.with_threshold(0.5)
+    with pytest.raises(BadInput, match="a number that an answer's score must reach"):
+        graph.with_threshold(float("nan"))
+
+
+async def test_watching_asks_everybody_and_tells_what_accepting_would_have_saved() -> None:
+    """Whether the answer would have been the same, too."""
+    graph = build_graph("cascade", [cheap(SURE), dear()], n=3, options={"shadow": True})
+    answer = await graph.answer("How many?", seed=1)
+    [saving] = answer.savings
+    assert (answer.answer, saving.answer, saving.same) == ("7", "4", False)
+    assert (saving.where, saving.after, saving.of) == ("majority@3/cheap", 1, 2)
+    assert saving.tokens == answer.usage.total_tokens - sum(
+        entry.usage.total_tokens for entry in answer.nodes if entry.model == "cheap"
+    )
+    unsure = await build_graph("cascade", [cheap(), dear()], n=3, options={"shadow": True}).answer("How many?", seed=1)
+    assert unsure.savings == ()
+
+
+def trained(**changes: object) -> TrainedCascade:
+    stages = (
+        CascadeStage(models=("a", "b", "c"), n=3, threshold=1.0),
+        CascadeStage(models=("dear",), n=1),
+    )
+    return TrainedCascade(stages=stages).model_copy(update=changes)
+
+
+async def test_a_file_says_who_stands_where(tmp_path: Path) -> None:
+    """Three models must agree, whatever the order in which they are named."""
+    trained().save(tmp_path / "c.json")
+    assert TrainedCascade.load(tmp_path / "c.json") == trained()
+    models = [dear(), *(cheap(SURE, name) for name in "cba")]
+    graph = build_graph("cascade", models, options={"file": str(tmp_path / "c.json")})
+    answer = await graph.answer("How many?", seed=1)
+    assert (answer.route, answer.answer) == ("majority@3/a+b+c: agreement 1, 1 needed", "4")
+    assert sorted(c.model for c in answer.candidates) == ["a", "b", "c"]
+
+
+async def test_stages_that_never_accept_are_not_asked(tmp_path: Path) -> None:
+    """The last one is all that is left, and still has a name of its own."""
+    stages = (CascadeStage(models=("cheap",), n=3), CascadeStage(models=("dear",), n=1))
+    TrainedCascade(stages=stages).save(tmp_path / "c.json")
+    models = [cheap(SURE), dear()]
+    graph = build_graph("cascade", models, options={"file": str(tmp_path / "c.json")}, name="mine")
+    answer = await graph.answer("How many?")
+    assert (answer.model, [visit.node for visit in answer.path]) == ("mine", ["dear"])
+
+
+def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
+    """A file for other models, one of something else, an unknown score, one model alone."""
+    trained().save(tmp_path / "c.json")
+    file = {"file": str(tmp_path / "c.json")}
+    with pytest.raises(BadInput, match=r"trained for a, b, c, dear, and there is no b, dear among .*: a, c"):
+        build_graph("cascade", [cheap(name="a"), cheap(name="c")], options=file)
+    (tmp_path / "c.json").write_text('{"format": "quorate selector", "version": 1}')
+    with pytest.raises(DataError, match="no cascade"):
+        build_graph("cascade", [cheap(), dear()], options=file)
+    with pytest.raises(BadInput, match="cascade needs two models or more"):
+        build_graph("cascade", [cheap()])
+    with pytest.raises(BadInput, match="acceptance by a selector needs one"):
+        build_graph("cascade", [cheap(), dear()], options={"score": "selector"})
+    with pytest.raises(BadInput, match="option 'score'"):
+        build_graph("cascade", [cheap(), dear()], options={"score": "luck"})
+
+
+def test_an_impossible_tie_is_refused() -> None:
+    """It is a part of the questions."""
+    with pytest.raises(BadInput, match="tie=2"):
+        Accepted(1.0, tie=2)
