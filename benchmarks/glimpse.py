@@ -1,7 +1,7 @@
 """What a large model brings at the hard steps of a small one's answers: `glimpse/SMALL+LARGE` on fresh word problems.
 
     python -m benchmarks.glimpse pilot --questions 100 --seed 72
-    python -m benchmarks.glimpse measure --questions 500 --seed 2026 --threshold 0.03
+    python -m benchmarks.glimpse measure --questions 500 --seed 2026 --threshold 0.01
 
 All answer the same problems of the hard tier's test split greedily. `pilot` shows several thresholds; `measure` takes
 one, and compares glimpse with the large model alone and with a router that sends as many steps at random, template
@@ -77,7 +77,7 @@ async def pilot(problems: Sequence[Problem]) -> None:
             await ask(f"{name}, {threshold}", with_router(AboveEntropy(threshold), marks), problems, whole)
 
 
-async def measure(problems: Sequence[Problem], threshold: float) -> None:
+async def measure(problems: Sequence[Problem], threshold: float, marked: Sequence[str]) -> None:
     """The threshold against the large model alone and against chance."""
     families = [problem.template for problem in problems]
     head(len(problems))
@@ -85,7 +85,8 @@ async def measure(problems: Sequence[Problem], threshold: float) -> None:
     found, alone = await ask(BASE.name, SAFE([BASE]), problems, None)
     whole = tokens_of(found, BASE.name)
     scores: dict[str, tuple[list[float], list[float]]] = {}
-    for name, marks in MARKS.items():
+    for name in marked:
+        marks = MARKS[name]
         glimpsed, ours = await ask(f"glimpse at {name}", with_router(AboveEntropy(threshold), marks), problems, whole)
         sent = AtRandom(share_sent(glimpsed))
         _, chance = await ask(f"as many at random, {name}", with_router(sent, marks), problems, whole)
@@ -104,11 +105,12 @@ def main() -> None:
     parser.add_argument("part", choices=["pilot", "measure"])
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--threshold", type=float, default=0.03)
+    parser.add_argument("--threshold", type=float, default=0.01)
+    parser.add_argument("--marks", nargs="+", choices=list(MARKS), default=list(MARKS))
     given = parser.parse_args()
     torch.set_num_threads(1)
     problems = generate("hard", seed=given.seed, count=given.questions)
-    asyncio.run(pilot(problems) if given.part == "pilot" else measure(problems, given.threshold))
+    asyncio.run(pilot(problems) if given.part == "pilot" else measure(problems, given.threshold, given.marks))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from quorate.evals.tasks.stories import TIERS, Problem, generate
+from quorate.evals.tasks.stories import Problem, generate
 
 from .cards import write_card, write_tables
 from .measures import Estimate, accuracy, solved, step_accuracy
-from .recipes import RECIPES
+from .recipes import RECIPES, TIER_SHARES
 from .sampling import Sampler, Sampling
 
 WEIGHTS = Path("src/quorate/agents/embedded/weights")
@@ -26,7 +26,7 @@ Table = dict[str, dict[str, Estimate]]
 
 def problems_of(seed: int, questions: int) -> dict[str, list[Problem]]:
     """Test problems of every tier; the hard tier gets all the questions, the others a quarter."""
-    return {tier: generate(tier, seed, questions if tier == "hard" else max(1, questions // 4)) for tier in TIERS}
+    return {tier: generate(tier, seed, questions if tier == "hard" else max(1, questions // 4)) for tier in TIER_SHARES}
 
 
 def measure(folder: Path, problems: dict[str, list[Problem]], sampling: Sampling) -> tuple[Table, list[float]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from quorate.evals.tasks.stories import TIERS, stream
+from quorate.evals.tasks.stories import stream
 
-from .recipes import INSTRUCTIONS, Recipe
+from .recipes import INSTRUCTIONS, TIER_SHARES, Recipe
 
 PAD, USER, ASSISTANT, END = SPECIALS = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
 _ISOLATED = "isolated"
@@ -34,7 +34,7 @@ CHAT_TEMPLATE = (
 
 def corpus(count: int = 20_000) -> Iterator[str]:
     """Questions and solutions from the training split, and the instructions."""
-    for tier in TIERS:
+    for tier in TIER_SHARES:
         for problem in islice(stream(tier, 0, "train"), count):
             yield f"{problem.question}\n{problem.solution}"
     yield from (line.format("") for line in INSTRUCTIONS for _ in range(count // 20))

@@ -17,6 +17,7 @@ from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 from . import ensembles, gate
 from .confidence import vote as confidence
 from .confidence.deepconf import PIPELINES as DEEPCONF
+from .decomposition.graph import PIPELINES as DECOMPOSITION
 from .execution import agreement as execution
 from .forms.consensus import PIPELINES as CONSENSUS
 from .forms.nothinking import PIPELINES as NOTHINKING
@@ -75,6 +76,7 @@ PIPELINES: Mapping[str, PipelineSpec] = {
         panels.PIPELINES,
         CONSENSUS,
         NOTHINKING,
+        DECOMPOSITION,
     )
     for spec in specs
 }

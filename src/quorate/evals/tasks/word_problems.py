@@ -17,7 +17,7 @@ class WordProblems(Task):
 
     name = "stories"
     home = "generated"
-    tiers = ("hard", "medium", "easy")
+    tiers = ("hard", "medium", "easy", "long")
     splits = ("test", "train")
 
     def items(self, selection: Selection) -> list[Item]:

@@ -30,10 +30,12 @@ class Problem:
     """What the model is asked."""
     solution: str
     """One step a line (`hint: a op b = c`), then `Answer: n`."""
+    parts: tuple[str, ...]
+    """The steps before anything is computed, with the results of others as `#n`: `7 * 12`, `#1 + 40`."""
     answer: str
     """A non-negative integer in decimal digits."""
     tier: str
-    """`easy`, `medium` or `hard`."""
+    """`easy`, `medium`, `hard` or `long`."""
     template: str
     """The family, `theme.structure`: errors cluster by it."""
     key: str
@@ -52,7 +54,7 @@ def generate(tier: str, seed: int, count: int, split: str = "test") -> list[Prob
     count below one.
     """
     if count <= 0:
-        raise ValueError(f"count must be at least 1, not {count} (tiers: easy, medium, hard)")
+        raise ValueError(f"count must be at least 1, not {count} (tiers: easy, medium, hard, long)")
     problems = stream(tier, seed, split)
     return [next(problems) for _ in range(count)]
 
@@ -115,6 +117,7 @@ def _problem(identity: str, tier: Tier, template: str, key: str, story: Story) -
         id=identity,
         question=" ".join(story.sentences),
         solution=story.working.text(story.answer),
+        parts=tuple(story.working.parts),
         answer=str(story.answer),
         tier=tier.name,
         template=template,

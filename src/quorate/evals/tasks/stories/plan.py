@@ -69,6 +69,17 @@ TIERS = {
             mix=(3, 1, 3, 3),
             calculation=0.0,
         ),
+        Tier(
+            name="long",
+            steps=(9, 12),
+            amount=(11, 300),
+            factor=(2, 9),
+            size=(6, 60),
+            cap=999,
+            distractors=(1, 2),
+            mix=(3, 0, 2, 0),
+            calculation=0.0,
+        ),
     )
 }
 
@@ -99,16 +110,26 @@ OPERATIONS = {
 }
 
 
+class StepResult(int):
+    """What a step came to, which knows the number of its step, from 1."""
+
+    step: int
+
+
 class Working:
     """Collects the steps of one solution and does their arithmetic."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.parts: list[str] = []
+        """The steps before anything is computed: `7 * 12`, then `#1 + 40`."""
 
-    def step(self, hint: str, a: int, operation: str, b: int) -> int:
+    def step(self, hint: str, a: int, operation: str, b: int) -> StepResult:
         """Write `hint: a op b = c` and return c."""
-        result: int = OPERATIONS[operation](a, b)
+        result = StepResult(OPERATIONS[operation](a, b))
         self.lines.append(f"{hint}: {a} {operation} {b} = {result}")
+        self.parts.append(f"{_refer(a)} {operation} {_refer(b)}")
+        result.step = len(self.lines)
         return result
 
     def total(self, amounts: list[int], hint: str = "total") -> int:
@@ -128,6 +149,10 @@ class Working:
     def text(self, answer: int) -> str:
         """The whole solution, ending in the answer."""
         return "\n".join([*self.lines, f"Answer: {answer}"])
+
+
+def _refer(number: int) -> str:
+    return f"#{number.step}" if isinstance(number, StepResult) else str(number)
 
 
 @dataclass(frozen=True, slots=True)

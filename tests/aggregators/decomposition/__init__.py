@@ -1,0 +1,1 @@
+"""Problems divided into parts."""
