@@ -234,7 +234,8 @@ def _status(trace: Trace) -> str:
 
 def _describe_usage(usage: Usage) -> str:
     cost = "" if usage.cost is None else f", cost {usage.cost:.6g}"
-    return f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens in {usage.requests} calls{cost}"
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    return f"{usage.prompt_tokens:,}{cached} + {usage.completion_tokens:,} tokens in {usage.requests} calls{cost}"
 
 
 def _tokens(usage: Usage) -> str:

@@ -215,8 +215,11 @@ class BankedSampler(Wrapper, Agent):
 
 def _charge_prompt(candidate: Candidate, prompt_tokens: int | None, price: Price | None) -> Candidate:
     """The candidate as the first of its request, which counts the prompt, or (None) as one of the others."""
-    prompt = prompt_tokens or 0
-    share: dict[str, Any] = {"prompt_tokens": prompt, "requests": int(prompt_tokens is not None)}
+    prompt, counted = prompt_tokens or 0, int(prompt_tokens is not None)
+    if (candidate.usage.prompt_tokens, candidate.usage.requests) == (prompt, counted):
+        return candidate
+    share: dict[str, Any] = {"prompt_tokens": prompt, "requests": counted}
+    share |= dict.fromkeys(("cached_tokens", "cache_write_tokens", "prompt_audio_tokens"), 0)
     if price is not None:
         share["cost"] = price.of(prompt, candidate.usage.completion_tokens)
     return candidate.model_copy(update={"usage": candidate.usage.model_copy(update=share)})

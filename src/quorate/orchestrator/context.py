@@ -52,10 +52,11 @@ class Budget(Frozen):
 class _Sum:
     """Usage that is added up in place, since every candidate is counted on several pages."""
 
-    __slots__ = ("completion_tokens", "cost", "estimated", "prompt_tokens", "reasoning_tokens", "requests")
+    __slots__ = tuple(Usage.model_fields)
 
     def __init__(self) -> None:
         self.prompt_tokens = self.completion_tokens = self.reasoning_tokens = self.requests = 0
+        self.cached_tokens = self.cache_write_tokens = self.prompt_audio_tokens = self.completion_audio_tokens = 0
         self.cost: float | None = None
         self.estimated = False
 
@@ -63,6 +64,10 @@ class _Sum:
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
         self.reasoning_tokens += usage.reasoning_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.cache_write_tokens += usage.cache_write_tokens
+        self.prompt_audio_tokens += usage.prompt_audio_tokens
+        self.completion_audio_tokens += usage.completion_audio_tokens
         self.requests += usage.requests
         self.estimated = self.estimated or usage.estimated
         if usage.cost is not None:
@@ -74,6 +79,10 @@ class _Sum:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             reasoning_tokens=self.reasoning_tokens,
+            cached_tokens=self.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens,
+            prompt_audio_tokens=self.prompt_audio_tokens,
+            completion_audio_tokens=self.completion_audio_tokens,
             requests=self.requests,
             cost=self.cost,
             estimated=self.estimated,

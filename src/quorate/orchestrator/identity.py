@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from .frozen import Frozen
 from .types import SamplingParams
 
+Money = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+
 
 class Price(Frozen):
     """Money for a million tokens, in any one currency."""
 
-    prompt: float = Field(ge=0, strict=True, allow_inf_nan=False)
-    completion: float = Field(ge=0, strict=True, allow_inf_nan=False)
+    prompt: Money
+    completion: Money
+    cached: Money | None = None
+    """Of the prompt's tokens that came from the server's cache; the prompt's own if not given."""
+    cache_write: Money | None = None
+    """Of the prompt's tokens that were written to the server's cache; the prompt's own if not given."""
+    audio_prompt: Money | None = None
+    """Of the prompt's tokens that are audio; the prompt's own if not given."""
+    audio_completion: Money | None = None
+    """Of generated tokens that are audio; the completion's own if not given."""
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+    def of(
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        *,
+        cached: int = 0,
+        cache_write: int = 0,
+        audio_prompt: int = 0,
+        audio_completion: int = 0,
+    ) -> float:
+        """Money for so many tokens, of which some are of a kind that has a price of its own."""
+        money = self.prompt * prompt_tokens + self.completion * completion_tokens
+        parts = (
+            (cached, self.cached, self.prompt),
+            (cache_write, self.cache_write, self.prompt),
+            (audio_prompt, self.audio_prompt, self.prompt),
+            (audio_completion, self.audio_completion, self.completion),
+        )
+        for tokens, own, whole in parts:
+            if tokens and own is not None:
+                money += tokens * (own - whole)
+        return max(0.0, money) / 1e6
 
 
 class Identity(Frozen):

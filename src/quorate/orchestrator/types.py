@@ -184,9 +184,18 @@ class Usage(Frozen):
     completion_tokens: int = Field(default=0, ge=0)
     reasoning_tokens: int = Field(default=0, ge=0)
     """The part of `completion_tokens` spent on thinking, where the upstream tells."""
+    cached_tokens: int = Field(default=0, ge=0)
+    """The part of `prompt_tokens` that was read from the upstream's cache, where it tells."""
+    cache_write_tokens: int = Field(default=0, ge=0)
+    """The part of `prompt_tokens` that was written to the upstream's cache, where it tells."""
+    prompt_audio_tokens: int = Field(default=0, ge=0)
+    """The part of `prompt_tokens` that was audio, where the upstream tells."""
+    completion_audio_tokens: int = Field(default=0, ge=0)
+    """The part of `completion_tokens` that was audio, where the upstream tells."""
     requests: int = Field(default=0, ge=0)
     cost: float | None = None
-    """Money, in the currency of the configured prices; None where no price is known."""
+    """Money: the upstream's own figure where it tells one (US dollars), else by the configured prices, in their
+    currency; None where neither is known."""
     estimated: bool = False
     """True where some of it is our own count because the upstream's never came."""
 
@@ -200,6 +209,10 @@ class Usage(Frozen):
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            prompt_audio_tokens=self.prompt_audio_tokens + other.prompt_audio_tokens,
+            completion_audio_tokens=self.completion_audio_tokens + other.completion_audio_tokens,
             requests=self.requests + other.requests,
             cost=sum(costs) if costs else None,
             estimated=self.estimated or other.estimated,

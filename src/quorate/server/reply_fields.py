@@ -40,12 +40,21 @@ def translate_finish(answer: Answer) -> str:
 
 
 def make_usage(usage: Usage) -> dict[str, Any]:
-    """OpenAI's usage: what all upstreams counted."""
+    """OpenAI's usage: what all upstreams counted; with OpenRouter's `cost` where it is known."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "audio_tokens": usage.prompt_audio_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.completion_audio_tokens,
+        },
+        **({} if usage.cost is None else {"cost": usage.cost}),
     }
 
 

@@ -165,10 +165,12 @@ class Database:
 
 _TEXTS = ("text", "reasoning", "answer")
 _PLAIN = ("model", "agent", *_TEXTS, "finish_reason", "seed", "prompt_version", "latency")
-_USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", "cost", "estimated")
+USAGE = tuple(Usage.model_fields)
+PARTS = ("cached_tokens", "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens")
+"""Numbers of it that the first tables and exports did not have."""
 LATER = ("ensembling", "degraded")
 """Columns that the first tables and exports did not have."""
-CANDIDATE = (*_PLAIN, *_USAGE, "mean_logprob", "logprobs", "tool_calls", *LATER)
+CANDIDATE = (*_PLAIN, *USAGE, "mean_logprob", "logprobs", "tool_calls", *LATER)
 """Names of the columns."""
 
 
@@ -176,7 +178,7 @@ def columns_of(candidate: Candidate) -> dict[str, Any]:
     """The columns of a candidate that came through; its index has a column elsewhere."""
     row = {name: getattr(candidate, name) for name in _PLAIN}
     row.update((name, replace_surrogates(row[name])) for name in _TEXTS)
-    row.update((name, getattr(candidate.usage, name)) for name in _USAGE)
+    row.update((name, getattr(candidate.usage, name)) for name in USAGE)
     logprobs = candidate.logprobs
     row["mean_logprob"] = sum(t.logprob for t in logprobs) / len(logprobs) if logprobs else None
     row["logprobs"] = None if logprobs is None else pack_logprobs(logprobs)
@@ -193,7 +195,7 @@ def candidate_of(row: Any, index: int) -> Candidate:
         index=index,
         **{name: row[name] for name in _PLAIN},
         tool_calls=json.loads(row["tool_calls"]) if row["tool_calls"] else (),
-        usage=Usage(**{name: row[name] for name in _USAGE}),
+        usage=Usage(**{name: row[name] for name in USAGE}),
         logprobs=None if logprobs is None else unpack_logprobs(logprobs),
         ensembling=Ensembling.model_validate(json.loads(row["ensembling"])) if row["ensembling"] else None,
         degraded=tuple(Degradation.model_validate(each) for each in json.loads(row["degraded"] or "[]")),

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.types import Answer, Candidate, Failure, NodeUsage, Question, Usage
 
-from .sqlite import CANDIDATE, Database, candidate_of, columns_of
+from .sqlite import CANDIDATE, PARTS, USAGE, Database, candidate_of, columns_of
 
 V = TypeVar("V", bound=Frozen)
 
@@ -28,7 +28,8 @@ CREATE TABLE traces (
     queued REAL, route TEXT NOT NULL, model TEXT NOT NULL, pipeline TEXT NOT NULL, key TEXT NOT NULL,
     status INTEGER NOT NULL, streamed INTEGER NOT NULL, error TEXT, question_key TEXT, question TEXT,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
-    requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, nodes TEXT NOT NULL
+    requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, nodes TEXT NOT NULL,
+    {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in PARTS)}
 );
 CREATE INDEX traces_by_id ON traces (id);
 CREATE INDEX traces_by_time ON traces (began);
@@ -39,7 +40,6 @@ CREATE TABLE samples (
     trace INTEGER, choice INTEGER, idx INTEGER, error TEXT, {", ".join(CANDIDATE)}, PRIMARY KEY (trace, choice, idx)
 ) WITHOUT ROWID;
 """
-USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", "cost", "estimated")
 PLAIN = (
     *("id", "began", "seconds", "first_byte", "queued", "route", "model", "pipeline", "key", "status", "streamed"),
     "question_key",
@@ -49,6 +49,8 @@ SHOWN = 200
 LINE = ("id", "began", "seconds", "route", "model", "key", "status", "prompt_tokens", "completion_tokens", "cost")
 LAST = "question, '$.messages[#-1].content'"
 BEGINNING = f"iif(json_type({LAST}) = 'text', substr(json_extract({LAST}), 1, {SHOWN}), NULL)"
+UPGRADES = {103: [f"ALTER TABLE {t} ADD COLUMN {n} DEFAULT 0" for t in ("traces", "samples") for n in PARTS]}
+"""What makes a file of an older format one of the next."""
 SHARE = 0.1
 """Part of all traces that is deleted at once where the file is too large."""
 
@@ -164,7 +166,8 @@ class TraceStore(Database):
     """The file. Written by one thread at a time; read by whoever likes, meanwhile too."""
 
     kind = "file of traces"
-    format = 103
+    format = 104
+    upgrades = UPGRADES
     schema = SCHEMA
     made_by = "`quorate serve --traces FILE` makes one"
     rescue = "move it away and a new one is made (`sqlite3 {file} .recover` saves what can still be read)"

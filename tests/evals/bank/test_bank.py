@@ -12,7 +12,7 @@ from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Question, SamplingParams
-from quorate.storage.sqlite import LATER
+from quorate.storage.sqlite import LATER, PARTS
 from tests.evals.fakes import Sums
 
 from .banks import filled, sample
@@ -42,7 +42,7 @@ def test_a_bank_of_the_first_format_is_gone_on_with(tmp_path: Path) -> None:
     old = sample().model_copy(update={"candidate": plain})
     with Bank(tmp_path) as bank:
         bank.add(old)
-        for column in LATER:
+        for column in (*LATER, *PARTS):
             bank.store.execute(f"ALTER TABLE samples DROP COLUMN {column}")
         bank.store.execute("PRAGMA user_version=1")
     with Bank(tmp_path) as bank:

@@ -17,7 +17,7 @@ from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Question
-from quorate.storage.sqlite import LATER
+from quorate.storage.sqlite import LATER, PARTS
 
 from .banks import filled, sample
 
@@ -67,7 +67,7 @@ async def test_exports_from_before_ensembles_are_read(tmp_path: Path) -> None:
     with filled(None) as bank:
         export_bank(bank, file)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    old = [{name: value for name, value in row.items() if name not in LATER} for row in rows]
+    old = [{name: value for name, value in row.items() if name not in (*LATER, *PARTS)} for row in rows]
     file.write_text("".join(json.dumps(row) + "\n" for row in old))
     with Bank() as back:
         assert (import_path(back, file)).new == len(rows)

@@ -13,6 +13,7 @@ from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer, UpstreamError
+from quorate.orchestrator.identity import Price
 from quorate.orchestrator.types import SamplingParams, Usage
 
 from .chat_call import REFUSALS, STREAM_OPTIONS, ServedModel
@@ -74,9 +75,8 @@ class CompletionsCall(UpstreamRequest):
             outcome = error.code
             raise
         finally:
-            usage = self._counter.usage(self.tries, refused=outcome not in {"ok", "cancelled", "budget_exhausted"})
-            if price := self._served.price:
-                usage = usage.model_copy(update={"cost": price.of(usage.prompt_tokens, usage.completion_tokens)})
+            refused = outcome not in {"ok", "cancelled", "budget_exhausted"}
+            usage = self._counter.usage(self.tries, self._served.price, refused=refused)
             if usage != Usage():
                 self._run.record(self._served.model, usage)
             self.watch.ended(outcome, usage)
@@ -200,7 +200,7 @@ class _TokenCounter:
             if choice.get("finish_reason"):
                 self._ends[index] = choice["finish_reason"]
 
-    def usage(self, tries: int, *, refused: bool) -> Usage:
+    def usage(self, tries: int, price: Price | None, *, refused: bool) -> Usage:
         """What it came to; our own count, marked so, where the server did not tell."""
         counts, estimated = self._server_counts(), False
         if counts is not None and self._is_too_low(counts):
@@ -211,9 +211,7 @@ class _TokenCounter:
             written = sum(self._written.values())
             counts = Counts(prompt, estimate_tokens(written))
             estimated = bool(prompt or written)
-        return Usage(
-            prompt_tokens=counts.prompt, completion_tokens=counts.completion, requests=tries, estimated=estimated
-        )
+        return counts.to_usage(price, requests=tries, estimated=estimated)
 
     def _is_too_low(self, total: Counts) -> bool:
         """Whether several texts must have more than a total, which llama.cpp's is of one of them."""

@@ -264,13 +264,7 @@ def usage_of(
     """What the server counted; our own count, marked so, where it did not."""
     counts = Counts.of(reply)
     told = counts or Counts(sum(map(len, prompts)), written)
-    return Usage(
-        prompt_tokens=told.prompt,
-        completion_tokens=told.completion,
-        requests=tries,
-        cost=price.of(told.prompt, told.completion) if price else None,
-        estimated=counts is None and bool(told.prompt or told.completion),
-    )
+    return told.to_usage(price, requests=tries, estimated=counts is None and bool(told.prompt or told.completion))
 
 
 def read_texts(reply: Mapping[str, Any], prompts: int) -> list[list[TokenEntries]]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from quorate.orchestrator.identity import Price
-from quorate.orchestrator.partial import NOTHING
 from quorate.orchestrator.types import Usage
 
 __all__ = ["CHARACTERS", "LARGEST", "Counts", "Share", "UsageSplitter", "estimate_tokens", "is_count"]
 
 CHARACTERS = 4
 """Of usual text in a token, where nobody counted."""
+PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+CACHED = (
+    *("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount"),
+    *("cacheReadInputTokens", "num_cached_tokens"),
+)
+"""What servers call the tokens that they read from a cache: OpenAI, vLLM and OpenRouter; Anthropic; DeepSeek; Gemini;
+Bedrock; Mistral."""
+WRITTEN = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens", "cacheWriteInputTokens")
+TICKS = 1e10
+"""xAI's in a dollar."""
 LARGEST = 1e15
 """No honest count or log-probability is further from zero."""
 
@@ -38,6 +47,16 @@ class Counts(NamedTuple):
     """Whether its numbers agree with each other."""
     of_one: bool = False
     """It is of one choice, however many there are."""
+    cached: int = 0
+    """Of the prompt: read from the server's cache."""
+    cache_write: int = 0
+    """Of the prompt: written to it."""
+    prompt_audio: int = 0
+    """Of the prompt."""
+    completion_audio: int = 0
+    """Of the completion."""
+    cost: float | None = None
+    """Money, where the server tells it."""
 
     @classmethod
     def of(cls, reply: Mapping[str, Any]) -> Counts | None:
@@ -51,8 +70,38 @@ class Counts(NamedTuple):
         counts = cls._read(usage) if isinstance(usage, dict) else None
         timings = reply.get("timings")  # llama.cpp's: of one of its slots, as the usage beside them
         if counts is not None and isinstance(timings, dict) and timings.get("predicted_n") == counts.completion:
-            return counts._replace(of_one=True)
+            cached = counts.cached or _count_in(timings, "cache_n") or 0
+            return counts._replace(of_one=True, cached=min(cached, counts.prompt))
         return counts
+
+    def to_usage(self, price: Price | None, *, requests: int, estimated: bool = False) -> Usage:
+        """As ledgers have it, with what it costs: by the server's own word, else by the price."""
+        cost = self.cost
+        if cost is None and price is not None:
+            cost = price.of(
+                self.prompt,
+                self.completion,
+                cached=self.cached,
+                cache_write=self.cache_write,
+                audio_prompt=self.prompt_audio,
+                audio_completion=self.completion_audio,
+            )
+        return Usage(
+            prompt_tokens=self.prompt,
+            completion_tokens=self.completion,
+            reasoning_tokens=self.reasoning,
+            cached_tokens=self.cached,
+            cache_write_tokens=self.cache_write,
+            prompt_audio_tokens=self.prompt_audio,
+            completion_audio_tokens=self.completion_audio,
+            requests=requests,
+            cost=cost,
+            estimated=estimated,
+        )
+
+    def without_prompt(self) -> Counts:
+        """Of another choice of the same request."""
+        return self._replace(prompt=0, cached=0, cache_write=0, prompt_audio=0)
 
     @classmethod
     def _read(cls, usage: Mapping[str, Any]) -> Counts | None:
@@ -63,8 +112,7 @@ class Counts(NamedTuple):
             and usage.get("total_tokens") == prompt + completion
             and 0 < prompt <= LARGEST
             and 0 <= completion <= LARGEST
-            and usage.get("completion_tokens_details") is None
-            and "reasoning_tokens" not in usage
+            and (len(usage) == 3 or all(usage[name] is None for name in usage.keys() - PLAIN))
         ):
             return cls(prompt, completion)  # as nearly all chunks tell it
         return cls._add_up(usage)
@@ -93,7 +141,48 @@ class Counts(NamedTuple):
         left = (total or prompt + completion) - prompt - completion
         if left > 0:  # Gemini's thinking is in the total alone
             completion, reasoning = completion + left, reasoning or left
-        return cls(prompt, completion, min(reasoning, completion), certain=left == 0)
+        counts = cls(prompt, completion, min(reasoning, completion), certain=left == 0, cost=_read_cost(usage))
+        return counts._with_parts(usage)
+
+    def _with_parts(self, usage: Mapping[str, Any]) -> Counts:
+        """With what had a price of its own; the parts of a prompt are no more than it."""
+        read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+        holders = (read, usage.get("input_tokens_details"), usage)
+        cached = min(_first_count(holders, *CACHED), self.prompt)
+        cache_write = min(_first_count(holders, *WRITTEN), self.prompt - cached)
+        return self._replace(
+            cached=cached,
+            cache_write=cache_write,
+            prompt_audio=min(_first_count((read,), "audio_tokens"), self.prompt - cached - cache_write),
+            completion_audio=min(_first_count((written,), "audio_tokens"), self.completion),
+        )
+
+
+def _first_count(holders: Iterable[Any], *names: str) -> int:
+    """The first of these numbers above zero in any of the holders."""
+    return next((count for holder in holders if (count := _count_in(holder, *names))), 0)
+
+
+def _read_cost(usage: Mapping[str, Any]) -> float | None:
+    """What the server says that it cost, in US dollars.
+
+    OpenRouter's `cost` is what it takes; with a key of one's own (`is_byok`) the provider takes its part besides.
+    Perplexity's is an object, xAI counts ticks.
+    """
+    cost, details = usage.get("cost"), usage.get("cost_details")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if (ticks := _money(usage.get("cost_in_usd_ticks"))) is not None:
+        cost = ticks / TICKS
+    beside = details.get("upstream_inference_cost") if isinstance(details, dict) and usage.get("is_byok") is True else 0
+    told = _money(cost)
+    return None if told is None else told + (_money(beside) or 0.0)
+
+
+def _money(value: Any) -> float | None:
+    """An amount that can be one."""
+    honest = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+    return float(value) if honest else None
 
 
 def _count_in(holder: Any, *names: str) -> int | None:
@@ -195,7 +284,7 @@ class UsageSplitter:
         """The usage of a choice that ends before the others, by the server's count for it alone."""
         counts = choice.counts or Counts(0, 0)
         self.guessed = self.guessed or not counts.certain
-        return self._give(counts.prompt if first else 0, counts.completion, counts.reasoning, first=first)
+        return self._give(counts if first else counts.without_prompt(), first=first)
 
     def rest(self, choices: Sequence[Share]) -> list[Usage]:
         """All that is left, over the choices that are left."""
@@ -205,19 +294,22 @@ class UsageSplitter:
             given = self.total_given.completion_tokens
             counts = counts._replace(completion=given + sum(likely), certain=False)
         self.guessed = self.guessed or not counts.certain
-        prompt, completion, reasoning = self._less_given(counts)
+        left = self._less_given(counts)
         if len(choices) == 1:
-            return [self._give(prompt, completion, reasoning, first=True, estimated=self.guessed)]
-        exact = likely or _exact_shares(completion, choices) or self._shares_of_cut(completion, choices)
-        shares = zip(
-            exact or _portions(completion, [_size(c) for c in choices]),
-            _portions(reasoning, [c.counts.reasoning if c.counts else len(c.reasoning) for c in choices]),
-            strict=True,
-        )
-        estimated = self.guessed or exact is None
+            return [self._give(left, first=True, estimated=self.guessed)]
+        exact = likely or _exact_shares(left.completion, choices) or self._shares_of_cut(left.completion, choices)
+        completions = exact or _portions(left.completion, [_size(c) for c in choices])
+        reasonings = _portions(left.reasoning, [c.counts.reasoning if c.counts else len(c.reasoning) for c in choices])
+        audios = _portions(left.completion_audio, completions)
+        costs = _divide(left.cost, left.prompt, completions)
+        estimated, shares = self.guessed or exact is None, zip(completions, reasonings, audios, costs, strict=True)
+        parts = [
+            left._replace(completion=tokens, reasoning=thoughts, completion_audio=audio, cost=cost)
+            for tokens, thoughts, audio, cost in shares
+        ]
         return [
-            self._give(0 if i else prompt, tokens, thoughts, first=i == 0, estimated=estimated)
-            for i, (tokens, thoughts) in enumerate(shares)
+            self._give(part.without_prompt() if i else part, first=i == 0, estimated=estimated)
+            for i, part in enumerate(parts)
         ]
 
     def _is_too_low(self, total: Counts, choices: Sequence[Share]) -> bool:
@@ -249,34 +341,54 @@ class UsageSplitter:
         fits = left == 0 if not others else left >= 0 and others == 1
         return [self._likely(choice) if self._is_cut(choice) else left for choice in choices] if fits else None
 
-    def _less_given(self, counts: Counts) -> tuple[int, int, int]:
-        given = self.total_given if self._given else NOTHING
-        return (
-            max(0, counts.prompt - given.prompt_tokens),
-            max(0, counts.completion - given.completion_tokens),
-            max(0, counts.reasoning - given.reasoning_tokens),
+    def _less_given(self, counts: Counts) -> Counts:
+        if not self._given:
+            return counts
+        given = self.total_given
+        return counts._replace(
+            prompt=max(0, counts.prompt - given.prompt_tokens),
+            completion=max(0, counts.completion - given.completion_tokens),
+            reasoning=max(0, counts.reasoning - given.reasoning_tokens),
+            cached=max(0, counts.cached - given.cached_tokens),
+            cache_write=max(0, counts.cache_write - given.cache_write_tokens),
+            prompt_audio=max(0, counts.prompt_audio - given.prompt_audio_tokens),
+            completion_audio=max(0, counts.completion_audio - given.completion_audio_tokens),
+            cost=None if counts.cost is None else max(0.0, counts.cost - (given.cost or 0.0)),
         )
 
     def _count(self, choices: Sequence[Share]) -> Counts:
         """The request's total so far where the server has not told it: its counts by choice, else our own."""
         given = self.total_given
-        prompt = next((c.counts.prompt for c in choices if c.counts is not None), given.prompt_tokens)
-        if self.working and not all(c.counts for c in choices):
+        known = [c.counts for c in choices if c.counts is not None]
+        of_given = Counts(
+            given.prompt_tokens,
+            given.completion_tokens,
+            cached=given.cached_tokens,
+            cache_write=given.cache_write_tokens,
+            prompt_audio=given.prompt_audio_tokens,
+        )
+        first = known[0] if known else of_given
+        prompt = first.prompt
+        if self.working and len(known) < len(choices):
             self.guessed = True
             prompt = prompt or estimate_tokens(len(self._prompt()))
         completion = sum(c.counts.completion if c.counts else _size(c) for c in (*choices, *self.in_vain))
-        reasoning = sum(c.counts.reasoning if c.counts else 0 for c in choices)
-        certain = all(c.counts.certain for c in choices if c.counts is not None)
-        return Counts(prompt, completion + given.completion_tokens, reasoning + given.reasoning_tokens, certain)
+        costs = [counts.cost for counts in known if counts.cost is not None]
+        return first._replace(
+            prompt=prompt,
+            completion=completion + given.completion_tokens,
+            reasoning=sum(counts.reasoning for counts in known) + given.reasoning_tokens,
+            certain=all(counts.certain for counts in known),
+            of_one=False,
+            completion_audio=sum(counts.completion_audio for counts in known) + given.completion_audio_tokens,
+            cost=sum(costs) + (given.cost or 0.0) if costs and len(costs) == len(choices) else None,
+        )
 
-    def _give(self, prompt: int, tokens: int, thoughts: int, *, first: bool, estimated: bool = False) -> Usage:
-        usage = Usage(
-            prompt_tokens=prompt,
-            completion_tokens=tokens,
-            reasoning_tokens=thoughts,
+    def _give(self, counts: Counts, *, first: bool, estimated: bool = False) -> Usage:
+        usage = counts.to_usage(
+            self._price,
             requests=self.untaken if first else 0,
-            cost=self._price.of(prompt, tokens) if self._price else None,
-            estimated=estimated and bool(prompt or tokens),
+            estimated=estimated and bool(counts.prompt or counts.completion),
         )
         self._given.append(usage)
         return usage
@@ -295,6 +407,13 @@ def _size(choice: Share) -> int:
     if choice.logprobs is not None:
         return len(choice.logprobs)
     return max(choice.pieces, estimate_tokens(choice.characters))
+
+
+def _divide(cost: float | None, prompt: int, completions: Sequence[int]) -> list[float | None]:
+    """The cost of each choice, the first of which bears the prompt, by the number of tokens."""
+    weights = [tokens + (0 if i else prompt) for i, tokens in enumerate(completions)]
+    whole = sum(weights)
+    return [None if cost is None else cost * w / whole if whole else cost / len(weights) for w in weights]
 
 
 def _portions(total: int, weights: Sequence[int]) -> list[int]:

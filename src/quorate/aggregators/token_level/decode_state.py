@@ -31,6 +31,7 @@ class MemberUsage:
 
     prompt: int = 0
     completion: int = 0
+    cached: int = 0
     requests: int = 0
     cost: float | None = None
     estimated: bool = False
@@ -43,6 +44,7 @@ class MemberUsage:
         """Adds what a back end counted by itself."""
         self.prompt += usage.prompt_tokens
         self.completion += usage.completion_tokens
+        self.cached += usage.cached_tokens
         self.requests += usage.requests
         self.estimated |= usage.estimated
         if usage.cost is not None:
@@ -53,6 +55,7 @@ class MemberUsage:
         return Usage(
             prompt_tokens=self.prompt,
             completion_tokens=self.completion,
+            cached_tokens=self.cached,
             requests=self.requests,
             cost=self.cost,
             estimated=self.estimated,

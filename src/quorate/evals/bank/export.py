@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
-from quorate.storage.sqlite import CANDIDATE, LATER
+from quorate.storage.sqlite import CANDIDATE, LATER, PARTS
 
 from .bank import Bank
 from .provenance import dump_json
@@ -33,7 +33,7 @@ GROUP = 5_000
 RUNS = "runs.jsonl"
 _FLOATS = ("cost", "latency", "mean_logprob", "added")
 _FLAGS = ("own_prompt", "estimated", "current", "correct")
-_NUMBERS = ("run_seed", "idx", "seed", "prompt_tokens", "completion_tokens", "reasoning_tokens", "requests")
+_NUMBERS = ("run_seed", "idx", "seed", "prompt_tokens", "completion_tokens", "reasoning_tokens", "requests", *PARTS)
 NESTED = ("question", "sampling", "logprobs", "tool_calls", "facts", *LATER)
 _ITEM = ("task", "item", "cluster", "split", "revision", "prompt", "current", "gold")
 _SAMPLE = ("idx", "own_prompt", "facts", "added")

@@ -15,13 +15,13 @@ import os
 import uuid
 from pathlib import Path
 
-from quorate.storage.sqlite import LATER, Database
+from quorate.storage.sqlite import LATER, PARTS, Database
 
 FILE = "bank.sqlite"
-FORMAT = 2
+FORMAT = 3
 """`PRAGMA user_version` of banks written by this code."""
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE questions (key TEXT PRIMARY KEY, question TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE items (
     id INTEGER PRIMARY KEY, task TEXT NOT NULL, item TEXT NOT NULL, question TEXT NOT NULL, gold TEXT,
@@ -43,7 +43,7 @@ CREATE TABLE samples (
     seed INTEGER, prompt_version TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL, requests INTEGER NOT NULL, cost REAL, estimated INTEGER NOT NULL, latency REAL,
     mean_logprob REAL, logprobs BLOB, tool_calls TEXT, facts TEXT, added REAL NOT NULL,
-    ensembling TEXT, degraded TEXT
+    ensembling TEXT, degraded TEXT, {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in PARTS)}
 );
 CREATE UNIQUE INDEX samples_by_key ON samples (request, idx);
 CREATE TABLE grades (sample INTEGER, item INTEGER, extracted TEXT, correct INTEGER, PRIMARY KEY (sample, item))
@@ -61,7 +61,10 @@ CREATE TABLE outcomes (
 CREATE INDEX outcomes_by_run ON outcomes (run);
 """
 
-UPGRADES = {1: [f"ALTER TABLE samples ADD COLUMN {name} TEXT" for name in LATER]}
+UPGRADES = {
+    1: [f"ALTER TABLE samples ADD COLUMN {name} TEXT" for name in LATER],
+    2: [f"ALTER TABLE samples ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in PARTS],
+}
 """What makes a bank of an older format one of the next."""
 
 

@@ -162,12 +162,13 @@ class MessageExchange:
 
 
 def make_message_usage(usage: Usage) -> dict[str, Any]:
-    """The usage, as this API calls it."""
+    """The usage, as this API calls it: its parts of the prompt add up."""
     return {
-        "input_tokens": usage.prompt_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
 
 

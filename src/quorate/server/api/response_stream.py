@@ -66,10 +66,13 @@ def describe_end(answer: Answer) -> dict[str, Any]:
 
 
 def make_response_usage(usage: Usage) -> dict[str, Any]:
-    """The usage, as this API calls it. Caches are the upstreams' own business: none is told of."""
+    """The usage, as this API calls it."""
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,

@@ -75,6 +75,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
             "choices": record.asked_choices,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens or None,
             "upstream_requests": usage.requests,
             "estimated": usage.estimated or None,
             "cost": usage.cost,

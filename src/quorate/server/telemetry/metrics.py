@@ -36,6 +36,8 @@ OUTCOMES: dict[type[Event], str] = {
     CandidateFailed: "failed",
     CandidateCancelled: "cancelled",
 }
+PARTS = ("cached", "cache_write", "reasoning", "prompt_audio", "completion_audio")
+"""Kinds of tokens that are among others: the first two and `prompt_audio` among a prompt's."""
 OTHER = "other"
 SERIES = 200
 """Most values of one label."""
@@ -125,7 +127,8 @@ class Metrics:
         self._tokens = counter(
             "tokens", "Tokens that upstreams counted, or our estimate.", "node", "model", "kind", "estimated"
         )
-        self._cost = counter("cost", "Money spent, by the configured prices.", "node", "model")
+        self._parts = counter("token_parts", "Tokens of these kinds among those in `tokens`.", "node", "model", "part")
+        self._cost = counter("cost", "Money spent, as upstreams tell it or by the configured prices.", "node", "model")
         self._candidates = counter("candidates", "Samples by how they ended.", "pipeline", "outcome")
         self._stops = counter("early_stops", "Sampling stages ended by a rule or a budget.", "pipeline", "rule")
         self._routes = counter(
@@ -209,6 +212,9 @@ class Metrics:
             self._tokens(node, entry.model, "prompt", estimated).inc(usage.prompt_tokens)
         if usage.completion_tokens:
             self._tokens(node, entry.model, "completion", estimated).inc(usage.completion_tokens)
+        for part in PARTS:
+            if tokens := getattr(usage, f"{part}_tokens"):
+                self._parts(node, entry.model, part).inc(tokens)
         if usage.cost:
             self._cost(node, entry.model).inc(usage.cost)
 

@@ -37,6 +37,7 @@ NAMES = (
     *("gen_ai.request.choice.count", "gen_ai.request.seed", "gen_ai.request.max_tokens", "gen_ai.request.temperature"),
     *("gen_ai.request.top_p", "gen_ai.request.stream", "gen_ai.response.finish_reasons"),
     *("gen_ai.response.time_to_first_chunk", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"),
+    *("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens"),
     *("gen_ai.usage.reasoning.output_tokens", "http.request.method", "http.response.status_code", "http.route"),
     *("server.address", "server.port", "error.type", "http.request.resend_count"),
 )
@@ -237,9 +238,12 @@ def _usage(usage: Usage) -> dict[str, int]:
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,
     }
-    return counted | (
-        {"gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else {}
-    )
+    parts = {
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
+    }
+    return counted | {name: tokens for name, tokens in parts.items() if tokens}
 
 
 def _nanoseconds(record: RequestRecord, at: float) -> int:

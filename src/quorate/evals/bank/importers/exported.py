@@ -16,7 +16,7 @@ from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, DataError, MissingExtra
 from quorate.orchestrator.frozen import first_fault
 from quorate.orchestrator.types import Question, SamplingParams
-from quorate.storage.sqlite import LATER, candidate_of
+from quorate.storage.sqlite import LATER, PARTS, candidate_of
 
 from ..bank import Bank
 from ..export import NESTED, flat_rows
@@ -122,7 +122,7 @@ def incoming_of(row: Mapping[str, Any], fault: Callable[[str, str | None], BadIn
         BadInput: a column is missing or holds nonsense.
     """
     try:
-        row = {**dict.fromkeys(LATER), **row}
+        row = {**dict.fromkeys(LATER), **dict.fromkeys(PARTS, 0), **row}
         texts = {name: _text(row[name]) for name in NESTED}
         item = None
         if row["task"] is not None:

@@ -159,6 +159,8 @@ class _Log:
             prompt_tokens=total("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write"),
             completion_tokens=total("output_tokens"),
             reasoning_tokens=total("reasoning_tokens"),
+            cached_tokens=total("input_tokens_cache_read"),
+            cache_write_tokens=total("input_tokens_cache_write"),
             requests=max(1, calls),
         )
 
