@@ -145,14 +145,21 @@ async def test_listings_tell_what_pipelines_are_made_of(start: Start) -> None:
     async with start(model, pipelines={"vote": vote}) as served:
         told = {entry["id"]: entry for entry in (await served.http.get("/v1/models")).json()["data"]}
         one = (await served.http.get("/v1/models/adaptive-consistency@4/self-moa@6/m")).json()
-    assert "quorate" not in told["m"]
-    assert told["vote"]["quorate"] == {"pipeline": "plurality", "n": 2, "models": ["m"], "stop": str(rule)}
+    assert told["m"]["quorate"] == {"max_requests": 1}
+    assert told["vote"]["quorate"] == {
+        "pipeline": "plurality",
+        "max_requests": 2,
+        "n": 2,
+        "models": ["m"],
+        "stop": str(rule),
+    }
     built_in = told["adaptive-consistency@16"]["quorate"]
     assert (built_in["pipeline"], built_in["n"], built_in["models"]) == ("adaptive-consistency", 16, ["m"])
     assert built_in["options"]["threshold"]["default"] == 0.95
     assert "2305.11860" in built_in["source"]
     assert built_in["description"]
     assert (one["quorate"]["n"], one["quorate"]["models"]) == (4, ["self-moa@6/m"])
+    assert one["quorate"]["max_requests"] == 4 * 7
 
 
 class Down(Echo):

@@ -16,7 +16,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, requests_of
 from quorate.orchestrator.sampling import fill
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question
 
@@ -67,6 +67,11 @@ class Chain(Agent):
     def calls(self) -> int:
         """Those of the model that takes most."""
         return max(model.calls for model in self.models)
+
+    @property
+    def max_requests(self) -> int:
+        """Those of all models: each may fail after all of its own."""
+        return sum(map(requests_of, self.models))
 
     @property
     def available(self) -> bool:

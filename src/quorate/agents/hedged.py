@@ -18,7 +18,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, requests_of
 from quorate.orchestrator.sampling import fill, gather
 from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
@@ -71,6 +71,11 @@ class Hedged(Wrapper, Agent):
         """That of the model, which goes on with no bare text here."""
         identity = self.model.identity
         return identity.model_copy(update={"capabilities": identity.capabilities - {"completions"}})
+
+    @property
+    def max_requests(self) -> int:
+        """Two races' worth."""
+        return 2 * requests_of(self.model)
 
     @property
     def patience(self) -> float | None:

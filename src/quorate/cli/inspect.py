@@ -16,6 +16,7 @@ from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES, STOPPING_
 from quorate.aggregators.specs import EnsembleSpec, GraphSpec, PipelineSpec, StoppingSpec
 from quorate.config.catalog import CatalogEntry
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.protocols import requests_of
 
 from .console import SafeConsole, echo, print_json, wide_console
 from .options import ConfigFile, Json, Upstream, open_catalog
@@ -132,6 +133,7 @@ async def _draw(
         save_drawing(model, file)
     if not wanted:
         echo(draw_mermaid(model))
+        echo(f"%% at most {model.calls} answers of models, {requests_of(model)} requests to their servers at worst")
 
 
 def config_schema() -> None:

@@ -126,6 +126,9 @@ class ServerSettings(TelemetrySettings):
     max_samples: int = Field(default=256, ge=1)
     """Answers of models that one request may take: choices times samples, through nested pipelines, and the
     calls of aggregators."""
+    max_requests: int | None = Field(default=None, ge=1)
+    """Requests to models' servers that one request may cause at worst: those answers with all tries, hedges and
+    fallbacks."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Tokens that each answer of a model may have, and has where the request does not say."""
     max_concurrent: int = Field(default=256, ge=1)

@@ -153,6 +153,31 @@ def derive_seed(seed: int | None, *path: str | int) -> int | None:
     return int.from_bytes(hashlib.sha256(repr((seed, *path)).encode()).digest()[:4]) >> 1
 
 
+class RequestLimit:
+    """How many requests to models' servers a run may cause, whatever fails: all that it asks count in the same one.
+
+    What a server refuses for its form (400, 422, ...) has cost nothing and does not count.
+
+    Args:
+        most: requests, see `protocols.requests_of`.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sent = 0
+
+    def take(self) -> bool:
+        """Counts one more, if there may be one."""
+        if self.sent >= self.most:
+            return False
+        self.sent += 1
+        return True
+
+    def give_back(self) -> None:
+        """One has come to nothing."""
+        self.sent -= 1
+
+
 class StopSwitch:
     """Ends runs from outside, such as all of a server at its shutdown: what has come by then is their answer."""
 
@@ -259,6 +284,8 @@ class RunContext:
     fails of one caller's requests refuses nobody else's. `""` is nobody in particular."""
     weight: float = 1.0
     """The caller's share of those places, in proportion to that of others."""
+    requests: RequestLimit | None = None
+    """Of all that this run and those around it ask."""
 
     def replace(self, **changes: Any) -> RunContext:
         """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""

@@ -12,6 +12,7 @@
     │   │   └── ConnectionDropped it was closed before a reply
     │   ├── RateLimited           429, with the server's Retry-After
     │   ├── CircuitOpen           not asked, because it failed too often just now (HTTP 503, with Retry-After)
+    │   ├── RequestsSpent         not asked, because the run has caused as many requests as it may (HTTP 503)
     │   ├── TimedOut              no reply in time (HTTP 504)
     │   ├── Rejected              another 4xx: the request or the key was refused
     │   │   └── PromptTooLong     prompt and answer do not fit into the model's context
@@ -46,6 +47,7 @@ __all__ = [
     "QuorateError",
     "RateLimited",
     "Rejected",
+    "RequestsSpent",
     "TimedOut",
     "UnknownName",
     "Unreachable",
@@ -202,6 +204,13 @@ class CircuitOpen(UpstreamError):
 
     status = 503
     code = "circuit_open"
+
+
+class RequestsSpent(UpstreamError):
+    """The upstream was not asked: the run has caused as many requests as it may."""
+
+    status = 503
+    code = "requests_spent"
 
 
 class TimedOut(UpstreamError):

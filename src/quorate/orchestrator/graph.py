@@ -66,6 +66,11 @@ class Graph(ModelBase):
         return self._structure.calls
 
     @property
+    def max_requests(self) -> int:
+        """See `protocols.Amplifying`."""
+        return self._structure.max_requests
+
+    @property
     def available(self) -> bool:
         """See `protocols.Model`: whether there is a way to the end on which something can come of every node."""
         return self._leads_to_end(START, set())

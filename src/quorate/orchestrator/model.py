@@ -19,7 +19,7 @@ from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .identity import Identity
 from .partial import PartialCandidate
-from .protocols import Model
+from .protocols import Model, requests_of
 from .types import Answer, Candidate, Failure, Message, Question, TokenLogprob
 
 log = logging.getLogger("quorate")
@@ -230,6 +230,10 @@ class Wrapper(ModelBase):
     @property
     def calls(self) -> int:
         return self.model.calls
+
+    @property
+    def max_requests(self) -> int:
+        return requests_of(self.model)
 
 
 def _no_answer(failure: Failure) -> NoAnswer:

@@ -12,7 +12,7 @@ from .context import RunContext, derive_seed, explain_cut
 from .errors import BadInput, Misconfigured, NoAnswer, PromptTooLong, TimedOut
 from .events import AnswerToken, Event
 from .partial import failure_of
-from .protocols import Aggregator, Model, Router, VoteCounter
+from .protocols import Aggregator, Model, Router, VoteCounter, requests_of
 from .sampling import most_actionable, note_undecided, sample_candidates
 from .shadow import sample_watching
 from .stage import SamplingStage
@@ -51,6 +51,9 @@ class StageNode(Node):
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
         return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
+
+    def requests_for(self, n: int) -> int:  # noqa: ARG002 - likewise
+        return sum(requests_of(self.stage.model_of(index)) for index in range(self.stage.n))
 
     def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
         return self.stage.n

@@ -21,7 +21,7 @@ from .errors import BadInput, Misconfigured
 from .identity import Identity
 from .model import Agent, Wrapper
 from .partial import PartialCandidate
-from .protocols import Model, Sampler, is_sampler
+from .protocols import Model, Sampler, is_sampler, requests_of
 from .types import Answer, Message, Question, SamplingParams
 
 SUFFIX = ".jinja"
@@ -140,6 +140,10 @@ class PromptedAgent(Agent):
     @property
     def calls(self) -> int:
         return self.model.calls
+
+    @property
+    def max_requests(self) -> int:
+        return requests_of(self.model)
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         for slot in slots:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
 from inspect import iscoroutinefunction
+from math import ceil
 from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
@@ -18,7 +20,7 @@ from .checks import check_count, check_seconds
 from .context import Budget, RunContext
 from .errors import BadGraph, BadInput
 from .frozen import Frozen
-from .protocols import Model
+from .protocols import Model, requests_of
 from .types import Answer, Candidate, Degradation, NodeUsage, Question, Sampled
 
 __all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Node", "Result", "State", "Visit"]
@@ -226,6 +228,11 @@ class Node:
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - for those who read candidates
         """Most answers of single models that one visit takes which reads n candidates."""
         return 0
+
+    def requests_for(self, n: int) -> int:
+        """Most requests to servers that one visit causes, by the model that causes most for one answer."""
+        most = max((Fraction(requests_of(model), max(1, model.calls)) for model in self.models), default=Fraction(0))
+        return ceil(self.calls_for(n) * most)
 
     def gives(self, n: int) -> int:
         """Most candidates that it gives where it reads n; an answer counts as one."""

@@ -153,6 +153,13 @@ class GraphStructure:
         """Most answers of single models that one answer takes; of nodes in loops as often as they may run."""
         return sum(map(self._calls_of, self.nodes))
 
+    @cached_property
+    def max_requests(self) -> int:
+        """Most requests to servers that one answer causes."""
+        return sum(
+            node.requests_for(self._most_read[name]) * self.most_visits(name) for name, node in self.nodes.items()
+        )
+
     def _calls_of(self, name: str) -> int:
         return self.nodes[name].calls_for(self._most_read[name]) * self.most_visits(name)
 

@@ -10,12 +10,13 @@ from quorate.agents.embedded.stories import refuse_strange
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.conforming import answer_conforming
-from quorate.orchestrator.context import Budget, Ledger, RunContext, derive_seed
+from quorate.orchestrator.context import Budget, Ledger, RequestLimit, RunContext, derive_seed
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.events import Event, Observer
 from quorate.orchestrator.graph import Graph
+from quorate.orchestrator.json_schema import Schema
 from quorate.orchestrator.pipeline import Cascade, Pipeline
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, requests_of
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 
@@ -33,6 +34,7 @@ __all__ = [
     "apply_control",
     "apply_limits",
     "check_limits",
+    "count_requests",
     "limit_tokens",
     "make_generation",
     "prepare",
@@ -73,6 +75,8 @@ class Generation:
     budget: Budget
     calls: int
     """Answers of single models that all choices take at most."""
+    requests: RequestLimit
+    """Requests to models' servers that all choices together cause at most."""
     progress: bool = False
     """Whether a stream tells of the vote's progress."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -173,6 +177,7 @@ class Generation:
             switch=caller.switch,
             caller="" if caller.key is ANYONE else caller.key.name,
             weight=caller.key.weight,
+            requests=self.requests,
             **observed,
         )
 
@@ -224,6 +229,12 @@ def apply_limits(request: GenerationRequest, model: Model, caller: Caller, setti
     """
     control = request.control
     calls = check_limits(model, control, settings, n=request.n, questions=len(request.questions))
+    if settings.max_requests is not None and (most := count_requests(request, model)) > settings.max_requests:
+        field = "quorate.n" if control.n is not None else "n" if request.n > 1 else "model"
+        allowed = f"this server allows {settings.max_requests} a request"
+        raise BadField(
+            f"{most} requests to models' servers at worst, tries and fallbacks included, but {allowed}", field
+        )
     if settings.max_tokens:
         questions = tuple(
             q.with_params(max_tokens=limit_tokens(settings, q.sampling.max_tokens, request.max_tokens_field))
@@ -243,7 +254,8 @@ def make_generation(
         KeyBudgetExceeded: the caller has nothing left to spend.
     """
     budget = caller.limit_budget(request.control.budget or UNLIMITED)
-    generation = Generation(request, model, caller, budget, calls, progress)
+    limit = RequestLimit(count_requests(request, model))
+    generation = Generation(request, model, caller, budget, calls, limit, progress)
     record = caller.record
     record.model = model.name
     record.pipeline = label_pipeline(caller.catalog, model)
@@ -264,10 +276,19 @@ def check_limits(model: Model, control: Control, settings: ServerSettings, *, n:
         raise BadField(f"{n} choices, but this server allows 1 to {settings.max_n} a request", "n")
     if (total := questions * n * model.calls) > settings.max_samples:
         field = "quorate.n" if control.n is not None else "n" if n > 1 else "prompt" if questions > 1 else "model"
-        raise BadField(f"{total} samples in all, but this server allows {settings.max_samples} a request", field)
+        worst = f"and {questions * n * requests_of(model)} requests to their servers at worst"
+        raise BadField(
+            f"{total} samples in all, {worst}, but this server allows {settings.max_samples} samples a request", field
+        )
     if control.budget is not None and control.budget.money is not None and not _priced(model):
         raise BadField(f"{model.name} has no prices, so this would limit nothing: limit tokens", "quorate.budget.money")
     return total
+
+
+def count_requests(request: GenerationRequest, model: Model) -> int:
+    """Requests to models' servers that a request causes at most, whatever fails; a strict schema is asked for twice."""
+    answers = sum(1 if Schema.strict(question) is None else 2 for question in request.questions)
+    return answers * request.n * requests_of(model)
 
 
 def limit_tokens(settings: ServerSettings, wanted: int | None, field: str = "max_tokens") -> int | None:

@@ -19,7 +19,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.protocols import Model, requests_of
 
 from .context import ServerContext
 from .graph_view import describe_graph
@@ -89,8 +89,8 @@ def _find_spec(name: str) -> PipelineSpec | None:
 def _describe_parts(model: Model, spec: PipelineSpec | None) -> dict[str, Any]:
     """What a pipeline consists of; nothing of a single model."""
     if not isinstance(model, Graph):
-        return {}
-    own = _describe_spec(spec) if spec else {}
+        return {"max_requests": requests_of(model)}
+    own = {**(_describe_spec(spec) if spec else {}), "max_requests": model.max_requests}
     if not isinstance(model, Pipeline):
         return {**own, "nodes": list(model.nodes), "models": [part.name for part in model.parts]}
     stage = model.stage

@@ -66,6 +66,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "stopped": TEXT,
             "degraded": _list(_object({"code": TEXT, "where": TEXT, "detail": TEXT})),
             "usage": _object({**SPENT, "nodes": _list(_object({"node": TEXT, "model": TEXT, **SPENT}))}),
+            "max_requests": COUNT,
         },
         route=TEXT,
         path=_list(

@@ -102,6 +102,7 @@ def _make_quorate(
         **({"route": answer.route} if answer.route else {}),
         "degraded": [each.model_dump(mode="json") for each in degraded],
         "usage": make_quorate_usage(usage, nodes),
+        "max_requests": generation.requests.most,
     }
     if (agreement := measure_agreement(answer.tally)) is not None:
         fields["agreement"] = {"share": agreement.share, "entropy": agreement.entropy}

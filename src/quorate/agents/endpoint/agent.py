@@ -70,6 +70,11 @@ class ChatAgent(Agent):
         )
 
     @property
+    def max_requests(self) -> int:
+        """As often as one is tried."""
+        return self.served.transport.attempts
+
+    @property
     def available(self) -> bool:
         """False while its circuit breaker is open."""
         return self.served.transport.breaker.state != "open"

@@ -21,7 +21,7 @@ from quorate.orchestrator.upstream import UpstreamCall
 from .context import context_in_words
 from .dialect import Dialect, Refused, names_n
 from .framing import Frames, Malformed
-from .request import HttpReply, UpstreamRequest
+from .request import REFUSALS, HttpReply, UpstreamRequest
 from .response import ResponseParser
 from .transport import Place, Transport
 from .usage import UsageSplitter
@@ -31,8 +31,6 @@ __all__ = ["ChatCall", "ServedModel", "chat_body"]
 DRAIN = 0.1
 """Seconds for a stream to close by itself after its last event, so that its connection can be used again."""
 STREAM_OPTIONS = {"include_usage": True, "continuous_usage_stats": True}
-REFUSALS = {400, 405, 406, 412, 415, 417, 422, 501}
-"""Statuses of requests that a server may bear in another form."""
 _PLAIN = {"role", "content"}
 
 
@@ -66,6 +64,8 @@ class ChatCall(UpstreamRequest):
         doubts_n: whether a refusal may be due to the number of samples.
         only_named: whether only what a refusal names is left out, so that any other refusal ends it (`refusal`).
     """
+
+    is_answer = True
 
     def __init__(
         self,

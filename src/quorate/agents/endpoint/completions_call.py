@@ -16,10 +16,10 @@ from quorate.orchestrator.errors import NoAnswer, UpstreamError
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.types import SamplingParams, Usage
 
-from .chat_call import REFUSALS, STREAM_OPTIONS, ServedModel
+from .chat_call import STREAM_OPTIONS, ServedModel
 from .dialect import Refused
 from .framing import Frames, Malformed
-from .request import HttpReply, UpstreamRequest
+from .request import REFUSALS, HttpReply, UpstreamRequest
 from .shapes import find_report, find_report_in_all
 from .usage import Counts, estimate_tokens
 

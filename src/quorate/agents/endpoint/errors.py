@@ -17,6 +17,7 @@ from quorate.orchestrator.errors import (
     PromptTooLong,
     RateLimited,
     Rejected,
+    RequestsSpent,
     TimedOut,
     UpstreamError,
 )
@@ -95,6 +96,10 @@ class ErrorFactory:
         return CircuitOpen(
             self.line(f"left alone for {wait:.1f} s more; the last of its failures: {last}"), retry_after=wait
         )
+
+    def limit_reached(self, most: int) -> RequestsSpent:
+        """It is not asked, since the run has asked as often as it may."""
+        return RequestsSpent(self.line(f"not asked: the request has caused all of the {most} that it may"))
 
     def from_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A reply whose status is not a success."""

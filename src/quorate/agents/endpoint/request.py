@@ -16,8 +16,10 @@ from quorate.orchestrator.upstream import UpstreamCall
 
 from .errors import ErrorFactory
 
-__all__ = ["HttpReply", "UpstreamRequest", "encode_body"]
+__all__ = ["REFUSALS", "HttpReply", "UpstreamRequest", "encode_body"]
 
+REFUSALS = {400, 405, 406, 412, 415, 417, 422, 501}
+"""Statuses of requests that a server may bear in another form; it has done nothing for them."""
 LARGEST_REPLY = 64 * 2**20
 """Bytes after which a reply is cut off as broken."""
 
@@ -31,6 +33,8 @@ class UpstreamRequest:
     """
 
     method = "POST"
+    is_answer = False
+    """It asks a model for answers, so that it counts for the limit of its run (`RunContext.requests`)."""
 
     def __init__(self, path: str, watch: UpstreamCall | None = None) -> None:
         self.path = path

@@ -33,7 +33,7 @@ from .framing import Malformed, describe_kind, parse_json
 from .hold import Hold, find_hold
 from .limit import Ticket
 from .places import Places
-from .request import HttpReply, UpstreamRequest
+from .request import REFUSALS, HttpReply, UpstreamRequest
 
 __all__ = ["JsonExchange", "Place", "Transport"]
 
@@ -270,6 +270,9 @@ class Transport(ABC):
         while True:
             if (wait := self.breaker.wait(caller)) is not None:
                 raise last or self.circuit_open(wait)
+            limit = place.run.requests if request.is_answer else None
+            if limit is not None and not limit.take():
+                raise last or self.errors.limit_reached(limit.most)
             place.begin_try(request)
             try:
                 reply = await self._send(request, place.deadline, live=live)
@@ -281,6 +284,8 @@ class Transport(ABC):
             except Unreachable as lost:
                 error = lost
             last = error
+            if limit is not None and error.status in REFUSALS:
+                limit.give_back()
             if request.note_refusal(error):
                 place.end_try(error)
                 await self.pace(self.limits())
@@ -313,6 +318,11 @@ class Transport(ABC):
         # Without the server's words, which may quote the prompt.
         log.info("%s: %s (HTTP %d); trying again in %.1f s", self.errors.where, error.code, error.status, pause)
         await place.pause(pause)
+
+    @property
+    def attempts(self) -> int:
+        """How often a request is sent at most."""
+        return self._retries.attempts
 
     def circuit_open(self, wait: float) -> CircuitOpen:
         """What is raised where a request is not sent because others have failed."""

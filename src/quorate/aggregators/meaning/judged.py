@@ -150,7 +150,7 @@ class JudgedGrouping:
     async def test(self, run: RunContext) -> str:
         """The self-test, once; why the judge cannot be trusted, in words, or nothing."""
         if self.score is None:
-            right = total = 0
+            run, right, total = run.replace(requests=None), 0, 0  # once for all runs
             for question, labelled in SELF_TEST:
                 gold = [label for label, _ in labelled]
                 found = await self.ask(question, [text for _, text in labelled], run)
