@@ -1,0 +1,268 @@
+"""Files of requests, in OpenAI's form of a batch, answered by an application as if each had come over HTTP.
+
+A line of the input is `{"custom_id": "a", "url": "/v1/chat/completions", "body": {...}}` (`url` may be left out), a
+line of the output `{"id": ..., "custom_id": "a", "response": {"status_code": 200, "request_id": ..., "body": {...}},
+"error": null}`, in the order of the input. The output is all that is known of how far a batch has come: what stands
+in it is not asked again. That what was under way when a process was killed is not paid for again is the business of
+the application's models (`quorate batch` gives it ones that draw through a sample bank): a line without a seed gets
+one of its own, the same each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import httpx
+from pydantic_core import from_json
+from starlette.types import ASGIApp
+
+from quorate.orchestrator.context import derive_seed
+from quorate.orchestrator.errors import BadInput, DataError
+
+from .http.errors import encode_json
+
+__all__ = ["Batch", "BatchLine", "BatchProgress", "BatchReply"]
+
+URLS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+AHEAD = 4
+"""Lines that are begun before an earlier one has ended, in times of those that may be under way."""
+TRIES = 6
+"""For a line that an upstream or the server itself had no time for."""
+LONGEST = 60.0
+"""Seconds between two of them at most."""
+AGAIN = {429, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class BatchLine:
+    """One line of the input."""
+
+    number: int
+    """From 1."""
+    custom_id: str | None
+    url: str = ""
+    body: Mapping[str, Any] | None = None
+    fault: str = ""
+    """Why it cannot be asked."""
+
+    @classmethod
+    def read(cls, number: int, text: bytes, *, model: str | None, seed: int) -> Self:
+        """The line, of which a fault is a part.
+
+        Args:
+            number: its place.
+            text: as it stands in the file.
+            model: is asked in place of the one that it names.
+            seed: of the batch; a line without a seed has one that follows from it and its id.
+        """
+        try:
+            given = from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            return cls(number, None, fault=f"line {number} is not valid JSON: {error}")
+        custom_id = given.get("custom_id") if isinstance(given, dict) else None
+        if not isinstance(custom_id, str) or not custom_id:
+            return cls(number, None, fault=f"line {number}: custom_id must be text")
+        url, body = given.get("url", URLS[0]), given.get("body")
+        if (fault := _find_fault(given.get("method", "POST"), url, body)) is not None:
+            return cls(number, custom_id, fault=f"line {number}: {fault}")
+        own = {} if model is None else {"model": model}
+        return cls(number, custom_id, url, {"seed": derive_seed(seed, "batch", custom_id), **body, **own})
+
+
+def _find_fault(method: Any, url: Any, body: Any) -> str | None:
+    if url not in URLS:
+        return f"url must be one of {', '.join(URLS)}"
+    if method != "POST":
+        return "method must be POST"
+    if not isinstance(body, dict):
+        return "body must be an object"
+    return "body.stream: a batch does not stream" if body.get("stream") else None
+
+
+@dataclass(frozen=True)
+class BatchReply:
+    """What became of a line."""
+
+    line: BatchLine
+    status: int = 0
+    """Of HTTP; 0 where it was not asked."""
+    body: Any = None
+    request_id: str = ""
+    fault: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def encode(self) -> bytes:
+        """The line of the output."""
+        response = {"status_code": self.status, "request_id": self.request_id, "body": self.body}
+        error = {"code": "bad_line", "message": self.fault}
+        record = {
+            "id": f"batch_req_{self.line.number:08}",
+            "custom_id": self.line.custom_id,
+            "response": response if self.status else None,
+            "error": None if self.status else error,
+        }
+        return encode_json(record) + b"\n"
+
+
+@dataclass
+class BatchProgress:
+    """How far a batch has come."""
+
+    total: int
+    """Lines of the input, but empty ones."""
+    before: int = 0
+    """Lines that stood in the output at the start."""
+    answered: int = 0
+    failed: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.before + self.answered + self.failed
+
+
+class Batch:
+    """`with`: one input and its output, which nobody else may write meanwhile.
+
+    Args:
+        source: the input.
+        out: the output; what stands in it is gone on with.
+        model: is asked in place of those that the lines name.
+        seed: of the batch.
+
+    Raises:
+        BadInput: a file cannot be used, or another batch is writing the output.
+        DataError: the output is of another input.
+    """
+
+    def __init__(self, source: Path, out: Path, *, model: str | None = None, seed: int = 0) -> None:
+        self._source, self._out, self._model, self._seed = source, out, model, seed
+
+    def __enter__(self) -> Self:
+        if self._source.resolve() == self._out.resolve():
+            raise BadInput(f"{self._out}: is the input, too; name another file for the output")
+        try:
+            self.progress = BatchProgress(sum(1 for _ in self._texts()))
+            self._file: BinaryIO = self._out.open("a+b")
+        except OSError as error:
+            raise BadInput(f"{error.filename}: {error.strerror}") from error
+        try:
+            _lock(self._file, self._out)
+            self._check()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    async def run(
+        self, app: ASGIApp, *, concurrency: int, note: Callable[[BatchReply], None] = lambda _: None
+    ) -> BatchProgress:
+        """Asks the lines that are left, so many at a time.
+
+        Args:
+            app: the server's application.
+            concurrency: lines under way.
+            note: is told of each reply as it is written.
+
+        Raises:
+            BadInput: the output cannot be written.
+        """
+        places, window = asyncio.Semaphore(concurrency), AHEAD * concurrency
+        pending: deque[asyncio.Task[BatchReply]] = deque()
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=None) as client:
+            try:
+                for line in islice(self._lines(), self.progress.before, None):
+                    pending.append(asyncio.create_task(_ask(client, line, places)))
+                    while pending and (pending[0].done() or len(pending) >= window):
+                        self._write(await pending.popleft(), note)
+                while pending:
+                    self._write(await pending.popleft(), note)
+            finally:
+                for task in pending:
+                    task.cancel()
+                await asyncio.gather(*pending, return_exceptions=True)
+        return self.progress
+
+    def _texts(self) -> Iterator[bytes]:
+        with self._source.open("rb") as file:
+            yield from (text for text in file if text.strip())
+
+    def _lines(self) -> Iterator[BatchLine]:
+        seen: set[str] = set()
+        for number, text in enumerate(self._texts(), 1):
+            line = BatchLine.read(number, text, model=self._model, seed=self._seed)
+            if line.custom_id is not None and line.custom_id in seen:
+                line = BatchLine(number, line.custom_id, fault=f"line {number}: custom_id occurs more than once")
+            seen |= set() if line.custom_id is None else {line.custom_id}
+            yield line
+
+    def _check(self) -> None:
+        """Counts what stands in the output, and drops a line that was cut off when it was written."""
+        self._file.seek(0)
+        end = 0
+        for text, line in zip_longest(self._file, self._lines()):
+            if text is None or not text.endswith(b"\n"):
+                break
+            try:
+                there = from_json(text)["custom_id"]
+            except (ValueError, KeyError, TypeError):
+                raise DataError("is no output of a batch", file=self._out, line=self.progress.before + 1) from None
+            if line is None or there != line.custom_id:
+                raise DataError(
+                    f"is of another input ({there!r} stands where {line and line.custom_id!r} belongs)",
+                    file=self._out,
+                    line=self.progress.before + 1,
+                )
+            self.progress.before += 1
+            end += len(text)
+        self._file.truncate(end)
+
+    def _write(self, reply: BatchReply, note: Callable[[BatchReply], None]) -> None:
+        try:
+            self._file.write(reply.encode())
+            self._file.flush()
+        except OSError as error:
+            raise BadInput(f"{self._out}: cannot be written: {error.strerror}; everything before is kept") from error
+        self.progress.answered += reply.ok
+        self.progress.failed += not reply.ok
+        note(reply)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if os.name != "posix":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise BadInput(f"{path}: another batch is writing it") from None
+
+
+async def _ask(client: httpx.AsyncClient, line: BatchLine, places: asyncio.Semaphore) -> BatchReply:
+    """The reply to a line; where there was no time for it, it is asked again."""
+    if line.fault:
+        return BatchReply(line, fault=line.fault)
+    async with places:
+        for tried in range(1, TRIES + 1):
+            reply = await client.post(line.url, content=json.dumps(line.body))
+            if reply.status_code not in AGAIN or tried == TRIES:
+                break
+            told = reply.headers.get("retry-after", "")
+            await asyncio.sleep(min(LONGEST, float(told) if told.isdecimal() else 2.0 ** (tried - 1)))
+    return BatchReply(line, reply.status_code, from_json(reply.content), reply.headers.get("x-request-id", ""))

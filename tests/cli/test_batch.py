@@ -1,0 +1,90 @@
+"""`quorate batch`: what was drawn is not paid for twice, however often it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from quorate.cli import app
+from quorate.testing import Received, Reply, ScriptedUpstream
+
+LINES = 12
+
+
+def write(folder: Path) -> tuple[Path, Path]:
+    source = folder / "in.jsonl"
+    bodies = ({"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(LINES))
+    source.write_text("".join(json.dumps({"custom_id": str(n), "body": b}) + "\n" for n, b in enumerate(bodies)))
+    return source, folder / "out.jsonl"
+
+
+def say(received: Received) -> Reply:
+    number = int(received.body["messages"][-1]["content"].split()[2])
+    return Reply(f"The answer is {2 * number}", delay=0.02)
+
+
+def command(url: str, source: Path, out: Path, *more: str) -> list[str]:
+    asked = ["batch", str(source), "--out", str(out), "--upstream", url, "--pipeline", "majority@3/m"]
+    return [*asked, "--concurrency", "2", *more]
+
+
+def answers(out: Path) -> list[tuple[str, str]]:
+    records = [json.loads(text) for text in out.read_text().splitlines()]
+    return [(record["custom_id"], record["response"]["body"]["quorate"]["answer"]) for record in records]
+
+
+def test_a_batch(tmp_path: Path) -> None:
+    """Votes over each line; a second run asks nothing; without its output the samples are there all the same."""
+    source, out = write(tmp_path)
+    with ScriptedUpstream(say, models=("m",)) as up:
+        done = CliRunner().invoke(app, command(up.url, source, out, "--json"))
+        asked = len(up.requests)
+        again = CliRunner().invoke(app, command(up.url, source, out))
+        out.unlink()
+        replayed = CliRunner().invoke(app, command(up.url, source, out, "--json"))
+        assert len(up.requests) == asked
+    assert done.exit_code == 0, done.output
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (told["lines"], told["answered"], told["failed"]) == (LINES, LINES, 0)
+    assert told["spent"]["completion_tokens"] > 0
+    assert "12 were there" in again.stderr
+    assert json.loads(replayed.stdout)["spent"]["completion_tokens"] == 0
+    assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
+
+
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    """The output is that of an uninterrupted run, and no more is asked twice than was under way at the kills."""
+    source, out = write(tmp_path)
+    kills = 2
+    program = [sys.executable, "-c", "from quorate.cli import main; main()"]
+    with ScriptedUpstream(say, models=("m",)) as up:
+        for kill in range(kills):
+            process = subprocess.Popen(
+                [*program, *command(up.url, source, out)], env={**os.environ, "NO_COLOR": "1"}, stderr=subprocess.PIPE
+            )
+            while len(up.requests) < 4 * (kill + 1):
+                assert process.poll() is None, process.stderr and process.stderr.read()
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert CliRunner().invoke(app, command(up.url, source, out)).exit_code == 0
+        drawn = sum(received.body.get("n", 1) for received in up.requests)
+    assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
+    assert 3 * LINES <= drawn <= 3 * LINES + kills * 2 * 3
+
+
+def test_an_unknown_pipeline_is_told_at_once(tmp_path: Path) -> None:
+    """And not on each line."""
+    source, out = write(tmp_path)
+    with ScriptedUpstream(say, models=("m",)) as up:
+        asked = command(up.url, source, out)
+        asked[asked.index("majority@3/m")] = "nonsense"
+        done = CliRunner().invoke(app, asked)
+    assert done.exit_code != 0
+    assert not out.exists()
