@@ -52,12 +52,15 @@ TOP_P = [0, 3, 6]
         (SamplingRule(top_k=-1), expected(1.0, ALL)),
         (SamplingRule(top_p=0.7), expected(1.0, TOP_P)),
         (SamplingRule(temperature=0.7, top_k=4, top_p=0.99), expected(0.7, [0, 3, 6, 2])),
+        (SamplingRule(min_p=0.3), expected(1.0, [0, 3, 6])),
+        (SamplingRule(temperature=2.0, min_p=0.3, top_k=4), expected(2.0, [0, 3, 6, 2])),
+        (SamplingRule(min_p=1.0), expected(1.0, [0])),
         (SamplingRule(top_k=1), expected(1.0, [0])),
         (SamplingRule(top_p=1e-6), expected(1.0, [0])),
     ],
 )
 def test_tokens_follow_the_law(rule: SamplingRule, law: list[float]) -> None:
-    """Frequencies fit temperature, top-k and top-p (chi-square below the 0.999 quantile of 7 degrees)."""
+    """Frequencies fit temperature, top-k, top-p and min-p (chi-square below the 0.999 quantile of 7 degrees)."""
     assert chi_square(frequencies(rule), law) < 24.3
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -376,6 +378,24 @@ async def test_agent_and_model_defaults(tiny: Path, tmp_path: Path) -> None:
     assert short.usage.completion_tokens == 3
     assert longer.usage.completion_tokens == 5
     assert greedy[0].text == short.text, "top_k 1 is greedy"
+
+
+async def test_repetitions_are_penalized_as_generate_does(tiny: Path, tmp_path: Path) -> None:
+    """By the model's own setting, prompt included; log-probabilities stay the model's."""
+    own = Path(shutil.copytree(tiny, tmp_path / "own"))
+    said = json.loads((own / "generation_config.json").read_text()) | {"repetition_penalty": 1.3, "min_p": 0.1}
+    (own / "generation_config.json").write_text(json.dumps(said))
+    greedy = TOM.with_params(temperature=0, top_logprobs=1)
+    async with Embedded(own) as agent, Embedded(tiny) as plain:
+        (penalized,), (free,) = await draw(agent, greedy), await draw(plain, greedy)
+        shorter = await draw(agent, greedy.with_params(max_tokens=20), [0, 1])
+    loaded = load(own)
+    assert penalized.text == loaded.decode(reference(own, TOM, 40))
+    assert penalized.text != free.text
+    assert all(penalized.text.startswith(one.text.rstrip("\ufffd")) for one in shorter)
+    assert penalized.logprobs
+    assert free.logprobs
+    assert penalized.logprobs[0].top == free.logprobs[0].top
 
 
 async def test_weights_are_shared(tiny: Path) -> None:

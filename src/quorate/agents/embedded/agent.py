@@ -249,5 +249,7 @@ def _make_rule(loaded: LoadedModel, sampling: SamplingParams) -> SamplingRule:
         temperature=temperature,
         top_p=sampling.top_p or loaded.defaults.get("top_p") or 1.0,
         top_k=loaded.defaults.get("top_k") or 0 if sampling.top_k is None else sampling.top_k,
+        min_p=loaded.defaults.get("min_p") or 0.0,
+        repetition_penalty=loaded.defaults.get("repetition_penalty") or 1.0,
         top_logprobs=sampling.top_logprobs,
     )

@@ -13,6 +13,7 @@ passes its uniform, so a row's tokens depend on its own logits and its own rando
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -40,7 +41,16 @@ class SamplingRule:
     top_p: float = 1.0
     top_k: int = 0
     """0 and -1 keep all."""
+    min_p: float = 0.0
+    """Tokens less likely than this part of the likeliest one are left out."""
+    repetition_penalty: float = 1.0
+    """Logits of tokens that were read or drawn are divided by it, negative ones multiplied (CTRL, arXiv 1909.05858)."""
     top_logprobs: int | None = None
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some tokens are never drawn."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
 
 
 class TokenSampler:
@@ -48,7 +58,7 @@ class TokenSampler:
 
     def __init__(self, rules: Sequence[SamplingRule], device: Any = None) -> None:
         drawn = [number for number, rule in enumerate(rules) if rule.temperature != 0]
-        limited = {number for number in drawn if rules[number].top_p < 1 or rules[number].top_k > 0}
+        limited = {number for number in drawn if rules[number].leaves_out}
         groups = [[n for n in drawn if n not in limited], [n for n in drawn if n in limited]]
         self._groups = [_DrawnRows(group, [rules[n] for n in group], device) for group in groups if group]
         asked = [rule.top_logprobs for rule in rules if rule.top_logprobs is not None]
@@ -74,7 +84,8 @@ class _DrawnRows:
         self._top_p = column([rule.top_p for rule in rules])
         self._top_k = column([rule.top_k if rule.top_k > 0 else torch.inf for rule in rules])
         self._first = max([LIKELIEST, *(rule.top_k + 1 for rule in rules)])
-        self._limited = any(rule.top_p < 1 or rule.top_k > 0 for rule in rules)
+        self._least = column([math.log(rule.min_p) if rule.min_p > 0 else -math.inf for rule in rules])
+        self._limited = any(rule.leaves_out for rule in rules)
 
     def choose(self, logits: Any, uniforms: Sequence[float]) -> Any:
         """See `TokenSampler`."""
@@ -112,7 +123,8 @@ class _DrawnRows:
         all_mass = torch.where(self._top_k <= len(rank), some.logsumexp(-1, True), scaled.logsumexp(-1, True))
         mass = (some - all_mass).exp()
         before = mass.cumsum(-1) - mass
-        return ordered, order, cut | ((before >= self._top_p) & (rank > 0) & (self._top_p < 1))
+        cut |= (before >= self._top_p) & (rank > 0) & (self._top_p < 1)
+        return ordered, order, cut | (ordered < ordered[:, :1] + self._least)
 
 
 def _sort_largest(logits: Any, count: int) -> tuple[Any, Any]:
@@ -135,6 +147,8 @@ class BatchRow:
     """Tokens in the cache."""
     done: bool = False
     """Set by the user: draw no more."""
+    seen: set[int] = field(default_factory=set, init=False)
+    """Tokens read and drawn, where the rule penalizes them."""
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -214,6 +228,8 @@ class BatchEngine:
             logits.append(last[owners])
             for prompt in group:
                 rows.extend((row, len(prompt.tokens)) for row in prompt.rows)
+                for row in prompt.rows:
+                    row.seen = set(prompt.tokens) if row.rule.repetition_penalty != 1 else set()
         cache = assemble_cache(parts, max(length for _, length in rows))
         for row, length in rows:
             row.length = length
@@ -222,8 +238,11 @@ class BatchEngine:
     def draw(self) -> list[DrawnToken]:
         """The next token of every running row."""
         uniforms = [0.0 if row.rule.temperature == 0 else row.random.random() for row in self._rows]
-        self._tokens = self._sampler.choose(self._logits, uniforms)
+        self._tokens = self._sampler.choose(self._penalize(self._logits), uniforms)
         tokens = self._tokens.tolist()
+        for row, token in zip(self._rows, tokens, strict=True):
+            if row.seen:
+                row.seen.add(token)
         if self._sampler.top_logprobs is None:
             return [DrawnToken(row, token) for row, token in zip(self._rows, tokens, strict=True) if not row.done]
         return list(self._with_logprobs(tokens, self._sampler.top_logprobs))
@@ -293,6 +312,17 @@ class BatchEngine:
             **{self._cache_argument: cache},
         )
         return out.logits[:, -1].float()
+
+    def _penalize(self, logits: Any) -> Any:
+        """The logits by the rows' repetition penalties."""
+        repeating = [number for number, row in enumerate(self._rows) if row.seen]
+        if repeating:
+            logits = logits.clone()
+        for number in repeating:
+            seen = torch.tensor(sorted(self._rows[number].seen), device=logits.device)
+            scores, penalty = logits[number, seen], self._rows[number].rule.repetition_penalty
+            logits[number, seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
+        return logits
 
     def _with_logprobs(self, tokens: Sequence[int], width: int) -> Iterator[DrawnToken]:
         logprobs = torch.log_softmax(self._logits, -1)

@@ -96,7 +96,8 @@ class LoadedModel:
     ends: frozenset[int]
     """Tokens that end an answer."""
     defaults: Mapping[str, Any]
-    """What the model's `generation_config.json` sets: temperature, top_p, top_k, max_new_tokens."""
+    """What the model's `generation_config.json` sets: temperature, top_p, top_k, min_p, repetition_penalty,
+    max_new_tokens."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prompt(self, question: Question) -> list[int]:

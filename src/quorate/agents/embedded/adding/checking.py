@@ -11,7 +11,7 @@ from quorate.orchestrator.errors import BadInput, MissingExtra
 __all__ = ["check_folder"]
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-_LEFT_OUT = ("repetition_penalty", "min_p", "typical_p", "no_repeat_ngram_size", "epsilon_cutoff", "bad_words_ids")
+_LEFT_OUT = ("typical_p", "no_repeat_ngram_size", "epsilon_cutoff", "bad_words_ids")
 """Settings of `generation_config.json` that change what a model says and that are not kept here."""
 
 
