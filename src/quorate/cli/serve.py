@@ -9,12 +9,15 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import echo
 from .options import ConfigFile, Upstream, open_catalog
+
+if TYPE_CHECKING:
+    from quorate.evals.bench import BankWorkbench
 
 __all__ = ["serve"]
 
@@ -40,6 +43,10 @@ def serve(
     traces: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep a trace of every request; `quorate trace` reads it.")
     ] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show the evaluations of this sample bank, and keep preferences in it."),
+    ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Lines for humans, or JSON; auto decides by whether this is a terminal.")
     ] = None,
@@ -48,9 +55,9 @@ def serve(
         typer.Option("--log-prompts", help="Let logs and traces hold the texts of questions and answers."),
     ] = None,
 ) -> None:
-    """Serve models and pipelines under /v1, as OpenAI's API does; metrics are at /metrics."""
+    """Serve models and pipelines under /v1, as OpenAI's API does; a page for people is at /, metrics at /metrics."""
     given: dict[str, Any] = {"host": host, "port": port, "open": unguarded or None}
-    given |= {"traces": traces, "log_prompts": log_prompts}
+    given |= {"bank": bank, "traces": traces, "log_prompts": log_prompts}
     given["log_format"] = log_format.value if log_format else None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(given, upstream, config))
@@ -76,17 +83,27 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
             log.info(told, extra={"url": url})
             return
         model = f"majority@16/{next(iter(catalog.models), 'MODEL')}"
+        look = f"look: {url}/\n" if settings.page else ""
         echo(
-            f"{told} (Ctrl-C stops it)\n"
+            f"{told} (Ctrl-C stops it)\n{look}"
             f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
             f'\'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
             err=True,
         )
 
     try:
-        await server.serve(catalog, settings, on_ready=ready)
+        await server.serve(catalog, settings, workbench=_open_workbench(settings.bank), on_ready=ready)
     finally:
         await catalog.aclose()
+
+
+def _open_workbench(path: Path | None) -> BankWorkbench | None:
+    if path is None:
+        return None
+    from quorate.evals.bank.store import bank_file
+    from quorate.evals.bench import BankWorkbench
+
+    return BankWorkbench(bank_file(path))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -156,6 +156,8 @@ class ServerSettings(TelemetrySettings):
     """Whether streams tell of a vote's progress in `reasoning_content`, where the request does not say."""
     page: bool = True
     """Whether `/` is a page for people."""
+    bank: Path | None = None
+    """The sample bank whose evaluations the page shows, and where preferences between answers are kept as labels."""
     open: bool = False
     """Lets anyone ask without a key, also from other machines; else a server without keys listens on loopback only."""
     origins: tuple[str, ...] = ()

@@ -257,6 +257,8 @@ class RunContext:
     """Somebody reads tokens as they come, so upstream calls must stream."""
     follow_candidates: bool = True
     """Where tokens are read as they come, those of candidates too; else of each candidate only the first is told."""
+    token_stories: bool = False
+    """Whether models that write together keep what each of them would have said at every token (`TokenStep`)."""
     started: float = field(default_factory=time.monotonic)
     checkpoints: Saver | None = None
     thread: str = ""

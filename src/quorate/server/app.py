@@ -37,6 +37,7 @@ from .openapi import make_openapi_route
 from .page import make_page_routes
 from .telemetry.middleware import TelemetryMiddleware
 from .traces_api import make_traces_routes
+from .workbench import Workbench, make_workbench_routes
 
 __all__ = ["create_app", "make_app"]
 
@@ -44,21 +45,27 @@ APIS = (Chat(), Completions(), Responses(), RunEvents())
 """OpenAI's ways to ask, and one to watch."""
 
 
-def create_app(catalog: Catalog, settings: ServerSettings | None = None) -> ASGIApp:
+def create_app(catalog: Catalog, settings: ServerSettings | None = None, workbench: Workbench | None = None) -> ASGIApp:
     """The server as an ASGI application; it closes the catalog's models when it shuts down.
+
+    Args:
+        catalog: models and pipelines.
+        settings: where it listens, whom it lets in, what it allows.
+        workbench: the sample bank whose evaluations it shows and where preferences go.
 
     Raises:
         BadInput: settings that cannot be used.
     """
-    return make_app(ServerContext(catalog, settings or ServerSettings()))
+    return make_app(ServerContext(catalog, settings or ServerSettings()), workbench=workbench)
 
 
-def make_app(context: ServerContext, *, local: bool = False) -> ASGIApp:
+def make_app(context: ServerContext, *, local: bool = False, workbench: Workbench | None = None) -> ASGIApp:
     """The application of this context.
 
     Args:
         context: what is served, to whom, and how.
         local: only programs of this machine are let in, and not web pages that found a name for it.
+        workbench: see `create_app`.
     """
 
     @asynccontextmanager
@@ -77,6 +84,8 @@ def make_app(context: ServerContext, *, local: bool = False) -> ASGIApp:
         *make_health_routes(context),
         *_make_metrics_routes(context),
     ]
+    if workbench is not None:
+        routes += (_pace(route, turns) for route in make_workbench_routes(context, workbench))
     if context.settings.page:
         routes += make_page_routes()
     routes.append(make_openapi_route(routes, context.settings))

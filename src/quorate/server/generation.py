@@ -133,12 +133,15 @@ class Generation:
     async def watch(self, observer: Observer) -> Answer:
         """The first choice, of which the observer is told all that happens, every token of the candidates too.
 
+        Of models that write it together, each token's story is kept; samples of a pipeline would have too many.
+
         Raises:
             QuorateError: there is no answer.
         """
         question = self.question(0)
         run = self.make_context(0, seed=question.sampling.seed, live=True, listener=observer)
-        return await self._ask(0, question, run.replace(follow_candidates=True))
+        stories = not isinstance(self.model, Graph)
+        return await self._ask(0, question, run.replace(follow_candidates=True, token_stories=stories))
 
     async def _ask(self, index: int, question: Question, run: RunContext) -> Answer:
         record = self.caller.record.choice(index)

@@ -27,6 +27,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 from .app import make_app
 from .context import ServerContext
 from .http.connection_limits import ConnectionLimits
+from .workbench import Workbench
 
 __all__ = ["run_server", "serve"]
 
@@ -41,11 +42,15 @@ async def serve(
     catalog: Catalog,
     settings: ServerSettings | None = None,
     *,
+    workbench: Workbench | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; requests in flight get `shutdown_seconds` to end.
 
     Args:
+        catalog: models and pipelines.
+        settings: where it listens, whom it lets in, what it allows.
+        workbench: see `create_app`.
         on_ready: is told the server's URL once it answers.
 
     Raises:
@@ -59,11 +64,13 @@ async def serve(
                 on_ready(_url(listeners[0]))
 
         _allow_files(4 * settings.max_connections)
-        await _Server(catalog, settings, ready).serve(sockets=listeners)
+        await _Server(catalog, settings, ready, workbench).serve(sockets=listeners)
 
 
 @asynccontextmanager
-async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -> AsyncGenerator[str, None]:
+async def run_server(
+    catalog: Catalog, settings: ServerSettings | None = None, *, workbench: Workbench | None = None
+) -> AsyncGenerator[str, None]:
     """The same inside a program or a test: yields the URL, stops at the end; a free port unless told otherwise.
 
     Raises:
@@ -72,7 +79,7 @@ async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
     with _listen(settings) as listeners:
-        server = _QuietServer(catalog, settings, ready.set)
+        server = _QuietServer(catalog, settings, ready.set, workbench)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:
@@ -87,14 +94,20 @@ async def run_server(catalog: Catalog, settings: ServerSettings | None = None) -
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, catalog: Catalog, settings: ServerSettings, on_ready: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: ServerSettings,
+        on_ready: Callable[[], object],
+        workbench: Workbench | None,
+    ) -> None:
         context = ServerContext(catalog, settings)
         self._access = context.access
         self._settings = settings
         context.telemetry.bind()
         super().__init__(
             uvicorn.Config(
-                make_app(context, local=not (settings.keys or settings.open)),
+                make_app(context, local=not (settings.keys or settings.open), workbench=workbench),
                 http=_choose_protocol(settings),
                 ws="none",
                 log_config=None,

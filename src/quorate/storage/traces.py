@@ -137,6 +137,11 @@ class Trace(Frozen):
     nodes: tuple[NodeUsage, ...] = ()
     choices: tuple[TracedChoice, ...] = ()
 
+    @property
+    def answered(self) -> bool:
+        """Whether some choice has an answer."""
+        return any(choice.answer is not None for choice in self.choices)
+
 
 class TraceLine(Frozen):
     """A trace in a list."""

@@ -250,7 +250,7 @@ class SAFE(Agent):
             top_k=max(0, sampling.top_k or 0),
             stop=sampling.stop,
             seed=run.sample_seed(index),
-            traced=self.traced,
+            traced=self.traced or run.token_stories,
             run=run,
             index=index,
         )

@@ -231,6 +231,10 @@ class Bank:
             (run, outcome.pipeline, outcome.item, outcome.correct, provenance.dump_json(outcome)),
         )
 
+    def count_outcomes(self, run: int) -> int:
+        """Answers of pipelines to questions in a run."""
+        return int(self.store.value("SELECT count(*) FROM outcomes WHERE run = ?", (run,)))
+
     def outcomes(self, run: int | None = None) -> Iterator[Outcome]:
         """What was answered in a run, the latest one if none is given, in the order of arrival."""
         number = self.store.value("SELECT max(id) FROM runs") if run is None else run

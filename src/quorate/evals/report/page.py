@@ -37,8 +37,11 @@ from .formatting import (
 )
 from .systems import is_ceiling, name_curve
 
-SCRIPTS = ("base.js", "charts.js", "plots.js", "list.js", "question.js", "main.js")
-"""In this order they are one script."""
+STYLES = ("colours.css", "charts.css")
+PARTS = ("draw.js", "charts.js", "plots.js")
+"""Of `quorate.web`, which the server's page has, too."""
+SCRIPTS = ("base.js", "list.js", "question.js", "main.js")
+"""In this order they are one script, behind those parts."""
 SHOWN_ANSWERS = 6
 """Classes of a question that the list knows; the question itself shows all."""
 SHOWN_TEXT = 4000
@@ -47,7 +50,8 @@ SHOWN_TEXT = 4000
 
 def render_page(data: ReportData) -> str:
     """The report as HTML; the same data give the same text."""
-    style, script = read_part("colours.css") + _file("report.css"), "\n".join(_file(name) for name in SCRIPTS)
+    style = "".join([*map(read_part, STYLES), _file("report.css")])
+    script = "\n".join(['"use strict";', *map(read_part, PARTS), *map(_file, SCRIPTS)])
     html: str = _template().render(
         data=data,
         facts=[(group, list(facts)) for group, facts in groupby(data.facts, key=lambda fact: fact.group)],

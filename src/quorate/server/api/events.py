@@ -141,8 +141,8 @@ class EventTeller:
         self._begun = generation.caller.record.begun
         self._told = generation.caller.record.watched
         self._samples = count_samples(generation.model, generation.budget.samples)
-        self._ended: dict[str, int] = {}
-        """Samples that have ended, by node."""
+        self._lost: dict[str, int] = {}
+        """Samples that have ended without a vote, by node."""
         self._pieces: dict[tuple[str, int, bool], list[str]] = {}
         """Of candidates, by node, index and whether it is thinking."""
         self._written: dict[bool, list[str]] = {}
@@ -185,14 +185,15 @@ class EventTeller:
             self.flush()
         match event:
             case NodeStarted(thread=thread, node=node):
-                self._ended.pop(node, None)
+                self._lost.pop(node, None)
                 self.tell("node_started", thread=thread, node=node)
             case NodeEnded(thread=thread, node=node, seconds=seconds, outcome=outcome):
                 self.tell("node_ended", thread=thread, node=node, seconds=seconds, outcome=outcome)
             case CandidateStarted(node=node, index=index, model=model):
                 self.tell("candidate_started", node=node, index=index, model=model)
             case CandidateFinished() | CandidateFailed() | CandidateCancelled():
-                self._ended[event.node] = self._ended.get(event.node, 0) + 1
+                if not isinstance(event, CandidateFinished) or event.candidate.answer is None:
+                    self._lost[event.node] = self._lost.get(event.node, 0) + 1
                 self.tell(event.type, node=event.node, candidate=describe_candidate(event.candidate))
             case TallyChanged(node=node, tally=tally):
                 self.tell(
@@ -212,7 +213,7 @@ class EventTeller:
         n = self._samples.get(event.node)
         if n is None:
             return {"left": None, "risk": None}
-        left = max(0, n - max(self._ended.get(event.node, 0), sum(each.votes for each in event.tally)))
+        left = max(0, n - self._lost.get(event.node, 0) - sum(each.votes for each in event.tally))
         return {"left": left, "risk": measure_risk(event.tally, left)}
 
 

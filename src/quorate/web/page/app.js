@@ -6,8 +6,8 @@ import { AskForm, Composer } from "./ask.js";
 import { firstChoice, loadCatalog, nameOf, requestOf } from "./compose.js";
 import { Race } from "./race.js";
 
-const PLACES = [["", "Race"], ["traces", "Traces"]];
-const lazy = { run: () => import("./run.js"), fault: () => import("./fault.js"), traces: () => import("./traces.js") };
+const PLACES = [["", "Race"], ["against", "Against"], ["traces", "Traces"], ["evaluations", "Evaluations"]];
+const lazy = { run: () => import("./run.js"), fault: () => import("./fault.js"), traces: () => import("./traces.js"), against: () => import("./against.js"), evaluations: () => import("./evaluations.js") };
 const QUESTION = "quorate-question";
 
 /** A module that is loaded when it is first shown. */
@@ -85,13 +85,16 @@ function App() {
   useEffect(() => { onKeyWanted(() => setWanted(true)); load(); }, []);
   const place = address.startsWith("run/") ? "run" : PLACES.some(([name]) => name === address) ? address : "";
   const faultModule = useModule(fault ? "fault" : null), traces = useModule(place === "run" || place === "traces" ? "traces" : null);
+  const against = useModule(place === "against" ? "against" : null), evaluations = useModule(place === "evaluations" ? "evaluations" : null);
   const again = (request) => { setAsked(request); location.hash = ""; };
   // What was asked anew by its key must not be asked again by it: so a new key is a new page.
   const body = fault ? faultModule && html`<${faultModule.FaultView} fault=${fault} onAgain=${load}/>`
     : place === "run" ? traces && html`<${traces.RunPage} key=${address} id=${decodeURIComponent(address.slice(4))} onAsk=${again}/>`
       : place === "traces" ? traces && html`<${traces.TraceList}/>`
         : !catalog ? (wanted ? null : html`<p class="quiet">Asking the server what it has\u2026</p>`)
-          : html`<${RacePage} catalog=${catalog} asked=${asked} onAsked=${() => setAsked(null)}/>`;
+          : place === "against" ? against && html`<${against.AgainstPage} catalog=${catalog}/>`
+            : place === "evaluations" ? evaluations && html`<${evaluations.EvaluationsPage}/>`
+              : html`<${RacePage} catalog=${catalog} asked=${asked} onAsked=${() => setAsked(null)}/>`;
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>To the content</a>
     <header class="top"><div class="bar"><a class="brand" href="#">quorate</a><nav aria-label="Places">${PLACES.map(([name, text]) => html`<a href=${`#${name}`} aria-current=${place === name ? "page" : undefined}>${text}</a>`)}</nav><${Theme}/></div></header>
     <main id="main" tabindex="-1">${place === "" ? html`<h1 class="hero">Many answers in, one better answer out.</h1>` : null}<${KeyForm} wanted=${wanted} onKey=${() => { setOwn(Date.now()); load(); }}/><div key=${own} class="place">${body}</div></main>`;

@@ -43,13 +43,13 @@ class CellView extends Component {
 }
 
 /** The samples of one stage. */
-export function StageView({ stage, winner, several, heading, onOpen }) {
+export function StageView({ stage, winner, several, heading, label, onOpen }) {
   const finished = stage.finished;
   const expected = finished.length ? finished.reduce((sum, c) => sum + c.tokens, 0) / finished.length : 0;
   const answers = new Map(stage.tally.map((cluster) => [cluster.number, cluster.answer]));
   const n = stage.cells.length, size = n <= 8 ? "roomy" : n <= 24 ? "" : "dense";
   const failed = stage.cells.filter((c) => c.state === "failed").length;
-  return html`<section class="stage" aria-label=${heading}>
+  return html`<section class="stage" aria-label=${label}>
     <h2 class="lane-title">${heading}<small>${finished.length} of ${n} finished${failed ? `, ${failed} failed` : ""}</small></h2>
     <ol class=${`cells ${size}`}>${stage.cells.map((cell) => html`<${CellView} key=${cell.index} cell=${cell} expected=${expected} answer=${answers.get(cell.number)} won=${winner === cell} several=${several} onOpen=${onOpen} />`)}</ol>
   </section>`;

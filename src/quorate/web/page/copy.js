@@ -37,14 +37,14 @@ export function asYaml(request) {
 
 const FORMS = [["curl", asCurl], ["Python", asPython], ["YAML", asYaml]];
 
-export function CopyView({ request }) {
+export function CopyView({ request, race }) {
   const [form, setForm] = useState(0), [said, setSaid] = useState("");
   const text = FORMS[form][1](request);
   const copy = async () => {
     try { await navigator.clipboard.writeText(text); setSaid("Copied."); } catch { setSaid("The browser did not allow it: select the text and copy it."); }
   };
-  return html`<section class="copy" aria-label="Copy"><h2>Take it with you</h2>
+  return html`<section class="copy" aria-label=${race.label("Copy")}><h2>Take it with you</h2>
     <p class="switch" role="group" aria-label="As">${FORMS.map(([name], i) => html`<button type="button" aria-pressed=${String(i === form)} onClick=${() => { setForm(i); setSaid(""); }}>${name}</button>`)}
       <button type="button" class="primary" onClick=${copy}>Copy</button> <span role="status" class="quiet">${said}</span></p>
-    <div class="scroll-x" tabindex="0" role="region" aria-label=${`The request as ${FORMS[form][0]}`}><pre>${text}</pre></div></section>`;
+    <div class="scroll-x" tabindex="0" role="region" aria-label=${race.label(`The request as ${FORMS[form][0]}`)}><pre>${text}</pre></div></section>`;
 }

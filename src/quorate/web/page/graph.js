@@ -34,13 +34,13 @@ function describe(graph, nodes) {
   return `Graph of the pipeline: ${graph.nodes.map((n) => `${n.name} (${state(n.name)})`).join(", ")}`;
 }
 
-export function GraphView({ graph, nodes = new Map(), over = false }) {
+export function GraphView({ graph, nodes, over, label }) {
   const [dagre, setDagre] = useState(null);
   useEffect(() => { (loading ??= import("../vendor/dagre.js")).then((m) => setDagre(m)); }, []);
   if (!graph || !dagre) return null;
   const laid = lay(dagre, graph), { width, height } = laid.graph();
   const look = (name) => (name === "start" ? "ended" : name === "end" ? (over ? "ended" : "waiting") : nodes.get(name)?.state ?? "waiting");
-  return html`<div class="scroll-x graph" tabindex="0" role="region" aria-label="Graph of the pipeline">
+  return html`<div class="scroll-x graph" tabindex="0" role="region" aria-label=${label}>
     <svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} role="img" aria-label=${describe(graph, nodes)}>
       <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="tip-head"/></marker></defs>
       ${laid.edges().map((e) => html`<path key=${e.name} class=${laid.edge(e).fallback ? "edge fallback" : "edge"} d=${path(laid.edge(e).points)} marker-end="url(#tip)"><title>${graph.edges[+e.name.slice(1)]?.when || "then"}</title></path>`)}

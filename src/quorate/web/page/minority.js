@@ -12,9 +12,9 @@ function speaker(stage, cluster, dissents) {
   return stage.cells[told?.index ?? Math.min(...cluster.voters)];
 }
 
-function Differences({ winner, loser }) {
+function Differences({ winner, loser, name }) {
   const lines = compare(winner, loser), count = lines.filter(([mark]) => mark !== " ").length;
-  return html`<div class="scroll-x diff" tabindex="0" role="region" aria-label=${`${plural(count, "line")} that differ`}>${lines.map(([mark, text], i) => html`<div key=${i} class=${mark === "+" ? "theirs" : mark === "-" ? "ours" : ""}><span class="mark">${mark === "+" ? "theirs" : mark === "-" ? "winner" : ""}</span><bdi>${visible(text) || "\u00a0"}</bdi></div>`)}</div>`;
+  return html`<div class="scroll-x diff" tabindex="0" role="region" aria-label=${`${name}: ${plural(count, "line")} that differ`}>${lines.map(([mark, text], i) => html`<div key=${i} class=${mark === "+" ? "theirs" : mark === "-" ? "ours" : ""}><span class="mark">${mark === "+" ? "theirs" : mark === "-" ? "winner" : ""}</span><bdi>${visible(text) || "\u00a0"}</bdi></div>`)}</div>`;
 }
 
 function Analysis({ analysis }) {
@@ -32,13 +32,13 @@ export function MinorityView({ race, onOpen }) {
   const losing = (stage?.tally ?? []).filter((c) => c !== won);
   if (!losing.length && !quorate.analysis) return null;
   const ours = race.winner?.text ?? (won ? speaker(stage, won, quorate.dissents ?? []).text : race.text);
-  return html`<section class="minority" aria-label="Minority report"><h2>Minority report</h2>
+  return html`<section class="minority" aria-label=${race.label("Minority report")}><h2>Minority report</h2>
     ${quorate.analysis ? html`<${Analysis} analysis=${quorate.analysis}/>` : null}
     ${losing.slice(0, SHOWN).map((cluster) => {
       const cell = speaker(stage, cluster, quorate.dissents ?? []), told = (quorate.dissents ?? []).find((d) => cluster.voters.includes(d.index));
       return html`<details key=${cluster.number} class="dissent" style=${{ "--c": colour(cluster.number) }}><summary><span class="chip">${letter(cluster.number)}</span><bdi class="dissent-name">${brief(cluster.answer, 90)}</bdi><span class="quiet">${plural(cluster.votes, "vote")}</span></summary>
         ${told?.line ? html`<p>It first differs where it says <bdi><q>${brief(told.line, 200)}</q></bdi>${told.against ? html`, and the winner <bdi><q>${brief(told.against, 200)}</q></bdi>` : null}.</p>` : null}
-        <${Differences} winner=${ours} loser=${cell.text}/>
+        <${Differences} winner=${ours} loser=${cell.text} name=${race.label(`Sample ${cell.index + 1}`)}/>
         <p><button type="button" onClick=${() => onOpen(cell)}>Sample ${cell.index + 1} in full</button></p></details>`;
     })}
     ${losing.length > SHOWN ? html`<p class="quiet">And ${plural(losing.length - SHOWN, "more class", "more classes")} with fewer votes.</p>` : null}</section>`;

@@ -44,7 +44,7 @@ export class Race {
   constructor(request = null) {
     Object.assign(this, {
       request, id: null, status: "asking", model: request?.model ?? "", graph: null, calls: 0, priced: false, at: 0, fault: null, reply: null,
-      stages: [], nodes: new Map(), inner: [], upstream: new Map(), answer: { text: "", reasoning: "" }, onChange: null, replayed: false, begun: performance.now(),
+      stages: [], nodes: new Map(), inner: [], upstream: new Map(), answer: { text: "", reasoning: "" }, onChange: null, replayed: false, side: "", begun: performance.now(),
     });
   }
 
@@ -75,6 +75,9 @@ export class Race {
     for (const node of this.nodes.values()) if (node.state === "running") node.state = "ended";
     this.onChange?.();
   }
+
+  /** What a part of this run is called, where another run stands beside it. */
+  label(text) { return this.side ? `${text}, ${this.side}` : text; }
 
   get running() { return this.status === "asking" || this.status === "running"; }
   get quorate() { return this.reply?.quorate ?? null; }

@@ -63,16 +63,16 @@ export function RunView({ race, aside = null, onAgain = null, narrow = false }) 
     ${race.status === "running" && race.elapsed > 3 && !race.stages.some((s) => s.cells.some((c) => c.tokens)) ? html`<p class="quiet waiting-line">Waiting for the first token. A model of this machine is loaded by the first question to it.</p>` : null}
     ${race.status === "asking" ? html`<p class="quiet waiting-line">Asking ${race.model}\u2026</p>` : null}
     ${voted ? html`<div class="race">
-      <div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}</div>
-      <aside class="side" aria-label="Votes"><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>
-      <${GraphView} graph=${race.graph} nodes=${race.nodes} over=${race.status === "done"}/>
+      <div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} label=${race.label(headingOf(s, race))} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}</div>
+      <aside class="side" aria-label=${race.label("Votes")}><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>
+      <${GraphView} graph=${race.graph} nodes=${race.nodes} over=${race.status === "done"} label=${race.label("Graph of the pipeline")}/>
     </div>` : null}
-    ${race.text || race.reasoning ? html`<section class="answer" aria-label="Answer"><h2>Answer${race.running ? html`<small> being written</small>` : null}</h2>
+    ${race.text || race.reasoning ? html`<section class="answer" aria-label=${race.label("Answer")}><h2>Answer${race.running ? html`<small> being written</small>` : null}</h2>
       ${race.reasoning ? html`<details class="thinking"><summary>Thinking</summary><${Prose} text=${race.reasoning}/></details>` : null}
       <${Prose} text=${race.text}/>
       ${race.reply ? html`<${Why} race=${race}/>` : null}</section>` : null}
     ${race.reply ? html`<${TokensView} race=${race}/><${MinorityView} race=${race} onOpen=${(cell) => setOpen({ stage, cell })}/><${CostView} race=${race}/>
-      ${race.request ? html`<${CopyView} request=${race.request}/>` : null}` : null}
+      ${race.request ? html`<${CopyView} request=${race.request} race=${race}/>` : null}` : null}
     ${aside}
     <${Sheet} opened=${open} onClose=${() => setOpen(null)}/>
   </article>`;

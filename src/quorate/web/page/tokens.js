@@ -30,7 +30,7 @@ export function TokensView({ race }) {
     setAt(next);
     event.currentTarget.children[next]?.focus();
   };
-  return html`<section class="tokens" aria-label="Token by token"><h2>Token by token</h2>
+  return html`<section class="tokens" aria-label=${race.label("Token by token")}><h2>Token by token</h2>
     <p class="quiet">${plural(steps.length, "token")} of ${told.members.map((m) => m.model).join(", ")}; ${Object.entries(told.counts).map(([why, n]) => `${n} ${why}`).join(", ")}.</p>
     <div class="token-text" role="group" aria-label="Tokens" onKeyDown=${walk} onMouseLeave=${() => setAt(null)}>${steps.map((step, i) => html`<span key=${i} class=${`token ${step.why}`} role="button" aria-pressed=${String(i === at)} tabindex=${i === (at ?? 0) ? 0 : -1} aria-label=${`${brief(step.text, 20) || "space"}, ${WHY[step.why] ?? step.why}`} onMouseEnter=${() => setAt(i)} onFocus=${() => setAt(i)}>${shown(step.text)}</span>`)}</div>
     <div class="token-detail" role="status"><${Detail} step=${at === null ? null : steps[at]}/></div>

@@ -21,12 +21,14 @@ export function Why({ race }) {
   }
   if (quorate.agreement) rows.push(["agreement", percent(quorate.agreement.share)]);
   if (quorate.effective_votes) rows.push(["independent voters", `worth about ${quorate.effective_votes.toFixed(1)}`]);
-  if (winner) rows.push(["text of", `sample ${winner.index + 1}${winner.model ? ` (${winner.model})` : ""}`]);
+  if (race.graph === null) rows.length = 0;
+  else if (winner) rows.push(["text of", `sample ${winner.index + 1}${winner.model ? ` (${winner.model})` : ""}`]);
   else if (stage?.tally.length || stage?.finished.length > 1) rows.push(["text", "written anew from the samples"]);
   if (quorate.route) rows.push(["route", visible(quorate.route)]);
   if (quorate.stopped && quorate.stopped !== "complete") rows.push(["sampling", quorate.stopped]);
   for (const saving of quorate.savings ?? []) rows.push(["would have saved", `${plural(saving.tokens, "token")} (${saving.reason})`]);
-  return html`<div class="why"><h3>Why this one</h3>
+  if (!rows.length && !quorate.degraded.length) return null;
+  return html`<div class="why"><h3>${rows.length ? "Why this one" : "What to know"}</h3>
     <dl>${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     ${quorate.degraded.length ? html`<${Badges} notes=${quorate.degraded}/>` : null}</div>`;
 }

@@ -1,11 +1,13 @@
 // A line and point chart as SVG: axes, bands, whiskers, tooltips for mouse and keyboard, a table of its data.
 
-const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
+import { count, draw, fixed, make, short } from "./draw.js";
+
+export const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 const SHAPES = ["circle", "square", "diamond", "triangle"];
-const colour = (i) => `var(--s${i % 8})`;
+export const colour = (i) => `var(--s${i % 8})`;
 
 /** A marker around a point; colour, shape and dash together tell series apart without colour. */
-function marker(i, x, y, size, options = {}) {
+export function marker(i, x, y, size, options = {}) {
   const shape = SHAPES[Math.floor(i % 8 / 2) % 4], s = size;
   const look = { class: "spot", fill: colour(i), ...options };
   if (shape === "circle") return draw("circle", { cx: x, cy: y, r: s, ...look });
@@ -40,7 +42,7 @@ function logTicks(low, high, powers, most) {
  * Draws one chart into an element.
  * series: [{label, colour, points: [{x, y, low, high, tip}], line, dashed, names}]; front: [[x, y]] or none.
  */
-function chart(home, { series, front = [], xName, yName, powers = false, label }) {
+export function chart(home, { series, front = [], xName, yName, powers = false, label }) {
   const points = series.flatMap((s) => s.points);
   const width = Math.max(300, home.clientWidth), height = Math.round(Math.min(440, Math.max(300, width * 0.46)));
   const edge = { left: 52, right: 20, top: 14, bottom: 46 };
@@ -150,7 +152,7 @@ function tipped(svg, spots, tip, width) {
 }
 
 /** Buttons of which one is pressed. */
-function choice(name, options, chosen, call) {
+export function choice(name, options, chosen, call) {
   const group = make("span", { class: "choice", role: "group", "aria-label": name });
   for (const [value, text] of options) {
     group.append(make("button", { type: "button", "aria-pressed": String(value === chosen), onclick: (event) => {
@@ -162,7 +164,7 @@ function choice(name, options, chosen, call) {
 }
 
 /** The figures of a chart as a table, for those who cannot or would rather not see it. */
-function figures(head, rows) {
+export function figures(head, rows) {
   const line = (tag, cells) => make("tr", {}, ...cells.map((cell, i) => make(tag, { class: i ? "n" : "", scope: tag === "th" ? "col" : null }, cell)));
   return make("details", { class: "data" }, make("summary", {}, "The figures as a table"),
     make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures of the chart" },

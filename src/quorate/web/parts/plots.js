@@ -1,9 +1,12 @@
 // The two charts: accuracy over samples or tokens, and accuracy against what it costs.
 
-const spread = ([value, low, high]) => `${fixed(value)} (${fixed(low)} to ${fixed(high)})`;
-const redraws = [];
+import { DASHES, chart, choice, colour, figures, marker } from "./charts.js";
+import { count, draw, fixed, make, plural, short } from "./draw.js";
 
-function scalingPlot(home, curves) {
+const spread = ([value, low, high]) => `${fixed(value)} (${fixed(low)} to ${fixed(high)})`;
+export const redraws = [];
+
+export function scalingPlot(home, curves) {
   const groups = [...new Set(curves.map((c) => c.group))];
   const names = [...new Set(curves.map((c) => c.name))];
   const hidden = new Set();
@@ -51,7 +54,7 @@ function legendItem(curve, number, hidden, redraw) {
   } }, sign, curve.name));
 }
 
-function costPlot(home, { systems, currency }) {
+export function costPlot(home, { systems, currency }) {
   const axes = [["tokens", "generated tokens a question"], ["cost", `cost a question${currency ? ` (${currency})` : ""}`], ["seconds", "seconds a question"], ["samples", "samples a question"]]
     .filter(([key]) => systems.some((s) => s[key]));
   if (!axes.length) { home.append(make("p", { class: "note" }, "No tokens, cost or time were recorded.")); return; }

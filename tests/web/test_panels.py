@@ -1,0 +1,130 @@
+"""What stands beside the race: analyses, tokens, two pipelines against each other, evaluations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate import Endpoint
+from quorate.agents import Embedded
+from quorate.config.catalog import Catalog
+from quorate.evals.bank import Bank
+from quorate.evals.bench import PREFERENCES, BankWorkbench
+from quorate.server import ServerSettings, run_server
+from quorate.testing import Reply, ScriptedUpstream
+from quorate.testing.script import Step
+from tests.aggregators.panels.test_fusion import ANALYSIS, LYON, PARIS
+from tests.evals.report.example import filled
+from tests.server.conftest import Start
+
+from .conftest import OpenPage, ask, ended, violations
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_the_analysis_of_a_fusion(start: Start, open_page: OpenPage) -> None:
+    places = iter([PARIS, LYON] * 50)
+
+    def answer(received: Any) -> Step:
+        asked = json.dumps(received.body)
+        if "Reply with one JSON object" in asked:
+            return Reply(ANALYSIS)
+        return Reply("It is *Paris*.") if LYON in asked else Reply(next(places))
+
+    async with (
+        ScriptedUpstream(answer, refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+        open_page(served.url) as page,
+    ):
+        await ask(page, "Which city?", samples=2, pipeline="built:fusion")
+        await ended(page)
+        analysis = await page.locator(".analysis").inner_text()
+        for words in ("All say", "it is in France", "They contradict each other on", "city", "None of them says"):
+            assert words in analysis
+        assert await page.locator(".answer em").inner_text() == "Paris"
+        assert "written anew" in await page.locator(".why").inner_text()
+        assert await violations(page) == []
+
+
+@pytest.mark.slow
+async def test_every_token_of_models_that_write_together(start: Start, open_page: OpenPage) -> None:
+    """Two shipped models: a token that they decided together says what each would have said; arrow keys walk on."""
+    models = [Embedded("quorate-tiny-base", name="base"), Embedded("quorate-tiny-sum", name="sum")]
+    async with start(*models) as served, open_page(served.url) as page:
+        await page.wait_for_selector(".ask")
+        await page.click(".more summary")
+        await page.fill(".settings .code", "safe/base+sum")
+        await ask(page, "What is 17 * 24?")
+        await page.wait_for_selector(".token", timeout=120_000)
+        answer = await page.locator(".answer .prose").inner_text()
+        assert answer.split("Answer:")[1].strip() in "".join(await page.locator(".token").all_inner_texts())
+        await page.locator(".token").first.focus()
+        await page.keyboard.press("ArrowRight")
+        assert await page.locator(".token[aria-pressed=true]").count() == 1
+        await page.locator(".token:is(.ensembled, .accepted, .agreed)").first.hover()
+        assert await page.locator(".token-detail tbody tr").count() == 2
+        assert await violations(page) == []
+
+
+@pytest.mark.parametrize("blind", [True, False])
+async def test_a_preference_between_two_pipelines(open_page: OpenPage, tmp_path: Path, blind: bool) -> None:
+    """Blind, nothing tells which is which until the choice; that lands in the bank as a label."""
+    file = tmp_path / "bank.sqlite"
+    async with (
+        ScriptedUpstream(Reply("So it is 42.\n\nAnswer: 42"), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        run_server(Catalog({"m": endpoint}), ServerSettings(port=0), workbench=BankWorkbench(file)) as url,
+        open_page(url + "/#against") as page,
+    ):
+        await page.wait_for_selector(".against")
+        assert await violations(page) == []
+        await page.set_checked(".blind input", blind)
+        await page.fill("#question", "What is 6 * 7?")
+        await page.click(".ask .primary")
+        await page.wait_for_selector(".verdict button:not([disabled])")
+        shown = await page.locator(".half h2").all_inner_texts()
+        assert ("Left" in shown) is blind
+        assert (await page.locator(".half .race").count() == 0) is blind
+        await page.locator(".verdict button").first.click()
+        await page.wait_for_selector(".verdict:has-text('Kept in the sample bank')")
+        await page.wait_for_selector(".half .race")
+        better = (await page.locator(".half > h2").all_inner_texts())[0]
+        assert await violations(page) == []
+    with Bank(file, create=False) as bank:
+        labels = {
+            c.agent: right for s in bank.sets(PREFERENCES) for c, right in zip(s.candidates, s.correct, strict=True)
+        }
+    assert labels == {"look-ahead@16/m": better == "look-ahead@16/m", "m": better == "m"}
+
+
+async def test_an_evaluation_while_it_runs(open_page: OpenPage, tmp_path: Path, start: Start) -> None:
+    """Its table, chart and matrix follow what the run adds; a server without a bank says how to give it one."""
+    file = tmp_path / "bank.sqlite"
+    bank = await filled(file, finished=False)
+    async with (
+        ScriptedUpstream() as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        run_server(Catalog({"m": endpoint}), ServerSettings(port=0), workbench=BankWorkbench(file)) as url,
+        open_page(url + "/#evaluations") as page,
+    ):
+        await page.wait_for_selector(".evaluation .plot .spot", timeout=60_000)  # it loads the statistics
+        assert "15 of 39 answers" in await page.locator(".evaluation").inner_text()
+        assert await page.locator(".matrix tbody tr").count() == 5
+        assert await violations(page) == []
+        first = next(iter(bank.outcomes()))
+        bank.add_outcome(1, first.model_copy(update={"item": "sum-6", "answer": "<b>12</b>"}))
+        await page.wait_for_selector(".evaluation:has-text('16 of 39 answers')")
+        assert await page.locator(".matrix tbody tr").count() == 6
+        await page.click("text=where systems differ")
+    bank.close()
+    async with (
+        ScriptedUpstream() as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+        open_page(served.url + "/#evaluations", expects=("404 (Not Found)",)) as page,
+    ):
+        await page.wait_for_selector("text=quorate serve --bank DIR")
