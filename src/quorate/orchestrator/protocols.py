@@ -86,6 +86,24 @@ class Completing(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class Forwarding(Model, Protocol):
+    """A model whose server has further APIs: embeddings, ranking."""
+
+    async def forward(self, path: str, body: Mapping[str, Any], run: RunContext) -> dict[str, Any]:
+        """The server's reply to a body, in which it puts its own name of the model.
+
+        Args:
+            path: below the API's root.
+            body: without the model.
+            run: books what the server counted.
+
+        Raises:
+            UpstreamError: the server failed, or has no such API.
+        """
+        ...
+
+
 class Amplifying(Protocol):
     """A model that knows how many requests to servers one answer of it may cause."""
 

@@ -16,6 +16,7 @@ from quorate.orchestrator.turns import Turns
 from .api.chat import Chat
 from .api.completions import Completions
 from .api.events import RunEvents
+from .api.forwarded import Embeddings, Rerank
 from .api.messages import make_messages_routes
 from .api.responses import Responses
 from .api.routes import make_route
@@ -41,7 +42,7 @@ from .workbench import Workbench, make_workbench_routes
 
 __all__ = ["create_app", "make_app"]
 
-APIS = (Chat(), Completions(), Responses(), RunEvents())
+APIS = (Chat(), Completions(), Responses(), Embeddings(), Rerank(), RunEvents())
 """OpenAI's ways to ask, and one to watch."""
 
 

@@ -122,6 +122,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "quorate": _ref("Quorate"),
         }
     ),
+    "ForwardedReply": _object({"model": TEXT, "quorate": {"type": "object"}}),
     "MessageReply": _object(
         {
             "id": TEXT,
@@ -154,6 +155,8 @@ REPLIES = {
     "/v1/responses": "ResponseReply",
     "/v1/messages": "MessageReply",
     "/v1/messages/count_tokens": "TokenCount",
+    "/v1/embeddings": "ForwardedReply",
+    "/v1/rerank": "ForwardedReply",
     "/v1/models": "ListedModels",
     "/v1/models/{name}": "ListedModel",
     "/health": "Health",

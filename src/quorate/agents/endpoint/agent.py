@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput, NoAnswer, UpstreamError
 from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
@@ -29,6 +30,7 @@ from .http import Http
 from .shapes import list_models
 from .token_model import EndpointTokens
 from .transport import JsonExchange
+from .usage import Counts
 
 __all__ = ["ChatAgent", "Endpoint", "discover"]
 
@@ -313,6 +315,38 @@ class Endpoint(ChatAgent):
     def complete(self, body: Mapping[str, Any], run: RunContext) -> AsyncGenerator[dict[str, Any], None]:
         """See `protocols.Completing`."""
         return CompletionsCall(self.served, self.sampling, body, run).replies()
+
+    async def forward(self, path: str, body: Mapping[str, Any], run: RunContext) -> dict[str, Any]:
+        """See `protocols.Forwarding`."""
+        served = self.served
+        watch = served.watch(run)
+        request = JsonExchange(
+            self.http,
+            path,
+            {**body, "model": served.model},
+            watch=watch,
+            run=run,
+            rng=partial(run.rng, f"retry:{self.name}:{path}"),
+        )
+        counts, outcome = Counts(0, 0), "ok"
+        try:
+            async with run.time_limit():
+                reply = await request.reply()
+            counts = Counts.of_prompt(reply)
+            return reply
+        except TimeoutError:
+            outcome = "budget_exhausted"
+            raise NoAnswer(f"{self.name}: out of time", status=504, code=outcome) from None
+        except UpstreamError as error:
+            outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            usage = counts.to_usage(served.price, requests=request.tries)
+            run.record(served.model, usage)
+            watch.ended(outcome, usage)
 
     def token_model(self) -> EndpointTokens:
         """The same model asked token by token, see `tokens.TokenModel`; needs a vLLM-compatible server."""

@@ -74,6 +74,15 @@ class Counts(NamedTuple):
             return counts._replace(of_one=True, cached=min(cached, counts.prompt))
         return counts
 
+    @classmethod
+    def of_prompt(cls, reply: Mapping[str, Any]) -> Counts:
+        """The account of a reply to which nothing was generated; empty where there is none."""
+        usage = reply.get("usage")
+        counts = cls.of(reply)
+        if counts is not None or not isinstance(usage, dict):
+            return counts or cls(0, 0)
+        return cls(_count_in(usage, "prompt_tokens", "input_tokens", "total_tokens") or 0, 0, cost=_read_cost(usage))
+
     def to_usage(self, price: Price | None, *, requests: int, estimated: bool = False) -> Usage:
         """As ledgers have it, with what it costs: by the server's own word, else by the price."""
         cost = self.cost

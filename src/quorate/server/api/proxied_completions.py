@@ -88,7 +88,15 @@ class ProxiedExchange:
 
     def _quorate(self) -> dict[str, Any]:
         usage = make_quorate_usage(self.generation.ledger.usage, self.generation.ledger.nodes)
-        return {"answer": None, "tally": [], "stopped": "complete", "degraded": [], "usage": usage}
+        most = self.generation.requests.most
+        return {
+            "answer": None,
+            "tally": [],
+            "stopped": "complete",
+            "degraded": [],
+            "usage": usage,
+            "max_requests": most,
+        }
 
 
 def _first_texts(reply: dict[str, Any]) -> list[str]:
