@@ -1,7 +1,7 @@
 """What a large model brings at the hard steps of a small one's answers: `glimpse/SMALL+LARGE` on fresh word problems.
 
     python -m benchmarks.glimpse pilot --questions 100 --seed 72
-    python -m benchmarks.glimpse measure --questions 500 --seed 2026 --threshold 0.01
+    python -m benchmarks.glimpse measure --questions 500 --seed 2026 --threshold 0.003
 
 All answer the same problems of the hard tier's test split greedily. `pilot` shows several thresholds; `measure` takes
 one, and compares glimpse with the large model alone and with a router that sends as many steps at random, template
@@ -73,7 +73,7 @@ async def pilot(problems: Sequence[Problem]) -> None:
     found, _ = await ask(BASE.name, SAFE([BASE]), problems, None)
     whole = tokens_of(found, BASE.name)
     for name, marks in MARKS.items():
-        for threshold in (0.01, 0.03, 0.1, 0.3):
+        for threshold in (0.003, 0.01, 0.03, 0.1):
             await ask(f"{name}, {threshold}", with_router(AboveEntropy(threshold), marks), problems, whole)
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("part", choices=["pilot", "measure"])
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--threshold", type=float, default=0.01)
+    parser.add_argument("--threshold", type=float, default=0.003)
     parser.add_argument("--marks", nargs="+", choices=list(MARKS), default=list(MARKS))
     given = parser.parse_args()
     torch.set_num_threads(1)

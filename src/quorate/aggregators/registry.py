@@ -21,6 +21,7 @@ from .decomposition.graph import PIPELINES as DECOMPOSITION
 from .execution import agreement as execution
 from .forms.consensus import PIPELINES as CONSENSUS
 from .forms.nothinking import PIPELINES as NOTHINKING
+from .forms.rewording import PIPELINES as REWORDING
 from .judges import listwise, pairwise, tournaments
 from .learned.selector import vote as selector
 from .meaning.options import MeaningOptions, build_grouping
@@ -76,6 +77,7 @@ PIPELINES: Mapping[str, PipelineSpec] = {
         panels.PIPELINES,
         CONSENSUS,
         NOTHINKING,
+        REWORDING,
         DECOMPOSITION,
     )
     for spec in specs

@@ -86,10 +86,10 @@ class Words:
             text = self._template.render(question=asked.text, messages=before)
         except PromptError as error:
             raise Misconfigured(str(error)) from error
-        return [*messages[:last], _with_text(asked, text), *messages[last + 1 :]]
+        return [*messages[:last], with_text(asked, text), *messages[last + 1 :]]
 
 
-def _with_text(message: Message, text: str) -> Message:
+def with_text(message: Message, text: str) -> Message:
     """The message with another text; its images and the like stay."""
     if message.content is None or isinstance(message.content, str):
         return message.model_copy(update={"content": text})
