@@ -148,6 +148,8 @@ def test_places_follow_the_memory(model: Any, monkeypatch: pytest.MonkeyPatch) -
     assert places.of(300, 300) == 2
     assert places.of(0, 1024) == places.of(0, 1 << 20)
     assert places.of(1 << 30, 10) == 256
+    monkeypatch.setattr(places_module, "read_free_memory", lambda device: -1)
+    assert BatchPlaces(model).of(1, 1) == 256, "one at a time, where nothing is free"
 
 
 def test_a_number_of_samples_is_taken_as_it_is(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

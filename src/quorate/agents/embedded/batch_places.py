@@ -41,7 +41,7 @@ class BatchPlaces:
 
     def __init__(self, model: Any, most: int | None = None) -> None:
         self.count = most or MOST
-        self._bytes = read_free_memory(model.device) / PART / MOST
+        self._bytes = max(1, read_free_memory(model.device)) / PART / MOST
         """Of one place."""
         self._row, self._token = (0, 0) if most else _measure(model)
 
