@@ -54,7 +54,7 @@ def test_a_batch(tmp_path: Path) -> None:
     told: dict[str, Any] = json.loads(done.stdout)
     assert (told["lines"], told["answered"], told["failed"]) == (LINES, LINES, 0)
     assert told["spent"]["completion_tokens"] > 0
-    assert "12 were there" in again.stderr
+    assert again.stderr.startswith("12 lines: 12 were there, 0 answered, 0 failed\n")
     assert json.loads(replayed.stdout)["spent"]["completion_tokens"] == 0
     assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
 

@@ -142,11 +142,12 @@ def test_models_lists_the_embedded_ones_in_their_order() -> None:
 
 
 def test_graph_prints_mermaid() -> None:
-    """Nothing but the diagram, ready to paste: every node, condition and model."""
+    """The diagram, ready to paste: every node, condition and model; how much it can ask at worst is a comment in it."""
     done = quorate("graph", "majority@4/self-moa@6/quorate-tiny-base")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("flowchart LR")
     assert done.stdout.count("subgraph") == 2
+    assert "%% at most 28 answers of models, 28 requests to their servers at worst" in done.stdout
     example = str(Path(__file__).parents[2] / "examples" / "quorate.yaml")
     drawn = quorate("graph", "careful", "--config", example).stdout
     for part in ("draft", "quick", "second", "agreement #62;= 0.75", "else", "where it fails", "60 s", "terse", "sure"):

@@ -162,6 +162,18 @@ async def test_two_batches_on_one_output(tmp_path: Path) -> None:
         pass
     with pytest.raises(BadInput, match="No such file"), Batch(tmp_path / "none", out):
         pass
+    source.write_text("\n \n")
+    with pytest.raises(BadInput, match="has no lines"), Batch(source, tmp_path / "fresh"):
+        pass
+    assert not (tmp_path / "fresh").exists()
+
+
+async def test_files_of_other_systems(tmp_path: Path) -> None:
+    """A mark of the encoding, carriage returns, empty lines, no line feed at the end."""
+    source, out = write(tmp_path, [])
+    source.write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(json.dumps(line(name)).encode() for name in "ab"))
+    progress = await run(source, out)
+    assert (progress.answered, progress.total) == (2, 2)
 
 
 async def test_a_line_without_a_chance_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from quorate.orchestrator.context import Ledger
-from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.protocols import Model, is_sampler
 
 from .console import SafeConsole, echo, print_json
@@ -112,7 +111,8 @@ class _Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def note(self, reply: BatchReply) -> None:
         """Takes in one reply."""
@@ -146,8 +146,6 @@ def _tell(progress: BatchProgress, spent: Ledger, watcher: _Watcher, out: Path, 
     if as_json:
         print_json(told)
         return
-    if progress.total == 0:
-        raise BadInput("the input has no lines")
     before = f"{progress.before:,} were there, " if progress.before else ""
     cost = "" if watcher.cost is None else f"; their answers cost {watcher.cost:.4g}, {usage.cost or 0.0:.4g} of it now"
     echo(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class BatchLine:
             seed: of the batch; a line without a seed has one that follows from it and its id.
         """
         try:
-            given = from_json(text, allow_inf_nan=False)
+            given = from_json(text.removeprefix(BOM_UTF8), allow_inf_nan=False)
         except ValueError as error:
             return cls(number, None, fault=f"line {number} is not valid JSON: {error}")
         custom_id = given.get("custom_id") if isinstance(given, dict) else None
@@ -154,6 +155,8 @@ class Batch:
             raise BadInput(f"{self._out}: is the input, too; name another file for the output")
         try:
             self.progress = BatchProgress(sum(1 for _ in self._texts()))
+            if not self.progress.total:
+                raise BadInput(f"{self._source}: has no lines")
             self._file: BinaryIO = self._out.open("a+b")
         except OSError as error:
             raise BadInput(f"{error.filename}: {error.strerror}") from error
