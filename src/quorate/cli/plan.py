@@ -1,4 +1,4 @@
-"""`quorate eval plan`: how many samples are worth buying, from a pilot."""
+"""`quorate eval plan`: how many samples are worth buying, from a pilot; of a panel, what its voters amount to."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from .options import Json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from quorate.evals.planning import Plan
-    from quorate.evals.records import AnswerRecord
+    from quorate.evals.measures import EffectiveVotes
+    from quorate.evals.planning import PanelPlan, Plan
+    from quorate.evals.records import AnswerRecord, RecordedBank
 
 
 def plan(
@@ -39,9 +40,12 @@ def plan(
     seed: Annotated[int, typer.Option(help="Chooses the resamples.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Say how many samples to buy, for a vote and for a verifier, with intervals."""
+    """Say how many samples to buy, for a vote and for a verifier; of a panel, how many independent voters it is."""
+    from quorate.evals.answer_files import read_bank
     from quorate.evals.planning import plan as planned
+    from quorate.evals.planning import plan_panel
     from quorate.evals.planning.plan import EPSILON
+    from quorate.evals.records import PANEL
 
     if (price is None) != (point is None):
         raise BadInput("give --price and --point together: what tokens cost, and what accuracy is worth")
@@ -49,7 +53,15 @@ def plan(
         raise BadInput("give --epsilon, or --price with --point, not both")
     if not folder.exists():
         raise BadInput(f"{folder}: there is no such folder; `quorate eval run --out DIR` makes one")
-    groups = asyncio.run(_pilots(folder, model))
+    bank = asyncio.run(read_bank(folder))
+    if bank.panel and model is None:
+        panel = plan_panel(bank.groups[PANEL])
+        if as_json:
+            print_json({"pilot": str(folder), "panel": panel.as_json()})
+        else:
+            _print_panel(wide_console(), bank.name, panel)
+        return
+    groups = _pilots(folder, bank, model)
     plans = []
     for name, records in groups.items():
         least = EPSILON if epsilon is None else epsilon
@@ -64,19 +76,19 @@ def plan(
         _print(console, one)
 
 
-async def _pilots(folder: Path, model: str | None) -> dict[str, tuple[AnswerRecord, ...]]:
+def _pilots(folder: Path, bank: RecordedBank, model: str | None) -> dict[str, tuple[AnswerRecord, ...]]:
     """The repeated samples of each model.
 
     Raises:
         BadInput: nothing was sampled twice.
         UnknownName: there is no such model.
     """
-    from quorate.evals.answer_files import read_bank
     from quorate.evals.records import POOLED
 
-    bank = await read_bank(folder)
     if bank.panel:
-        raise BadInput(f"{folder}: has one sample a question and model; a pilot needs 2 or more, such as majority@8")
+        raise BadInput(
+            f"{folder}: has one sample a question and model; a pilot of {model} needs 2 or more, such as majority@8"
+        )
     groups = {name: group for name, group in bank.groups.items() if name != POOLED or len(bank.groups) == 1}
     if model is None:
         return groups
@@ -129,12 +141,8 @@ def _advice(found: Plan) -> list[str]:
         f"with a verifier: buy {oracle.samples} samples ({oracle.low} to {oracle.high}); TTSPM's N* is "
         f"{found.n_star.samples} ({found.n_star.low} to {found.n_star.high})",
     ]
-    if (votes := found.effective) is not None:
-        free = votes.label_free_votes
-        lines.append(
-            f"effective votes: {votes.voters:.0f} samples err like {votes.votes:.1f} independent ones "
-            f"(correlation {votes.correlation:.2f})" + ("" if free is None else f"; without labels {free:.1f}")
-        )
+    if found.effective is not None:
+        lines.append(_describe_votes(found.effective, "samples"))
     if found.falls:
         lines.append(f"! more votes than {found.best} do harm: wrong answers are likelier on too many questions")
     if found.short:
@@ -142,3 +150,23 @@ def _advice(found: Plan) -> list[str]:
     if found.beyond:
         lines.append("! this is beyond the pilot: buy some more samples and plan again")
     return lines
+
+
+def _describe_votes(votes: EffectiveVotes, what: str) -> str:
+    free = votes.label_free_votes
+    return (
+        f"effective votes: {votes.voters:.0f} {what} err like {votes.votes:.1f} independent ones "
+        f"(correlation {votes.correlation:.2f})" + ("" if free is None else f"; without labels {free:.1f}")
+    )
+
+
+def _print_panel(console: Console, name: str, found: PanelPlan) -> None:
+    console.print(f"{name}: {found.questions:,} questions, a panel of {found.voters}", markup=False, style="bold")
+    for what, share in (("majority", found.vote), (found.best, found.best_accuracy)):
+        console.print(f"{share.value:.3f} ({share.low:.3f} to {share.high:.3f}) {what}", markup=False)
+    if found.effective is not None:
+        console.print(_describe_votes(found.effective, "voters"), markup=False)
+    for pair in found.alike:
+        console.print(f"err alike: {pair.a} = {pair.b}, correlation {pair.correlation:.2f}", markup=False)
+    for group in found.copies:
+        console.print(f"! copies, which should count once: {' = '.join(group)}", markup=False, style="yellow")

@@ -41,8 +41,11 @@ def test_classes(half: str) -> None:
     assert score(sets(half, "prose")).f1 >= 0.7
 
 
-def test_there_are_three_hundred_sets_and_their_names_are_distinct() -> None:
-    assert len({s["id"] for s in SETS}) == len(SETS) >= 300
+def test_there_are_three_hundred_sets_of_our_own_and_half_as_many_of_a_real_model() -> None:
+    assert len({s["id"] for s in SETS}) == len(SETS)
+    own = [s for s in SETS if s["source"] != "pilot"]
+    assert len(own) >= 300
+    assert sum("SmolLM2" in s["source"] for s in own) >= 150
     assert all(len(s["answers"]) == len(s["gold"]) for s in SETS)
 
 
@@ -209,3 +212,16 @@ async def _tally_of_nothing() -> tuple[Cluster, ...]:
     from .scoring import ask
 
     return await MajorityVote().counter(ask("Who?"), RunContext()).tally([])
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [
+        (["1h30", "90 minutes", "It takes 1 hour and 30 minutes.", "2 hours"], [0, 0, 0, 1]),
+        (["About 100k people live there.", "100,000", "100 people"], [0, 0, 1]),
+        (["Half.", "1/2", "a half", "2"], [0, 0, 0, 1]),
+        (["1 hour 45 patients", "1 hour", "105 minutes"], [0, 0, 1]),
+    ],
+)
+def test_durations_thousands_and_halves(texts: list[str], classes: list[int]) -> None:
+    assert class_numbers("How much is it?", texts) == classes

@@ -90,6 +90,8 @@ def test_curves_go_from_one_sample_to_all_and_end_at_the_vote(data: ReportData) 
     crowd = data.pools[0]
     assert (crowd.samples, crowd.k) == (52, 4)
     assert crowd.single.value == pytest.approx(47 / 52)
+    assert crowd.effective is not None
+    assert 1 <= crowd.effective <= 4
 
 
 def test_facts_tell_how_to_get_the_figures_again(data: ReportData) -> None:

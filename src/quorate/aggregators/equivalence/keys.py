@@ -18,7 +18,7 @@ from functools import lru_cache
 from quorate.aggregators.markup import tidy
 
 from .notation import normalize_tex, strip_spaces
-from .quantities import TEXT, Key, Kind, parse_place, parse_quantity
+from .quantities import TEXT, Key, Kind, parse_place, parse_quantity, read_scale
 from .rationals import parse_rational
 from .units import describe
 
@@ -123,7 +123,7 @@ def _parse_value(text: str, latex: str = "") -> Key:
     ) and not _is_prose(plain):
         value = strip_spaces(tidy(plain)).removeprefix("+").replace(r"+\infty", r"\infty")
         text_only = _NO_EXPRESSION.search(plain) or _RANGE.fullmatch(plain)
-        return Key(value, kind="words" if text_only else "maths", latex=latex or text)
+        return Key(value, kind="words" if text_only else "maths", latex=latex or text, reading=read_scale(plain))
     is_product = text in ("e", "i") or (re.fullmatch(r"[a-z] ?[a-z]", text) and not set(text) & set("eiou"))
     words = "".join(_ARTICLE.sub("", plain.strip(), count=1).split()).casefold()
     return Key(words, kind="maths" if is_product else "words", latex=latex or text)

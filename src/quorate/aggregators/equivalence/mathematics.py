@@ -11,6 +11,7 @@ Policies, where people differ:
 - Names. `x = 5` and `5` likewise: one answer, unless there is a `y = 5` too.
 - Per cent. `50%` goes with `50` if somebody answered that, else with `0.5`; so `50` and `0.5` are
   never one class.
+- Scales. `100k` goes with `100000` if somebody answered that; alone its k may be a variable.
 - Rounding. A decimal of six or more significant digits equals the endless fraction or irrational that it
   rounds; `0.33` is not `1/3`. Everything else is exact, however small: 1/20! is not 1/52!.
 - Numbers of other places. `1 234`, `12'500`, `１２`, `1.234,56`, `0,75` and `3,5 kg` are read as they are meant; `1,2`
@@ -107,6 +108,10 @@ class MathEquivalence:
         partition = Partition(values)
         for a, b in _rounded_pairs(values.values()):
             partition.join(a.value, b.value)
+        given = {key.value for key in keys}
+        for key in keys:
+            if key.reading and not key.unit and (value := key_of(key.reading).value) in given:
+                partition.join(key.value, value)
         open_values = await self._join_expressions(values.values(), partition)
         return _Quantities(keys, partition).groups(), open_values
 

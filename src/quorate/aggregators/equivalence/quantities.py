@@ -11,7 +11,7 @@ from typing import Literal
 from .rationals import as_tex, parse_rational, parse_words
 from .units import CURRENCY, SCALES, Description, describe, factor_and_dimension, leading_sense
 
-__all__ = ["TEXT", "Key", "Kind", "parse_place", "parse_quantity"]
+__all__ = ["TEXT", "Key", "Kind", "parse_place", "parse_quantity", "read_scale"]
 
 Kind = Literal["exact", "words", "maths"]
 
@@ -101,7 +101,10 @@ _ORDINALS = [
 _CURRENCY = re.compile(r"([-+]?)\s*(?:(?:US|USD)\s*(?=\$))?([$€£¥₹]|(?:USD|EUR|GBP|JPY|INR)\b)\s*(?=[-+.0-9\\])")
 _CODES = {"USD": "dollar", "EUR": "euro", "GBP": "gbp", "JPY": "yen", "INR": "rupee"}
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "mn": 10**6, "B": 10**9, "b": 10**9, "bn": 10**9}
+_HOURS = re.compile(r"([0-9]{1,3})\s?h\s?([0-5]?[0-9])\s?(?:m|min)?")
+"""`1h30`, whose minutes need no unit; matched as a whole."""
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+|\^\\circ|''|'|\")\.?\s*(?:,|and\b)?\s*")
+_SCALED = re.compile(r"([0-9][0-9,.]*)([kKM])")
 _MARKS = {"'": ("ft", "arcmin"), "''": ("in", "arcsec"), '"': ("in", "arcsec")}
 
 
@@ -115,6 +118,8 @@ def parse_quantity(text: str) -> Key | None:
         return replace(key, sense=sense) if key is not None and not key.sense else None
     sign, currency, rest = _split_currency(text)
     rest = TEXT.sub(r" \1 ", rest).strip()
+    if hours := _HOURS.fullmatch(rest):
+        rest = f"{hours[1]} h {hours[2]} min"
     if (value := parse_rational(rest)) is not None:
         return _quantity(sign * value, Description(unit=currency))
     split = _split_number(rest)
@@ -127,6 +132,13 @@ def parse_quantity(text: str) -> Key | None:
     if described is None:
         return None if currency else _parse_sum(rest)
     return _quantity(sign * split[0] * scale, replace(described, unit=currency or described.unit))
+
+
+def read_scale(text: str) -> str:
+    """The number that `100k` or `1.5M` may mean, in digits; "" for anything else."""
+    match = _SCALED.fullmatch(text.strip())
+    value = parse_rational(match[1]) if match else None
+    return "" if match is None or value is None else as_tex(value * _SHORT_SCALES[match[2]])
 
 
 def parse_place(text: str) -> Key | None:
@@ -183,8 +195,12 @@ def _split_currency(text: str) -> tuple[int, str, str]:
 def _split_scale(words: str, currency: str) -> tuple[int, str]:
     """The number that a scale such as `million` stands for, and the words behind it."""
     match = re.match(r"\s*([A-Za-z]+)\b(.*)", words, re.DOTALL)
-    scale = SCALES.get(match[1].lower()) or (_SHORT_SCALES.get(match[1]) if currency else None) if match else None
-    return (scale, match[2].strip()) if match and scale else (1, words)
+    if match is None:
+        return 1, words
+    # A k alone may be a variable; before a word, and behind a currency, it is a thousand.
+    short = currency or match[1] == "bn" or (match[1] in "kK" and re.match(r"\s+[A-Za-z]{3}", match[2]))
+    scale = SCALES.get(match[1].lower()) or (_SHORT_SCALES.get(match[1]) if short else None)
+    return (scale, match[2].strip()) if scale else (1, words)
 
 
 def _describe(words: str) -> Description | None:

@@ -173,6 +173,9 @@ _IN_WORDS = re.compile(
              (?:(?<=[a-z])(?P<and_half>\s+and\s+an?\s+half)\b)? )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_HALF = re.compile(
+    rf"half\b(?=\s*$|\s+(?!past\b|to\b|(?:an?\s+)?(?:dozen|hundred|{_SCALE}))[a-z])(?:\s+an?\b)?", re.IGNORECASE
+)
 _SHARE = re.compile(
     rf"(?P<sign>(?:minus|negative)\s+)?(?P<top>{_BELOW}|an?)[\s-]+(?P<part>{'|'.join(_PARTS)}|halve)s?\b", re.IGNORECASE
 )
@@ -181,8 +184,11 @@ _SHARE = re.compile(
 def parse_words(text: str) -> tuple[Fraction, str] | None:
     """The number that a text begins with in words, and the rest; None where there is none.
 
-    `twenty-one apples` is 21 and ` apples`, `two and a half` is 5/2, `three million` 3,000,000.
+    `twenty-one apples` is 21 and ` apples`, `two and a half` is 5/2, `three million` 3,000,000, `half an hour` 1/2
+    and ` hour`.
     """
+    if match := _HALF.match(text):
+        return Fraction(1, 2), text[match.end() :]
     if match := _SHARE.match(text):
         value = Fraction(_whole(match["top"]), _DENOMINATORS.get(match["part"].lower(), 2))
     elif (match := _IN_WORDS.match(text)) and match["half"]:

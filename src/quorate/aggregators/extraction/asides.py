@@ -56,7 +56,11 @@ _ASIDES = re.compile(
             \b[^()\n]{0,300}\)
       | \b(?:that|this|it|i|we|which|solving|the\s+solution)\s+(?:\w+\s+){0,2}?
             (?:took|used|needed|required|takes|needs|requires|written)\b[^.\n]{0,80}
-            \b(?:steps?|words?|tokens?|seconds?|minutes?|lines?|tries|attempts?|calculations?)\b
+            \b(?:steps?|words?|tokens?|seconds?|minutes?|lines?|tries|attempts?|calculations?|sources?|assumptions?
+            |references?)\b
+      | \b(?:based|rel(?:y|ies|ied|ying)|rests?|depends?|built|founded)\s+(?:up)?on\s+
+            (?:the\s+|these\s+|following\s+){0,2}[0-9]+\s+(?:[a-z]{1,20}\s+)?(?:assumptions?|sources?|facts?|references?|premises?|observations?|examples?
+            |documents?|passages?)\b
       | ,?\s(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of|as\s+opposed\s+to)\s+(?:the\s+)?[-−$€£]?[0-9][0-9.,]*
       | ,\s(?:since|because)\b(?![^\n]{0,200}?(?:,\s|\b(?:so|thus|therefore|hence)\b))(?:[^.\n]|\.(?=[0-9])){0,200}
       | (?<=[A-Za-z])\s\([0-9$.,\s]+(?:[-+*×=][0-9$.,\s]+)+\)

@@ -287,7 +287,8 @@ class Phrase(Finder):
     )
     _talk = re.compile(
         r"(?:in)?correct\b|right\b|wrong\b|not\b|below\b|above\b|as\sfollows|unclear\b|clear\b|obvious|given\sby"
-        r"|found\sby|indeed\b|consistent\b|reasonable\b|verified\b|unknown\b|(?:highly\s)?likely\b|ready\b|complete\b",
+        r"|found\sby|indeed\b|consistent\b|reasonable\b|verified\b|unknown\b|(?:highly\s)?likely\b|ready\b|complete\b"
+        r"|(?:based|built|dependent)\s(?:up)?on\b",
         re.IGNORECASE,
     )
     _option = re.compile(r"\(?([A-J])[).:]\s+\S.*|\(([A-J])\)\s*\S.*", re.DOTALL)

@@ -51,6 +51,7 @@ _NAME = re.compile(
     r"|\bstand(?:s)? for\b|\b(?:spell|translate|translation|synonym|antonym|opposite|plural|past tense)\b|_{2,}",
     re.IGNORECASE,
 )
+_PERSON = re.compile(r"\b(?:who|whom|whose|wer|qui|quien|chi)\b", re.IGNORECASE)
 _PROSE = re.compile(
     r"^\W*(?:why|how (?:do|does|did|can|could|should|would|is|are|was|to|come|might|will)\b(?! (?:you|one"
     r"|i) (?:say|spell|call|write|pronounce)\b)|explain|describe|discuss|summari[sz]e|compare|write"
@@ -133,6 +134,11 @@ class QuestionForm:
     def name(self) -> bool:
         """It asks who, where or which."""
         return _NAME.search(self.last) is not None
+
+    @cached_property
+    def person(self) -> bool:
+        """It asks who: a name."""
+        return _PERSON.search(self.last) is not None
 
     @cached_property
     def prose(self) -> bool:

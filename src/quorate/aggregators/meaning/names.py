@@ -10,6 +10,7 @@ from ..equivalence.mathematics import Partition
 from .compared import read_compared
 from .evidence import SHORT, Evidence, Reading, main_clause, share, stems_of
 from .form import QuestionForm
+from .spans import NUMBER_WORDS
 from .texts import FUNCTION_WORDS, words_of
 
 WEIGHTS = {
@@ -123,7 +124,8 @@ def _best_anchor(
             - 1.6 * text.is_aside(start)
             - 0.8 * (start >= clause)
             - 0.25 * min(4, sum(r.start < start for r in text.runs))
-            - 0.5 * all(w[0].isdigit() for w in words)
+            - 0.5 * all(w[0].isdigit() or w in NUMBER_WORDS for w in words)
+            - 0.8 * (text.form.person and not anchors.names[words] and not anchors.short[words])
             - 1.0 * (len(words) > 1 and _only_whole(words, text, anchors, inventory))
         )
         if best is None or score > best.score:

@@ -45,6 +45,7 @@ _NUMBER_WORD = (
     "zero|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen"
     "|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|(?:a|one)\\s(?:hundred|thousand|million|billion)"
 )
+NUMBER_WORDS = frozenset(word for word in _NUMBER_WORD.split("|") if word.isalpha())
 _QUANTITY = re.compile(
     rf"""(?<![\w.,/^-])(?: [-−]?[$€£]?\s?[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?
         | [-−]?[$€£]?\s?[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?
@@ -59,6 +60,11 @@ _CLOCK = re.compile(
     r"\b([0-2]?[0-9])[:.]([0-5][0-9])(?:\s?[ap]\.?m\b\.?|\s?o['’]clock|(?=\W|$)(?!\s?(?:%|[a-z]?[mg]\b|km"
     r"|miles|dollars|percent|million|billion)))"
     r"|\b([0-1]?[0-9])\s?(?:[ap]\.?m\b\.?|o['’]clock)|\b(?:noon|midday|midnight)\b",
+    re.IGNORECASE,
+)
+_DURATION = re.compile(
+    r"(?<![\w.,/:-])([0-9]{1,3})(?:\s?h(?:rs?)?\s?|[\s-]hours?,?\s(?:and\s)?(?=[0-9]{1,2}[\s-]?m))"
+    r"([0-5]?[0-9])(?:\s?m(?:ins?)?|[\s-]minutes?)?(?![\w.,:]?[0-9]|\w)",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(rf"{WORD}|[,;:.!?()\"“”«»—–]|\s-\s|[^\s\w]")
@@ -172,10 +178,20 @@ def fold_ascii(text: str) -> str:
 @lru_cache(maxsize=512)
 def find_quantities(text: str) -> tuple[Quantity, ...]:
     """Numbers in digits or words with what stands behind them, in the order of the text."""
-    clocks = [_clock(match) for match in _CLOCK.finditer(text)]
+    if text.strip(" .!*").lower() in ("half", "a half", "one half"):
+        return (Quantity(Fraction(1, 2), Fraction(0), "", 0, text.strip(" .!*"), "", Fraction(1, 2)),)
+    clocks = [_duration(match) for match in _DURATION.finditer(text)]
+    known = [(q.start, q.start + len(q.text)) for q in clocks]
+    clocks += [_clock(match) for match in _CLOCK.finditer(text) if not any(a <= match.start() < b for a, b in known)]
     taken = [(q.start, q.start + len(q.text)) for q in clocks]
     others = (_quantity(m) for m in _QUANTITY.finditer(text) if not any(a <= m.start() < b for a, b in taken))
     return tuple(sorted([*clocks, *(q for q in others if q is not None)], key=lambda q: q.start))
+
+
+def _duration(match: re.Match[str]) -> Quantity:
+    """Hours with minutes."""
+    seconds = Fraction(3600 * int(match[1]) + 60 * int(match[2]))
+    return Quantity(seconds, Fraction(0), "s", match.start(), match[0].strip(), "", seconds)
 
 
 def _clock(match: re.Match[str]) -> Quantity:
@@ -217,6 +233,8 @@ def _quantity(match: re.Match[str]) -> Quantity | None:
     decimals = re.search(r"\.([0-9]+)", bare)
     error = Fraction(1, 2 * 10 ** len(decimals[1])) if decimals and len(re.sub(r"\D", "", bare)) >= 3 else Fraction(0)
     noun = stem(fold(tail.strip(" -"))) if tail else ""
+    if tail == "k" and not whole.unit:
+        return Quantity(number * 1000, Fraction(0), "", match.start(), match[0].strip(), "", number * 1000)
     scale = re.match(r"\s*°?\s*(c|f)(?:elsius|ahrenheit)?\b|\s*degrees\s(c|f)", tail, re.IGNORECASE)
     if scale and ("°" in tail or "degrees" in tail):
         fahrenheit = (scale[1] or scale[2]).lower() == "f"

@@ -59,7 +59,8 @@ FUNCTION_WORDS = frozenset(
     which what when where why how do does did done has have had having will would can could shall should may
     might must so than then too very just also only some any each both all more most such if because since while
     though although about into over under up out off through during per via s t d ll re ve m o not no nor one's
-    that's there's he's she's they're you're called known named considered generally usually often typically
+    that's there's he's she's they're you're we're i'm i've i'd i'll let's indeed
+    called known named considered generally usually often typically
     commonly widely really actually well der die das den dem des ein eine einer eines ist sind war waren und
     oder von vom zu im in am auf fur mit es er sie le la les un une des du de et est sont etait il elle ce c'est
     dans sur au aux en que qui el los las una y es son era del al se lo e i o gli della dello nel sono""".split()

@@ -42,6 +42,7 @@ from quorate.orchestrator.frozen import Frozen, first_fault
 
 from .arrays import Votes, numpy
 from .ballot import Ballot, Weights, sum_by_class
+from .copies import find_copies, merge_copies
 from .dawid_skene import to_probabilities
 from .rules import Plurality
 
@@ -207,16 +208,18 @@ def _logistic(x: float) -> float:
 
 
 def fit_abilities(ballots: Sequence[Ballot]) -> tuple[Abilities, list[Weights]]:
-    """Abilities of all voters, and the weights of every ballot's classes under them.
+    """Abilities of all voters, and the weights of every ballot's classes under them; copies count as one voter.
 
     Raises:
         MissingExtra: numpy is not installed.
     """
-    votes = Votes.of(ballots)
+    copies = find_copies(ballots)
+    votes = Votes.of(merge_copies(ballots, copies))
     ability, precision, weights = fit_votes(votes)
     answers = numpy().bincount(votes.voter, minlength=votes.voters)
     rows = zip(votes.names, ability, precision, answers, strict=True)
     models = {name: Ability(mean=float(a), precision=float(p), answers=int(n)) for name, a, p, n in rows}
+    models |= {voter: models[group[0]] for group in copies for voter in group}
     return Abilities(models=models), votes.list_weights(weights)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from quorate.aggregators.stopping import SequenceRule, find_stopping_point
-from quorate.aggregators.votes import Ballot, CrowdLab, LabelFree, Rule, ScoreRule, sum_by_class
+from quorate.aggregators.votes import Ballot, CrowdLab, LabelFree, Plurality, Rule, ScoreRule, sum_by_class
 from quorate.aggregators.votes.arrays import Votes
+from quorate.aggregators.votes.copies import find_copies, merge_copies
 from quorate.orchestrator.errors import BadInput, UnknownName
 
 from ..records import AnswerRecord, RecordedBank
@@ -126,6 +127,13 @@ def _batch_rules() -> Iterator[Replayable]:
         needs=PANEL,
     )
     yield BatchReplayRule(
+        "plurality-once",
+        "the most frequent answer, copies of a voter counted once",
+        "quorate.aggregators.votes.copies",
+        _plurality_once,
+        needs=PANEL,
+    )
+    yield BatchReplayRule(
         "best-single",
         "the voter that is right most often; no aggregator, since it looks at the labels",
         "oracle",
@@ -192,6 +200,11 @@ def _dawid_skene(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
 
 def _label_free(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
     return [RuleResult(weights) for weights in LabelFree().fit_weights([_ballot(one) for one in drawn])]
+
+
+def _plurality_once(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:
+    ballots = [_ballot(one) for one in drawn]
+    return [RuleResult(Plurality().weights(one)) for one in merge_copies(ballots, find_copies(ballots))]
 
 
 def _crowdlab(drawn: Sequence[AnswerRecord]) -> list[RuleResult]:

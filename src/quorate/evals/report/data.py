@@ -32,6 +32,9 @@ class SamplePool:
     """Chance that two answers to one question are equal."""
     error_agreement: float | None
     """The same for two wrong answers: what leads a vote astray."""
+    effective: float | None
+    """Independent voters that all samples of a question amount to, by the correlation of their errors; None where none
+    errs, or of one sample."""
     ece: float | None
     """Expected calibration error of the share of votes as confidence."""
     brier: float | None

@@ -23,6 +23,7 @@ from ..measures import (
     headroom,
     list_systems,
     mark_fronts,
+    measure_effective_votes,
     measure_pipeline,
     sizes,
     tally_confidence,
@@ -170,6 +171,7 @@ def _sample_pool(name: str, records: Sequence[AnswerRecord]) -> SamplePool:
     margin, agreed = headroom(records), agreement(records)
     several = margin.k >= PLENTY
     sure = calibration(*tally_confidence(records)) if several else None
+    votes = measure_effective_votes(records) if several else None
     return SamplePool(
         name=name,
         questions=len(records),
@@ -180,6 +182,7 @@ def _sample_pool(name: str, records: Sequence[AnswerRecord]) -> SamplePool:
         oracle=margin.oracle if several else None,
         agreement=agreed.pair_agreement,
         error_agreement=agreed.error_agreement,
+        effective=votes.votes if votes else None,
         ece=sure.ece if sure else None,
         brier=sure.brier if sure else None,
     )
