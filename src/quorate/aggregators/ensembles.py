@@ -21,6 +21,8 @@ class TraceOptions(Options):
 
     trace: bool = False
     """Keep every token's story."""
+    monitors: tuple[Literal["calculator"], ...] = ()
+    """What looks on and rules tokens out: `calculator`, results of sums that are wrong."""
 
 
 class TeamOptions(TraceOptions):
@@ -109,7 +111,7 @@ def _together(context: BuildContext, conditions: Any, base: Any) -> Model:
 
 
 def _build(context: BuildContext, rule: Any) -> Model:
-    from .token_level import SAFE
+    from .token_level import SAFE, Calculator
 
     options = context.options
     return SAFE(
@@ -119,6 +121,7 @@ def _build(context: BuildContext, rule: Any) -> Model:
         name=context.name,
         sampling=context.sampling,
         traced=options.trace,
+        monitors=[Calculator() for _ in options.monitors],
     )
 
 

@@ -12,6 +12,7 @@
 | `AboveEntropy`, `AtRandom` | which steps these are: where the small one is unsure; any, to compare with |
 | `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
 | `Adaptive`, `Fixed` | how far drafts go |
+| `Calculator`, `Monitor` | what may not be written, on any of them (arXiv 2306.10763) |
 | `count_violations` | counts the tokens that stood though ensembling would have changed them |
 
 Needs numpy, which comes with the `local` extra; a name is loaded with the module, so import it from here.
@@ -24,6 +25,7 @@ from .engine import DraftAndVerify, EnsembleRule
 from .glimpse import AboveEntropy, AtRandom, Glimpse
 from .mixture import CrossMax, EntropyWeights, GaC, Geometric, PrefixMass, UniTE
 from .mixture_sampling import Mix
+from .monitor import Calculator, Monitor, Monitored
 from .safe import SAFE
 from .violations import Violation, Violations, count_violations
 
@@ -32,6 +34,7 @@ __all__ = [
     "AboveEntropy",
     "Adaptive",
     "AtRandom",
+    "Calculator",
     "CrossMax",
     "DraftAndVerify",
     "EnsembleRule",
@@ -42,6 +45,8 @@ __all__ = [
     "Geometric",
     "Glimpse",
     "Mix",
+    "Monitor",
+    "Monitored",
     "PrefixMass",
     "Safe",
     "UniTE",

@@ -40,6 +40,7 @@ from .decode_state import CommittedToken, DecodeParams, DecodeState, name_loss
 from .engine import DecodeEngine, EnsembleRule, EnsembleStrategy
 from .executor import BatchThread, DecodeExecutor, InThread, TaskPerAnswer, TextDelta
 from .mixture import PrefixMass, UniTE
+from .monitor import Monitor, Monitored
 
 RETRY = 30.0
 """Seconds until a verifier that could not be opened is tried again."""
@@ -81,6 +82,7 @@ class SAFE(Agent):
         name: how it is called in answers and pipelines.
         sampling: defaults where the caller sets nothing.
         traced: whether every candidate keeps each token's story.
+        monitors: rule out tokens of all models.
         max_batch: answers written at once, where all models compute in this process.
 
     Raises:
@@ -96,6 +98,7 @@ class SAFE(Agent):
         name: str | None = None,
         sampling: SamplingParams | None = None,
         traced: bool = False,
+        monitors: Sequence[Monitor] = (),
         max_batch: int = 64,
     ) -> None:
         names = [_name_of(model) for model in models]
@@ -105,15 +108,24 @@ class SAFE(Agent):
         self.rule: EnsembleStrategy = rule or make_safe_rule()
         self.name = name or "safe/" + "+".join(names)
         self.sampling = sampling or SamplingParams()
-        self.traced, self._max_batch = traced, max_batch
+        self.traced, self._max_batch, self.monitors = traced, max_batch, tuple(monitors)
         self._opened: _OpenedEnsemble | None = None
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+
+    def _token_model(self, model: Model | TokenModel) -> TokenModel:
+        found = _token_model_of(model)
+        return Monitored(found, self.monitors) if self.monitors else found
 
     @property
     def identity(self) -> Identity:
         """The ensemble's: its members, and in its fingerprint what determines its samples beside its name."""
         members = tuple(_identity_of(model) for model in self.models)
-        content = [(one.kind, one.model, one.fingerprint, one.dtype) for one in members], self.weights, self.rule
+        content: tuple[Any, ...] = (
+            [(one.kind, one.model, one.fingerprint, one.dtype) for one in members],
+            self.weights,
+            self.rule,
+            *([self.monitors] if self.monitors else ()),
+        )
         return Identity(
             kind="token-level",
             model=self.name,
@@ -168,7 +180,7 @@ class SAFE(Agent):
     @asynccontextmanager
     async def open_models(self) -> AsyncGenerator[list[TokenModel], None]:
         """The models themselves, opened, to be asked beside it; closed afterwards."""
-        models = [_token_model_of(model) for model in self.models]
+        models = [self._token_model(model) for model in self.models]
         async with AsyncExitStack() as stack:
             for model in models:
                 stack.push_async_callback(model.aclose)
@@ -195,7 +207,7 @@ class SAFE(Agent):
         """
         there, missing = {}, {}
         for place, agent in enumerate(self.models):
-            model = _token_model_of(agent)
+            model = self._token_model(agent)
             try:
                 await model.open()
             except QuorateError as error:
