@@ -128,6 +128,11 @@ async def test_a_run_is_stopped_and_shown_again(start: Start, open_page: OpenPag
         await page.goto(served.url + "/#run/none-of-this-name")
         await page.wait_for_selector(".fault")
         assert "in memory until the server ends" in await page.locator(".fault").inner_text()
+        for mangled in ("#run/%", "#run/" + "x" * 3000, "#run/..%2f..%2fv1%2fmodels"):
+            await page.goto(served.url + "/" + mangled)
+            await page.wait_for_selector(".fault")
+        await page.goto(served.url + "/#run/")
+        await page.wait_for_selector(".ask")
 
 
 async def test_a_link_shows_the_run_again_with_its_waterfall(start: Start, open_page: OpenPage) -> None:

@@ -1,7 +1,7 @@
 // Two pipelines answer the same question side by side, blind if wanted; which one was better becomes a label.
 
 import { html, useEffect, useFrames, useRef, useState } from "./html.js";
-import { Fault, post, watch } from "./api.js";
+import { Fault, post, recall, remember, watch } from "./api.js";
 import { AskForm, Composer } from "./ask.js";
 import { choose, firstChoice, nameOf, requestOf } from "./compose.js";
 import { FaultView } from "./fault.js";
@@ -42,10 +42,10 @@ const secondChoice = (catalog) => choose(catalog, catalog.models.length ? `model
 
 export function AgainstPage({ catalog }) {
   const [left, setLeft] = useState(() => firstChoice(catalog)), [right, setRight] = useState(() => secondChoice(catalog)), [blind, setBlind] = useState(true);
-  const [question, setQuestion] = useState(() => sessionStorage.getItem(QUESTION) ?? ""), [sides, setSides] = useState(null), [ended, setEnded] = useState(0), [said, setSaid] = useState(null), [fault, setFault] = useState(null);
+  const [question, setQuestion] = useState(() => recall(QUESTION)), [sides, setSides] = useState(null), [ended, setEnded] = useState(0), [said, setSaid] = useState(null), [fault, setFault] = useState(null);
   const stop = useRef(null);
   useEffect(() => () => stop.current?.abort(), []);
-  const keep = (text) => { setQuestion(text); try { sessionStorage.setItem(QUESTION, text); } catch { /* Then a reload forgets it. */ } };
+  const keep = (text) => { setQuestion(text); remember(QUESTION, text); };
 
   const start = async () => {
     stop.current?.abort();

@@ -6,8 +6,15 @@ let listener = null;
 /** Is called where the server wants a key, or another one than it got. */
 export function onKeyWanted(call) { listener = call; }
 
-export function getKey() {
-  try { return sessionStorage.getItem(KEY) ?? ""; } catch { return ""; }
+export const getKey = () => recall(KEY);
+
+/** What this tab remembers under a name; storage may be forbidden. */
+export function recall(name) {
+  try { return sessionStorage.getItem(name) ?? ""; } catch { return ""; }
+}
+
+export function remember(name, text) {
+  try { sessionStorage.setItem(name, text); } catch { /* Then a reload forgets it. */ }
 }
 
 /** Keeps a key for this tab. */

@@ -1,7 +1,7 @@
 // The page: what its address says is shown. `#` asks, `#run/ID` shows a run again, `#traces` lists them.
 
 import { html, render, useEffect, useRef, useState } from "./html.js";
-import { Fault, getKey, onKeyWanted, setKey, watch } from "./api.js";
+import { Fault, getKey, onKeyWanted, recall, remember, setKey, watch } from "./api.js";
 import { AskForm, Composer } from "./ask.js";
 import { firstChoice, loadCatalog, nameOf, requestOf } from "./compose.js";
 import { Race } from "./race.js";
@@ -15,6 +15,11 @@ function useModule(name) {
   const [module, setModule] = useState(null);
   useEffect(() => { if (name) lazy[name]().then(setModule); }, [name]);
   return module;
+}
+
+/** The id in an address, however it was mangled on its way here. */
+function readId(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
 }
 
 function useAddress() {
@@ -50,9 +55,9 @@ function KeyForm({ wanted, onKey }) {
 }
 
 function RacePage({ catalog, asked, onAsked }) {
-  const [choice, setChoice] = useState(() => firstChoice(catalog)), [question, setQuestion] = useState(() => sessionStorage.getItem(QUESTION) ?? "");
+  const [choice, setChoice] = useState(() => firstChoice(catalog)), [question, setQuestion] = useState(() => recall(QUESTION));
   const [race, setRace] = useState(null), [running, setRunning] = useState(false), stop = useRef(null), view = useModule(race ? "run" : null);
-  const keep = (text) => { setQuestion(text); try { sessionStorage.setItem(QUESTION, text); } catch { /* Then a reload forgets it. */ } };
+  const keep = (text) => { setQuestion(text); remember(QUESTION, text); };
 
   const start = async (request) => {
     stop.current?.abort();
@@ -83,13 +88,14 @@ function App() {
   const address = useAddress(), [wanted, setWanted] = useState(false), [catalog, setCatalog] = useState(null), [fault, setFault] = useState(null), [asked, setAsked] = useState(null), [own, setOwn] = useState(null);
   const load = () => { setFault(null); setWanted(false); loadCatalog().then(setCatalog, (error) => { if (error.status !== 401) setFault(error); }); };
   useEffect(() => { onKeyWanted(() => setWanted(true)); load(); }, []);
-  const place = address.startsWith("run/") ? "run" : PLACES.some(([name]) => name === address) ? address : "";
+  const id = address.startsWith("run/") ? readId(address.slice(4)) : "";
+  const place = id ? "run" : PLACES.some(([name]) => name === address) ? address : "";
   const faultModule = useModule(fault ? "fault" : null), traces = useModule(place === "run" || place === "traces" ? "traces" : null);
   const against = useModule(place === "against" ? "against" : null), evaluations = useModule(place === "evaluations" ? "evaluations" : null);
   const again = (request) => { setAsked(request); location.hash = ""; };
   // What was asked anew by its key must not be asked again by it: so a new key is a new page.
   const body = fault ? faultModule && html`<${faultModule.FaultView} fault=${fault} onAgain=${load}/>`
-    : place === "run" ? traces && html`<${traces.RunPage} key=${address} id=${decodeURIComponent(address.slice(4))} onAsk=${again}/>`
+    : place === "run" ? traces && html`<${traces.RunPage} key=${address} id=${id} onAsk=${again}/>`
       : place === "traces" ? traces && html`<${traces.TraceList}/>`
         : !catalog ? (wanted ? null : html`<p class="quiet">Asking the server what it has\u2026</p>`)
           : place === "against" ? against && html`<${against.AgainstPage} catalog=${catalog}/>`

@@ -18,7 +18,7 @@ export function Composer({ catalog, choice, onChoice, name = "pipeline" }) {
       <optgroup label="Built in">${catalog.built.map((p) => html`<option value=${`built:${p.name}`}>${p.name}</option>`)}</optgroup>
       <optgroup label="One model alone">${catalog.models.map((m) => html`<option value=${`model:${m.id}`}>${m.id}</option>`)}</optgroup></select></label>
     ${samples ? html`<label class="field samples">Samples <output>${choice.n}</output>
-      <input type="range" min="1" max="64" value=${choice.n} onInput=${(e) => change({ n: Number(e.target.value), typed: null })}/></label>` : null}
+      <input type="range" min="1" max=${Math.max(64, entry?.n ?? 0)} value=${choice.n} onInput=${(e) => change({ n: Number(e.target.value), typed: null })}/></label>` : null}
     ${choice.kind !== "model" && samples ? html`<label class="field">Stop early<select value=${choice.stop} onChange=${(e) => change({ stop: e.target.value })}>
       <option value="">${choice.kind === "built" && catalog.rules.includes(choice.name) ? "as this pipeline does" : "no"}</option>${catalog.rules.filter((r) => r !== choice.name).map((r) => html`<option>${r}</option>`)}</select></label>` : null}
     ${choice.kind === "built" ? html`<fieldset class="models"><legend>Models</legend>${catalog.models.map((m) => html`<label class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${() => toggle(m.id)}/><span>${m.id}</span></label>`)}</fieldset>` : null}
