@@ -119,7 +119,7 @@ def test_a_router_is_trained_and_served(panel: Path) -> None:
     assert next(iter(learned.expect("Prove case 3 of the lemma.", list(learned.models)))) == "dear"
     text = printed("router", "--recorded", str(panel))
     assert "not worth it: not resolved to be better" in text
-    assert "lead: none: it is the best single model" in text
+    assert "always the best single model, dear" in text
 
 
 def test_prices_may_be_given(panel: Path) -> None:

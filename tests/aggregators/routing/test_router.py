@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quorate.aggregators.registry import build_graph
-from quorate.aggregators.routing.router import Objective, RoutedModel, TrainedRouter
+from quorate.aggregators.routing.router import Kind, Objective, RoutedModel, TrainedRouter
 from quorate.aggregators.routing.router_training import (
     RoutedQuestion,
     RouterSettings,
@@ -19,7 +19,7 @@ from quorate.aggregators.routing.router_training import (
 )
 from quorate.aggregators.routing.words import FEATURES, compute_features, count_words, weigh_words
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.types import Failure, Question
 from quorate.testing import ScriptedModel
 
 PRICES: dict[str, float | None] = {"sums": 1.0, "words": 1.0}
@@ -49,11 +49,11 @@ def test_a_router_that_has_nothing_to_find_is_the_best_single_model() -> None:
     for seed in range(4):
         questions = material(240, told=False, seed=seed)
         learned = fit_router(questions)
-        if learned.lead is None:
+        if not learned.kinds:
             texts = [question.question.text for question in questions]
             assert {next(iter(learned.expect(text, list(learned.models)))) for text in texts} == {learned.best}
-    leads = [fit_router(material(240, told=False, seed=seed)).lead for seed in range(6)]
-    assert leads.count(None) >= 5
+    kinds = [len(fit_router(material(240, told=False, seed=seed)).kinds) for seed in range(6)]
+    assert kinds.count(0) >= 5
 
 
 def test_a_budget_finds_the_weight_of_money() -> None:
@@ -152,12 +152,9 @@ async def test_a_model_that_is_down_is_passed_over(file: str) -> None:
 
 async def test_the_two_best_vote(tmp_path: Path) -> None:
     """Four samples, dealt over them."""
-    three = TrainedRouter(
-        models={n: RoutedModel(rate=r) for n, r in (("a", 0.1), ("b", 0.8), ("c", 0.7))}, best="b", lead=0.0
-    )
-    three = three.model_copy(
-        update={"models": {n: m.model_copy(update={"intercept": m.rate}) for n, m in three.models.items()}}
-    )
+    rates = {"a": 0.1, "b": 0.8, "c": 0.7}
+    kind = Kind(tests=(), rates=rates, words=False, share=1.0)
+    three = TrainedRouter(models={n: RoutedModel(rate=r) for n, r in rates.items()}, best="b", kinds=(kind,))
     three.save(tmp_path / "r.json")
     asked = [ScriptedModel([f"The answer is {name}."], name=name) for name in "abc"]
     answer = await build_graph("route-top2", asked, options={"file": str(tmp_path / "r.json")}).answer("Who?", seed=1)
@@ -189,3 +186,39 @@ def test_features_are_numbers_of_any_text() -> None:
     assert set(compute_features("")) == set(FEATURES)
     assert count_words(["a b", "a b", "a c", "a c", "c"], 10) == ("a", "c")
     assert sum(value**2 for value in weigh_words("b a a x", {"a": 0, "b": 1}).values()) == pytest.approx(1)
+
+
+async def test_a_model_may_name_the_task() -> None:
+    """By what is said of each; a reply that names nobody, or an error, goes to the first."""
+    replies = iter(range(4))
+    namer = ScriptedModel(lambda *_: ["Sums. Choice: 1", "Rhymes.\nChoice: **2**", "Who?", "Choice: 9"][next(replies)])
+    options = {"about": {"sums": "arithmetic", "words": "language"}}
+    graph = build_graph("route", models(), options=options, aggregator_model=namer)
+    routes = [(await graph.answer(f"Question {i}")).route for i in range(4)]
+    assert routes == [
+        "sums: Sums.",
+        "words: Rhymes.",
+        "sums: the reply names none of them",
+        "sums: the reply names none of them",
+    ]
+    assert "2. words: language" in namer.asked[0].text
+    down = ScriptedModel([Failure(code="upstream_timeout", message="down")], name="namer")
+    broken = build_graph("route", models(), options=options, aggregator_model=down)
+    assert "could not be named" in ((await broken.answer("Why?")).route or "")
+    with pytest.raises(BadInput, match="says something of lost"):
+        build_graph("route", models(), options={"about": {"lost": "x"}})
+
+
+async def test_the_question_may_be_reworded_for_the_model_that_was_chosen(file: str) -> None:
+    """What it costs is booked; a writer that says nothing leaves the question as it was, marked."""
+    sums, words = models()
+    options = {"file": file, "rewrite": True, "about": {"sums": "arithmetic"}}
+    writer = ScriptedModel(["Compute 3 + 4."], name="writer")
+    answer = await build_graph("route", [sums, words], options=options, aggregator_model=writer).answer(
+        "How much is 3 + 4?"
+    )
+    assert (sums.asked[0].text, "arithmetic" in writer.asked[0].text) == ("Compute 3 + 4.", True)
+    assert {entry.model for entry in answer.nodes} == {"sums", "writer"}
+    silent = build_graph("route", models(), options=options, aggregator_model=ScriptedModel([" "], name="writer"))
+    answer = await silent.answer("How much is 3 + 4?")
+    assert [note.code for note in answer.degraded] == ["fallback_used"]

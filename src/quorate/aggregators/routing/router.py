@@ -1,14 +1,16 @@
 """`route/A+B+C`: each question to the model that is expected to do best by it, for what it costs.
 
-The chance that a model is right is a logistic regression on the question's words and the kind of task it looks like,
-learned from a bank by `quorate train router`. Predicting each model's quality and weighing it against what the user
-cares for is Tryage (arXiv 2308.11601); learning from recorded preferences or scores is RouteLLM (arXiv 2406.18665).
-Ours is the guard: a router that is not resolved to be better than the best single model is that model.
+Questions fall into a few kinds, told apart by a small tree; within a kind the chance that a model is right is its rate
+there, or, where that says more, a logistic regression on the question's words and what kind of task it looks like. All
+of it is learned from a bank by `quorate train router`. Predicting each model's quality and weighing it against what
+the user cares for is Tryage (arXiv 2308.11601); learning from recorded preferences or scores is RouteLLM
+(arXiv 2406.18665). Ours is the guard: a router that is not resolved to be better than the best single model is that
+model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -29,9 +31,11 @@ from quorate.orchestrator.types import Question
 from ..learned.files import LearnedFile
 from ..meaning.options import MeaningOptions
 from ..specs import BuildContext, GraphSpec
-from .words import FEATURES, compute_features, weigh_words
+from .asking import NamingRouter, RewritingModel
+from .words import FEATURES, compute_features, list_words, weigh_words
 
 NAME = "route"
+WORD_TEST = "word:"
 STRONGEST = 4.0
 """Standard deviations from the mean at which a feature's value is cut."""
 
@@ -69,6 +73,33 @@ class RoutedModel(Frozen):
     size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
+class KindTest(Frozen):
+    """A condition on a question."""
+
+    feature: str
+    """One of `FEATURES`, or `word:NAME`, which is 1 where the word occurs and else 0."""
+    at: float = Field(allow_inf_nan=False)
+    above: bool
+
+    def holds(self, told: Mapping[str, float], words: Set[str]) -> bool:
+        word = self.feature.removeprefix(WORD_TEST)
+        value = told[self.feature] if word == self.feature else float(word in words)
+        return (value > self.at) == self.above
+
+
+class Kind(Frozen):
+    """Questions that are alike for these models: a leaf of a small tree."""
+
+    tests: tuple[KindTest, ...]
+    """All of them hold."""
+    rates: Mapping[str, float]
+    """Share of right answers of each model."""
+    words: bool
+    """Whether the words of a question say more than its kind; else each model's chance is its rate."""
+    share: float = Field(ge=0, le=1)
+    """Part of the questions in training."""
+
+
 class Expected(Frozen):
     """What is expected of a model's answer to one question."""
 
@@ -89,9 +120,9 @@ class TrainedRouter(LearnedFile):
     objective: Objective = Objective()
     best: str
     """The single model that is worth most."""
-    lead: float | None = Field(default=None, allow_inf_nan=False)
-    """How much more than the best single model another one must be worth; None where that one is asked always, since
-    choosing was not resolved to be better."""
+    kinds: tuple[Kind, ...] = ()
+    """What is told apart; empty where the best single model is asked always, since choosing was not resolved to be
+    better."""
     questions: int = 0
     """That it was trained on."""
     note: str = ""
@@ -109,6 +140,21 @@ class TrainedRouter(LearnedFile):
 
     def chances(self, text: str) -> dict[str, float]:
         """Of each model the chance to be right on this question."""
+        kind = self.find_kind(text)
+        if kind is None:
+            return {name: model.rate for name, model in self.models.items()}
+        return self.read_words(text) if kind.words else dict(kind.rates)
+
+    def find_kind(self, text: str) -> Kind | None:
+        """What kind of question it is; None where none is told apart."""
+        if not self.kinds:
+            return None
+        told, words = compute_features(text), set(list_words(text))
+        fits = (kind for kind in self.kinds if all(test.holds(told, words) for test in kind.tests))
+        return next(fits, self.kinds[-1])
+
+    def read_words(self, text: str) -> dict[str, float]:
+        """The chances by the words and features alone, of whatever kind it is."""
         held, told = weigh_words(text, self._places), compute_features(text)
         scaled = {
             name: min(max((told[name] - f.mean) / f.scale, -STRONGEST), STRONGEST) for name, f in self.features.items()
@@ -142,23 +188,15 @@ class TrainedRouter(LearnedFile):
         return total
 
     def expect(self, text: str, among: Sequence[str], objective: Objective | None = None) -> dict[str, Expected]:
-        """What is expected of these models, the best first.
+        """What is expected of these models, the best first; of equals the best single one.
 
         Raises:
             BadInput: see `worth`.
         """
-        chances = self.chances(text)
+        chances, first = self.chances(text), self.best_of(among, objective)
         found = {n: Expected(chance=chances[n], worth=self.worth(n, chances[n], objective)) for n in among}
-        first = self.best_of(among, objective)
-        lead = self.lead
-
-        def place(name: str) -> tuple[bool, float]:
-            # The best single model comes first unless another one leads by enough.
-            ahead = name == first if lead is None else name == first and found[name].worth > top - lead
-            return not ahead, -found[name].worth
-
-        top = max(each.worth for each in found.values())
-        return {name: found[name] for name in sorted(found, key=place)}
+        ranked = sorted(found, key=lambda name: (-found[name].worth, name != first))
+        return {name: found[name] for name in ranked}
 
     def best_of(self, among: Sequence[str], objective: Objective | None = None) -> str:
         """Of these the single model that is worth most on average."""
@@ -168,10 +206,14 @@ class TrainedRouter(LearnedFile):
 
     def check(self, path: Path | str) -> None:
         """See `LearnedFile`."""
-        if strange := sorted({*self.features} - {*FEATURES}):
+        tested = {test.feature for kind in self.kinds for test in kind.tests}
+        tested = {feature for feature in tested if not feature.startswith(WORD_TEST)}
+        if strange := sorted(({*self.features} | tested) - {*FEATURES}):
             raise DataError(f"uses {', '.join(strange)}, which this quorate does not know: train it again", file=path)
         if self.best not in self.models:
             raise DataError(f"the best model {self.best!r} is none of its models", file=path, field="best")
+        if any(set(kind.rates) != set(self.models) for kind in self.kinds):
+            raise DataError("a kind has rates of other models", file=path, field="kinds")
 
     def refuse_strangers(self, names: Sequence[str], where: str) -> None:
         """Refuses models that it was not trained for.
@@ -207,7 +249,7 @@ class LearnedRouter:
         order = {name: rank for rank, name in enumerate(expected)}
         chosen = min(up, key=lambda place: sorted(order[name] for name in self.groups[place]))
         told = ", ".join(f"{name} {expected[name].chance:.2f}" for name in self.groups[chosen])
-        return chosen, f"chance to be right: {told}" if self.learned.lead is not None else "the best single model"
+        return chosen, f"chance to be right: {told}" if self.learned.kinds else "the best single model"
 
 
 class RouteOptions(MeaningOptions):
@@ -217,11 +259,17 @@ class RouteOptions(MeaningOptions):
     """As `quorate train router --out` wrote it; a route by its bare name has none, and says so."""
     objective: Objective | None = None
     """Weights in place of the file's: `{accuracy: 1, money: -20, seconds: -0.01}`."""
+    about: Mapping[str, str] = Field(default={})
+    """What each model is good at; without a file the aggregator's model names the task and chooses by it."""
+    rewrite: bool = False
+    """Whether the aggregator's model rewords the question for the model that was chosen."""
 
 
 def _build_route(context: BuildContext, top: int = 1) -> Graph:
     options: RouteOptions = context.options
     what = NAME if top == 1 else f"{NAME}-top{top}"
+    if options.file is None and options.about and top == 1:
+        return _route_by_name(context)
     if options.file is None:
         raise BadInput(
             f"{what} needs a trained router (quorate train router --bank DIR --out FILE): configure it in quorate.yaml "
@@ -240,10 +288,23 @@ def _build_route(context: BuildContext, top: int = 1) -> Graph:
     return route(router, *(_ask(context, [by_name[name] for name in group]) for group in groups), name=what)
 
 
+def _route_by_name(context: BuildContext) -> Graph:
+    """Where a model names the task."""
+    names = [model.name for model in context.models]
+    if strange := [name for name in context.options.about if name not in names]:
+        raise BadInput(f"{NAME}: option 'about' says something of {strange[0]}, and there is: {', '.join(names)}")
+    if len(names) < 2:
+        raise BadInput(f"{NAME} chooses one of its models, and there is {', '.join(names)}: give more")
+    router = NamingRouter(context.writer, context.options.about)
+    return route(router, *(_ask(context, [model]) for model in context.models), name=NAME)
+
+
 def _ask(context: BuildContext, models: Sequence[Model]) -> Model:
-    """One model as it is, several by the majority of their samples."""
+    """One model as it is, or in other words; several by the majority of their samples."""
     if len(models) == 1:
-        return models[0]
+        model, options = models[0], context.options
+        about = options.about.get(model.name, "")
+        return RewritingModel(model, context.writer, about) if options.rewrite else model
     meaning = context.options.model_dump(include=set(MeaningOptions.model_fields))
     return context.narrowed(models, context.n).of_another(context.pipelines["majority"], meaning)
 

@@ -1,18 +1,18 @@
-"""Training a router: a logistic regression a model, and a guard that it is worth more than one model for all.
+"""Training a router: kinds of questions, a logistic regression a model, and a guard that it is worth it.
 
-How far another model must lead over the best single one is chosen on predictions for questions not trained on, and a
-router that is not resolved to be worth more there (one-sided, 95 of 100) gets no lead at all: it is the best single
-model. With a budget the money weight follows from it, and the rival is the best mixture of single models that takes as
-much money.
+The regression decides in those kinds in which it is worth more than the kind's best model, on predictions for questions
+not trained on. A router that is not resolved to be worth more there than the best single model (one-sided, 95 of 100)
+is that model. With a budget the money weight follows from it, and the rival is the best mixture of single models that
+takes as much money.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import fsum, inf, sqrt
+from math import fsum, sqrt
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.frozen import Frozen
@@ -20,9 +20,9 @@ from quorate.orchestrator.types import Question
 
 from ..learned.selector import Example
 from .calibration import ONE_SIDED
-from .router import Objective, RoutedModel, TaskFeature, TrainedRouter
+from .router import WORD_TEST, Kind, KindTest, Objective, RoutedModel, TaskFeature, TrainedRouter
 from .training import price_candidate, source_name, split_places
-from .words import FEATURES, compute_features, count_words, weigh_words
+from .words import FEATURES, compute_features, count_words, list_words, weigh_words
 
 WORDS = 1000
 """Frequent words that are looked at."""
@@ -30,8 +30,14 @@ FEATURE_SCALE = 0.3
 """Of a standardized feature beside the words, whose vector has length 1: the regularization is common to both."""
 REGULARIZATION = 0.3
 """scikit-learn's C; from .1 to 1 the accuracies were the same (docs/routing.md)."""
-LEADS = (0.0, 0.01, 0.02, 0.05, 0.1)
-"""Leads to choose from."""
+KINDS = 8
+"""Most kinds of questions."""
+LEAST_OF_KIND = 20
+"""Questions."""
+KIND_WORDS = 100
+"""Most frequent words by which kinds may be told apart."""
+SHRINKAGE = 10.0
+"""Questions of all kinds that a model's rate in one kind is mixed with."""
 LEAST = 0.003
 """A word with a smaller weight is left out of the file: it would move a chance by less than a thousandth."""
 
@@ -125,17 +131,24 @@ def fit_router(questions: Sequence[RoutedQuestion], settings: RouterSettings | N
 def _train(known: Sequence[RoutedQuestion], settings: RouterSettings) -> TrainedRouter:
     learned = _fit(known, settings)
     seen = _predict(known, settings)
-    objective = _price_money(learned, seen, settings)
-    learned = learned.model_copy(update={"objective": objective})
-    names = list(learned.models)
+    names, tree = list(learned.models), _grow_kinds(known, learned)
+    sorted_in = learned.model_copy(update={"kinds": tree})
+    places = [tree.index(cast(Kind, sorted_in.find_kind(q.question.text))) for q in known]
+    # Words decide everywhere while the price of money is found, then in those kinds in which they are worth more.
+    priced = learned.model_copy(update={"objective": _price_money(learned, [each.words for each in seen], settings)})
+    words = _choose_words(priced, known, seen, places)
+    tree = tuple(kind.model_copy(update={"words": place in words}) for place, kind in enumerate(tree))
+    chances = [each.words if place in words else each.kind for each, place in zip(seen, places, strict=True)]
+    learned = learned.model_copy(update={"objective": _price_money(learned, chances, settings), "kinds": tree})
     best = max(names, key=lambda name: (learned.worth(name, learned.models[name].rate), name))
     learned = learned.model_copy(update={"best": best})
-    lead = _choose_lead(learned, known, seen, settings)
-    if lead is None and settings.budget is not None:
+    if _is_worth_it(learned, known, chances, settings):
+        return learned
+    if settings.budget is not None:
         # At the budget's price of money the best one may be a dear one, which cannot be asked every question.
         within = [name for name in names if (learned.models[name].money or 0.0) <= settings.budget]
         best = max(within, key=lambda name: (learned.models[name].rate, name))
-    return learned.model_copy(update={"best": best, "lead": lead})
+    return learned.model_copy(update={"best": best, "kinds": ()})
 
 
 def route_out_of_fold(questions: Sequence[RoutedQuestion], settings: RouterSettings | None = None) -> list[RoutedPick]:
@@ -156,7 +169,7 @@ def route_out_of_fold(questions: Sequence[RoutedQuestion], settings: RouterSetti
             text = known[place].question.text
             expected = learned.expect(text, names)
             chances = {name: each.chance for name, each in expected.items()}
-            picks[place] = RoutedPick(known[place], next(iter(expected)), rival, chances, learned.lead is not None)
+            picks[place] = RoutedPick(known[place], next(iter(expected)), rival, chances, bool(learned.kinds))
     return [picks[place] for place in range(len(known))]
 
 
@@ -267,14 +280,25 @@ def _regress(x: Any, right: Sequence[float], strength: float) -> tuple[list[floa
     return model.coef_[0].tolist(), float(model.intercept_[0])
 
 
-def _predict(questions: Sequence[RoutedQuestion], settings: RouterSettings) -> list[dict[str, float]]:
-    """Of each question the chances by a fit that has not seen it."""
-    found: dict[int, dict[str, float]] = {}
+class _Seen(NamedTuple):
+    """Chances of one question by a fit that has not seen it."""
+
+    words: Mapping[str, float]
+    kind: Mapping[str, float]
+
+
+def _predict(questions: Sequence[RoutedQuestion], settings: RouterSettings) -> list[_Seen]:
+    """Of each question the chances, by its words and by its kind."""
+    found: dict[int, _Seen] = {}
     groups = [question.group for question in questions]
     folds = max(2, min(3, settings.folds, len(set(groups))))
     for train, held in split_places(groups, folds, settings.seed + 1):
-        learned = _fit([questions[place] for place in train], settings, len(questions))
-        found |= {place: learned.chances(questions[place].question.text) for place in held}
+        some = [questions[place] for place in train]
+        learned = _fit(some, settings, len(questions))
+        kinds = learned.model_copy(update={"kinds": _grow_kinds(some, learned)})
+        for place in held:
+            text = questions[place].question.text
+            found[place] = _Seen(learned.read_words(text), kinds.chances(text))
     return [found[place] for place in range(len(questions))]
 
 
@@ -302,31 +326,77 @@ def _price_money(learned: TrainedRouter, seen: Sequence[Mapping[str, float]], se
     return settings.objective.model_copy(update={"money": 0.0 if spent(0.0) <= settings.budget else -high})
 
 
-def _choose_lead(
+def _grow_kinds(questions: Sequence[RoutedQuestion], learned: TrainedRouter) -> tuple[Kind, ...]:
+    """The leaves of a tree that tells apart questions on which the models differ in other ways."""
+    np = _import_numpy()
+    try:
+        from sklearn.tree import DecisionTreeRegressor
+    except ImportError as error:
+        raise MissingExtra("train", "training a router") from error
+    names, texts = list(learned.models), [question.question.text for question in questions]
+    frequent = count_words(texts, KIND_WORDS)
+    columns = [*FEATURES, *(f"{WORD_TEST}{word}" for word in frequent)]
+    rows = []
+    for text in texts:
+        told, words = compute_features(text), set(list_words(text))
+        rows.append([*told.values(), *(float(word in words) for word in frequent)])
+    x = np.asarray(rows, dtype=np.float32)
+    marks = np.asarray([[question.right[name] for name in names] for question in questions])
+    # The difficulty of a question, which is common to all models, is not what kinds are about.
+    tree = DecisionTreeRegressor(max_leaf_nodes=KINDS, min_samples_leaf=LEAST_OF_KIND, random_state=0)
+    tree.fit(x, marks - marks.mean(axis=1, keepdims=True))
+    leaves, grown = tree.apply(x), tree.tree_
+    found: list[Kind] = []
+
+    def walk(node: int, tests: tuple[KindTest, ...]) -> None:
+        if grown.children_left[node] < 0:
+            own = marks[leaves == node]
+            rates = (own.sum(axis=0) + SHRINKAGE * marks.mean(axis=0)) / (len(own) + SHRINKAGE)
+            share = len(own) / len(marks)
+            found.append(
+                Kind(tests=tests, rates=dict(zip(names, rates.tolist(), strict=True)), words=False, share=share)
+            )
+            return
+        feature, at = columns[grown.feature[node]], float(grown.threshold[node])
+        walk(grown.children_left[node], (*tests, KindTest(feature=feature, at=at, above=False)))
+        walk(grown.children_right[node], (*tests, KindTest(feature=feature, at=at, above=True)))
+
+    walk(0, ())
+    return tuple(found)
+
+
+def _choose_words(
+    learned: TrainedRouter, questions: Sequence[RoutedQuestion], seen: Sequence[_Seen], places: Sequence[int]
+) -> set[int]:
+    """The kinds, by their places, in which the words are worth more than the kind's best model."""
+    gains: dict[int, float] = dict.fromkeys(places, 0.0)
+    for question, told, place in zip(questions, seen, places, strict=True):
+        by_words, by_kind = _best(learned, told.words), _best(learned, told.kind)
+        gains[place] += learned.worth(by_words, question.right[by_words])
+        gains[place] -= learned.worth(by_kind, question.right[by_kind])
+    return {place for place, gain in gains.items() if gain > 0}
+
+
+def _best(learned: TrainedRouter, chances: Mapping[str, float]) -> str:
+    return max(chances, key=lambda name: (learned.worth(name, chances[name]), name == learned.best))
+
+
+def _is_worth_it(
     learned: TrainedRouter,
     questions: Sequence[RoutedQuestion],
-    seen: Sequence[Mapping[str, float]],
+    chances: Sequence[Mapping[str, float]],
     settings: RouterSettings,
-) -> float | None:
-    """The lead at which the router is worth most more than its rival; None where none is resolved to be worth more."""
-    best, rival = learned.best, mix_models(learned, settings.budget)
-    found: tuple[float, float | None] = (-inf, None)
-    for lead in LEADS if settings.budget is None else LEADS[:1]:
-        gaps: dict[str, list[float]] = {}
-        for question, chances in zip(questions, seen, strict=True):
-            worths = {name: learned.worth(name, chance) for name, chance in chances.items()}
-            top = max(worths, key=lambda name: worths[name])
-            chosen = best if worths[best] > worths[top] - lead else top
-            gaps.setdefault(question.group, []).append(
-                learned.worth(chosen, question.right[chosen])
-                - fsum(share * learned.worth(name, question.right[name]) for name, share in rival.items())
-            )
-        means = [fmean(each) for each in gaps.values()]
-        mean = fmean(means)
-        spread = sqrt(fsum((value - mean) ** 2 for value in means) / max(1, len(means) - 1))
-        if mean > found[0] and mean - ONE_SIDED * spread / sqrt(len(means)) > 0:
-            found = (mean, lead)
-    return found[1]
+) -> bool:
+    """Whether choosing by these chances is resolved to be worth more than the best without looking."""
+    rival, gaps = mix_models(learned, settings.budget), dict[str, list[float]]()
+    for question, own in zip(questions, chances, strict=True):
+        chosen = _best(learned, own)
+        without = fsum(share * learned.worth(name, question.right[name]) for name, share in rival.items())
+        gaps.setdefault(question.group, []).append(learned.worth(chosen, question.right[chosen]) - without)
+    means = [fmean(each) for each in gaps.values()]
+    mean = fmean(means)
+    spread = sqrt(fsum((value - mean) ** 2 for value in means) / max(1, len(means) - 1))
+    return mean - ONE_SIDED * spread / sqrt(len(means)) > 1e-12
 
 
 def _import_numpy() -> Any:

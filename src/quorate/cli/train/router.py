@@ -78,7 +78,9 @@ def router(
     if out is not None:
         learned.save(out)
     if as_json:
-        print_json({"source": str(bank or recorded), "best": learned.best, "lead": learned.lead, **found.as_json()})
+        print_json(
+            {"source": str(bank or recorded), "best": learned.best, "kinds": len(learned.kinds), **found.as_json()}
+        )
     else:
         _print(bank or recorded, found, learned, out)
 
@@ -144,9 +146,8 @@ def _print(source: Path | None, found: RouterMeasures, learned: TrainedRouter, o
             cells += [f"{gain.difference:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", f"{gain.p:.2g}"]
         table.add_row(escape(system.name), *cells)
     console.print(table)
-    lead = "none: it is the best single model" if learned.lead is None else f"{learned.lead:g} over {learned.best}"
     weights = ", ".join(f"{name} {value:g}" for name, value in learned.objective.model_dump().items() if value)
-    console.print(f"objective: {weights}; lead: {lead}", style="dim", markup=False)
+    console.print(f"objective: {weights}; {_describe_kinds(learned)}", style="dim", markup=False)
     console.print(
         f"some model is right: {found.oracle:.3f}; chances: Brier score {found.brier:.4f}, calibration error "
         f"{found.calibration_error:.3f}",
@@ -156,3 +157,10 @@ def _print(source: Path | None, found: RouterMeasures, learned: TrainedRouter, o
     console.print(found.verdict, markup=False)
     if out is not None:
         console.print(f"trained on all of them: {out}", markup=False)
+
+
+def _describe_kinds(learned: TrainedRouter) -> str:
+    if not learned.kinds:
+        return f"always the best single model, {learned.best}"
+    by_words = sum(kind.share for kind in learned.kinds if kind.words)
+    return f"{len(learned.kinds)} kinds of questions; words decide in {100 * by_words:.0f} % of the questions"
