@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log
 from pathlib import Path
 
 import pytest
 
-from quorate import MajorityVote, cascade, sample
+from quorate import Checkpoints, MajorityVote, cascade, sample
 from quorate.aggregators.registry import build_graph
 from quorate.aggregators.routing.cascade import CascadeStage, TrainedCascade
 from quorate.orchestrator.conditions import Accepted
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Cascade
+from quorate.orchestrator.types import Question, TokenLogprob, Usage
 from quorate.testing import ScriptedModel
 
 SURE = ["The answer is 4."]
@@ -125,6 +130,37 @@ def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
         build_graph("cascade", [cheap(), dear()], options={"score": "selector"})
     with pytest.raises(BadInput, match="option 'score'"):
         build_graph("cascade", [cheap(), dear()], options={"score": "luck"})
+    with pytest.raises(BadInput, match="option 'accept"):
+        build_graph("cascade", [cheap(), dear()], options={"accept": 1.5})
+    with pytest.raises(BadInput, match="cascade@1: one sample always agrees with itself"):
+        build_graph("cascade", [cheap(), dear()], n=1)
+    assert build_graph("cascade", [sample(cheap(), n=2) | MajorityVote(), dear()], n=1).nodes
+
+
+async def test_one_sample_is_accepted_by_its_probability() -> None:
+    """Of its tokens; where the model tells none, the next one is asked."""
+
+    class Sure(ScriptedModel):
+        async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+            token = TokenLogprob(token="4", logprob=log(0.9))
+            for slot in slots:
+                slot.start(self.name, self.name)
+                slot.finish("stop", Usage(), text="The answer is 4.", logprobs=(token,))
+
+    by_probability = {"score": "logprob", "accept": 0.8}
+    sure = await build_graph("cascade", [Sure(name="cheap"), dear()], n=1, options=by_probability).answer("How many?")
+    assert sure.route == "majority@1/cheap: logprob 0.9, 0.8 needed"
+    mute = await build_graph("cascade", [cheap(SURE), dear()], n=1, options=by_probability).answer("How many?")
+    assert mute.route == "dear: logprob unknown, 0.8 needed"
+
+
+async def test_it_goes_on_after_a_crash(tmp_path: Path) -> None:
+    """With checkpoints its nodes are LangGraph's, and it answers the same."""
+    pytest.importorskip("langgraph")
+    graph = build_graph("cascade", [cheap(), dear()], n=3)
+    async with Checkpoints(str(tmp_path / "runs.sqlite")) as kept:
+        answer = await graph.answer("How many?", seed=1, checkpoints=kept, thread="one")
+    assert (answer.route, "7" in answer.text) == ("dear: agreement 0.667, 1 needed", True)
 
 
 def test_an_impossible_tie_is_refused() -> None:

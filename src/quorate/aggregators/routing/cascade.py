@@ -8,7 +8,7 @@ score is from mixture-of-thought cascades (arXiv 2310.03094), and agreement of s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -89,10 +89,13 @@ class TrainedCascade(LearnedFile):
         return make_scorer(self.score, self.selector)
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
 class CascadeOptions(MeaningOptions):
     """When an answer is accepted, and which answers are one."""
 
-    accept: float | tuple[float, ...] = 1.0
+    accept: Share | tuple[Share, ...] = 1.0
     """The score that is enough; of several, one for each model but the last."""
     score: ScoreName = "agreement"
     """`agreement`: the share of the candidates; `logprob`: the probability of its tokens, in the geometric mean;
@@ -111,6 +114,8 @@ def _build_cascade(context: BuildContext) -> Graph:
         return _build_trained(context, TrainedCascade.load(options.file), options.file)
     if len(context.models) < 2:
         raise BadInput(f"{NAME} needs two models or more, from the cheapest on: {NAME}@3/cheap+dear")
+    if context.n < 2 and options.score == "agreement" and not all(isinstance(m, Graph) for m in context.models[:-1]):
+        raise BadInput(f"{NAME}@{context.n}: one sample always agrees with itself: draw more, or accept by `logprob`")
     selector = None if options.selector is None else TrainedSelector.load(options.selector)
     scorer = make_scorer(options.score, selector)
     stages = [_vote(context, [m], context.n, scorer) if not isinstance(m, Graph) else m for m in context.models[:-1]]

@@ -131,12 +131,12 @@ def fit_router(questions: Sequence[RoutedQuestion], settings: RouterSettings | N
 def _train(known: Sequence[RoutedQuestion], settings: RouterSettings) -> TrainedRouter:
     learned = _fit(known, settings)
     seen = _predict(known, settings)
-    names, tree = list(learned.models), _grow_kinds(known, learned)
+    names, tree = list(learned.models), _grow_kinds(known, learned, settings)
     sorted_in = learned.model_copy(update={"kinds": tree})
     places = [tree.index(cast(Kind, sorted_in.find_kind(q.question.text))) for q in known]
     # Words decide everywhere while the price of money is found, then in those kinds in which they are worth more.
     priced = learned.model_copy(update={"objective": _price_money(learned, [each.words for each in seen], settings)})
-    words = _choose_words(priced, known, seen, places)
+    words = {0} if settings.budget is not None else _choose_words(priced, known, seen, places)
     tree = tuple(kind.model_copy(update={"words": place in words}) for place, kind in enumerate(tree))
     chances = [each.words if place in words else each.kind for each, place in zip(seen, places, strict=True)]
     learned = learned.model_copy(update={"objective": _price_money(learned, chances, settings), "kinds": tree})
@@ -295,7 +295,7 @@ def _predict(questions: Sequence[RoutedQuestion], settings: RouterSettings) -> l
     for train, held in split_places(groups, folds, settings.seed + 1):
         some = [questions[place] for place in train]
         learned = _fit(some, settings, len(questions))
-        kinds = learned.model_copy(update={"kinds": _grow_kinds(some, learned)})
+        kinds = learned.model_copy(update={"kinds": _grow_kinds(some, learned, settings)})
         for place in held:
             text = questions[place].question.text
             found[place] = _Seen(learned.read_words(text), kinds.chances(text))
@@ -326,8 +326,16 @@ def _price_money(learned: TrainedRouter, seen: Sequence[Mapping[str, float]], se
     return settings.objective.model_copy(update={"money": 0.0 if spent(0.0) <= settings.budget else -high})
 
 
-def _grow_kinds(questions: Sequence[RoutedQuestion], learned: TrainedRouter) -> tuple[Kind, ...]:
-    """The leaves of a tree that tells apart questions on which the models differ in other ways."""
+def _grow_kinds(
+    questions: Sequence[RoutedQuestion], learned: TrainedRouter, settings: RouterSettings
+) -> tuple[Kind, ...]:
+    """The leaves of a tree that tells apart questions on which the models differ in other ways.
+
+    Within a budget there is one kind: the shares of few kinds jump, and a budget is kept by words alone.
+    """
+    if settings.budget is not None:
+        rates = {name: model.rate for name, model in learned.models.items()}
+        return (Kind(tests=(), rates=rates, words=True, share=1.0),)
     np = _import_numpy()
     try:
         from sklearn.tree import DecisionTreeRegressor
@@ -369,12 +377,12 @@ def _choose_words(
     learned: TrainedRouter, questions: Sequence[RoutedQuestion], seen: Sequence[_Seen], places: Sequence[int]
 ) -> set[int]:
     """The kinds, by their places, in which the words are worth more than the kind's best model."""
-    gains: dict[int, float] = dict.fromkeys(places, 0.0)
+    gains: dict[int, list[float]] = {}
     for question, told, place in zip(questions, seen, places, strict=True):
         by_words, by_kind = _best(learned, told.words), _best(learned, told.kind)
-        gains[place] += learned.worth(by_words, question.right[by_words])
-        gains[place] -= learned.worth(by_kind, question.right[by_kind])
-    return {place for place, gain in gains.items() if gain > 0}
+        gain = learned.worth(by_words, question.right[by_words]) - learned.worth(by_kind, question.right[by_kind])
+        gains.setdefault(place, []).append(gain)
+    return {place for place, each in gains.items() if fsum(each) > 0}
 
 
 def _best(learned: TrainedRouter, chances: Mapping[str, float]) -> str:
