@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -28,14 +28,21 @@ Texts = Annotated[
 ]
 
 
-class EmbeddingRequest(ModelRequest):
+class ForwardedRequest(ModelRequest):
+    """Base."""
+
+    stream: Literal[False] | None = None
+    """There is nothing to stream."""
+
+
+class EmbeddingRequest(ForwardedRequest):
     """`POST /v1/embeddings`."""
 
     input: Texts
     """Texts, or ids of tokens."""
 
 
-class RerankRequest(ModelRequest):
+class RerankRequest(ForwardedRequest):
     """`POST /v1/rerank`, as Jina, Cohere and vLLM have it."""
 
     query: Annotated[str, Field(min_length=1)]
@@ -49,8 +56,6 @@ class _Forwarded:
 
     async def prepare(self, request: ModelRequest, caller: Caller, settings: ServerSettings) -> ForwardedExchange:
         """See `routes.Api`."""
-        if request.stream:
-            raise BadField("this API does not stream", "stream")
         model = await resolve_model(request.model, request.control, caller)
         if not isinstance(model, Forwarding):
             raise BadField(f"{model.name!r} is no model behind a server of its own, which alone has this API", "model")
