@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from quorate import Checkpoints, MajorityVote, cascade, sample
+from quorate.aggregators.learned.selector import TrainedSelector
+from quorate.aggregators.learned.selector.model import Term
 from quorate.aggregators.registry import build_graph
 from quorate.aggregators.routing.cascade import CascadeStage, TrainedCascade
+from quorate.aggregators.routing.scores import SelectorScore
 from quorate.orchestrator.conditions import Accepted
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
@@ -167,3 +170,19 @@ def test_an_impossible_tie_is_refused() -> None:
     """It is a part of the questions."""
     with pytest.raises(BadInput, match="tie=2"):
         Accepted(1.0, tie=2)
+
+
+async def test_a_selector_may_say_how_sure_an_answer_is(tmp_path: Path) -> None:
+    """By its probability, in the options or inside a cascade's own file."""
+    selector = TrainedSelector(families=("votes",), terms={"share": Term(mean=0, scale=1, weight=6)}, intercept=-3)
+    selector.save(tmp_path / "s.json")
+    options = {"score": "selector", "selector": str(tmp_path / "s.json"), "accept": 0.9}
+    sure = await build_graph("cascade", [cheap(SURE), dear()], n=3, options=options).answer("How many?", seed=1)
+    split = await build_graph("cascade", [cheap(), dear()], n=3, options=options).answer("How many?", seed=1)
+    assert sure.route == "majority@3/cheap: selector 0.953, 0.9 needed"
+    assert split.route == "dear: selector 0.731, 0.9 needed"
+    with pytest.raises(BadInput, match="holds it"):
+        TrainedCascade(score="selector", stages=trained().stages)
+    whole = TrainedCascade(score="selector", selector=selector, stages=trained().stages)
+    whole.save(tmp_path / "c.json")
+    assert TrainedCascade.load(tmp_path / "c.json").scorer == SelectorScore(selector)

@@ -175,8 +175,10 @@ def test_what_cannot_be_built_is_refused(file: str) -> None:
     with pytest.raises(BadInput, match="graded answers of sums alone"):
         fit_router(alone)
     few = material(30, told=True)
-    with pytest.raises(BadInput, match="10 of 40 questions have graded answers of all"):
+    with pytest.raises(BadInput, match=r"of sums alone: .*; asked too few of 40 questions: words 10"):
         fit_router([*few[:10], *alone])
+    with pytest.raises(BadInput, match=r"15 of 15 questions have graded answers of all of sums, words: .* needs 20"):
+        fit_router(few[:15])
 
 
 def test_features_are_numbers_of_any_text() -> None:

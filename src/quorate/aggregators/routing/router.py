@@ -181,9 +181,7 @@ class TrainedRouter(LearnedFile):
             ("size", wanted.size, model.size),
         ):
             if weight and value is None:
-                raise BadInput(
-                    f"the objective weighs {what}, and the router knows no {what} of {name}: train it with it"
-                )
+                raise BadInput(f"the objective weighs {what}, and the router knows no {what} of {name}")
             total += weight * (value or 0.0)
         return total
 

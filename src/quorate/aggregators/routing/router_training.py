@@ -8,8 +8,9 @@ takes as much money.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import fsum, sqrt
 from statistics import fmean
 from typing import Any, NamedTuple, cast
@@ -30,6 +31,10 @@ FEATURE_SCALE = 0.3
 """Of a standardized feature beside the words, whose vector has length 1: the regularization is common to both."""
 REGULARIZATION = 0.3
 """scikit-learn's C; from .1 to 1 the accuracies were the same (docs/routing.md)."""
+ASKED = 0.95
+"""Share of the questions that a model must have been asked to be learned of."""
+LEAST_QUESTIONS = 20
+"""To learn from."""
 KINDS = 8
 """Most kinds of questions."""
 LEAST_OF_KIND = 20
@@ -174,21 +179,26 @@ def route_out_of_fold(questions: Sequence[RoutedQuestion], settings: RouterSetti
 
 
 def complete_questions(questions: Sequence[RoutedQuestion]) -> list[RoutedQuestion]:
-    """Those that every model was asked.
+    """Those that every model was asked, without the models that were asked few of them.
 
     Raises:
         BadInput: there is one model, or hardly any such question.
     """
-    names = sorted({name for question in questions for name in question.right})
+    asked = Counter(name for question in questions for name in question.right)
+    names = sorted(name for name, count in asked.items() if count >= ASKED * len(questions))
+    few = ", ".join(f"{name} {count:,}" for name, count in sorted(asked.items()) if name not in names)
+    more = f"; asked too few of {len(questions):,} questions: {few}" if few else ""
     if len(names) < 2:
-        raise BadInput(f"there are graded answers of {', '.join(names) or 'no model'} alone: a router needs two models")
-    found = [question for question in questions if len(question.right) == len(names)]
-    if len(found) < 20:
+        raise BadInput(
+            f"there are graded answers of {', '.join(names) or 'no model'} alone: a router needs two models{more}"
+        )
+    found = [q for q in questions if all(name in q.right for name in names)]
+    if len(found) < LEAST_QUESTIONS:
         raise BadInput(
             f"{len(found)} of {len(questions)} questions have graded answers of all of {', '.join(names)}: a router "
-            "needs 20 at least; sample the others too, or leave a model out"
+            f"needs {LEAST_QUESTIONS} at least; sample the others too, or leave a model out"
         )
-    return found
+    return [replace(q, right={name: q.right[name] for name in names}) for q in found]
 
 
 def mix_models(learned: TrainedRouter, budget: float | None) -> dict[str, float]:

@@ -75,14 +75,23 @@ def router(
         questions = [_only(question, model) for question in questions]
     found = measure_router(route_out_of_fold(questions, settings), seed=seed)
     learned = fit_router(questions, settings).model_copy(update={"note": found.verdict})
+    left_out = sorted({name for question in questions for name in question.right} - {*learned.models})
     if out is not None:
         learned.save(out)
     if as_json:
         print_json(
-            {"source": str(bank or recorded), "best": learned.best, "kinds": len(learned.kinds), **found.as_json()}
+            {
+                "source": str(bank or recorded),
+                "best": learned.best,
+                "kinds": len(learned.kinds),
+                "left_out": left_out,
+                **found.as_json(),
+            }
         )
     else:
         _print(bank or recorded, found, learned, out)
+        if left_out:
+            wide_console().print(f"left out, asked too few of the questions: {', '.join(left_out)}", markup=False)
 
 
 def _parse_objective(text: str | None) -> Objective:
