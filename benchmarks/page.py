@@ -1,6 +1,6 @@
 """The server's page in a real Chromium: its size, its first paint, and how many frames it draws of a large race.
 
-    python benchmarks/page.py [--samples 64] [--tokens 4000] [--seconds 20]
+    python benchmarks/page.py [--samples 64] [--tokens 4000] [--seconds 20] [--loads 15]
 
 Needs Debian's chromium (or CHROMIUM=PATH) and playwright (`make test-page` installs it). Server and browser share the
 machine's cores; the model is one of this process that writes its tokens at an even pace.
@@ -32,8 +32,13 @@ FILES = (
     *(f"parts/{name}" for name in ("colours.css", "charts.css")),
 )
 """What the first paint waits for, or loads at once."""
-LOADS = 15
 TICK = 0.04
+THREAD = {
+    "all": "TaskDuration",
+    "script": "ScriptDuration",
+    "style": "RecalcStyleDuration",
+    "layout": "LayoutDuration",
+}
 FRAMES = """() => {
   const seen = []; window.frames_seen = seen;
   const step = (now) => { seen.push(now); requestAnimationFrame(step); };
@@ -66,7 +71,7 @@ class Writer(Agent):
             slot.finish("stop", Usage(prompt_tokens=10, completion_tokens=self._tokens, requests=1))
 
 
-async def main(samples: int, tokens: int, seconds: float) -> None:
+async def main(samples: int, tokens: int, seconds: float, loads: int) -> None:
     from playwright.async_api import async_playwright
 
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -80,9 +85,9 @@ async def main(samples: int, tokens: int, seconds: float) -> None:
         async_playwright() as play,
     ):
         browser = await play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        paints = [await measure_paint(browser, url) for _ in range(LOADS)]
+        paints = [await measure_paint(browser, url) for _ in range(loads)]
         middle = statistics.median(paints)
-        print(f"first paint: median {middle:.0f} ms, worst {max(paints):.0f} ms of {LOADS} cold loads")
+        print(f"first paint: median {middle:.0f} ms, worst {max(paints):.0f} ms of {loads} cold loads")
         await measure_frames(browser, url, samples)
         await browser.close()
 
@@ -98,18 +103,28 @@ async def measure_paint(browser: Any, url: str) -> float:
     return float(found)
 
 
+async def read_metrics(session: Any) -> dict[str, float]:
+    """CPU seconds of the page's main thread so far, by what it did."""
+    found = await session.send("Performance.getMetrics")
+    return {each["name"]: each["value"] for each in found["metrics"] if each["name"] in THREAD.values()}
+
+
 async def measure_frames(browser: Any, url: str, samples: int) -> None:
     """Frames a second while all samples stream."""
     page = await browser.new_page(viewport={"width": 1400, "height": 1000})
     await page.goto(url)
     await page.wait_for_selector(".ask")
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
     await page.select_option(".composer select", "built:majority")
     await page.locator(".samples input").fill(str(samples))
     await page.fill("#question", "What is 6 * 7?")
     await page.click(".ask .primary")
     await page.wait_for_selector(".cell.writing")
+    before = await read_metrics(session)
     await page.evaluate(FRAMES)
     await page.wait_for_selector(".run[data-status=done]", timeout=600_000)
+    spent = {name: value - before[name] for name, value in (await read_metrics(session)).items()}
     seen = await page.evaluate("frames_seen")
     by_second = [0] * (int((seen[-1] - seen[0]) / 1000) + 1)
     for at in seen:
@@ -121,6 +136,9 @@ async def measure_frames(browser: Any, url: str, samples: int) -> None:
         f"{samples} samples: {len(seen) / (seen[-1] - seen[0]) * 1000:.1f} frames a second over "
         f"{(seen[-1] - seen[0]) / 1000:.1f} s, worst second {min(whole)}, longest gap {max(gaps):.0f} ms"
     )
+    long = (seen[-1] - seen[0]) / 1000
+    parts = ", ".join(f"{name} {1000 * spent[key] / long:.0f} ms" for name, key in THREAD.items())
+    print(f"the page's main thread, CPU time a second: {parts}")
     print("the page says:", ", ".join(text.split("\n")))
 
 
@@ -129,5 +147,6 @@ if __name__ == "__main__":
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=4000)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--loads", type=int, default=15)
     given = parser.parse_args()
-    asyncio.run(main(given.samples, given.tokens, given.seconds))
+    asyncio.run(main(given.samples, given.tokens, given.seconds, given.loads))
