@@ -44,7 +44,7 @@ def test_stories_default_to_the_hard_tier() -> None:
 @pytest.mark.parametrize(
     ("selection", "error", "words"),
     [
-        (Selection(3, tier="extreme"), UnknownName, "no tier named 'extreme'; there is: easy, hard, medium"),
+        (Selection(3, tier="extreme"), UnknownName, "no tier named 'extreme'; there is: easy, hard, long, medium"),
         (Selection(3, data=Path("x.jsonl")), BadInput, "--task jsonl"),
     ],
 )
