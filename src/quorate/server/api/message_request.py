@@ -46,6 +46,14 @@ _TEXTS = {
         "required": ["type", "text"],
     },
 }
+_SYSTEM = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+        "required": ["type", "text"],
+    },
+}
 Item = Annotated[
     Mapping[str, Any],
     WithJsonSchema(
@@ -83,7 +91,7 @@ Tool = Annotated[
         {
             "type": "object",
             "properties": {
-                "type": {"const": "custom"},
+                "type": {"enum": ["custom", None]},
                 "name": {"type": "string", "minLength": 1},
                 "input_schema": {"type": "object"},
             },
@@ -132,7 +140,7 @@ class PromptRequest(ModelRequest):
     }
 
     messages: Annotated[list[Item], Field(fail_fast=True)] = Field(min_length=1, json_schema_extra={"contains": SAYING})
-    system: str | Annotated[list[Mapping[str, Any]], WithJsonSchema(_TEXTS)] | None = None
+    system: str | Annotated[list[Mapping[str, Any]], WithJsonSchema(_SYSTEM)] | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
