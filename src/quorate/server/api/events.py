@@ -50,7 +50,6 @@ from quorate.orchestrator.types import Cluster
 from ..context import Caller
 from ..generation import Generation
 from ..graph_view import count_samples, describe_graph
-from ..http.errors import BadField
 from ..http.sse import encode_event
 from ..reply_fields import describe_candidate
 from .chat import Chat, ChatExchange, ChatRequest
@@ -68,6 +67,8 @@ class EventsRequest(ChatRequest):
     """`POST /v1/events`."""
 
     stream: Literal[True] = True
+    n: Literal[1] | None = None
+    """One choice at a time can be watched."""
 
 
 class RunEvents:
@@ -78,8 +79,6 @@ class RunEvents:
 
     async def prepare(self, request: EventsRequest, caller: Caller, settings: ServerSettings) -> EventsExchange:
         """See `routes.Api`."""
-        if (request.n or 1) != 1:
-            raise BadField("one choice at a time can be watched", "n")
         control = (request.quorate or Control()).model_copy(update={"trace": True})
         request = request.model_copy(update={"quorate": control})
         caller.record.observed, caller.record.watched = True, []
