@@ -88,7 +88,7 @@ async def test_a_cascade_goes_on_until_an_answer_is_accepted() -> None:
 
 async def test_a_cascade_may_accept_by_a_function() -> None:
     """Of the state, whose answer it sees."""
-    graph = cascade(Texts("maybe", name="a"), Texts("yes", name="b"), accept=lambda state: "yes" in state.answer.text)  # type: ignore[union-attr]
+    graph = cascade(Texts("maybe", name="a"), Texts("yes", name="b"), accept=lambda state: "yes" in state.answer.text)
     assert (await graph.answer(QUESTION)).text == "yes"
 
 
