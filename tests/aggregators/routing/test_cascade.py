@@ -87,6 +87,8 @@ async def test_watching_asks_everybody_and_tells_what_accepting_would_have_saved
     )
     unsure = await build_graph("cascade", [cheap(), dear()], n=3, options={"shadow": True}).answer("How many?", seed=1)
     assert unsure.savings == ()
+    both = [cheap(SURE), (sample(dear(), n=2) | MajorityVote()).with_name("panel")]
+    assert list(build_graph("cascade", both, n=3, options={"shadow": True}).nodes) == ["majority@3/cheap", "panel"]
 
 
 def trained(**changes: object) -> TrainedCascade:
