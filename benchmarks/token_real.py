@@ -5,7 +5,7 @@
 
 `accuracy`: every system answers all questions at once, greedily, with the same three worked examples before each;
 an answer is right if its first line holds the gold answer as a word of its own. `speed`: longer answers one at a
-time, the systems by turns.
+time, the systems by turns, in processor time, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
@@ -129,19 +129,22 @@ async def measure(name: str, system: Model, shown: bool) -> list[bool]:
 
 
 async def compare_speed(systems: Mapping[str, Model], drafter: str) -> None:
-    """Longer answers one at a time, all systems by turns, so that what else the machine does hits all alike."""
-    speeds: dict[str, list[float]] = {name: [] for name in systems}
+    """Longer answers one at a time, all systems by turns: processor seconds a token."""
+    costs: dict[str, list[float]] = {name: [] for name in systems}
     for text in LONGER:
         params = SamplingParams(temperature=0, max_tokens=16)
         question = Question(messages=(Message(role="user", content=text),), sampling=params)
         for name, system in systems.items():
-            began = time.perf_counter()
+            began = time.process_time()
             answer = await system.answer(question)
             found = answer.candidates[0].ensembling
-            speeds[name].append(sum(found.counts.values()) / (time.perf_counter() - began) if found else math.nan)
-    for name, each in speeds.items():
-        ratios = [one / other for one, other in zip(each, speeds[drafter], strict=True)]
-        print(f"{name:22} {median(each):6.2f} tokens/s, {median(ratios):.2f} of {drafter} alone")
+            costs[name].append((time.process_time() - began) / sum(found.counts.values()) if found else math.nan)
+    for name, each in costs.items():
+        ratios = [other / one for one, other in zip(each, costs[drafter], strict=True)]
+        print(
+            f"{name:22} {1000 * median(each):6.0f} ms a token, {median(ratios):.2f} of {drafter}'s speed alone",
+            flush=True,
+        )
 
 
 async def main() -> None:
