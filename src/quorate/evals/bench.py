@@ -57,7 +57,9 @@ class BankWorkbench:
             )
 
     def list_runs(self) -> list[dict[str, Any]]:
-        """Runs of pipelines, the latest first."""
+        """Runs of pipelines, the latest first; none where there is no bank yet."""
+        if not self._path.exists():
+            return []
         with Bank(self._path, create=False) as bank:
             return [_describe_run(bank, run) for run in reversed(bank.runs()) if run.pipelines]
 
@@ -67,6 +69,8 @@ class BankWorkbench:
         Raises:
             UnknownName: with the runs that there are.
         """
+        if not self._path.exists():
+            raise UnknownName("run", str(number), [])
         with Bank(self._path, create=False) as bank:
             runs = {run.id: run for run in bank.runs() if run.pipelines}
             if number not in runs:
