@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
+from quorate.orchestrator.errors import UnknownName
 from quorate.storage.traces import Trace
 
 from .access.errors import NotAllowed
@@ -96,7 +97,7 @@ def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[
         _require_all(context.identify(scope))
         number = scope["name"]
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
-            raise BadField(f"{number[:40]!r} is no number of a run", "run")
+            raise UnknownName("run", number[:40], ())
         await send_json(send, await asyncio.to_thread(workbench.read_run, int(number)))
 
     return [
