@@ -61,6 +61,8 @@ _ASIDES = re.compile(
       | \b(?:based|rel(?:y|ies|ied|ying)|rests?|depends?|built|founded)\s+(?:up)?on\s+
             (?:the\s+|these\s+|following\s+){0,2}[0-9]+\s+(?:[a-z]{1,20}\s+)?(?:assumptions?|sources?|facts?|references?|premises?|observations?|examples?
             |documents?|passages?)\b
+      | \b(?:this|that|which|it)\s+is\s+the\s+(?:result|product|sum|difference|quotient)\s+of\s
+            (?:(?!\b(?:is|equals?|gives|makes)\b)[^.=\n]|\.(?=[0-9])){1,120}(?=\.|\n|$)
       | ,?\s(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of|as\s+opposed\s+to)\s+(?:the\s+)?[-−$€£]?[0-9][0-9.,]*
       | ,\s(?:since|because)\b(?![^\n]{0,200}?(?:,\s|\b(?:so|thus|therefore|hence)\b))(?:[^.\n]|\.(?=[0-9])){0,200}
       | (?<=[A-Za-z])\s\([0-9$.,\s]+(?:[-+*×=][0-9$.,\s]+)+\)
