@@ -216,8 +216,9 @@ class BankedSampler(Wrapper, Agent):
 def _charge_prompt(candidate: Candidate, prompt_tokens: int | None, price: Price | None) -> Candidate:
     """The candidate as the first of its request, which counts the prompt, or (None) as one of the others."""
     prompt, counted = prompt_tokens or 0, int(prompt_tokens is not None)
-    if (candidate.usage.prompt_tokens, candidate.usage.requests) == (prompt, counted):
-        return candidate
+    known = price is None or candidate.usage.cost is not None
+    if known and (candidate.usage.prompt_tokens, candidate.usage.requests) == (prompt, counted):
+        return candidate  # with what its server said that it cost
     share: dict[str, Any] = {"prompt_tokens": prompt, "requests": counted}
     share |= dict.fromkeys(("cached_tokens", "cache_write_tokens", "prompt_audio_tokens"), 0)
     if price is not None:

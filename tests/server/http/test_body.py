@@ -93,7 +93,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"quorate": {"budget": {"time": 3}}}, "quorate.budget.time", "there is: money, samples, seconds, tokens"),
     ({"quorate": {"budget": {"tokens": 0}}}, "quorate.budget.tokens", "greater than or equal to 1"),
     ({"quorate": {"n": 0}}, "quorate.n", "greater than or equal to 1"),
-    ({"quorate": {"n": 300, "pipeline": "vote"}}, "quorate.n", "300 samples in all, but this server allows 256"),
+    (
+        {"quorate": {"n": 300, "pipeline": "vote"}},
+        "quorate.n",
+        "300 samples in all, and 300 requests",
+    ),
     ({"n": 16, "quorate": {"n": 17, "pipeline": "vote"}}, "quorate.n", "272 samples in all"),
 ]
 
@@ -106,7 +110,7 @@ async def test_calls_of_an_aggregator_count_against_the_limit(start: Start) -> N
         bad = await served.post(model="rsa@17/echo")
     assert good.status_code == 200
     assert bad.status_code == 400
-    assert "187 samples in all, but this server allows 176" in error_of(bad)["message"]
+    assert "but this server allows 176 samples a request" in error_of(bad)["message"]
 
 
 async def test_wrong_fields_are_named(start: Start) -> None:
