@@ -145,7 +145,8 @@ class CachedForward:
             attention_mask=self._mask(positions, place.width),
             position_ids=positions,
             use_cache=True,
-            logits_to_keep=keep,
+            # An index, since of a number comes a view with gaps, for which torch copies the output layer once a row.
+            logits_to_keep=torch.arange(max(0, width - keep), width, device=self._device),
             **{self._argument: self._cache},
         )
         return output.logits
