@@ -73,6 +73,7 @@ def test_keys_come_from_the_environment_and_stay_hidden(monkeypatch: pytest.Monk
 
 SCRIPT = """
 import asyncio
+import signal
 from quorate.config.catalog import Catalog
 from quorate.server import ServerSettings, serve
 
@@ -80,6 +81,7 @@ class Closing(Catalog):
     async def aclose(self):
         print("closed", flush=True)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 asyncio.run(serve(Closing(), ServerSettings(port=0), on_ready=lambda url: print(url, flush=True)))
 """
 
