@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,37 @@ async def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
     await run(source, out, Counting(), concurrency=3)
     assert most == 3
     assert [record["custom_id"] for record in read(out)] == [str(number) for number in range(200)]
+
+
+async def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
+    """What is added is left for the next run; lines that are gone are told, and what is done is kept."""
+    source, out = write(tmp_path, [line(name) for name in "ab"])
+    app = create_app(Catalog({"echo": Echo()}), ServerSettings(metrics=False))
+    with Batch(source, out) as batch, source.open("a") as more:
+        more.write(json.dumps(line("c"))[:20])
+        more.flush()
+        assert (await batch.run(app, concurrency=1)).done == 2
+        more.write(json.dumps(line("c"))[20:])
+    assert (await run(source, out)).before == 2
+    assert [record["custom_id"] for record in read(out)] == ["a", "b", "c"]
+    write(tmp_path, [line(name) for name in "abcde"])
+    with Batch(source, out) as batch:
+        write(tmp_path, [line(name) for name in "abcd"])
+        with pytest.raises(BadInput, match="1 of its 5 lines are gone"):
+            await batch.run(app, concurrency=1)
+    assert len(read(out)) == 4
+    with Batch(source, tmp_path / "fresh") as batch:
+        source.unlink()
+        with pytest.raises(BadInput, match="No such file"):
+            await batch.run(app, concurrency=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+async def test_only_plain_files(tmp_path: Path) -> None:
+    """A pipe can be read once, and a device for ever."""
+    source, out = write(tmp_path, [line("a")])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for given in ((pipe, out), (source, pipe), (source, Path("/dev/zero")), (tmp_path, out)):
+        with pytest.raises(BadInput, match="is no plain file"), Batch(*given):
+            pass

@@ -153,13 +153,16 @@ class Batch:
     def __enter__(self) -> Self:
         if self._source.resolve() == self._out.resolve():
             raise BadInput(f"{self._out}: is the input, too; name another file for the output")
+        for path in (self._source, self._out):
+            if path.exists() and not path.is_file():
+                raise BadInput(f"{path}: is no plain file, and a batch reads its files more than once")
+        self.progress = BatchProgress(sum(1 for _ in self._texts()))
+        if not self.progress.total:
+            raise BadInput(f"{self._source}: has no lines")
         try:
-            self.progress = BatchProgress(sum(1 for _ in self._texts()))
-            if not self.progress.total:
-                raise BadInput(f"{self._source}: has no lines")
             self._file: BinaryIO = self._out.open("a+b")
         except OSError as error:
-            raise BadInput(f"{error.filename}: {error.strerror}") from error
+            raise BadInput(f"{self._out}: {error.strerror}") from error
         try:
             _lock(self._file, self._out)
             self._check()
@@ -182,14 +185,15 @@ class Batch:
             note: is told of each reply as it is written.
 
         Raises:
-            BadInput: the output cannot be written.
+            BadInput: the output cannot be written, or lines of the input are gone.
         """
         places, window = asyncio.Semaphore(concurrency), AHEAD * concurrency
         pending: deque[asyncio.Task[BatchReply]] = deque()
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=None) as client:
             try:
-                for line in islice(self._lines(), self.progress.before, None):
+                # What somebody adds meanwhile, maybe half a line, is the next run's.
+                for line in islice(self._lines(), self.progress.before, self.progress.total):
                     pending.append(asyncio.create_task(_ask(client, line, places)))
                     while pending and (pending[0].done() or len(pending) >= window):
                         self._write(await pending.popleft(), note)
@@ -199,11 +203,16 @@ class Batch:
                 for task in pending:
                     task.cancel()
                 await asyncio.gather(*pending, return_exceptions=True)
+        if missing := self.progress.total - self.progress.done:
+            raise BadInput(f"{self._source}: {missing} of its {self.progress.total} lines are gone since the start")
         return self.progress
 
     def _texts(self) -> Iterator[bytes]:
-        with self._source.open("rb") as file:
-            yield from (text for text in file if text.strip())
+        try:
+            with self._source.open("rb") as file:
+                yield from (text for text in file if text.strip())
+        except OSError as error:
+            raise BadInput(f"{self._source}: {error.strerror}") from error
 
     def _lines(self) -> Iterator[BatchLine]:
         seen: set[str] = set()
