@@ -5,20 +5,19 @@ They hold texts, and are shown to the key that asked for them and to nobody else
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quorate.storage.traces import Trace, TraceLine, sum_up
+from quorate.storage.traces import Trace, TracedChoice, TraceLine, sum_up
 
 from .record import RequestRecord
 from .trace_writer import make_trace
 
 __all__ = ["RecentRuns", "WatchedRun"]
 
-MOST_BYTES = 32 * 2**20
-"""Of all that was told of them, compressed; then the oldest go."""
+MOST_BYTES = 64 * 2**20
+"""Of all questions and events; then the oldest go. What a trace has beside a question stands in its events, too."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,11 @@ class WatchedRun:
     """One run, and how it looked."""
 
     trace: Trace
-    told: bytes
-    """The events, as they were sent, compressed."""
-
-    @property
-    def events(self) -> bytes:
-        """Server-sent events, as `/v1/events` sent them."""
-        return zlib.decompress(self.told)
+    """Without log-probabilities, which are many times its texts."""
+    events: bytes
+    """Server-sent events, as `/v1/events` sent them."""
+    size: int
+    """About the bytes that it takes."""
 
 
 class RecentRuns:
@@ -50,11 +47,13 @@ class RecentRuns:
 
     def put(self, record: RequestRecord) -> None:
         """Keeps a run that is over."""
-        told = zlib.compress(b"".join(record.watched or ()), 1)
-        self._runs.append(WatchedRun(make_trace(record, texts=True), told))
-        self._bytes += len(told)
+        trace, events = make_trace(record, texts=True), b"".join(record.watched or ())
+        choices = tuple(_drop_logprobs(choice) for choice in trace.choices)
+        size = len(events) + len(str(trace.question))
+        self._runs.append(WatchedRun(trace.model_copy(update={"choices": choices}), events, size))
+        self._bytes += size
         while len(self._runs) > self._most or (self._bytes > MOST_BYTES and len(self._runs) > 1):
-            self._bytes -= len(self._runs.popleft().told)
+            self._bytes -= self._runs.popleft().size
 
     def find(self, identity: str, key: str) -> WatchedRun | None:
         """The latest of this id that the key asked for."""
@@ -66,3 +65,10 @@ class RecentRuns:
 
     def _of(self, key: str) -> Iterator[WatchedRun]:
         return (run for run in reversed(self._runs) if run.trace.key == key)
+
+
+def _drop_logprobs(choice: TracedChoice) -> TracedChoice:
+    """The choice, with its candidates in one place alone."""
+    candidates = tuple(each.model_copy(update={"logprobs": None}) for each in choice.candidates)
+    answer = choice.answer and choice.answer.replace(candidates=())
+    return choice.model_copy(update={"answer": answer, "candidates": candidates})
