@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import jsonschema
 import pytest
 
 from quorate.aggregators.registry import build_pipeline
 from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.types import Failure, Question
+from quorate.server.api.chat import ChatRequest
 
 from .conftest import Start
 from .scripted import Echo
@@ -164,6 +166,27 @@ async def test_what_means_nothing_is_refused_by_name(start: Start, body: dict[st
         reply = await served.post(**{"model": "w", **body})
     assert reply.status_code == 400
     assert reply.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "plugins",
+    [
+        [{}],
+        [{"id": "web"}],
+        [{"id": "fusion"}, {"id": "fusion"}],
+        plugin(max_tool_calls=3),
+        plugin(analysis_models=[]),
+        plugin(enabled="yes"),
+        plugin(preset="deep", model="w"),
+    ],
+)
+def test_the_schema_knows_what_is_refused(plugins: list[dict[str, Any]]) -> None:
+    """And what is not."""
+    known = jsonschema.Draft202012Validator(ChatRequest.model_json_schema())
+    body = {"model": "w", "messages": [{"role": "user", "content": "hi"}]}
+    assert known.is_valid({**body, "plugins": plugin(model="w")})
+    assert known.is_valid({**body, "plugins": plugin(preset="deep")})
+    assert not known.is_valid({**body, "plugins": plugins})
 
 
 async def test_a_disabled_plugin_is_none(start: Start) -> None:

@@ -21,7 +21,7 @@ from ..http.errors import BadField
 from ..http.sse import DONE, encode_event
 from ..reply_fields import list_logprobs, make_choice_fields, make_quorate, make_usage, translate_finish
 from .fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs
-from .openrouter import describe_fusion, find_fusion
+from .openrouter import Plugin, describe_fusion, find_fusion
 from .tools import CHOICE_NEEDS_TOOLS, ResponseFormat, Tool, ToolChoice, choose_tools
 
 __all__ = ["Chat", "ChatRequest"]
@@ -65,7 +65,7 @@ class ChatRequest(ModelRequest):
     modalities: list[Literal["text"]] | None = None
     """Only `text` can be answered with."""
     stream_options: StreamOptions | None = None
-    plugins: list[Mapping[str, Any]] | None = None
+    plugins: list[Plugin] | None = Field(default=None, json_schema_extra={"maxItems": 1})
     """OpenRouter's; only `fusion` is known, see `openrouter`."""
 
     def to_generation(self) -> GenerationRequest:

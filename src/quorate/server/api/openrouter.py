@@ -12,9 +12,10 @@ A setting that means nothing here is refused by its name: a client that relies o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, WithJsonSchema
+from pydantic.config import JsonDict
 
 from quorate.aggregators.registry import build_pipeline
 from quorate.config.models import PROVIDERS
@@ -30,7 +31,7 @@ from ..context import Caller
 from ..http.errors import BadField
 from .fields import Control, Count, Flag, Name
 
-__all__ = ["ALIAS", "FusionRequest", "describe_fusion", "find_fusion"]
+__all__ = ["ALIAS", "FusionRequest", "Plugin", "describe_fusion", "find_fusion"]
 
 ALIAS = "openrouter/fusion"
 PANEL = 3
@@ -42,19 +43,27 @@ WITHOUT_MEANING = {
     "web": "the models of a panel do not search here",
     "engine": "the models of a panel do not search here",
 }
+PRESET_ALONE: JsonDict = {
+    "if": {"properties": {"preset": {"type": "string"}}, "required": ["preset"]},
+    "then": {"properties": {name: {"type": "null"} for name in ("analysis_models", "model", "max_completion_tokens")}},
+}
 
 
 class FusionPlugin(BaseModel):
     """The settings of a fusion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=PRESET_ALONE)
 
-    id: str
+    id: Literal["fusion"]
     enabled: Flag = True
     analysis_models: Annotated[list[Name], Field(min_length=1, max_length=MOST)] | None = None
     model: Name | None = None
     max_completion_tokens: Count | None = None
     preset: Annotated[str, Strict(), Field(min_length=1, max_length=512)] | None = None
+
+
+Plugin = Annotated[Mapping[str, Any], WithJsonSchema(FusionPlugin.model_json_schema())]
+"""Is read by `find_fusion`, which says of what is wrong why it is."""
 
 
 class FusionRequest:
