@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import Price, RetryPolicy
@@ -47,6 +48,21 @@ async def test_ranking(start: Start) -> None:
         found = (await served.http.post("/v1/rerank", json=body)).json()
     assert found["results"] == RANKED["results"]
     assert up.requests[0].body == body
+
+
+async def test_a_reply_that_is_no_json(start: Start) -> None:
+    """Not a number is null, as JSON has it; what is no object at all is the server's failure."""
+
+    async def ask(sent: bytes) -> tuple[int, Any]:
+        raw = Raw([sent], content_type="application/json")
+        async with ScriptedUpstream(raw) as up, start(Endpoint("m", base_url=up.url)) as served:
+            got = await served.http.post("/v1/embeddings", json={"model": "m", "input": "x"})
+        return got.status_code, from_json(got.content, allow_inf_nan=False)
+
+    assert (await ask(b'{"data": [{"embedding": [NaN, 1e999, 0.5]}]}'))[1]["data"] == [{"embedding": [None, None, 0.5]}]
+    for sent in (b"<html>", b"", b"[1]", b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}"):
+        status, told = await ask(sent)
+        assert (status, told["error"]["code"]) == (502, "upstream_bad_reply")
 
 
 async def test_what_cannot_be_passed_on(start: Start) -> None:

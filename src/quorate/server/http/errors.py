@@ -84,9 +84,12 @@ def make_envelope(error: Exception) -> dict[str, Any]:
 
 
 def encode_json(content: Any) -> bytes:
-    """JSON without spaces; text that UTF-8 cannot hold is replaced, since models can write half a surrogate pair."""
+    """JSON without spaces; text that UTF-8 cannot hold is replaced, since models can write half a surrogate pair.
+
+    Numbers that JSON does not have, such as those of a broken embedding, are null.
+    """
     try:
-        return to_json(content)
+        return to_json(content, inf_nan_mode="null")
     except ValueError:
         return _encode(content).encode(errors="replace")
 
