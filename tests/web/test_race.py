@@ -160,6 +160,26 @@ async def test_a_link_shows_the_run_again_with_its_waterfall(start: Start, open_
             assert await violations(other) == []
 
 
+async def test_a_program_asked_in_parts(start: Start, open_page: OpenPage) -> None:
+    """Its run has its text on the page, and can be asked again with all of its parts."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    said = [{"type": "text", "text": "What is this?"}, picture]
+    async with (
+        ScriptedUpstream(Reply(WORKING), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+    ):
+        run = await served.http.post("/v1/events", json={"model": "m", "messages": [{"role": "user", "content": said}]})
+        async with open_page(f"{served.url}/#run/{run.headers['x-request-id']}") as page:
+            await ended(page)
+            assert await page.locator("h1.asked").inner_text() == "What is this?"
+            await page.click("text=Ask again")
+            await page.wait_for_selector("#question")
+            await ended(page)
+            assert await page.input_value("#question") == "What is this?"
+        assert [request.body["messages"][0]["content"] for request in upstream.requests] == [said, said]
+
+
 async def test_a_key_that_is_taken_back(start: Start, open_page: OpenPage) -> None:
     """Without a key the page asks for one; one that is no longer good is told in words, and the next one goes on."""
     async with (

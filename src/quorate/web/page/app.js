@@ -5,6 +5,7 @@ import { Fault, getKey, onKeyWanted, recall, remember, setKey, watch } from "./a
 import { AskForm, Composer } from "./ask.js";
 import { firstChoice, loadCatalog, nameOf, requestOf } from "./compose.js";
 import { Race } from "./race.js";
+import { textOf } from "./words.js";
 
 const PLACES = [["", "Race"], ["against", "Against"], ["traces", "Traces"], ["evaluations", "Evaluations"]];
 const lazy = { run: () => import("./run.js"), fault: () => import("./fault.js"), traces: () => import("./traces.js"), against: () => import("./against.js"), evaluations: () => import("./evaluations.js") };
@@ -76,7 +77,7 @@ function RacePage({ catalog, asked, onAsked }) {
     }
     if (stop.current === control) setRunning(false);
   };
-  useEffect(() => { if (asked) { onAsked(); keep(asked.messages.at(-1).content); start(asked); } }, [asked]);
+  useEffect(() => { if (asked) { onAsked(); keep(textOf(asked.messages.at(-1))); start(asked); } }, [asked]);
   useEffect(() => () => stop.current?.abort(), []);
   const request = () => requestOf(catalog, choice, question);
   return html`<${AskForm} catalog=${catalog} question=${question} onQuestion=${keep} running=${running} onAsk=${() => start(request())} onStop=${() => stop.current?.abort()} compact=${race ? nameOf(catalog, choice) : null}>

@@ -6,7 +6,7 @@ import { FaultView } from "./fault.js";
 import { finalRace, loadRun, play } from "./replay.js";
 import { RunView } from "./run.js";
 import { Waterfall } from "./waterfall.js";
-import { brief, count, money, seconds } from "./words.js";
+import { brief, count, money, seconds, textOf } from "./words.js";
 
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 
@@ -52,9 +52,9 @@ export function RunPage({ id, onAsk, retries = 4 }) {
   useEffect(() => () => playing?.(), [playing]);
   if (fault) return html`<h1>This run</h1><${FaultView} fault=${fault}/><p><a href="#">Ask something</a> or <a href="#traces">look at the traces</a>.</p>`;
   if (!run) return html`<p class="quiet">Looking for this run\u2026</p>`;
-  const { trace } = run, question = trace.question?.messages.findLast((m) => m.role === "user")?.content;
+  const { trace } = run, question = trace.question?.messages.findLast((m) => m.role === "user");
   return html`<div class="again">
-    <h1 class="asked" dir="auto">${typeof question === "string" ? question : "A question whose text was not kept"}</h1>
+    <h1 class="asked" dir="auto">${question ? textOf(question) : "A question whose text was not kept"}</h1>
     <p class="quiet">${trace.model}, ${when.format(new Date(1000 * trace.began))}. ${trace.question ? "" : "Answers are letters here: the server keeps texts with --log-prompts only."}</p>
     ${trace.status === 499 ? html`<div class="note-box" role="note">This run was cut off: its page was left or loaded anew, and the server then stops all work at the models. What had come is below. ${run.request ? html`<button type="button" onClick=${() => onAsk(run.request)}>Ask again</button>` : null}</div>` : null}
     <p class="switch" role="group" aria-label="Show it again"><button type="button" class="primary" onClick=${() => setPlaying(() => play(run, speed, setRace))}>Play again</button>

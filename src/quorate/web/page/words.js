@@ -14,6 +14,9 @@ export const totalTokens = (usage) => (usage ? usage.prompt_tokens + usage.compl
 /** Text in which marks that change the direction of what follows can be seen, for labels and other short places. */
 export const visible = (text) => text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => `[U+${mark.codePointAt(0).toString(16).toUpperCase()}]`);
 
+/** What a message says; its pictures are left out. */
+export const textOf = ({ content }) => (typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join(""));
+
 /** The beginning of a text on one line. */
 export function brief(text, most = 60) {
   const line = visible(text.slice(0, 4 * most)).replace(/\s+/g, " ").trim();
