@@ -9,7 +9,7 @@ import pytest
 
 from quorate import Endpoint
 from quorate.config.server_settings import ApiKey, hash_key
-from quorate.orchestrator.types import Failure
+from quorate.orchestrator.types import Cluster, Failure
 from quorate.server.api.events import measure_risk
 from quorate.testing import Reply, ScriptedUpstream
 from tests.server.conftest import Serving, Start, asked
@@ -100,6 +100,13 @@ async def test_the_same_door(start: Start) -> None:
         assert refused.status_code == 403
     async with start(Echo(), max_samples=8) as served:
         assert (await served.http.post("/v1/events", json={**asked(), "model": "majority@9/echo"})).status_code == 400
+
+
+def test_where_nothing_is_left_nothing_changes() -> None:
+    """In a tie neither."""
+    tie = tuple(Cluster(answer=name, votes=2, weight=2.0, voters=(0, 1)) for name in "ab")
+    assert measure_risk(tie, 0) == 0
+    assert measure_risk(tie, 1) == pytest.approx(0.5)
 
 
 def test_approximate_classes_have_no_risk() -> None:

@@ -220,6 +220,8 @@ def measure_risk(tally: tuple[Cluster, ...], left: int) -> float | None:
     """Bound of the probability that `left` more samples change the winner; None where it has no meaning."""
     if not tally or not all(cluster.certain for cluster in tally):
         return None
+    if left == 0:
+        return 0.0  # also where there is a tie, which the rule takes as open
     votes = sorted((cluster.votes for cluster in tally), reverse=True)
     return look_ahead_risk(votes, left if left <= NEAR else FAR + 1)
 
