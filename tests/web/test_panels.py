@@ -50,6 +50,25 @@ async def test_the_analysis_of_a_fusion(start: Start, open_page: OpenPage) -> No
         assert await violations(page) == []
 
 
+async def test_a_pipeline_that_draws_no_samples_itself(start: Start, open_page: OpenPage) -> None:
+    """A cascade: its graph says which pipeline ran; those inside have no cells."""
+    async with (
+        ScriptedUpstream(Reply("Answer: 42"), refuses=["n"]) as upstream,
+        Endpoint("a", base_url=upstream.url) as first,
+        Endpoint("b", base_url=upstream.url) as second,
+        start(first, second) as served,
+        open_page(served.url) as page,
+    ):
+        await page.click(".more summary")
+        await page.fill(".settings .code", "cascade@3/a+b")
+        await ask(page, "What is 6 * 7?")
+        await ended(page)
+        assert await page.locator(".node").count() == 4
+        assert await page.locator(".node.ended").count() == 3
+        assert await page.locator(".cell, .needle").count() == 0
+        assert await violations(page) == []
+
+
 @pytest.mark.slow
 async def test_every_token_of_models_that_write_together(start: Start, open_page: OpenPage) -> None:
     """Two shipped models: a token that they decided together says what each would have said; arrow keys walk on."""

@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "./html.js";
 import { brief, seconds } from "./words.js";
 
-const CHARACTER = 6.6, LINE = 16; // pixels of the node's text
+const CHARACTER = 7.2, LINE = 16; // pixels of the node's text
 let loading = null;
 
 /** A graph's boxes and lines. */

@@ -56,15 +56,14 @@ export function RunView({ race, aside = null, onAgain = null, narrow = false }) 
   const [open, setOpen] = useState(null);
   const stage = race.decisive, over = !race.running, winner = race.winner;
   const several = new Set(race.stages.flatMap((s) => s.cells.map((c) => c.model).filter(Boolean))).size > 1;
-  const voted = race.graph !== null && race.stages.length > 0;
   return html`<article class=${`run${narrow ? " narrow" : ""}`} data-status=${race.status}>
     <${Spoken} race=${race}/>
     ${race.fault ? html`<${FaultView} fault=${race.fault} onAgain=${onAgain}/>` : null}
     ${race.status === "running" && race.elapsed > 3 && !race.stages.some((s) => s.cells.some((c) => c.tokens)) ? html`<p class="quiet waiting-line">Waiting for the first token. A model of this machine is loaded by the first question to it.</p>` : null}
     ${race.status === "asking" ? html`<p class="quiet waiting-line">Asking ${race.model}\u2026</p>` : null}
-    ${voted ? html`<div class="race">
-      <div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} label=${race.label(headingOf(s, race))} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}</div>
-      <aside class="side" aria-label=${race.label("Votes")}><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>
+    ${race.graph !== null ? html`<div class="race">
+      ${race.stages.length ? html`<div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} label=${race.label(headingOf(s, race))} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}</div>
+      <aside class="side" aria-label=${race.label("Votes")}><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>` : null}
       <${GraphView} graph=${race.graph} nodes=${race.nodes} over=${race.status === "done"} label=${race.label("Graph of the pipeline")}/>
     </div>` : null}
     ${race.text || race.reasoning ? html`<section class="answer" aria-label=${race.label("Answer")}><h2>Answer${race.running ? html`<small> being written</small>` : null}</h2>
