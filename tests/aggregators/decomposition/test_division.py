@@ -95,3 +95,11 @@ def test_no_text_breaks_it(text: str) -> None:
     if plan is not None:
         done = plan.computed()
         assert Division.read(str(done), results=True) == done
+
+
+def test_a_model_that_runs_on_is_read_at_once() -> None:
+    """A line of spaces without end, as degenerate models write, takes no time that grows with its square."""
+    long = f"#1: 3 +{' ' * 200_000}4\n"
+    plan = Division.read(long)
+    assert plan is not None
+    assert str(plan).startswith("#1: 3 + ")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from quorate.aggregators.registry import build_graph
+from quorate.aggregators.routing import words
 from quorate.aggregators.routing.router import Kind, Objective, RoutedModel, TrainedRouter
 from quorate.aggregators.routing.router_training import (
     RoutedQuestion,
@@ -188,6 +189,14 @@ def test_features_are_numbers_of_any_text() -> None:
     assert set(compute_features("")) == set(FEATURES)
     assert count_words(["a b", "a b", "a c", "a c", "c"], 10) == ("a", "c")
     assert sum(value**2 for value in weigh_words("b a a x", {"a": 0, "b": 1}).values()) == pytest.approx(1)
+
+
+def test_options_are_counted_among_any_number_of_empty_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In time that does not grow with the square of their number."""
+    monkeypatch.setattr(words, "MOST_READ", 200_000)
+    empty = " \n" * 80_000
+    assert compute_features(f"{empty}A) one\n{empty} (B) two\nC")["options"] == 1
+    assert compute_features(f"Which?\n\n\t(A) one\n \n\xa0B. two\n{empty}")["options"] == 2
 
 
 async def test_a_model_may_name_the_task() -> None:

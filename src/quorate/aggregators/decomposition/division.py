@@ -25,7 +25,7 @@ MOST_PARTS = 32
 LONGEST = 200
 """Characters of a calculation that is computed, and of a result that is put into another part."""
 
-_PART = re.compile(r"^[ \t]*#(\d{1,3})\s*:[ \t]*(\S[^\n]*?)[ \t]*$", re.MULTILINE)
+_PART = re.compile(r"^[ \t]*#(\d{1,3})\s*:[ \t]*(\S[^\n]*)$", re.MULTILINE)
 _RESULT = re.compile(r"^#(\d{1,3}) = ([^\n]+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"#(\d{1,3})(?!\d)")
 _WORKED = re.compile(r"^(?:[^:#\n]{0,60}:\s*)?(\d+) ([-+*/]) (\d+) = (\d+)\s*$", re.MULTILINE)
@@ -56,7 +56,7 @@ class Division:
             results: whether lines `#1 = 84` are results; those of a plan that somebody has just made are not.
         """
         shown = visible(text)
-        lines = [(int(number), part) for number, part in _PART.findall(shown)]
+        lines = [(int(number), part.rstrip(" \t")) for number, part in _PART.findall(shown)]
         parts = dict(lines) if lines else _parts_worked(shown)
         known = {int(number): value for number, value in _RESULT.findall(shown)} if results else {}
         plan = cls(parts, known)

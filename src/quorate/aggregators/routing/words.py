@@ -10,7 +10,7 @@ from math import log1p, sqrt
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 SENTENCE = re.compile(r"[.!?](?:\s|$)")
-OPTION = re.compile(r"^\s*\(?[A-J1-9][).:]\s", re.MULTILINE)
+OPTION = re.compile(r"^[^\S\n]*\(?[A-J1-9][).:]\s", re.MULTILINE)
 CODE = re.compile(r"\bdef |\breturn\b|[{};]|\w\(\w*\)|```")
 MOST_READ = 20_000
 """Characters of a question that are looked at."""
