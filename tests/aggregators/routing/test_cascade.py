@@ -133,6 +133,11 @@ def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
         build_graph("cascade", [cheap()])
     with pytest.raises(BadInput, match="acceptance by a selector needs one"):
         build_graph("cascade", [cheap(), dear()], options={"score": "selector"})
+    TrainedSelector(families=("votes",), terms={}, intercept=0).save(tmp_path / "s.json")
+    with pytest.raises(BadInput, match="answers are accepted by agreement"):
+        build_graph("cascade", [cheap(), dear()], options={"selector": str(tmp_path / "s.json")})
+    with pytest.raises(BadInput, match="option 'accept' beside 'file'"):
+        build_graph("cascade", [cheap(), dear()], options=file | {"accept": 0.5})
     with pytest.raises(BadInput, match="option 'score'"):
         build_graph("cascade", [cheap(), dear()], options={"score": "luck"})
     with pytest.raises(BadInput, match="option 'accept"):

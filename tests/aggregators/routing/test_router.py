@@ -106,6 +106,16 @@ def test_files_are_read_again_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="uses colour"):
         TrainedRouter.load(tmp_path / "r.json")
+    del content["features"]["colour"]
+    for broken in ({"rates": {"sums": float("nan"), "words": 1}}, {"rates": {"sums": 2, "words": 1}}):
+        kinds = [content["kinds"][0] | broken]
+        (tmp_path / "r.json").write_text(json.dumps(content | {"kinds": kinds}))
+        with pytest.raises(DataError, match=r"kinds\.0\.rates\.sums"):
+            TrainedRouter.load(tmp_path / "r.json")
+    content["models"]["sums"]["words"]["rhymes"] = float("nan")
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"models\.sums\.words\.rhymes"):
+        TrainedRouter.load(tmp_path / "r.json")
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ class CascadeOptions(MeaningOptions):
 def _build_cascade(context: BuildContext) -> Graph:
     options: CascadeOptions = context.options
     if options.file is not None:
+        if idle := sorted(options.model_fields_set & {"accept", "score", "selector"}):
+            raise BadInput(f"{NAME}: option {idle[0]!r} beside 'file', which says which score is enough: leave one out")
         return _build_trained(context, TrainedCascade.load(options.file), options.file)
     if len(context.models) < 2:
         raise BadInput(f"{NAME} needs two models or more, from the cheapest on: {NAME}@3/cheap+dear")

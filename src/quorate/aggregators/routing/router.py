@@ -16,9 +16,9 @@ from functools import cached_property
 from itertools import combinations
 from math import exp, fsum
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
@@ -54,7 +54,7 @@ class Objective(Frozen):
 class TaskFeature(Frozen):
     """How a feature is brought to one scale."""
 
-    mean: float = Field(allow_inf_nan=False)
+    mean: FiniteFloat
     scale: float = Field(gt=0, allow_inf_nan=False)
 
 
@@ -63,10 +63,10 @@ class RoutedModel(Frozen):
 
     rate: float = Field(ge=0, le=1)
     """Share of right answers in training."""
-    intercept: float = Field(default=0.0, allow_inf_nan=False)
-    words: Mapping[str, float] = Field(default={})
+    intercept: FiniteFloat = 0.0
+    words: Mapping[str, FiniteFloat] = Field(default={})
     """Weights of words in the logarithm of the odds of being right."""
-    features: Mapping[str, float] = Field(default={})
+    features: Mapping[str, FiniteFloat] = Field(default={})
     money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """That a question takes on average; None where no price is known."""
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -78,7 +78,7 @@ class KindTest(Frozen):
 
     feature: str
     """One of `FEATURES`, or `word:NAME`, which is 1 where the word occurs and else 0."""
-    at: float = Field(allow_inf_nan=False)
+    at: FiniteFloat
     above: bool
 
     def holds(self, told: Mapping[str, float], words: Set[str]) -> bool:
@@ -92,7 +92,7 @@ class Kind(Frozen):
 
     tests: tuple[KindTest, ...]
     """All of them hold."""
-    rates: Mapping[str, float]
+    rates: Mapping[str, Annotated[float, Field(ge=0, le=1)]]
     """Share of right answers of each model."""
     words: bool
     """Whether the words of a question say more than its kind; else each model's chance is its rate."""

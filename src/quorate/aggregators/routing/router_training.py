@@ -208,7 +208,7 @@ def mix_models(learned: TrainedRouter, budget: float | None) -> dict[str, float]
     priced = {name: (model.money or 0.0, model.rate) for name, model in learned.models.items()}
     options: list[tuple[float, dict[str, float]]] = []
     for low, (cheap, bad) in priced.items():
-        if cheap > budget:
+        if not cheap <= budget:
             continue
         options.append((bad, {low: 1.0}))
         for high, (dear, good) in priced.items():

@@ -57,8 +57,12 @@ def make_scorer(name: ScoreName, selector: TrainedSelector | None = None) -> Ans
     """The scorer of this name.
 
     Raises:
-        BadInput: it needs a selector that is not there.
+        BadInput: it needs a selector that is not there, or there is one that nothing is scored by.
     """
+    if selector is not None and name != "selector":
+        raise BadInput(
+            f"a selector is given, and answers are accepted by {name}: ask for the score `selector`, or leave it out"
+        )
     if name == "selector":
         if selector is None:
             raise BadInput("acceptance by a selector needs one: quorate train selector --bank DIR --out FILE")

@@ -240,19 +240,21 @@ def choose_team(
         most: money that a question may take on average, as a part of what the last stage takes alone.
 
     Raises:
-        BadInput: the pool allows too many teams, or none is cheap enough.
+        BadInput: the pool allows too many teams, none is cheap enough, or there are no prices to tell by.
     """
     teams = [team for count in range(2, size + 1) for team in combinations(pool, count)]
     if not 0 < len(teams) <= MOST_TEAMS:
         raise BadInput(f"--team {size} of {len(pool)} models: {len(teams)} teams, and from 1 to {MOST_TEAMS} are tried")
     rows = [_TeamRow.of(example, [*pool, *last.models], prices or {}) for example in examples]
-    alone = fmean(row.cost(last.models) for row in rows) or 1.0
+    alone = fmean(row.cost(last.models) for row in rows)
+    if most is not None and not alone:
+        raise BadInput(f"--most {most:g} is a part of the money that {last} takes, and no price is known: give --price")
     ranked: list[tuple[float, float, tuple[str, ...]]] = []
     for team in teams:
         staged = [row.stage(team, last.models) for row in rows]
         limits = goal.find_limits(staged)
         taken = [take_stages(question, limits) for question in staged]
-        cost = fmean(t.cost or 0.0 for t in taken) / alone
+        cost = fmean(t.cost or 0.0 for t in taken) / (alone or 1.0)
         if most is None or cost <= most:
             ranked.append((-fmean(t.right for t in taken), cost, team))
     if not ranked:

@@ -157,6 +157,8 @@ async def _train(examples: list[Example], setup: _Setup, goal: Goal, words: str)
     chosen = None if setup.selector is None else TrainedSelector.load(setup.selector)
     scorer, prices, known = make_scorer(name, chosen), parse_prices(setup.price), select_graded(examples)
     plans = [StagePlan.parse(text) for text in setup.stages]
+    if setup.most is not None and setup.team is None:
+        raise BadInput("--most bounds what the team of --team may take: give both")
     if setup.team is None:
         questions = await stage_questions(known, plans or _by_price(known, prices), scorer, prices)
         taken = cross_fit(questions, goal, folds=setup.folds, seed=setup.seed)

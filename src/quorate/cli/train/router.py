@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, UnknownName
 
 from ..console import print_json, wide_console
 from ..options import Json
@@ -72,6 +72,9 @@ def router(
     )
     questions = asyncio.run(_questions(bank, recorded, task, pipelines=pipelines, prices=parse_prices(price)))
     if model:
+        known = {name for question in questions for name in question.right}
+        if strange := [name for name in model if name not in known]:
+            raise UnknownName("model or pipeline", strange[0], known)
         questions = [_only(question, model) for question in questions]
     found = measure_router(route_out_of_fold(questions, settings), seed=seed)
     learned = fit_router(questions, settings).model_copy(update={"note": found.verdict})
