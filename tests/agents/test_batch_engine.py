@@ -83,6 +83,26 @@ def test_impossible_tokens_never_come(uniform: float) -> None:
     assert TokenSampler([SamplingRule()]).choose(logits, [uniform]).item() in (1, 2)
 
 
+@pytest.mark.parametrize("temperature", [1e-5, 1e-9, 1e-38, 5e-324])
+def test_next_to_no_temperature_is_greedy(temperature: float) -> None:
+    """Also where logits divided by it are no float32 any more."""
+    rules = [SamplingRule(temperature=temperature), SamplingRule(temperature=temperature, top_p=0.9, top_k=1 << 40)]
+    assert TokenSampler(rules).choose(torch.tensor([LOGITS, LOGITS]), [0.999, 0.999]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "rule", [SamplingRule(), SamplingRule(temperature=0), SamplingRule(top_p=0.5), SamplingRule(min_p=1.0, top_k=3)]
+)
+def test_logits_that_are_no_numbers_give_no_token(rule: SamplingRule, broken: float) -> None:
+    """The row is lost, and no other."""
+    logits = torch.tensor([LOGITS] * 3)
+    logits[1] = broken
+    first, lost, last = TokenSampler([rule] * 3).choose(logits, [0.1, 0.1, 0.1]).tolist()
+    assert lost == batch_engine.LOST
+    assert first == last == TokenSampler([rule]).choose(torch.tensor([LOGITS]), [0.1]).item()
+
+
 @pytest.mark.parametrize("steepness", [0.05, 1.0, 4.0])
 def test_looking_at_the_likeliest_first_changes_nothing(monkeypatch: pytest.MonkeyPatch, steepness: float) -> None:
     """Of a large vocabulary every row draws the token that a sort of all gives it alone, equal logits included."""

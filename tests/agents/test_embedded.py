@@ -303,6 +303,31 @@ async def test_crash_fails_candidates_only(model: Embedded, monkeypatch: pytest.
     assert (await draw(model, TOM))[0].ok
 
 
+@pytest.mark.parametrize("logprobs", [None, 2])
+async def test_logits_that_are_no_numbers_fail_their_samples_only(
+    model: Embedded, monkeypatch: pytest.MonkeyPatch, logprobs: int | None
+) -> None:
+    """As of weights that overflow for one prompt: what was drawn before is kept, others go on."""
+    from quorate.agents.embedded.batch_engine import BatchEngine
+
+    question, real = TOM.with_params(max_tokens=9, top_logprobs=logprobs), BatchEngine._forward
+    whole = await draw(model, question, [0, 1])
+
+    def overflow(self: BatchEngine, tokens: Any, lengths: Any, *others: Any) -> Any:
+        logits = real(self, tokens, lengths, *others)
+        if len(tokens) == 2:
+            logits[1, 3] = torch.nan
+        return logits
+
+    monkeypatch.setattr(BatchEngine, "_forward", overflow)
+    sound, lost = await draw(model, question, [0, 1])
+    assert (sound.text, sound.usage) == (whole[0].text, whole[0].usage)
+    assert lost.error is not None
+    assert "logits are not numbers" in lost.error.message
+    assert lost.usage.completion_tokens == 1
+    assert whole[1].text.startswith(lost.text.rstrip("\ufffd"))
+
+
 async def test_close_fails_what_runs_and_restarts(tiny: Path) -> None:
     """`aclose` ends running samples as failures; the agent can be used again."""
     agent, begun = Embedded(tiny), asyncio.Event()

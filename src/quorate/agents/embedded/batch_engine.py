@@ -28,9 +28,14 @@ PREFILL = 4096
 GROWTH = 64
 """Columns added when a slab is full; concatenating at every step would copy the whole cache each time."""
 
-
 LIKELIEST = 256
 """Tokens that are looked at first where top-k or top-p leave some out."""
+
+COLDEST = 1e-6
+"""Lower temperatures are this one, which takes the likeliest token: divided by less, float32 logits overflow."""
+
+LOST = -1
+"""The token of a row whose logits are not numbers."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,12 @@ class TokenSampler:
         self.top_logprobs = max(asked) if asked else None
 
     def choose(self, logits: Any, uniforms: Sequence[float]) -> Any:
-        """Tokens of shape [rows] from float32 logits of shape [rows, vocabulary] and uniforms in [0, 1)."""
+        """Tokens of shape [rows], or `LOST`, from float32 logits [rows, vocabulary] and uniforms in [0, 1)."""
         tokens = logits.argmax(-1)
+        numbers = logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).isfinite()
         for group in self._groups:
             tokens[group.rows] = group.choose(logits[group.rows], [uniforms[row] for row in group.rows])
-        return tokens
+        return tokens.where(numbers, LOST)
 
 
 class _DrawnRows:
@@ -80,7 +86,7 @@ class _DrawnRows:
             return torch.tensor(values, dtype=torch.float32, device=device).unsqueeze(1)
 
         self.rows = rows
-        self._temperature = column([rule.temperature for rule in rules])
+        self._temperature = column([max(rule.temperature, COLDEST) for rule in rules])
         self._top_p = column([rule.top_p for rule in rules])
         self._top_k = column([rule.top_k if rule.top_k > 0 else torch.inf for rule in rules])
         self._first = max([LIKELIEST, *(rule.top_k + 1 for rule in rules)])
@@ -123,8 +129,8 @@ class _DrawnRows:
         all_mass = torch.where(self._top_k <= len(rank), some.logsumexp(-1, True), scaled.logsumexp(-1, True))
         mass = (some - all_mass).exp()
         before = mass.cumsum(-1) - mass
-        cut |= (before >= self._top_p) & (rank > 0) & (self._top_p < 1)
-        return ordered, order, cut | (ordered < ordered[:, :1] + self._least)
+        beyond = (before >= self._top_p) & (self._top_p < 1) | (ordered < ordered[:, :1] + self._least)
+        return ordered, order, cut | beyond & (rank > 0)
 
 
 def _sort_largest(logits: Any, count: int) -> tuple[Any, Any]:
@@ -236,12 +242,12 @@ class BatchEngine:
         self._settle([row for row, _ in rows], cache, torch.cat(logits))
 
     def draw(self) -> list[DrawnToken]:
-        """The next token of every running row."""
+        """The next token of every running row; one whose token is `LOST` has to be marked done."""
         uniforms = [0.0 if row.rule.temperature == 0 else row.random.random() for row in self._rows]
         self._tokens = self._sampler.choose(self._penalize(self._logits), uniforms)
         tokens = self._tokens.tolist()
         for row, token in zip(self._rows, tokens, strict=True):
-            if row.seen:
+            if row.rule.repetition_penalty != 1:
                 row.seen.add(token)
         if self._sampler.top_logprobs is None:
             return [DrawnToken(row, token) for row, token in zip(self._rows, tokens, strict=True) if not row.done]
@@ -326,7 +332,7 @@ class BatchEngine:
 
     def _with_logprobs(self, tokens: Sequence[int], width: int) -> Iterator[DrawnToken]:
         logprobs = torch.log_softmax(self._logits, -1)
-        chosen = logprobs.gather(1, self._tokens.unsqueeze(1)).squeeze(1).tolist()
+        chosen = logprobs.gather(1, self._tokens.clamp(min=0).unsqueeze(1)).squeeze(1).tolist()
         values, tops = (part.tolist() for part in logprobs.topk(min(width, logprobs.shape[-1])))
         for number, row in enumerate(self._rows):
             if not row.done:

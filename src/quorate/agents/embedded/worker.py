@@ -20,7 +20,7 @@ import torch
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob, Usage
 
-from .batch_engine import BatchPrompt, BatchRow, DrawnToken
+from .batch_engine import LOST, BatchPrompt, BatchRow, DrawnToken
 from .batch_groups import BatchGroups
 from .batch_places import BatchPlaces
 from .chat import IncrementalDetokenizer, ModelClosed
@@ -260,6 +260,8 @@ class BatchWorker:
 
     def _record(self, sample: SampleState, drawn: DrawnToken) -> str:
         """Takes down one token; returns the text that it completes."""
+        if drawn.token == LOST:
+            return sample.end(error=ArithmeticError("its logits are not numbers"))
         sample.tokens.append(drawn.token)
         if drawn.logprob is not None:
             spell = self._loaded.spell
