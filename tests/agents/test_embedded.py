@@ -240,6 +240,47 @@ async def test_cancelling_drops_the_rest(model: Embedded) -> None:
     assert run.ledger.usage == counted
 
 
+async def test_cancelling_at_the_worst_moment_harms_nobody_else(
+    model: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call is cancelled while the batch drops another row: it has counted its rows, and moves them now."""
+    from quorate.agents.embedded.batch_engine import BatchEngine
+
+    question = TOM.with_params(max_tokens=30)
+    alone = await draw(model, question, [0])
+    run, counted = RunContext(seed=5, live=False), vars(BatchEngine)["running"].fget
+    doomed = asyncio.create_task(draw(model, TOM.with_params(max_tokens=200), [1, 2], run))
+    times = 0
+
+    def count(engine: BatchEngine) -> int:
+        nonlocal times
+        found = int(counted(engine))
+        times += 0 < found < len(engine._rows)
+        if times == 2 and model._worker is not None:
+            for job in {job for job, sample in model._worker._active.values() if sample.limit == 200}:
+                model._worker.cancel(job)
+        return found
+
+    monkeypatch.setattr(BatchEngine, "running", property(count))
+    short = asyncio.create_task(draw(model, TOM.with_params(max_tokens=3), [3]))
+    assert (await draw(model, question, [0]))[0].text == alone[0].text
+    assert (await short)[0].ok
+    assert times > 1
+    doomed.cancel()
+    await asyncio.gather(doomed, return_exceptions=True)
+
+
+async def test_cancelled_samples_keep_no_memory(model: Embedded) -> None:
+    """Their cache goes once nothing else is drawn, not only when the next question comes."""
+    await cancel_after(model, TOM.with_params(max_tokens=200), range(4), RunContext(seed=5), pieces=3)
+    assert model._worker is not None
+    for _ in range(1000):
+        if not model._worker._engine._groups:
+            break
+        await asyncio.sleep(0.005)
+    assert not model._worker._engine._groups
+
+
 async def test_what_is_not_read_is_left_too(model: Embedded) -> None:
     """Where nobody wanted pieces, a cancelled sample still has the text and the log-probabilities that were drawn."""
     question, run = TOM.with_params(max_tokens=240, top_logprobs=0), RunContext(seed=5, live=False)

@@ -54,9 +54,14 @@ class SampleState:
     finish_reason: FinishReason | None = None
     error: QuorateError | Failure | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self.finish_reason is not None or self.error is not None
+
     def end(self, reason: FinishReason | None = None, error: Exception | None = None) -> str:
         """Ends it; returns the rest of its text."""
-        self.row.done, self.finish_reason = True, reason
+        self.finish_reason = reason
         if error is None or isinstance(error, QuorateError):
             self.error = error
         else:
@@ -153,12 +158,12 @@ class BatchWorker:
                 _workers.add(self)
 
     def cancel(self, job: SamplingJob) -> None:
-        """Drops what has not ended of a job; no token is drawn for it once this returns."""
+        """Drops what has not ended of a job; no token is taken for it once this returns."""
         with self._changed:
             if job in self._queue:
                 self._queue.remove(job)
             for sample in job.samples:
-                if not sample.row.done:
+                if not sample.ended:
                     sample.end("cancelled")
                     self._active.pop(sample.row, None)
 
@@ -191,6 +196,8 @@ class BatchWorker:
     def _has_work(self) -> bool:
         """Waits for work; False ends the thread."""
         with self._changed:
+            if not self._active:
+                self._engine = BatchGroups(self._loaded.model)  # rows that were cancelled keep no memory
             while not self._closing and not self._queue and not self._active:
                 if not self._changed.wait(LINGER):
                     break
@@ -198,6 +205,7 @@ class BatchWorker:
             if left and not self._closing:
                 return True
             self._queue.clear()
+            self._engine = BatchGroups(self._loaded.model)
             self._thread, self._closing = None, False
         self._fail(left, ModelClosed("the model was closed while it answered"))
         return False
@@ -217,7 +225,7 @@ class BatchWorker:
         with self._changed:
             for job, samples in chosen:
                 job.read = True
-                self._active.update({sample.row: (job, sample) for sample in samples if not sample.row.done})
+                self._active.update({sample.row: (job, sample) for sample in samples if not sample.ended})
 
     def _choose_next(self) -> Iterator[tuple[SamplingJob, list[SampleState]]]:
         """First come, first served; who joins makes all rows move, so a crowd waits until half the batch is free, and
@@ -247,15 +255,17 @@ class BatchWorker:
                 if one.row in self._active:
                     job, sample = self._active[one.row]
                     piece = self._record(sample, one)
-                    if sample.row.done:
+                    if sample.ended:
                         del self._active[one.row]
-                    if sample.row.done or (piece and job.live):
+                    if sample.ended or (piece and job.live):
                         news.setdefault(job, []).append(
-                            SampleDelta(sample, piece, sample.row.done, sample.take_logprobs())
+                            SampleDelta(sample, piece, sample.ended, sample.take_logprobs())
                         )
         for job, deltas in news.items():
             if not job.deliver(job, deltas):
                 self.cancel(job)
+        for one in drawn:  # only here, as the engine counts its rows more than once: a call may be cancelled meanwhile
+            one.row.done = one.row not in self._active
         self._engine.advance()
 
     def _record(self, sample: SampleState, drawn: DrawnToken) -> str:
@@ -282,7 +292,7 @@ class BatchWorker:
         with self._changed:
             for job, sample in lost:
                 self._active.pop(sample.row, None)
-                if not sample.row.done:
+                if not sample.ended:
                     news.setdefault(job, []).append(SampleDelta(sample, sample.end(error=error), True))
         for job, deltas in news.items():
             job.deliver(job, deltas)
