@@ -10,9 +10,11 @@ both curves anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil, log, sqrt
+from operator import itemgetter
 from statistics import fmean
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from quorate.aggregators.votes.arrays import numpy
 from quorate.orchestrator.errors import BadInput
@@ -22,6 +24,8 @@ from ..measures.curves import at_k, clusters_of, sizes
 from ..records import AnswerRecord
 from ..statistics import LEVEL, Estimate, Result, families, require
 from .voting import Profiles
+
+T = TypeVar("T")
 
 MOST = 256
 """Samples up to which the vote is looked at."""
@@ -157,43 +161,38 @@ def plan(
     """
     records = [record for record in records if len(record) > 1]  # one sample tells nothing of a vote
     pilot = _check_pilot(records, epsilon, most)
-    np = numpy()
-    ns = _grid(most)
+    ns, tokens = _grid(most), _tokens(records)
     coverages, both = _Coverages(records), _Curves(records, ns)
     units = families(clusters_of(records) or [record.id for record in records], len(records))
-    weights = _resample(units, seed, resamples)
-    fitted, fits = coverages.fit(None), [coverages.fit(weight) for weight in weights]
-    (curve, solved), again = both.at(None), np.array([both.at(weight) for weight in weights])
-    curves, coverage = again[:, 0], again[:, 1]
-    stop = _worth(ns, curve, epsilon)
-    best = int(np.argmax(curve.round(4)))
-    tokens = _tokens(records)
-
-    def planned(i: int, n: int) -> PlannedVote:
-        return PlannedVote(
-            samples=n,
-            accuracy=_estimate(float(curve[i]), curves[:, i]),
-            coverage=_estimate(float(solved[i]), coverage[:, i]),
-            tokens=None if tokens is None else tokens * n,
-            measured=n <= pilot,
-        )
-
+    weights = [None, *_resample(units, seed, resamples)]
+    fits = _Resampled([coverages.fit(weight) for weight in weights])
+    votes, solved = map(_Resampled, zip(*map(both.at, weights), strict=True))
+    vote, best = votes.stop(lambda curve: _worth(ns, curve, epsilon)), int(votes.pilot.round(4).argmax())
     return Plan(
         model=model,
         questions=len({record.id for record in records}),
         pilot=pilot,
         short=sum(len(record) < pilot for record in records),
         epsilon=epsilon,
-        coverage=fitted,
-        f_max=_estimate(fitted.f_max, [fit.f_max for fit in fits]),
-        p=_estimate(fitted.p, [fit.p for fit in fits]),
-        n_star=_stop(fitted.worth(epsilon), [fit.worth(epsilon) for fit in fits]),
-        oracle=_stop(_worth(ns, solved, epsilon), [_worth(ns, one, epsilon) for one in coverage]),
-        vote=_stop(stop, [_worth(ns, one, epsilon) for one in curves]),
+        coverage=fits.pilot,
+        f_max=fits.estimate(lambda fit: fit.f_max),
+        p=fits.estimate(lambda fit: fit.p),
+        n_star=fits.stop(lambda fit: fit.worth(epsilon)),
+        oracle=solved.stop(lambda curve: _worth(ns, curve, epsilon)),
+        vote=vote,
         best=ns[best],
-        falls=bool(curve[best] - curve[-1] > 0.001),
-        curve=tuple(planned(i, n) for i, n in enumerate(ns)),
-        beyond=stop > pilot,
+        falls=bool(votes.pilot[best] - votes.pilot[-1] > 0.001),
+        curve=tuple(
+            PlannedVote(
+                samples=n,
+                accuracy=votes.estimate(itemgetter(i)),
+                coverage=solved.estimate(itemgetter(i)),
+                tokens=None if tokens is None else tokens * n,
+                measured=n <= pilot,
+            )
+            for i, n in enumerate(ns)
+        ),
+        beyond=vote.samples > pilot,
         effective=measure_effective_votes(records),
     )
 
@@ -206,6 +205,32 @@ def _check_pilot(records: Sequence[AnswerRecord], epsilon: float, most: int) -> 
     if not epsilon > 0 or most < 2:
         raise BadInput(f"epsilon={epsilon:g}, most={most}: needs epsilon above 0 and at least 2 samples")
     return pilot
+
+
+@dataclass(frozen=True)
+class _Resampled(Generic[T]):
+    """Something of the pilot, which comes first, and of each resample of its questions."""
+
+    each: Sequence[T]
+
+    @property
+    def pilot(self) -> T:
+        """As the questions are."""
+        return self.each[0]
+
+    def estimate(self, figure: Callable[[T], float]) -> Estimate:
+        """A figure of it, with its interval."""
+        value, (low, high) = float(figure(self.pilot)), self._quantiles(figure, "linear")
+        return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+    def stop(self, advice: Callable[[T], int]) -> Stop:
+        """A number of samples, with its interval."""
+        samples, (low, high) = advice(self.pilot), self._quantiles(advice, "inverted_cdf")
+        return Stop(samples=samples, low=min(int(low), samples), high=max(int(high), samples))
+
+    def _quantiles(self, figure: Callable[[T], float], method: Any) -> Any:
+        tail = (1 - LEVEL) / 2
+        return numpy().quantile([figure(one) for one in self.each[1:]], [tail, 1 - tail], method=method)
 
 
 class _Coverages:
@@ -279,15 +304,3 @@ def _worth(ns: Sequence[int], curve: Any, epsilon: float) -> int:
     """The number with the most accuracy less epsilon a sample: none beyond it pays for itself."""
     net = [round(float(value) - epsilon * n, 9) for n, value in zip(ns, curve, strict=True)]
     return ns[net.index(max(net))]
-
-
-def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
-    tail = (1 - LEVEL) / 2
-    low, high = numpy().quantile(drawn, [tail, 1 - tail])
-    return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
-
-
-def _stop(samples: int, drawn: Sequence[int]) -> Stop:
-    tail = (1 - LEVEL) / 2
-    low, high = numpy().quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
-    return Stop(samples=samples, low=min(int(low), samples), high=max(int(high), samples))
