@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Unpack
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.nodes import AggregateNode, SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -104,6 +104,11 @@ class AdviceNode(SampleNode):
     """Of each answer, where the question allows more."""
     show_results: bool = False
     """Advisers are told what tools returned."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise BadInput(f"node {self.name!r}: max_tokens={self.max_tokens} of each answer: give at least 1")
 
     async def run(self, state: State, run: RunContext) -> Sampled:
         """See `Node`; where all advisers are lost, whoever acts goes on alone."""

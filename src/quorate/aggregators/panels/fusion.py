@@ -22,7 +22,6 @@ from typing import Any, Unpack
 from quorate.orchestrator.analysis import Analysis
 from quorate.orchestrator.conditions import Settled
 from quorate.orchestrator.context import RunContext, explain_cut
-from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.nodes import AggregateNode, hand_on
 from quorate.orchestrator.pipeline import Pipeline, ShadowGate
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, VoteCounter
@@ -273,8 +272,6 @@ def fusion(
     Raises:
         BadInput: an option is impossible.
     """
-    if panel_tokens is not None and panel_tokens < 1:
-        raise BadInput(f"fusion(panel_tokens={panel_tokens}): give at least 1")
     vote = StructuredVote()
     options["fallback"] = medoid = options.get("fallback") or PanelMedoid(vote)
     rule = rule or Agreement(1.0, min_votes=2)
@@ -283,25 +280,21 @@ def fusion(
     analyse = _analyse_node(analyst or writer, overrides, last.prompt.max_context_tokens, sampling or ANALYST_SAMPLING)
     if shadow:
         stage = replace(stage, stop=ShadowRule(rule))
+    advice = load_prompt("advice", overrides, system="x", tools=[])
     panel = AdviceNode(
-        "sample",
-        stage,
-        counted_by=vote,
-        prompt=load_prompt("advice", overrides, system="x", tools=[]),
-        max_tokens=panel_tokens,
-        show_results=show_results,
+        "sample", stage, counted_by=vote, prompt=advice, max_tokens=panel_tokens, show_results=show_results
     )
-    skipping = not (always or shadow)
-    nodes: list[Node] = [panel, *([AggregateNode("agree", vote)] if skipping else []), analyse]
-    nodes += [AggregateNode("medoid", medoid), ActNode("write", last)]
-    edges = [
-        Edge(START, "sample"),
-        *([Edge("sample", "agree", _Agrees(rule, stage.n)), Edge("agree", END)] if skipping else []),
-        Edge("sample", "analyse", ELSE if skipping else None),
-        Edge("analyse", "write", _Analysed()),
-        Edge("analyse", "medoid", ELSE),
-        Edge("medoid", END),
-        Edge("write", END),
-    ]
-    name = name or f"fusion@{stage.n}/{'+'.join(model.name for model in stage.models)}"
-    return (ShadowGate if shadow else Pipeline)(nodes, edges, name=name)
+    agree = [] if always or shadow else [AggregateNode("agree", vote)]
+    return (ShadowGate if shadow else Pipeline)(
+        [panel, *agree, analyse, AggregateNode("medoid", medoid), ActNode("write", last)],
+        [
+            Edge(START, "sample"),
+            *([Edge("sample", "agree", _Agrees(rule, stage.n)), Edge("agree", END)] if agree else []),
+            Edge("sample", "analyse", ELSE if agree else None),
+            Edge("analyse", "write", _Analysed()),
+            Edge("analyse", "medoid", ELSE),
+            Edge("medoid", END),
+            Edge("write", END),
+        ],
+        name=name or f"fusion@{stage.n}/{'+'.join(model.name for model in stage.models)}",
+    )
