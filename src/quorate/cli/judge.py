@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from quorate.evals.judging import JudgeQuality, OpenPair, RubricComparison
     from quorate.evals.statistics import Estimate
     from quorate.orchestrator.protocols import Model
-    from quorate.orchestrator.types import SamplingParams
-
-T = TypeVar("T")
 
 JudgeName = Annotated[str, typer.Argument(metavar="JUDGE", help="A model or pipeline; see `quorate models`.")]
 Folder = Annotated[
@@ -52,21 +49,21 @@ def judge(
 ) -> None:
     """Say how good a judge is, on a bank's graded answers: is it right, does place or length sway it, is it steady."""
     from quorate.evals.judging import measure_judge
+    from quorate.orchestrator.types import SamplingParams
 
-    words = _read_rubric(rubric)
+    async def measure() -> JudgeQuality:
+        async with _open_judge(name, folder, task, upstream, config) as (model, bank):
+            return await measure_judge(
+                model,
+                bank.sets(task),
+                rubric=_read_rubric(rubric) or "",
+                limit=limit,
+                seed=seed,
+                sampling=SamplingParams(temperature=temperature, max_tokens=max_tokens),
+                concurrency=concurrency,
+            )
 
-    async def measure(model: Model, bank: Bank, sampling: SamplingParams) -> JudgeQuality:
-        return await measure_judge(
-            model,
-            bank.sets(task),
-            limit=limit,
-            rubric=words or "",
-            seed=seed,
-            sampling=sampling,
-            concurrency=concurrency,
-        )
-
-    found = _with_judge(name, folder, task, (temperature, max_tokens), (upstream, config), measure)
+    found = asyncio.run(measure())
     if as_json:
         print_json(found.as_json())
         return
@@ -115,26 +112,26 @@ def rubric(
     """Say whose answers are better by a rubric: a judge of another family, both orders, length audited."""
     from quorate.evals.judging import compare_by_rubric
     from quorate.evals.judging.rubric import RUBRIC
+    from quorate.orchestrator.types import SamplingParams
 
-    words = _read_rubric(rubric) or RUBRIC
+    async def compare() -> RubricComparison:
+        async with _open_judge(name, folder, task, upstream, config) as (model, bank):
+            pairs = _read_pairs(bank, task, a, b)
+            if not same_family:
+                _check_family(model, bank, (a, b))
+            return await compare_by_rubric(
+                model,
+                pairs,
+                a=a,
+                b=b,
+                rubric=_read_rubric(rubric) or RUBRIC,
+                limit=limit,
+                seed=seed,
+                sampling=SamplingParams(temperature=temperature, max_tokens=max_tokens),
+                concurrency=concurrency,
+            )
 
-    async def compare(model: Model, bank: Bank, sampling: SamplingParams) -> RubricComparison:
-        pairs = _read_pairs(bank, task, a, b)
-        if not same_family:
-            _check_family(model, bank, (a, b))
-        return await compare_by_rubric(
-            model,
-            pairs,
-            a=a,
-            b=b,
-            rubric=words,
-            limit=limit,
-            seed=seed,
-            sampling=sampling,
-            concurrency=concurrency,
-        )
-
-    found = _with_judge(name, folder, task, (temperature, max_tokens), (upstream, config), compare)
+    found = asyncio.run(compare())
     if as_json:
         print_json(found.as_json())
         return
@@ -152,38 +149,23 @@ def rubric(
     _print(head, rows, lines)
 
 
-def _with_judge(
-    name: str,
-    folder: Path,
-    task: str | None,
-    settings: tuple[float, int],
-    source: tuple[str | None, Path | None],
-    act: Callable[[Model, Bank, SamplingParams], Awaitable[T]],
-) -> T:
-    """What is found with the judge and the bank open.
-
-    Args:
-        settings: temperature and limit of tokens of the judge.
-        source: upstream and configuration file.
+@asynccontextmanager
+async def _open_judge(
+    name: str, folder: Path, task: str | None, upstream: str | None, config: Path | None
+) -> AsyncIterator[tuple[Model, Bank]]:
+    """The judge and the bank.
 
     Raises:
         UnknownName: the bank has no such task.
         BadInput: there is no bank in the folder.
     """
     from quorate.evals.bank import Bank
-    from quorate.orchestrator.types import SamplingParams
 
-    async def run() -> T:
-        async with AsyncExitStack() as stack:
-            bank = stack.enter_context(Bank(folder, create=False))
-            if task is not None and task not in bank.tasks():
-                raise UnknownName("task", task, bank.tasks())
-            catalog = await open_catalog(*source)
-            stack.push_async_callback(catalog.aclose)
-            sampling = SamplingParams(temperature=settings[0], max_tokens=settings[1])
-            return await act(catalog.resolve(name), bank, sampling)
-
-    return asyncio.run(run())
+    with Bank(folder, create=False) as bank:
+        if task is not None and task not in bank.tasks():
+            raise UnknownName("task", task, bank.tasks())
+        async with aclosing(await open_catalog(upstream, config)) as catalog:
+            yield catalog.resolve(name), bank
 
 
 def _read_rubric(file: Path | None) -> str | None:
@@ -192,7 +174,8 @@ def _read_rubric(file: Path | None) -> str | None:
     try:
         words = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--rubric {file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadInput(f"--rubric {file}: cannot be read: {reason}") from error
     if not words:
         raise BadInput(f"--rubric {file}: is empty: say what makes an answer good")
     return words

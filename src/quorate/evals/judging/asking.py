@@ -101,6 +101,21 @@ class Asker:
         if self.missing == self.verdicts:
             raise NoAnswer(f"{self.judge.name}: none of {self.verdicts} verdicts: {self.problem}")
 
+    def notes(self, undecided: str) -> list[str]:
+        """What did not go as it should.
+
+        Args:
+            undecided: what a missing verdict counts as.
+        """
+        notes = []
+        if self.missing:
+            notes.append(
+                f"{self.missing} of {self.verdicts} verdicts are missing and count as {undecided}: {self.problem}"
+            )
+        if self.cut:
+            notes.append(f"{self.cut} verdicts are on texts that were shortened to fit into the judge's context")
+        return notes
+
     @property
     def tokens(self) -> float:
         """Generated for a verdict, in the mean."""

@@ -35,6 +35,8 @@ from .asking import Asker, resample
 
 MIDDLE = 5.0
 """A score above it calls an answer right; one that is missing counts as this."""
+FEW = 30
+"""Questions below which a note says that they are few."""
 
 
 class JudgeQuality(Result):
@@ -209,6 +211,8 @@ def _measure(
     def mean(values: Sequence[float]) -> Estimate:
         return mean_interval(values, clusters=clusters)
 
+    few = [f"{len(pairs)} questions say little: sample more, or raise the limit"] if len(pairs) < FEW else []
+
     return JudgeQuality(
         judge=asker.judge.name,
         questions=len(pairs),
@@ -225,21 +229,8 @@ def _measure(
         verdicts=asker.verdicts,
         missing=asker.missing,
         tokens=asker.tokens,
-        notes=_notes(asker, pairs),
+        notes=(*asker.notes("undecided"), *few),
     )
-
-
-def _notes(asker: Asker, pairs: Sequence[_Pair]) -> tuple[str, ...]:
-    notes = []
-    if asker.missing:
-        notes.append(
-            f"{asker.missing} of {asker.verdicts} verdicts are missing and count as undecided: {asker.problem}"
-        )
-    if asker.cut:
-        notes.append(f"{asker.cut} verdicts are on texts that were shortened to fit into the judge's context")
-    if len(pairs) < 30:
-        notes.append(f"{len(pairs)} questions say little: sample more, or raise the limit")
-    return tuple(notes)
 
 
 def _auc(scores: Sequence[tuple[float, float]]) -> Callable[[Any], float]:

@@ -180,21 +180,12 @@ def _summarize(
         verdicts=asker.verdicts,
         missing=asker.missing,
         tokens=asker.tokens if asker.verdicts else 0.0,
-        notes=_notes(asker),
+        notes=tuple(asker.notes("ties")),
     )
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
-
-
-def _notes(asker: Asker) -> tuple[str, ...]:
-    notes = []
-    if asker.missing:
-        notes.append(f"{asker.missing} of {asker.verdicts} verdicts are missing and count as ties: {asker.problem}")
-    if asker.cut:
-        notes.append(f"{asker.cut} verdicts are on texts that were shortened to fit into the judge's context")
-    return tuple(notes)
 
 
 def _at_equal_length(gaps: Sequence[int], points: Sequence[float]) -> Estimate | None:
