@@ -9,6 +9,7 @@ VENV_UPSTREAMS ?= .venv-upstreams
 TORCH ?= torch==2.13.0
 SERVERS = "$(TORCH)" xllamacpp==2026.10.11549 "transformers[serving]==5.24.0" "litellm[proxy]==1.108.7" gguf
 PIP_FLAGS ?=
+PROCESSES ?= 2
 # On Linux PyPI's torch brings CUDA along. To save the download on a machine without a GPU, point
 # PIP_FLAGS at PyTorch's CPU index: make demo PIP_FLAGS="--extra-index-url URL".
 
@@ -42,7 +43,7 @@ demo: $(VENV)/.demo ## Questions answered by votes of a shipped and of a real mo
 	@$(RUN) examples/demo.py
 
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
-	@$(PYTEST) -m 'not slow' $(ARGS)
+	@$(PYTEST) -m 'not slow' --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
 test-all: $(VENV)/.test test-clients tokenizers browser ## With the slow suites, other programs as clients, and page and report in Chromium where there is one
 	@REAL_TOKENIZERS=1 $(PYTEST) $(ARGS)

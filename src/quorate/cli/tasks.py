@@ -47,7 +47,7 @@ def _describe(task: Any) -> dict[str, Any]:
         needs = ["the hub or --data", *(["a login, or --data"] if hub.gated else []), *needs]
         if find_spec("datasets") is None:
             needs.append("quorate[eval] for the hub")
-    elif task.home and not task.home.startswith("generated"):
+    elif task.home not in ("", "generated", "shipped"):
         needs = ["--data", *needs]
     return {
         "name": task.name,
