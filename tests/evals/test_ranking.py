@@ -34,6 +34,17 @@ def test_scores_by_hand() -> None:
     assert {r.system: r.score for r in rank(SCORES, "copeland").systems} == {"a": 2.0, "b": 1.0, "c": 0.0}
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [2, 4, 5, 7, 16])
+def test_systems_of_equal_scores_share_the_mean_of_their_ranks(method: str, count: int) -> None:
+    """However many they are, beside a better one and on a task of their own."""
+    alike = {f"s{i}": 0.0 for i in range(count)}
+    found = rank({"one": {**alike, "best": 1.0}, "other": alike}, method)
+    ranks = {r.system: r.rank for r in found.systems}
+    assert ranks.pop("best") == 1.0
+    assert set(ranks.values()) == {1 + (count + 1) / 2}
+
+
 def test_plackett_luce_of_two_systems_is_their_log_odds() -> None:
     """Three wins to one are a strength of log 3, but for the shrinkage."""
     from math import log

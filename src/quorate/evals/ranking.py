@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import permutations
+from math import lcm
 from statistics import fmean
 from typing import Any
 
@@ -29,8 +30,8 @@ Scores = Mapping[str, Mapping[str, float]]
 """Of each task, by name, the scores of the systems that were asked."""
 SHRINKAGE = 0.01
 RESAMPLES = 200
-_ORDERS = 24
-"""Orders that stand for a task with ties: a multiple of all permutations of up to four systems."""
+_ORDERS = 10_000
+"""Orders that may stand for a task with ties."""
 
 
 class Ranked(Result):
@@ -106,7 +107,7 @@ def _resample(scores: Scores, seed: int, resamples: int) -> list[list[Mapping[st
 
 def _ranks(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     """From 1; ties, but for rounding, share the mean."""
-    values = [round(scores[name], 9) for name in names]
+    values = [round(scores[name], 6) for name in names]
     return {
         name: 1 + sum(v > own for v in values) + (sum(v == own for v in values) - 1) / 2
         for name, own in zip(names, values, strict=True)
@@ -143,33 +144,26 @@ def _plackett_luce(tasks: Sequence[Mapping[str, float]], names: Sequence[str]) -
     except ImportError as error:
         raise MissingExtra("eval", "ranking by Plackett-Luce") from error
     place = {name: i for i, name in enumerate(names)}
-    tied = any(len(set(task.values())) < len(task) for task in tasks)
-    orders = [
-        tuple(place[name] for name in order)
-        for task in tasks
-        if len(task) > 1
-        for order in _orders(task, _ORDERS if tied else 1)
-    ]
-    if not orders:
+    ways = [_ways(task) for task in tasks if len(task) > 1]
+    if not ways:
         return dict.fromkeys(names, 0.0)
-    shrinkage = SHRINKAGE * (_ORDERS if tied else 1)
-    strengths: Any = choix.ilsr_rankings(len(names), orders, alpha=shrinkage, max_iter=1000, tol=1e-8)
+    # So many orders hold each way of each block equally often; every task has the same number, and so the same weight.
+    count = min(lcm(*(len(block) for task in ways for block in task)), _ORDERS)
+    orders = [tuple(place[name] for way in task for name in way[i % len(way)]) for task in ways for i in range(count)]
+    strengths: Any = choix.ilsr_rankings(len(names), orders, alpha=SHRINKAGE * count, max_iter=1000, tol=1e-8)
     return {name: float(strengths[place[name]]) for name in names}
 
 
-def _orders(task: Mapping[str, float], count: int) -> list[list[str]]:
-    """The task's order so many times, systems of equal score in all of their orders equally often.
-
-    Five and more of equal score are only rotated, forth and back.
-    """
+def _ways(task: Mapping[str, float]) -> list[list[Sequence[str]]]:
+    """The orders in which systems of equal score may stand, for each score of the task from the best."""
     blocks: dict[float, list[str]] = {}
     for name in sorted(task, key=lambda name: (-task[name], name)):
         blocks.setdefault(task[name], []).append(name)
-    ways = [_ways(block) for block in blocks.values()]
-    return [[name for way in ways for name in way[i % len(way)]] for i in range(count)]
+    return [_orders(block) for block in blocks.values()]
 
 
-def _ways(block: Sequence[str]) -> list[Sequence[str]]:
+def _orders(block: Sequence[str]) -> list[Sequence[str]]:
+    """All of them; of five systems and more only the rotations, forth and back."""
     if len(block) <= 4:
         return list(permutations(block))
     turned = [[*block[i:], *block[:i]] for i in range(len(block))]

@@ -69,7 +69,7 @@ def test_samples_of_mixed_requests_are_told(requests: tuple[int, ...], mixed: bo
             usage = one.candidate.usage.model_copy(update={"requests": asked})
             bank.add(one.model_copy(update={"candidate": one.candidate.model_copy(update={"usage": usage})}))
         bank.add(sample(0, agent="other~1"))
-        assert [note[:44] for note in bank.caveats] == ["1 of 1 questions have samples of m~1 from se"] * mixed
+        assert [note[:44] for note in bank.caveats] == ["1 of 1 prompts have samples of m~1 from seve"] * mixed
 
 
 def test_a_seed_of_none_is_a_key_like_any_other() -> None:

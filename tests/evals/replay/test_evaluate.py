@@ -55,6 +55,13 @@ def test_pass_and_plurality_at_every_k() -> None:
     assert [(r.tokens, r.samples) for r in found[:3]] == [(2.5, 1.0), (5.0, 2.0), (7.5, 3.0)]
 
 
+@pytest.mark.parametrize(("answer", "low", "high"), [(0, 0.51, 1.0), (1, 0.0, 0.49)])
+def test_four_questions_that_are_all_alike_are_no_certainty(answer: int, low: float, high: float) -> None:
+    """Resamples of four right answers are four right answers; the interval is Wilson's."""
+    [result] = replay(bank_of(*[recorded([answer])] * 4), ["plurality"])
+    assert (result.low, result.high) == pytest.approx((low, high), abs=0.005)
+
+
 def test_all_answers_are_taken_if_no_k_is_given() -> None:
     """Questions with fewer answers give what they have; tokens are null where none were recorded."""
     [result] = replay(bank_of(recorded([0, 0, 1]), recorded([1])), ["plurality"])

@@ -138,13 +138,13 @@ def describe_changes(task: str, changes: Counter[str]) -> list[str]:
 
 
 def describe_company(store: Store) -> list[str]:
-    """What a user should know of questions whose samples come from several requests, some of them in company.
+    """What a user should know of prompts whose samples come from several requests, some of them in company.
 
     In bfloat16 a text depends on what it was computed beside, so the same seed need not give such samples again.
     Only the first sample of a request bears its prompt: that tells how many requests there were.
     """
     return [
-        f"{row['mixed']:,} of {row['requests']:,} questions have samples of {row['agent']} from several requests, some "
+        f"{row['mixed']:,} of {row['requests']:,} prompts have samples of {row['agent']} from several requests, some "
         "of which brought more than one: a run that draws them otherwise may draw others under the same seed, and in "
         "bfloat16 so may a model that is alike in all else"
         for row in store.rows(_COMPANY)

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from quorate.aggregators.votes.arrays import numpy
-from quorate.evals.statistics import Bootstrap, families
+from quorate.evals.statistics import Bootstrap, families, mean_interval
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.frozen import Frozen
 
@@ -101,6 +101,9 @@ def _result(rule: Replayable, group: AnswerGroup, k: int, *, gains: bool) -> Rep
     resampled = Bootstrap(_units(group), group.seed)
     credited = [o.credit for o in outcomes]
     low, high = resampled.interval(credited)
+    if low == high:  # resamples of values that are all alike tell nothing of what else there might be
+        same = mean_interval(credited, clusters=_clusters(group))
+        low, high = same.low, same.high
     tokens, money, seconds = Spent.mean(o.spent for o in outcomes)
     result = ReplayResult(
         aggregator=rule.name,
@@ -125,7 +128,11 @@ def _result(rule: Replayable, group: AnswerGroup, k: int, *, gains: bool) -> Rep
 
 def _units(group: AnswerGroup) -> list[int]:
     """The family of each question; each its own where none is known."""
-    return families([str(record.facts.get("cluster") or "") for record in group.records], len(group.records))
+    return families(_clusters(group), len(group.records))
+
+
+def _clusters(group: AnswerGroup) -> list[str]:
+    return [str(record.facts.get("cluster") or "") for record in group.records]
 
 
 def _affordable(group: AnswerGroup, result: ReplayResult) -> float:
