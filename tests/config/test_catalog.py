@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from quorate import Pipeline, sample
-from quorate.aggregators.registry import PIPELINES
+from quorate.agents import Embedded
+from quorate.aggregators.registry import ENSEMBLES, PIPELINES
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, UnknownName
@@ -110,13 +111,27 @@ def test_a_request_may_set_n(catalog: Catalog) -> None:
 
 
 def test_listings_name_every_model_and_each_built_in_pipeline_once(catalog: Catalog) -> None:
-    """Models first, in their order; the built-in pipelines are over the first of them, and every name resolves."""
+    """Models first, in their order; the built-in pipelines are over the first of them, or the first two where one is
+    too few, and every name resolves."""
     assert [info.id for info in catalog.listing()] == ["tiny", "Qwen/Qwen3-8B", "a+b", "team"]
     assert [info.kind for info in catalog.listing()] == ["fake", "fake", "fake", "pipeline"]
-    built_in = [f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.listed]
-    assert list(catalog.names()) == ["tiny", "Qwen/Qwen3-8B", "a+b", "team", *built_in]
+    built_in = [f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.listed and spec.fewest == 1]
+    several = [f"{name}/tiny+Qwen/Qwen3-8B" for name in ("label-free@8", "cascade@3")]
+    assert list(catalog.names()) == ["tiny", "Qwen/Qwen3-8B", "a+b", "team", *built_in, *several]
     for name in (*catalog.names(), *catalog.combinations()):
         assert catalog.resolve(name).name == name
+
+
+def test_what_writes_together_is_listed_over_models_that_can() -> None:
+    """Over the first two that can be asked token by token; not at all where there is one."""
+    models = {name: Embedded("quorate-tiny-base", name=name) for name in ("a", "b", "c")}
+    catalog = Catalog({"far": Texts("x", name="far"), **models})
+    together = [f"{name}/a+b" for name in ENSEMBLES]
+    assert list(catalog.names())[-len(together) :] == together
+    for name in together:
+        assert catalog.resolve(name).name == name
+    alone = Catalog({"far": Texts("x", name="far"), "a": models["a"]}).names()
+    assert not any(name.startswith("safe/") for name in alone)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ async def test_listings_tell_what_pipelines_are_made_of(start: Start) -> None:
     async with start(model, pipelines={"vote": vote}) as served:
         told = {entry["id"]: entry for entry in (await served.http.get("/v1/models")).json()["data"]}
         one = (await served.http.get("/v1/models/adaptive-consistency@4/self-moa@6/m")).json()
-    assert told["m"]["quorate"] == {"max_requests": 1}
+    assert told["m"]["quorate"] == {"max_requests": 1, "capabilities": []}
     assert told["vote"]["quorate"] == {
         "pipeline": "plurality",
         "max_requests": 2,

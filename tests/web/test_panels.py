@@ -10,6 +10,7 @@ import pytest
 
 from quorate import Endpoint
 from quorate.agents import Embedded
+from quorate.aggregators.registry import SECTIONS
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.bench import PREFERENCES, BankWorkbench
@@ -19,6 +20,7 @@ from quorate.testing.script import Step
 from tests.aggregators.panels.test_fusion import ANALYSIS, LYON, PARIS
 from tests.evals.report.example import filled
 from tests.server.conftest import Start
+from tests.server.scripted import Echo
 
 from .conftest import OpenPage, ask, ended, violations
 
@@ -69,15 +71,37 @@ async def test_a_pipeline_that_draws_no_samples_itself(start: Start, open_page: 
         assert await violations(page) == []
 
 
+async def test_every_way_is_composed_by_clicking(start: Start, open_page: OpenPage) -> None:
+    """A way that takes several models has them, numbered in their order; one token by token only those that can."""
+    models = [Embedded("quorate-tiny-base", name=name) for name in ("a", "b", "c")]
+    async with start(Echo("far"), *models) as served, open_page(served.url) as page:
+        await page.wait_for_selector(".ask")
+        await page.click(".more summary")
+        named, picks = page.locator(".settings .code"), page.locator(".models .pick")
+        offered = await page.locator(".composer option").evaluate_all("all => all.map((o) => o.value.slice(6))")
+        built_in = {spec.name for section in SECTIONS.values() for spec in section if spec.listed}
+        assert built_in <= set(offered)
+        await page.select_option(".composer select", "built:cascade")
+        assert await named.input_value() == "cascade@3/far+a"
+        await picks.filter(has_text="far").click()  # it takes two, so this one stays
+        await picks.filter(has_text="c").click()
+        assert await named.input_value() == "cascade@3/far+a+c"
+        await picks.filter(has_text="far").click()
+        assert await named.input_value() == "cascade@3/a+c"
+        assert (await page.locator(".rank").all_inner_texts()) == ["1", "2"]
+        await page.select_option(".composer select", "built:glimpse")
+        assert (await picks.all_inner_texts()) == ["1\na", "b", "2\nc"]
+        await picks.filter(has_text="b").click()
+        assert await named.input_value() == "glimpse/a+b"
+        assert await violations(page) == []
+
+
 @pytest.mark.slow
 async def test_every_token_of_models_that_write_together(start: Start, open_page: OpenPage) -> None:
     """Two shipped models: a token that they decided together says what each would have said; arrow keys walk on."""
     models = [Embedded("quorate-tiny-base", name="base"), Embedded("quorate-tiny-sum", name="sum")]
     async with start(*models) as served, open_page(served.url) as page:
-        await page.wait_for_selector(".ask")
-        await page.click(".more summary")
-        await page.fill(".settings .code", "safe/base+sum")
-        await ask(page, "What is 17 * 24?")
+        await ask(page, "What is 17 * 24?", pipeline="built:safe")
         await page.wait_for_selector(".token", timeout=120_000)
         answer = await page.locator(".answer .prose").inner_text()
         assert answer.split("Answer:")[1].strip() in "".join(await page.locator(".token").all_inner_texts())

@@ -160,5 +160,6 @@ ENSEMBLES = (
         "arXiv 2601.05110",
         _glimpse,
         options=GlimpseOptions,
+        most=2,
     ),
 )

@@ -27,7 +27,7 @@ from .learned.selector import vote as selector
 from .meaning.options import MeaningOptions, build_grouping
 from .panels import entries as panels
 from .routing import cascade, router
-from .specs import BuildContext, EnsembleSpec, GraphSpec, Options, PipelineSpec, StoppingSpec, find_spec
+from .specs import BuildContext, BuiltIn, EnsembleSpec, GraphSpec, Options, PipelineSpec, StoppingSpec, find_spec
 from .stopping import look_ahead, rules
 from .structured import StructuredVote, calls, centroid, dispatch, documents
 from .synthesis import agglm, layers, populations, sequential, synthesizer
@@ -51,44 +51,39 @@ def _join_options(rule: StoppingSpec) -> type[Options]:
     return create_model(f"{rule.options.__name__}AndMeaning", __base__=(rule.options, MeaningOptions))
 
 
-PIPELINES: Mapping[str, PipelineSpec] = {
-    spec.name: spec
-    for specs in (
-        dispatch.PIPELINES,
-        rule_vote.PIPELINES,
-        scored_vote.PIPELINES,
-        [_stopping_vote(rule, rule.vote) for rule in STOPPING_RULES.values() if rule.vote is not None],
-        confidence.PIPELINES,
-        DEEPCONF,
-        synthesizer.PIPELINES,
-        sequential.PIPELINES,
-        layers.PIPELINES,
-        populations.PIPELINES,
-        agglm.PIPELINES,
-        listwise.PIPELINES,
-        pairwise.PIPELINES,
-        tournaments.PIPELINES,
-        execution.PIPELINES,
-        gate.PIPELINES,
-        calls.PIPELINES,
-        documents.PIPELINES,
-        centroid.PIPELINES,
-        selector.PIPELINES,
-        panels.PIPELINES,
-        CONSENSUS,
-        NOTHINKING,
-        REWORDING,
-        DECOMPOSITION,
-    )
-    for spec in specs
+SECTIONS: Mapping[str, Sequence[BuiltIn]] = {
+    "votes": (*dispatch.PIPELINES, *rule_vote.PIPELINES, *scored_vote.PIPELINES),
+    "votes that stop early": [
+        _stopping_vote(rule, rule.vote) for rule in STOPPING_RULES.values() if rule.vote is not None
+    ],
+    "by the model's confidence": (*confidence.PIPELINES, *DEEPCONF),
+    "written anew": (
+        *synthesizer.PIPELINES,
+        *sequential.PIPELINES,
+        *layers.PIPELINES,
+        *populations.PIPELINES,
+        *agglm.PIPELINES,
+    ),
+    "judged": (*listwise.PIPELINES, *pairwise.PIPELINES, *tournaments.PIPELINES),
+    "checked": (*execution.PIPELINES, *gate.PIPELINES),
+    "for documents, tools and prose": (*calls.PIPELINES, *documents.PIPELINES, *centroid.PIPELINES),
+    "learned": selector.PIPELINES,
+    "panels": panels.PIPELINES,
+    "the question in other forms": (*CONSENSUS, *NOTHINKING, *REWORDING, *DECOMPOSITION),
+    "one model of several": (*cascade.GRAPHS, *router.GRAPHS),
+    "token by token": ensembles.ENSEMBLES,
 }
+"""All that answers over models, by how it does that."""
+
+_BUILT_IN = [spec for section in SECTIONS.values() for spec in section]
+
+PIPELINES: Mapping[str, PipelineSpec] = {spec.name: spec for spec in _BUILT_IN if isinstance(spec, PipelineSpec)}
 """Pipelines over any model."""
 
-ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in ensembles.ENSEMBLES}
+ENSEMBLES: Mapping[str, EnsembleSpec] = {spec.name: spec for spec in _BUILT_IN if isinstance(spec, EnsembleSpec)}
 """What writes one answer token by token, over several models."""
 
-
-GRAPHS: Mapping[str, GraphSpec] = {spec.name: spec for spec in (*cascade.GRAPHS, *router.GRAPHS)}
+GRAPHS: Mapping[str, GraphSpec] = {spec.name: spec for spec in _BUILT_IN if isinstance(spec, GraphSpec)}
 """Which of several models answers, and how far one goes."""
 
 

@@ -191,16 +191,24 @@ class _Spec:
 
 
 @dataclass(frozen=True)
-class PipelineSpec(_Spec):
+class _ModelSpec(_Spec):
+    """What answers over models."""
+
+    _: KW_ONLY
+    listed: bool = True
+    """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
+    fewest: int = 1
+    """Models from which on it is more than one alone."""
+
+
+@dataclass(frozen=True)
+class PipelineSpec(_ModelSpec):
     """A pipeline that exists over any model."""
 
     n: int
     """Candidates where nothing is said."""
     build: Callable[[BuildContext], Aggregator | Pipeline]
     """Gives the aggregator where a plain sampling stage goes before it, else the whole pipeline."""
-    _: KW_ONLY
-    listed: bool = True
-    """False where it must be configured (with a reward model, say), so that its bare name gives nothing."""
 
     def build_pipeline(self, context: BuildContext) -> Pipeline:
         """The pipeline.
@@ -228,12 +236,14 @@ class PipelineSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class GraphSpec(_Spec):
+class GraphSpec(_ModelSpec):
     """A graph over several models that begins otherwise than by sampling."""
 
     n: int
     """Candidates of a model where nothing is said."""
     build: Callable[[BuildContext], Graph]
+    _: KW_ONLY
+    fewest: int = 2
 
     def build_graph(self, context: BuildContext) -> Graph:
         """The graph.
@@ -246,11 +256,19 @@ class GraphSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class EnsembleSpec(_Spec):
+class EnsembleSpec(_ModelSpec):
     """Models that write one answer together: no samples, so no number of them, no stopping rule, no aggregator."""
 
     build: Callable[[BuildContext], Model]
     """From models, sampling settings, options and the name; the rest of the context is refused before."""
+    _: KW_ONLY
+    fewest: int = 2
+    most: int | None = None
+    """Models that it takes at most; None of one that takes any number."""
+
+
+BuiltIn = PipelineSpec | GraphSpec | EnsembleSpec
+"""What answers over models, by a name of the registry."""
 
 
 @dataclass(frozen=True)

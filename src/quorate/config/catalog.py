@@ -16,8 +16,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES, build_ensemble, build_graph, build_pipeline
-from quorate.aggregators.specs import GraphSpec, PipelineSpec
+from quorate.aggregators.registry import (
+    ENSEMBLES,
+    GRAPHS,
+    PIPELINES,
+    SECTIONS,
+    build_ensemble,
+    build_graph,
+    build_pipeline,
+)
+from quorate.aggregators.specs import BuiltIn, EnsembleSpec, GraphSpec, PipelineSpec
 from quorate.orchestrator.errors import NEAREST, BadInput, UnknownName
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
@@ -102,8 +110,20 @@ class Catalog:
         return model.with_n(n).with_name(f"{head.partition('@')[0]}@{n}{slash}{rest}")
 
     def names(self) -> tuple[str, ...]:
-        """Every name worth listing: models, configured pipelines, and the built-in ones over the default model."""
-        return (*self.models, *self.pipelines, *(_FORMS if self.models else ()))
+        """Every name worth listing: models, configured pipelines, and each built-in one once.
+
+        Those are over the default model, or over the first two that they can be over where one is too few.
+        """
+        return (*self.models, *self.pipelines, *(_FORMS if self.models else ()), *self._teams())
+
+    def _teams(self) -> Iterable[str]:
+        """Built-in pipelines over the first of the models that they can be over, where it takes several."""
+        joined = {name: model for name, model in self.models.items() if "+" not in name}
+        able = [name for name, model in joined.items() if "tokens" in model.identity.capabilities]
+        for spec in _TEAMS:
+            names = (able if isinstance(spec, EnsembleSpec) else list(joined))[: spec.fewest]
+            if len(names) == spec.fewest:
+                yield f"{_name_form(spec)}/{'+'.join(names)}"
 
     def combinations(self) -> tuple[str, ...]:
         """The built-in pipelines over each model."""
@@ -233,7 +253,14 @@ class Catalog:
         return n
 
 
-_FORMS = tuple(f"{spec.name}@{spec.n}" for spec in PIPELINES.values() if spec.listed)
+def _name_form(spec: BuiltIn) -> str:
+    """A built-in pipeline's name with the number of samples that it draws where nothing is said."""
+    return spec.name if isinstance(spec, EnsembleSpec) else f"{spec.name}@{spec.n}"
+
+
+_LISTED = [spec for section in SECTIONS.values() for spec in section if spec.listed]
+_FORMS = tuple(_name_form(spec) for spec in _LISTED if spec.fewest == 1)
+_TEAMS = tuple(spec for spec in _LISTED if spec.fewest > 1)
 
 
 def _is_built_in(head: str) -> bool:

@@ -1,8 +1,8 @@
 """`GET /v1/models`: what can be asked for, and what each pipeline is made of.
 
 {"id": "majority@16/qwen", "object": "model", "created": 1, "owned_by": "quorate", "kind": "pipeline",
- "quorate": {"pipeline": "majority", "description": "...", "source": "...", "n": 16, "models": ["qwen"],
-             "options": {"threshold": {"default": 0.95, "description": "..."}}}}
+ "quorate": {"pipeline": "majority", "section": "votes", "description": "...", "source": "...", "n": 16,
+             "models": ["qwen"], "fewest": 1, "options": {"threshold": {"default": 0.95, "description": "..."}}}}
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from quorate.aggregators.registry import PIPELINES
-from quorate.aggregators.specs import PipelineSpec
+from quorate.aggregators.registry import SECTIONS
+from quorate.aggregators.specs import BuiltIn, EnsembleSpec, PipelineSpec
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import AggregateNode
@@ -79,17 +79,19 @@ def _describe_name(catalog: Catalog, name: str) -> dict[str, Any]:
         return _describe_parts(model, None)
     spec = _find_spec(name)
     assert spec is not None, "what is neither configured nor built in is not listed"
-    return {**_describe_spec(spec), "n": spec.n, "models": [name.partition("/")[2] or next(iter(catalog.models))]}
+    models = name.partition("/")[2].split("+") if "/" in name else [next(iter(catalog.models))]
+    return {**_describe_spec(spec), "models": models}
 
 
-def _find_spec(name: str) -> PipelineSpec | None:
-    return PIPELINES.get(name.partition("/")[0].partition("@")[0])
+def _find_spec(name: str) -> BuiltIn | None:
+    return _BUILT_IN.get(name.partition("/")[0].partition("@")[0])
 
 
-def _describe_parts(model: Model, spec: PipelineSpec | None) -> dict[str, Any]:
-    """What a pipeline consists of; nothing of a single model."""
+def _describe_parts(model: Model, spec: BuiltIn | None) -> dict[str, Any]:
+    """What a pipeline consists of, and what a single model is good for."""
     if not isinstance(model, Graph):
-        return {"max_requests": requests_of(model)}
+        own = {**_describe_spec(spec), "models": [m.model for m in model.identity.members]} if spec else {}
+        return {**own, "max_requests": requests_of(model), "capabilities": sorted(model.identity.capabilities)}
     own = {**(_describe_spec(spec) if spec else {}), "max_requests": model.max_requests}
     if not isinstance(model, Pipeline):
         return {**own, "nodes": list(model.nodes), "models": [part.name for part in model.parts]}
@@ -105,12 +107,20 @@ def _describe_parts(model: Model, spec: PipelineSpec | None) -> dict[str, Any]:
     return own
 
 
+_BUILT_IN = {spec.name: spec for section in SECTIONS.values() for spec in section}
+_SECTION = {spec.name: name for name, section in SECTIONS.items() for spec in section}
+
+
 @cache
-def _describe_spec(spec: PipelineSpec) -> dict[str, Any]:
+def _describe_spec(spec: BuiltIn) -> dict[str, Any]:
     options = spec.options.model_json_schema().get("properties", {})
     return {
         "pipeline": spec.name,
+        "section": _SECTION[spec.name],
         "description": spec.summary,
         "source": spec.source,
+        "fewest": spec.fewest,
+        **({"most": spec.most} if isinstance(spec, EnsembleSpec) else {"n": spec.n}),
+        "stoppable": isinstance(spec, PipelineSpec),
         "options": {name: {part: about[part] for part in SHOWN if part in about} for name, about in options.items()},
     }

@@ -319,6 +319,7 @@ GRAPHS = (
         1,
         _build_route,
         options=RouteOptions,
+        listed=False,
     ),
     GraphSpec(
         f"{NAME}-top2",
@@ -327,5 +328,6 @@ GRAPHS = (
         4,
         _build_top2,
         options=RouteOptions,
+        listed=False,
     ),
 )

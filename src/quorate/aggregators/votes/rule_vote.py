@@ -207,6 +207,6 @@ PIPELINES = (
         8,
         _build_label_free,
         options=LabelFreeOptions,
-        listed=False,
+        fewest=2,
     ),
 )

@@ -1,27 +1,23 @@
 // The form: the question, and the pipeline that is to answer it.
 
 import { html } from "./html.js";
-import { choose, entryOf, examplesFor, nameOf } from "./compose.js";
+import { choose, entryOf, examplesFor, isEnsemble, membersFor, nameOf, sectionsOf, toggle } from "./compose.js";
 import { brief, plural } from "./words.js";
 
 /** Which pipeline, over which models, with how many samples. */
 export function Composer({ catalog, choice, onChoice, name = "pipeline" }) {
   const change = (fields) => onChoice({ ...choice, ...fields }), entry = entryOf(catalog, choice);
-  const toggle = (id) => {
-    const models = choice.models.includes(id) ? choice.models.filter((m) => m !== id) : [...choice.models, id];
-    if (models.length) change({ models, typed: null });
-  };
-  const samples = choice.n !== null && choice.kind !== "model";
+  const samples = choice.n !== null && choice.kind !== "model", stoppable = samples && entry?.stoppable !== false;
   return html`<div class="composer">
     <label class="field">Pipeline<select value=${choice.value} onChange=${(e) => onChoice(choose(catalog, e.target.value, choice))}>
       ${catalog.configured.length ? html`<optgroup label="Configured on this server">${catalog.configured.map((p) => html`<option value=${`own:${p.id}`}>${p.id}</option>`)}</optgroup>` : null}
-      <optgroup label="Built in">${catalog.built.map((p) => html`<option value=${`built:${p.name}`}>${p.name}</option>`)}</optgroup>
+      ${sectionsOf(catalog).map(([section, entries]) => html`<optgroup label=${`${section[0].toUpperCase()}${section.slice(1)}`}>${entries.map((p) => html`<option value=${`built:${p.name}`}>${p.name}</option>`)}</optgroup>`)}
       <optgroup label="One model alone">${catalog.models.map((m) => html`<option value=${`model:${m.id}`}>${m.id}</option>`)}</optgroup></select></label>
     ${samples ? html`<label class="field samples">Samples <output>${choice.n}</output>
       <input type="range" min="1" max=${Math.max(64, entry?.n ?? 0)} value=${choice.n} onInput=${(e) => change({ n: Number(e.target.value), typed: null })}/></label>` : null}
-    ${choice.kind !== "model" && samples ? html`<label class="field">Stop early<select value=${choice.stop} onChange=${(e) => change({ stop: e.target.value })}>
+    ${stoppable ? html`<label class="field">Stop early<select value=${choice.stop} onChange=${(e) => change({ stop: e.target.value })}>
       <option value="">${choice.kind === "built" && catalog.rules.includes(choice.name) ? "as this pipeline does" : "no"}</option>${catalog.rules.filter((r) => r !== choice.name).map((r) => html`<option>${r}</option>`)}</select></label>` : null}
-    ${choice.kind === "built" ? html`<fieldset class="models"><legend>Models</legend>${catalog.models.map((m) => html`<label class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${() => toggle(m.id)}/><span>${m.id}</span></label>`)}</fieldset>` : null}
+    ${choice.kind === "built" ? html`<${Members} catalog=${catalog} choice=${choice} entry=${entry} onChoice=${onChoice}/>` : null}
     <p class="about">${entry?.description ? html`${entry.description[0].toUpperCase()}${entry.description.slice(1)}.<span class="source"> ${entry.source}</span>` : choice.kind === "own" ? describeOwn(entry) : "One answer of one model, without a vote."}</p>
     <details class="more"><summary>More settings</summary><div class="settings">
       <label class="field grow">Name<input class="code" spellcheck="false" autocomplete="off" value=${nameOf(catalog, choice)} onInput=${(e) => change({ typed: e.target.value })} aria-label=${`Name of the ${name}`}/></label>
@@ -31,6 +27,15 @@ export function Composer({ catalog, choice, onChoice, name = "pipeline" }) {
       <label class="field">Seed<input type="number" step="1" placeholder="none" value=${choice.seed} onInput=${(e) => change({ seed: e.target.value })}/></label>
     </div></details>
   </div>`;
+}
+
+/** The models that are asked, in the order in which they were clicked where that says what each does. */
+function Members({ catalog, choice, entry, onChoice }) {
+  const able = membersFor(catalog, entry), ordered = entry?.fewest > 1 && choice.models.length > 1;
+  const few = entry?.most === entry?.fewest ? `${entry.fewest}` : `${entry?.fewest} or more`;
+  const hint = !(entry?.fewest > 1) ? "" : isEnsemble(entry) ? `${few} that can be asked token by token, the first one drafts` : `${few}, in the order in which they are asked`;
+  return html`<fieldset class="models"><legend>Models${hint ? html` <span class="hint">${hint}</span>` : null}</legend>${able.map((m) => html`<label key=${m.id} class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${(e) => { const next = toggle(catalog, choice, m.id); e.target.checked = next.models.includes(m.id); onChoice(next); }}/>
+    ${ordered && choice.models.includes(m.id) ? html`<b class="rank">${choice.models.indexOf(m.id) + 1}</b>` : null}<span>${m.id}</span></label>`)}</fieldset>`;
 }
 
 function describeOwn(entry) {

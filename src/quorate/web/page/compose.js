@@ -5,15 +5,31 @@ import { get } from "./api.js";
 /** Everything that the key may ask: configured pipelines, built-in ones, single models, stopping rules. */
 export async function loadCatalog() {
   const [{ data }, openapi] = await Promise.all([get("v1/models"), get("openapi.json")]);
-  const built = data.filter((m) => m.quorate?.source !== undefined);
+  const built = data.filter((m) => m.quorate?.source !== undefined).map((m) => ({ id: m.id, name: m.quorate.pipeline, ...m.quorate }));
   const configured = data.filter((m) => m.kind === "pipeline" && m.quorate?.source === undefined);
   const models = data.filter((m) => m.kind !== "pipeline");
   return {
     configured: configured.map((m) => ({ id: m.id, ...m.quorate })),
-    built: built.map((m) => ({ id: m.id, name: m.quorate.pipeline, ...m.quorate })),
-    models: models.map((m) => ({ id: m.id, kind: m.kind })),
+    built: built.filter((p, i) => built.findIndex((q) => q.name === p.name) === i),
+    models: models.map((m) => ({ id: m.id, kind: m.kind, capabilities: m.quorate?.capabilities ?? [] })),
     rules: openapi.components.schemas.StopConfig?.properties.rule.enum ?? [],
   };
+}
+
+/** Whether an entry's models write token by token. */
+export const isEnsemble = (entry) => entry?.n === undefined && entry?.fewest !== undefined;
+
+/** What an entry can be over: models, and for what reads whole answers configured pipelines, too. */
+export function membersFor(catalog, entry) {
+  if (isEnsemble(entry)) return catalog.models.filter((m) => m.capabilities.includes("tokens"));
+  return [...catalog.models, ...catalog.configured];
+}
+
+/** The entries by section, in the order of the server. */
+export function sectionsOf(catalog) {
+  const sections = new Map();
+  for (const entry of catalog.built) sections.set(entry.section, [...(sections.get(entry.section) ?? []), entry]);
+  return [...sections];
 }
 
 /** What is chosen at first: a vote that stops as soon as the rest would change nothing. */
@@ -26,11 +42,17 @@ export function firstChoice(catalog) {
 export function choose(catalog, value, before = {}) {
   const [kind, name] = [value.slice(0, value.indexOf(":")), value.slice(value.indexOf(":") + 1)];
   const entry = kind === "built" ? catalog.built.find((p) => p.name === name) : kind === "own" ? catalog.configured.find((p) => p.id === name) : null;
-  const known = (before.models ?? []).filter((id) => catalog.models.some((m) => m.id === id));
-  return {
-    temperature: "", tokens: "", seed: "", budget: "", ...before, value, kind, name, typed: null, stop: "", n: entry?.n ?? null,
-    models: known.length ? known : catalog.models.slice(0, 1).map((m) => m.id),
-  };
+  const able = membersFor(catalog, entry).map((m) => m.id);
+  const known = (before.models ?? []).filter((id) => able.includes(id)).slice(0, entry?.most ?? Infinity);
+  const more = able.filter((id) => !known.includes(id)).slice(0, Math.max(0, (entry?.fewest ?? 1) - known.length));
+  return { temperature: "", tokens: "", seed: "", budget: "", ...before, value, kind, name, typed: null, stop: "", n: entry?.n ?? null, models: [...known, ...more] };
+}
+
+/** The choice with one more model, or without it: never fewer than its entry takes, and a newer one in place of one too many. */
+export function toggle(catalog, choice, id) {
+  const entry = entryOf(catalog, choice), without = choice.models.filter((m) => m !== id);
+  if (without.length < choice.models.length) return without.length < (entry?.fewest ?? 1) ? choice : { ...choice, models: without, typed: null };
+  return { ...choice, models: [...without.slice(0, (entry?.most ?? Infinity) - 1), id], typed: null };
 }
 
 /** The entry that is chosen. */
@@ -42,7 +64,7 @@ export function entryOf(catalog, choice) {
 /** The name under which the server knows the choice. */
 export function nameOf(catalog, choice) {
   if (choice.typed !== null) return choice.typed.trim();
-  if (choice.kind === "built") return `${choice.name}@${choice.n}/${choice.models.join("+")}`;
+  if (choice.kind === "built") return `${choice.name}${choice.n === null ? "" : `@${choice.n}`}/${choice.models.join("+")}`;
   const entry = entryOf(catalog, choice);
   return choice.kind === "own" && choice.n !== null && choice.n !== entry?.n ? `${choice.name}@${choice.n}` : choice.name;
 }

@@ -9,7 +9,7 @@ const WHY = {
 };
 const MOST = 3000; // tokens with a place of their own
 
-const shown = (text) => (text === "" ? "\u23f9" : visible(text).replaceAll("\n", "\u21b5\n").replaceAll("\t", "\u21e5"));
+const shown = (text) => (text === "" ? "\u25a0" : visible(text).replaceAll("\n", "\u21b5\n").replaceAll("\t", "\u21e5"));
 
 function Detail({ step }) {
   if (!step) return html`<p class="quiet">Point at a token, or walk through them with Tab and the arrow keys.</p>`;
