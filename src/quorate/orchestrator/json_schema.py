@@ -41,7 +41,8 @@ class Schema:
         if not isinstance(schema, Mapping | bool):
             raise BadInput(f"a JSON schema is an object, true or false, not {type(schema).__name__}")
         try:
-            self.root: Json = json.loads(json.dumps(schema, allow_nan=False), parse_float=Decimal, parse_int=Decimal)
+            self.text = json.dumps(schema, allow_nan=False)
+            self.root: Json = json.loads(self.text, parse_float=Decimal, parse_int=Decimal)
         except (TypeError, ValueError, RecursionError, ArithmeticError) as error:
             raise BadInput(f"the JSON schema cannot be written as JSON: {error}") from None
         self._enums: dict[int, frozenset[str]] = {}

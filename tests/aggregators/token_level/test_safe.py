@@ -227,7 +227,7 @@ async def test_a_budget_of_tokens_ends_it() -> None:
     ("more", "words"),
     [
         ({"tools": ({"type": "function", "function": {"name": "f"}},)}, "cannot call tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "yaml"}}, "response_format"),
     ],
 )
 async def test_what_models_cannot_do_together_is_refused(more: dict[str, Any], words: str) -> None:

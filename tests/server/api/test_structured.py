@@ -163,6 +163,38 @@ async def test_a_document_assembled_from_fields(start: Start) -> None:
     assert json.loads(reply.choices[0].message.content or "") == {"name": "Ann", "age": 2}
 
 
+BOUNDED = {
+    "type": "object",
+    "properties": {"rolls": {"type": "integer", "minimum": 0, "maximum": 999}, "left": {"type": "boolean"}},
+    "required": ["rolls", "left"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(("name", "stream"), [("safe", True), ("majority@2/safe", False)])
+async def test_models_that_write_together_hold_to_a_schema(start: Start, name: str, stream: bool) -> None:
+    """Small models in this process, which know no JSON: a document that fits, streamed and voted on, too."""
+    pytest.importorskip("torch")
+    pytest.importorskip("llguidance")
+    from quorate.agents import Embedded
+
+    asked_for = {"type": "json_schema", "json_schema": {"name": "rolls", "schema": BOUNDED, "strict": True}}
+    one, other = "quorate-tiny-product", "quorate-tiny-sum"
+    async with start(Embedded(one), Embedded(other)) as served:
+        body = asked("A bakery bakes 7 trays of 12 rolls each. It sells 30. How many rolls are left?")
+        more = {"messages": body["messages"], "response_format": asked_for}
+        reply = await ask(served, f"{name}/{one}+{other}", stream, **more)
+        wrong = {"type": "json_schema", "json_schema": {"name": "rolls", "schema": {"type": "rolls"}}}
+        refused = await served.post(**{**more, "model": f"safe/{one}", "response_format": wrong})
+    [choice] = reply.choices
+    assert choice.finish_reason == "stop"
+    document = json.loads(choice.message.content or "")
+    assert sorted(document) == ["left", "rolls"]
+    assert 0 <= document["rolls"] <= 999
+    assert refused.status_code == 400
+    assert "Invalid type: rolls" in refused.json()["error"]["message"]
+
+
 async def test_a_conversation_goes_on_after_a_voted_call(start: Start) -> None:
     """The voted call can be sent back with its result, and the next answer is voted on as text."""
 

@@ -93,7 +93,7 @@ def refuse_formats(question: Question, name: str) -> None:
         BadInput: another response format than text is asked for.
     """
     if question.response_format and question.response_format.get("type") != "text":
-        raise BadInput(f"{name} cannot hold to a response_format: ask for plain text")
+        raise BadInput(f"{name} cannot hold to a response_format: ask safe/{name}, which can, or for plain text")
 
 
 class IncrementalDetokenizer(StoppableText):

@@ -12,7 +12,7 @@
 | `AboveEntropy`, `AtRandom` | which steps these are: where the small one is unsure; any, to compare with |
 | `PrefixMass`, `Geometric` | what sharpens a mixture that is sure of nothing |
 | `Adaptive`, `Fixed` | how far drafts go |
-| `Calculator`, `Monitor` | what may not be written, on any of them (arXiv 2306.10763) |
+| `Calculator`, `JsonMonitor`, `TextMonitor` | what may not be written, on any of them (arXiv 2306.10763) |
 | `count_violations` | counts the tokens that stood though ensembling would have changed them |
 
 Needs numpy, which comes with the `local` extra; a name is loaded with the module, so import it from here.
@@ -23,9 +23,10 @@ from __future__ import annotations
 from .conditions import Adaptive, EveryToken, Fixed, Safe
 from .engine import DraftAndVerify, EnsembleRule
 from .glimpse import AboveEntropy, AtRandom, Glimpse
+from .json_monitor import JsonMonitor
 from .mixture import CrossMax, EntropyWeights, GaC, Geometric, PrefixMass, UniTE
 from .mixture_sampling import Mix
-from .monitor import Calculator, Monitor, Monitored
+from .monitor import Calculator, Monitor, TextMonitor
 from .safe import SAFE
 from .violations import Violation, Violations, count_violations
 
@@ -44,11 +45,12 @@ __all__ = [
     "GaC",
     "Geometric",
     "Glimpse",
+    "JsonMonitor",
     "Mix",
     "Monitor",
-    "Monitored",
     "PrefixMass",
     "Safe",
+    "TextMonitor",
     "UniTE",
     "Violation",
     "Violations",

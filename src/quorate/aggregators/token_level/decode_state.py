@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, NamedTuple, Protocol
 
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.tokens import NO_RUN, Draft, Scores, StoppableText
 from quorate.orchestrator.types import FinishReason, Usage
 
 from .alignment import VerifierContext
+from .monitor import Monitor, Watch
 from .token_bytes import END
 
 Why = Literal["agreed", "sure", "boundary", "textless", "alone", "accepted", "ensembled", "spoken", "opened", "routed"]
@@ -101,6 +104,8 @@ class DecodeParams:
     """Whose observer hears of calls to servers."""
     index: int = 0
     """Of the candidate that it becomes."""
+    monitors: Sequence[Monitor] = ()
+    """What rules tokens out."""
 
 
 class DraftLength(Protocol):
@@ -154,6 +159,7 @@ class DecodeState:
     ids: list[int] = field(default_factory=list)
     """The answer in the drafter's tokens: what it drafted as it drafted it, what was chosen for it as it spells it."""
     text: bytes = b""
+    watch: Watch = field(init=False)
     characters: _ByteText = field(init=False)
     """The text as it is shown: whole characters, up to a stop string."""
     steps: list[CommittedToken] = field(default_factory=list)
@@ -175,6 +181,7 @@ class DecodeState:
     _uniforms: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.watch = Watch(self.params.monitors)
         self.characters = _ByteText(self.params.stop)
         self._random = Random(self.params.seed)
         self.spent = [MemberUsage() for _ in range(1 + len(self.verifiers))]
@@ -248,6 +255,14 @@ class DecodeState:
         """Ends the answer."""
         self.finish_reason = reason
         self.characters.end()
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """What goes wrong inside ends this answer, and no other of its batch."""
+        try:
+            yield
+        except QuorateError as error:
+            self.fail(error)
 
     def fail(self, error: Exception) -> None:
         """Ends the answer with an error as a value."""

@@ -97,6 +97,8 @@ class _DraftCycle:
 
     state: DecodeState
     draft: Draft
+    length: int
+    """Tokens that were drafted, those that monitors cut off included."""
     keys: list[bytes | None]
     aligned: dict[int, AlignedDraft]
     """By verifier, the draft as it reads it."""
@@ -164,15 +166,20 @@ class DraftAndVerify:
         if not going:
             return
         try:
-            drafts = await self.drafter.draft([self._draft_ask(state) for state in going])
+            asks = [self._draft_ask(state) for state in going]
+            drafts = await self.drafter.draft(asks)
         except QuorateError as error:
             for state in going:
                 state.fail(error)
             return
-        cycles = [self._open_cycle(state, draft) for state, draft in zip(going, drafts, strict=True)]
+        cycles: list[_DraftCycle] = []
+        for state, ask, draft in zip(going, asks, drafts, strict=True):
+            with state.failing():
+                cycles.append(self._open_cycle(state, ask, draft))
         await self._verify(cycles)
         for cycle in cycles:
-            self._decide(cycle)
+            with cycle.state.failing():
+                self._decide(cycle)
 
     def drop(self, state: DecodeState, model: int, reason: str) -> None:
         """See `DecodeEngine`; a verifier."""
@@ -185,7 +192,9 @@ class DraftAndVerify:
 
     def _draft_ask(self, state: DecodeState) -> DraftAsk:
         alone, params = not state.alive, state.params
-        length = min(state.tokens_left, ALONE if alone else state.draft_length.next_length())
+        # Here one token at a time costs no more, and monitors cut nothing off.
+        longest = 1 if state.watch and self.drafter.in_process else ALONE
+        length = min(state.tokens_left, longest if alone else state.draft_length.next_length())
         draw = None
         if not state.greedy:
             place = len(state.ids)
@@ -194,11 +203,13 @@ class DraftAndVerify:
         until = 0.0 if alone else state.draft_length.until
         return DraftAsk(state, state.tokens, length, until, draw, state.spent[0].add, params.run, params.index)
 
-    def _open_cycle(self, state: DecodeState, draft: Draft) -> _DraftCycle:
+    def _open_cycle(self, state: DecodeState, ask: DraftAsk, draft: Draft) -> _DraftCycle:
         """What the verifiers are to judge; those whose context is full are lost."""
         unread = 0 if state.drafted else len(state.prompt)
         state.drafted += len(draft.tokens)
         state.count(0, draft, prompt=unread, completion=len(draft.tokens))
+        length = len(draft.tokens)
+        draft = state.watch.restrict_draft(state.text, self.drafter_bytes, draft, ask.draw)
         keys = [self.drafter_bytes.key_of(token) for token in draft.tokens]
         aligned: dict[int, AlignedDraft] = {}
         for number in state.alive:
@@ -216,7 +227,7 @@ class DraftAndVerify:
             if len(judges) == len(aligned) or any(_is_finishing(aligned[number].tokens[n]) for number in judges):
                 for number in judges:
                     places[number].append(n)
-        return _DraftCycle(state, draft, keys[:reach], aligned, places, {})
+        return _DraftCycle(state, draft, length, keys[:reach], aligned, places, {})
 
     async def _verify(self, cycles: Sequence[_DraftCycle]) -> None:
         """Every verifier's distributions, all verifiers at once."""
@@ -274,7 +285,7 @@ class DraftAndVerify:
                 break
             kept += 1
             before = len(state.text)
-        state.draft_length.note(len(cycle.keys), kept)
+        state.draft_length.note(cycle.length if state.watch else len(cycle.keys), kept)
         for verifier in state.verifiers:
             if verifier is not None:
                 verifier.settle(state.text, before, step.key if overruled else None)
@@ -299,6 +310,12 @@ class DraftAndVerify:
         views = [NextTokenView(self.drafter_bytes, cycle.draft.distributions[number], self.weights[0] / total)]
         for judge in judges:
             distribution = cycle.scores[judge].distributions[cycle.places[judge].index(number)]
+            try:
+                distribution = cycle.state.watch.restrict(cycle.state.text, self.verifier_bytes[judge], distribution)
+            except QuorateError as error:
+                self.drop(cycle.state, judge + 1, str(error))
+                del cycle.scores[judge]
+                return self._views_of(cycle, number)
             views.append(NextTokenView(self.verifier_bytes[judge], distribution, self.weights[judge + 1] / total))
         return views if self.rule.weighting is None else self.rule.weighting.weigh(views)
 

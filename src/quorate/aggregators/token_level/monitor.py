@@ -1,54 +1,63 @@
-"""Monitors: what may not be written, told to a model token by token.
+"""Monitors: what may not be written, told to models token by token.
 
 Monitor-guided decoding (arXiv 2306.10763): code looks on while a model writes, says nothing most of the time, and where
-it knows what may come next, rules out the tokens that it may not. Here a monitor stands before a `TokenModel`, so any
-way of writing together has it: forbidden tokens have no probability, in drafts and in what a verifier is asked, and
-samples are distributed as the model's own among those that are allowed.
-
-A monitor sees the text back to the last token without text (a special one, such as the mark before an answer). Where
-it forbids everything that the model knows, nothing is forbidden.
+it knows what may come next, rules out the tokens that it may not. Here the engines ask it, so any way of writing
+together has it: forbidden tokens have no probability, in drafts and in what verifiers expect, and samples are
+distributed as the models' own among those that are allowed. `json_monitor` is one that holds an answer to a schema.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from quorate.orchestrator.identity import Identity
-from quorate.orchestrator.tokens import (
-    DenseDistribution,
-    Distribution,
-    Draft,
-    DraftAsk,
-    ScoreAsk,
-    Scores,
-    TokenModel,
-    TopDistribution,
-    Vocabulary,
-)
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.tokens import DenseDistribution, Distribution, Draft, Draw, TopDistribution
 
 from .token_bytes import END, TokenBytes
 
-REACH = 400
-"""Bytes of the text that a monitor is shown at most."""
 EVERYTHING = 1 << 20
 NEVER = -1e9
 """Log-probability of a forbidden token: a number, so that sums over all tokens stay numbers."""
 
 
 class Monitor(Protocol):
-    """Says what may come next."""
+    """Says what may come next; one that remembers something is made anew for each answer."""
 
-    def watch(self, text: bytes) -> Callable[[bytes], bool] | None:
-        """Whether a key may follow this text (`END` is the end of the answer); None where anything may."""
+    def allow(self, text: bytes, tokens: TokenBytes) -> Any | None:
+        """Which tokens of a model may come next.
+
+        Args:
+            text: the answer so far.
+            tokens: the model's.
+
+        Returns:
+            A bool array of shape [vocabulary]; None where any may.
+
+        Raises:
+            QuorateError: it cannot tell.
+        """
         ...
 
 
-class Calculator:
+class TextMonitor(ABC):
+    """A monitor that looks at texts alone."""
+
+    @abstractmethod
+    def watch(self, text: bytes) -> Callable[[bytes], bool] | None:
+        """Whether a key may follow this text (`END` is the end of the answer); None where anything may."""
+
+    def allow(self, text: bytes, tokens: TokenBytes) -> Any | None:
+        """See `Monitor`."""
+        may = self.watch(text)
+        return None if may is None else np.array([key is not None and may(key) for key in tokens.keys])
+
+
+class Calculator(TextMonitor):
     """Results of sums, differences, products and exact quotients of whole numbers may only be right.
 
     Behind `12 * 7 = ` only digits that lead to 84 may follow, and behind 84 no digit.
@@ -86,105 +95,77 @@ def _result(a: int, operation: bytes, b: int) -> bytes | None:
     return b"%d" % value if value >= 0 else None
 
 
-class Monitored:
-    """A model under monitors; see `TokenModel`.
+class Watch:
+    """All monitors of one answer.
 
     Args:
-        model: it.
         monitors: what all of them allow may be written.
     """
 
-    def __init__(self, model: TokenModel, monitors: Sequence[Monitor]) -> None:
-        self._model, self._monitors, self.name = model, tuple(monitors), model.name
-        self.identity = Identity(kind="tokens", model=model.name)
+    def __init__(self, monitors: Sequence[Monitor]) -> None:
+        self._monitors = tuple(monitors)
 
-    @property
-    def context(self) -> int:
-        return self._model.context
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._monitors)
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self._model.vocabulary
+    def restrict_draft(self, text: bytes, tokens: TokenBytes, draft: Draft, draw: Draw | None) -> Draft:
+        """The draft up to the first token that is forbidden, in whose place the best allowed one stands, or one drawn.
 
-    @property
-    def in_process(self) -> bool:
-        return self._model.in_process
+        Args:
+            text: the answer before it.
+            tokens: of the model that drafted.
+            draft: it.
+            draw: how it was sampled.
 
-    async def open(self) -> None:
-        await self._model.open()
-        self._bytes = TokenBytes(self._model.vocabulary)
-
-    def prompt(self, question: Question) -> list[int]:
-        return self._model.prompt(question)
-
-    def release(self, rows: Sequence[Hashable]) -> None:
-        self._model.release(rows)
-
-    async def aclose(self) -> None:
-        await self._model.aclose()
-
-    async def draft(self, asks: Sequence[DraftAsk]) -> list[Draft]:
-        """As the model drafts, up to the first token that is forbidden, in whose place its best allowed one stands."""
-        return [self._watch_draft(ask, draft) for ask, draft in zip(asks, await self._model.draft(asks), strict=True)]
-
-    async def score(self, asks: Sequence[ScoreAsk]) -> list[Scores]:
-        """What the model expects, without what is forbidden."""
-        found = []
-        for ask, scores in zip(asks, await self._model.score(asks), strict=True):
-            watched = [
-                self._restrict(distribution, ask.tokens[:place])
-                for place, distribution in zip(ask.places, scores.distributions, strict=True)
-            ]
-            found.append(Scores(watched, scores.usage))
-        return found
-
-    def _watch_draft(self, ask: DraftAsk, draft: Draft) -> Draft:
-        tokens: list[int] = []
+        Raises:
+            QuorateError: nothing may come next.
+        """
+        if not self._monitors:
+            return draft
+        kept: list[int] = []
         distributions: list[Distribution] = []
         for place, (token, distribution) in enumerate(zip(draft.tokens, draft.distributions, strict=True)):
-            allowed = self._restrict(distribution, [*ask.tokens, *tokens])
+            allowed = self.restrict(text, tokens, distribution)
             distributions.append(allowed)
+            chosen = token
             if allowed is not distribution:
-                draw = ask.draw
                 chosen = allowed.best if draw is None else _draw(allowed, draw.uniforms[place], draw.temperature)
-                tokens.append(chosen)
-                if chosen != token:
-                    break
-            else:
-                tokens.append(token)
-        return Draft(tokens, distributions, draft.usage)
-
-    def _restrict(self, distribution: Distribution, tokens: Sequence[int]) -> Distribution:
-        text = self._text_of(tokens)
-        watching = [may for monitor in self._monitors if (may := monitor.watch(text)) is not None]
-        if not watching:
-            return distribution
-        row = distribution.row()
-        if row is None:
-            known = distribution.top(EVERYTHING)
-            left = [(token, value) for token, value in known if self._allows(token, watching)]
-            return TopDistribution(_renormalised(left)) if left else distribution
-        kept = np.array([self._allows(token, watching) for token in range(len(row))])
-        if not kept.any():
-            return distribution
-        masked = np.where(kept, row.astype(np.float64), NEVER)
-        return DenseDistribution((masked - _logsum(masked)).astype(np.float32))
-
-    def _allows(self, token: int, watching: Sequence[Callable[[bytes], bool]]) -> bool:
-        key = self._bytes.key_of(token)
-        return key is not None and all(may(key) for may in watching)
-
-    def _text_of(self, tokens: Sequence[int]) -> bytes:
-        """What is written back to the last token without text."""
-        pieces: list[bytes] = []
-        size = 0
-        for token in reversed(tokens):
-            piece = self._model.vocabulary.bytes_of(token)
-            if piece is None or size > REACH:
+            kept.append(chosen)
+            if chosen != token:
                 break
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(reversed(pieces))
+            text += tokens.key_of(token) or b""
+        return Draft(kept, distributions, draft.usage)
+
+    def restrict(self, text: bytes, tokens: TokenBytes, distribution: Distribution) -> Distribution:
+        """What a model expects after a text, without what is forbidden.
+
+        Where a server tells its best few and all of them are forbidden, those that are allowed count the same.
+
+        Raises:
+            QuorateError: no token of the model may come next.
+        """
+        masks = [mask for monitor in self._monitors if (mask := monitor.allow(text, tokens)) is not None]
+        if not masks:
+            return distribution
+        allowed = np.logical_and.reduce(masks)
+        if not allowed.any():
+            shown = text[-40:].decode(errors="replace")
+            raise NoAnswer(f"no token of its vocabulary may follow {shown!r} by the monitors")
+        row = distribution.row()
+        if row is not None:
+            # Where a server tells a part of the row the rest is minus infinity, and all that is allowed may be there.
+            masked = np.where(allowed, np.maximum(row.astype(np.float64), NEVER / 2), NEVER)
+            return _AllowedDistribution((masked - _logsum(masked)).astype(np.float32))
+        known = [(token, value) for token, value in distribution.top(EVERYTHING) if allowed[token]]
+        return TopDistribution(_renormalised(known or [(int(token), 0.0) for token in np.flatnonzero(allowed)]))
+
+
+class _AllowedDistribution(DenseDistribution):
+    """One in which forbidden tokens are none of the likeliest, however few are left."""
+
+    def top(self, k: int) -> Sequence[tuple[int, float]]:
+        return [(token, value) for token, value in super().top(k) if value > NEVER / 4]
 
 
 def _renormalised(entries: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -39,8 +39,9 @@ from .conditions import Adaptive, Safe
 from .decode_state import CommittedToken, DecodeParams, DecodeState, name_loss
 from .engine import DecodeEngine, EnsembleRule, EnsembleStrategy
 from .executor import BatchThread, DecodeExecutor, InThread, TaskPerAnswer, TextDelta
+from .json_monitor import JsonMonitor
 from .mixture import PrefixMass, UniTE
-from .monitor import Monitor, Monitored
+from .monitor import Monitor
 
 RETRY = 30.0
 """Seconds until a verifier that could not be opened is tried again."""
@@ -73,7 +74,8 @@ class SAFE(Agent):
     """Several models that write together (arXiv 2510.15346); with other rules, other token-level ensembles.
 
     With no temperature given, the first answer is greedy and further ones (of a vote) are sampled at
-    temperature 1; as many tokens as the drafter's context holds. Tools and response formats are refused.
+    temperature 1; as many tokens as the drafter's context holds. A monitor holds them to a `response_format`, which
+    needs the extra `grammar`; tools are refused.
 
     Args:
         models: agents whose models can be asked token by token, or `TokenModel`s; the first one drafts.
@@ -111,10 +113,6 @@ class SAFE(Agent):
         self.traced, self._max_batch, self.monitors = traced, max_batch, tuple(monitors)
         self._opened: _OpenedEnsemble | None = None
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
-
-    def _token_model(self, model: Model | TokenModel) -> TokenModel:
-        found = _token_model_of(model)
-        return Monitored(found, self.monitors) if self.monitors else found
 
     @property
     def identity(self) -> Identity:
@@ -180,7 +178,7 @@ class SAFE(Agent):
     @asynccontextmanager
     async def open_models(self) -> AsyncGenerator[list[TokenModel], None]:
         """The models themselves, opened, to be asked beside it; closed afterwards."""
-        models = [self._token_model(model) for model in self.models]
+        models = [_token_model_of(model) for model in self.models]
         async with AsyncExitStack() as stack:
             for model in models:
                 stack.push_async_callback(model.aclose)
@@ -207,7 +205,7 @@ class SAFE(Agent):
         """
         there, missing = {}, {}
         for place, agent in enumerate(self.models):
-            model = self._token_model(agent)
+            model = _token_model_of(agent)
             try:
                 await model.open()
             except QuorateError as error:
@@ -230,8 +228,6 @@ class SAFE(Agent):
     def _start(
         self, opened: _OpenedEnsemble, question: Question, slots: Sequence[PartialCandidate], run: RunContext
     ) -> list[DecodeState]:
-        if question.response_format and question.response_format.get("type") != "text":
-            raise BadInput(f"{self.name} cannot hold to a response_format: ask for plain text")
         if question.tools:
             raise BadInput(f"{self.name} cannot call tools: models with different formats of calls write together")
         prompts: list[list[int]] = []
@@ -245,13 +241,16 @@ class SAFE(Agent):
                 prompts.append([])
                 silent[place] = str(error)
         sampling = question.sampling.over(self.sampling)
-        states = [opened.engine.start(prompts, self._params(sampling, slot.index, run)) for slot in slots]
+        states = [
+            opened.engine.start(prompts, self._params(sampling, slot.index, run, JsonMonitor.of(question)))
+            for slot in slots
+        ]
         for state in states:
             for place, reason in silent.items():
                 opened.engine.drop(state, place, reason)
         return states
 
-    def _params(self, sampling: SamplingParams, index: int, run: RunContext) -> DecodeParams:
+    def _params(self, sampling: SamplingParams, index: int, run: RunContext, form: JsonMonitor | None) -> DecodeParams:
         temperature = sampling.temperature
         if temperature is None:
             temperature = 0.0 if index == 0 else 1.0
@@ -265,6 +264,7 @@ class SAFE(Agent):
             traced=self.traced or run.token_stories,
             run=run,
             index=index,
+            monitors=self.monitors if form is None else (*self.monitors, form),
         )
 
     def _end(self, slot: PartialCandidate, state: DecodeState, opened: _OpenedEnsemble) -> None:

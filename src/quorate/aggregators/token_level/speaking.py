@@ -154,7 +154,8 @@ class SpeakingEngine(ABC):
     def _make_turn(self, state: SpokenState, speaker: int, tokens: Sequence[int], left: int) -> SpeakerTurn:
         place, params = len(state.ids), state.params
         filtered = not state.greedy and (params.top_p < 1 or params.top_k > 0)
-        most = min(left, 1 if filtered else self.most)
+        singly = filtered or (bool(state.watch) and self.models[speaker].in_process)
+        most = min(left, 1 if singly else self.most)
         own, drafted = self.plan_length(state, speaker, most)
         uniforms = [state.draw_uniforms(place + n)[0] for n in range(drafted)]
         if state.redrawn:
@@ -178,7 +179,9 @@ class SpeakingEngine(ABC):
             return
         for turn, draft in zip(turns, drafts, strict=True):
             self._count(turn, draft)
-            self.take(turn, draft)
+            with turn.state.failing():
+                watch, tokens = turn.state.watch, self.token_bytes[speaker]
+                self.take(turn, watch.restrict_draft(turn.state.text, tokens, draft, turn.ask.draw))
 
     def _count(self, turn: SpeakerTurn, draft: Draft) -> None:
         state, tokens = turn.state, turn.ask.tokens

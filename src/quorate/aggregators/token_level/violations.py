@@ -20,6 +20,7 @@ from quorate.orchestrator.types import Question
 from .conditions import EveryToken
 from .decode_state import CommittedToken, DecodeParams, DecodeState, Why
 from .engine import DraftAndVerify, EnsembleRule
+from .monitor import Monitor
 from .safe import SAFE
 
 STOOD: tuple[Why, ...] = ("agreed", "sure", "boundary")
@@ -80,14 +81,16 @@ async def count_violations(
         found: list[Violation] = []
         for question in questions:
             prompts = [model.prompt(Question.of(question)) for model in models]
-            state = await _write(engine, prompts, max_tokens)
+            state = await _write(engine, prompts, max_tokens, ensemble.monitors)
             stood += Counter(step.why for step in state.steps if step.why in STOOD)
             found += await _compare(every, prompts, state)
         return Violations(stood, tuple(found))
 
 
-async def _write(engine: DraftAndVerify, prompts: Sequence[Sequence[int]], max_tokens: int | None) -> DecodeState:
-    params = DecodeParams(limit=max_tokens or engine.drafter.context, traced=True)
+async def _write(
+    engine: DraftAndVerify, prompts: Sequence[Sequence[int]], max_tokens: int | None, monitors: Sequence[Monitor]
+) -> DecodeState:
+    params = DecodeParams(limit=max_tokens or engine.drafter.context, traced=True, monitors=monitors)
     state = engine.start(prompts, params)
     try:
         while not state.done:
@@ -107,7 +110,7 @@ async def _compare(every: DraftAndVerify, prompts: Sequence[Sequence[int]], stat
     size = place = 0
     for step in state.steps:
         if step.why in STOOD:
-            one = every.start(prompts, DecodeParams(limit=every.drafter.context, traced=True))
+            one = every.start(prompts, replace(state.params, limit=every.drafter.context))
             one.ids, one.text = state.ids[:place], state.text[:size]
             again.append((step, one))
         size += len(step.key)
