@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -52,23 +53,50 @@ async def test_the_analysis_of_a_fusion(start: Start, open_page: OpenPage) -> No
         assert await violations(page) == []
 
 
-async def test_a_pipeline_that_draws_no_samples_itself(start: Start, open_page: OpenPage) -> None:
-    """A cascade: its graph says which pipeline ran; those inside have no cells."""
+async def test_pipelines_inside_a_pipeline(start: Start, open_page: OpenPage) -> None:
+    """A cascade's graph has the vote that is asked first inside its node; the node that runs is lit there, too."""
+    hold = asyncio.Event()
     async with (
-        ScriptedUpstream(Reply("Answer: 42"), refuses=["n"]) as upstream,
-        Endpoint("a", base_url=upstream.url) as first,
+        ScriptedUpstream(Reply("Answer: 42", hold=hold), refuses=["n"]) as upstream,
+        Endpoint("a/b", base_url=upstream.url) as first,
         Endpoint("b", base_url=upstream.url) as second,
         start(first, second) as served,
         open_page(served.url) as page,
     ):
-        await page.click(".more summary")
-        await page.fill(".settings .code", "cascade@3/a+b")
-        await ask(page, "What is 6 * 7?")
+        await ask(page, "What is 6 * 7?", samples=3, pipeline="built:cascade")
+        await page.wait_for_selector(".inside .node.running")
+        assert await _texts(page, ".node.running > text") == ["majority@3/a/b", "sample x 3"]
+        assert "majority@3/a/b (running now; inside" in str(await page.get_attribute(".graph svg", "aria-label"))
+        hold.set()
         await ended(page)
-        assert await page.locator(".node").count() == 4
-        assert await page.locator(".node.ended").count() == 3
+        assert await _texts(page, ".lanes > .graph > svg > .node.ended > text") == [
+            "question",
+            "majority@3/a/b",
+            "answer",
+        ]
+        assert await _texts(page, ".inside .node.ended > text") == ["sample x 3", "aggregate", "majority"]
         assert await page.locator(".cell, .needle").count() == 0
         assert await violations(page) == []
+
+
+async def test_members_of_a_layer_that_are_pipelines(start: Start, open_page: OpenPage) -> None:
+    """What runs in the thread of a layer is lit, too; each pipeline is drawn once a node."""
+    async with (
+        ScriptedUpstream(Reply("Answer: 42"), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+        open_page(served.url) as page,
+    ):
+        await page.click(".more summary")
+        await page.fill(".settings .code", "moa@2/majority@2/m")
+        await ask(page, "What is 6 * 7?")
+        await ended(page)
+        assert await page.locator(".inside").count() >= 2
+        assert await page.locator(".inside .node:not(.edge-node):not(.ended)").count() == 0
+
+
+async def _texts(page: Any, selector: str) -> list[str]:
+    return list(await page.locator(selector).all_text_contents())
 
 
 async def test_every_way_is_composed_by_clicking(start: Start, open_page: OpenPage) -> None:

@@ -275,4 +275,4 @@ async def test_everything_works_from_the_keyboard(start: Start, open_page: OpenP
         await page.keyboard.press("Escape")
         await page.wait_for_selector("dialog", state="detached")
         assert await page.evaluate("document.activeElement.classList.contains('cell')")
-        assert "The answer is there: 42" in await page.locator("[role=status]").first.inner_text()
+        await page.wait_for_selector("[role=status]:has-text('The answer is there: 42')", state="attached")

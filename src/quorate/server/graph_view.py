@@ -1,4 +1,4 @@
-"""A model's graph as a page draws it: the outermost nodes and edges, in words."""
+"""A model's graph as a page draws it: nodes and edges in words, with the graphs that nodes ask inside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import StageNode
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.state import ELSE, END, START
+from quorate.orchestrator.state import ELSE, END, START, Node
 
 __all__ = ["count_samples", "describe_graph"]
 
@@ -33,6 +33,7 @@ def describe_graph(model: Model, most: int | None = None) -> dict[str, Any] | No
                 "models": list(dict.fromkeys(asked.name for asked in model.nodes[name].models)),
                 "samples": samples.get(name),
                 "fallback": model.nodes[name].fallback,
+                "inside": _describe_inside(model.nodes[name]),
             }
             for name in names
         ],
@@ -45,6 +46,16 @@ def describe_graph(model: Model, most: int | None = None) -> dict[str, Any] | No
             for edge in edges
         ],
     }
+
+
+def _describe_inside(node: Node) -> list[dict[str, Any]]:
+    """Each graph that a node asks, with the indices of the samples that it writes."""
+    graphs = [model for model in {id(model): model for model in node.models}.values() if isinstance(model, Graph)]
+    drawn = [node.stage.model_of(i) for i in range(node.stage.n)] if isinstance(node, StageNode) else []
+    return [
+        {"name": graph.name, "samples": [i for i, m in enumerate(drawn) if m is graph], "graph": describe_graph(graph)}
+        for graph in graphs
+    ]
 
 
 def count_samples(model: Model, most: int | None = None) -> dict[str, int]:

@@ -64,6 +64,20 @@ async def test_a_synthesis_is_told_as_it_is_written(start: Start) -> None:
     assert text == events[-1]["reply"]["choices"][0]["message"]["content"] != ""
 
 
+async def test_pipelines_inside_are_told_with_the_samples_that_they_write(start: Start) -> None:
+    """Each once, whoever asks it how often; their nodes say in which thread they ran."""
+    async with start(Echo()) as served:
+        events = await _watch(served, model="majority@4/majority@2/echo+echo")
+        (sample, aggregate) = events[0]["graph"]["nodes"]
+        (inner,) = sample["inside"]
+        assert (inner["name"], inner["samples"], aggregate["inside"]) == ("majority@2/echo+echo", [0, 1, 2, 3], [])
+        assert [node["name"] for node in inner["graph"]["nodes"]] == ["sample", "aggregate"]
+        threads = {event["thread"] for event in _of(events, "node_started")}
+        assert threads == {"", *(f"/sample.{i}" for i in range(4))}
+        mixed = (await served.http.get("/v1/models/majority@4/majority@2/echo")).json()["quorate"]["graph"]["nodes"]
+        assert [inner["samples"] for inner in mixed[0]["inside"]] == [[0, 1, 2, 3]]
+
+
 async def test_a_single_model_is_told_without_a_graph(start: Start) -> None:
     async with start(Echo()) as served:
         events = await _watch(served)

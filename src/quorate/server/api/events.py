@@ -184,7 +184,8 @@ class EventTeller:
             self.flush()
         match event:
             case NodeStarted(thread=thread, node=node):
-                self._lost.pop(node, None)
+                if thread == "":
+                    self._lost.pop(node, None)
                 self.tell("node_started", thread=thread, node=node)
             case NodeEnded(thread=thread, node=node, seconds=seconds, outcome=outcome):
                 self.tell("node_ended", thread=thread, node=node, seconds=seconds, outcome=outcome)

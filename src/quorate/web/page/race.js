@@ -1,6 +1,7 @@
 // A run as its events make it: cells, votes, nodes, calls and the answer. Knows nothing of how it is drawn.
 
 import { faultOf } from "./api.js";
+import { locate, walkInside } from "./nesting.js";
 
 const ENDED = { candidate_finished: "finished", candidate_failed: "failed", candidate_cancelled: "cancelled" };
 
@@ -44,7 +45,7 @@ export class Race {
   constructor(request = null) {
     Object.assign(this, {
       request, id: null, status: "asking", model: request?.model ?? "", graph: null, calls: 0, priced: false, at: 0, fault: null, reply: null,
-      stages: [], nodes: new Map(), inner: [], upstream: new Map(), answer: { text: "", reasoning: "" }, onChange: null, replayed: false, side: "", begun: performance.now(),
+      stages: [], nodes: new Map(), inside: new Map(), upstream: new Map(), answer: { text: "", reasoning: "" }, onChange: null, replayed: false, side: "", begun: performance.now(),
     });
   }
 
@@ -72,7 +73,7 @@ export class Race {
     for (const stage of this.stages) for (const cell of stage.cells) {
       if (cell.state === "writing") { cell.state = "cancelled"; cell.version++; }
     }
-    for (const node of this.nodes.values()) if (node.state === "running") node.state = "ended";
+    for (const node of [...this.nodes.values(), ...this.inside.values()]) if (node.state === "running") Object.assign(node, { state: "ended", running: 0 });
     this.onChange?.();
   }
 
@@ -89,6 +90,7 @@ export class Race {
     for (const node of event.graph?.nodes ?? []) {
       this.nodes.set(node.name, { ...node, state: "waiting", visits: 0, seconds: 0, outcome: "" });
     }
+    if (event.graph) walkInside(event.graph, (place, node) => this.inside.set(place, { ...node, state: "waiting", running: 0, visits: 0, seconds: 0, outcome: "", asked: 0, done: 0 }));
     if (event.graph === null) this.stages.push(new Stage("answer", 1, 1));
     else {
       const first = event.graph.nodes.find((node) => node.samples !== null);
@@ -97,7 +99,11 @@ export class Race {
   }
 
   on_node_started({ thread, node }) {
-    if (thread !== "") { this.inner.push({ thread, node, from: this.at, to: null }); return; }
+    if (thread !== "") {
+      const inner = this.#inner(thread, node);
+      if (inner) Object.assign(inner, { state: "running", running: inner.running + 1, visits: inner.visits + 1 });
+      return;
+    }
     const known = this.nodes.get(node);
     if (!known) return;
     Object.assign(known, { state: "running", visits: known.visits + 1 });
@@ -112,13 +118,16 @@ export class Race {
 
   on_node_ended({ thread, node, seconds, outcome }) {
     if (thread !== "") {
-      const open = this.inner.findLast((each) => each.thread === thread && each.node === node && each.to === null);
-      if (open) open.to = this.at;
+      const inner = this.#inner(thread, node);
+      if (inner) Object.assign(inner, { running: inner.running - 1, seconds: inner.seconds + seconds, outcome, state: inner.running > 1 ? "running" : "ended" });
       return;
     }
     const known = this.nodes.get(node);
     if (known) Object.assign(known, { state: "ended", seconds: known.seconds + seconds, outcome });
   }
+
+  /** A node of a pipeline inside this one. */
+  #inner(thread, node) { return this.graph ? this.inside.get(`${locate(this.graph, thread)}|${node}`) : undefined; }
 
   #stage(node) {
     let stage = this.stages.findLast((s) => s.node === node);
@@ -162,11 +171,19 @@ export class Race {
 
   on_answer({ text, reasoning }) { this.answer[reasoning ? "reasoning" : "text"] += text; }
 
-  on_call_started(event) { this.upstream.set(event.call, { ...event, from: event.at, to: null, retries: [], outcome: "" }); }
+  on_call_started(event) {
+    const inner = event.thread && this.#inner(event.thread, event.node);
+    if (inner) inner.asked++;
+    this.upstream.set(event.call, { ...event, from: event.at, to: null, retries: [], outcome: "" });
+  }
+
   on_call_retried({ call, code, status, at }) { this.upstream.get(call)?.retries.push({ code, status, at }); }
   on_call_ended({ call, outcome, tries, usage, at }) {
     const known = this.upstream.get(call);
-    if (known) Object.assign(known, { outcome, tries, usage, to: at });
+    if (!known) return;
+    Object.assign(known, { outcome, tries, usage, to: at });
+    const inner = known.thread && this.#inner(known.thread, known.node);
+    if (inner) inner.done++;
   }
 
   on_done({ reply }) {

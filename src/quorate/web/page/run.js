@@ -37,11 +37,11 @@ function headingOf(stage, race) {
 
 function Facts({ race }) {
   const saved = race.stages.reduce((sum, stage) => sum + savedTokens(stage), 0);
-  const tokens = race.stages.reduce((sum, s) => sum + s.cells.reduce((t, c) => t + c.tokens, 0), 0);
+  const tokens = race.stages.reduce((sum, s) => sum + s.cells.reduce((t, c) => t + c.tokens, 0), 0), calls = [...race.upstream.values()];
   const stopped = race.stages.find((s) => s.stopped)?.stopped;
   return html`<dl class="facts">
     <div><dt>time</dt><dd>${seconds(race.elapsed)}</dd></div>
-    <div><dt>tokens written</dt><dd>${count(tokens)}</dd></div>
+    ${race.stages.length ? html`<div><dt>tokens written</dt><dd>${count(tokens)}</dd></div>` : calls.length ? html`<div><dt>calls ended</dt><dd>${calls.filter((c) => c.to !== null).length} of ${calls.length}</dd></div>` : null}
     ${saved ? html`<div class="saved"><dt>tokens saved, about</dt><dd>${count(saved)}</dd></div>` : null}
   </dl>${stopped ? html`<p class="stopped">${stopped.code ? "Cut short" : "Stopped early"}: ${stopped.reason}</p>` : null}`;
 }
@@ -61,10 +61,11 @@ export function RunView({ race, aside = null, onAgain = null, narrow = false }) 
     ${race.fault ? html`<${FaultView} fault=${race.fault} onAgain=${onAgain}/>` : null}
     ${race.status === "running" && race.elapsed > 3 && !race.stages.some((s) => s.cells.some((c) => c.tokens)) ? html`<p class="quiet waiting-line">Waiting for the first token. A model of this machine is loaded by the first question to it.</p>` : null}
     ${race.status === "asking" ? html`<p class="quiet waiting-line">Asking ${race.model}\u2026</p>` : null}
-    ${race.graph !== null ? html`<div class="race">
-      ${race.stages.length ? html`<div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} label=${race.label(headingOf(s, race))} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}</div>
-      <aside class="side" aria-label=${race.label("Votes")}><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>` : null}
-      <${GraphView} graph=${race.graph} nodes=${race.nodes} over=${race.status === "done"} label=${race.label("Graph of the pipeline")}/>
+    ${race.graph !== null ? html`<div class=${race.stages.length ? "race" : "race plain"}>
+      <div class="lanes">${race.stages.map((s) => html`<${StageView} key=${`${s.node}#${s.round}`} stage=${s} winner=${winner} several=${several} heading=${headingOf(s, race)} label=${race.label(headingOf(s, race))} onOpen=${(cell) => setOpen({ stage: s, cell })}/>`)}
+        <${GraphView} race=${race} label=${race.label("Graph of the pipeline")}/>
+        ${race.stages.length ? null : html`<${Facts} race=${race}/>`}</div>
+      ${race.stages.length ? html`<aside class="side" aria-label=${race.label("Votes")}><${Needle} stage=${stage} over=${over}/><${Bars} stage=${stage}/><${Facts} race=${race}/></aside>` : null}
     </div>` : null}
     ${race.text || race.reasoning ? html`<section class="answer" aria-label=${race.label("Answer")}><h2>Answer${race.running ? html`<small> being written</small>` : null}</h2>
       ${race.reasoning ? html`<details class="thinking"><summary>Thinking</summary><${Prose} text=${race.reasoning}/></details>` : null}
