@@ -7,9 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from openai import OpenAI
 from typer.testing import CliRunner
 
 from quorate.cli import app
@@ -88,3 +94,53 @@ def test_an_unknown_pipeline_is_told_at_once(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, asked)
     assert done.exit_code != 0
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_server_killed_again_and_again(tmp_path: Path) -> None:
+    """A batch given to it is answered all the same, and no more is drawn twice than was under way at the kills."""
+    source, out = write(tmp_path)
+    kills, own = 3, '"url": "/v1/chat/completions", "body": {"model": "majority@3/m", '
+    text = source.read_text().replace('"body": {', own)
+    with ScriptedUpstream(say, models=("m",)) as up, ExitStack() as serving:
+        client = serving.enter_context(serve(tmp_path, up.url))
+        file = client.files.create(file=("in.jsonl", text.encode()), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        for kill in range(kills):
+            while len(up.requests) < 3 * (kill + 1):
+                time.sleep(0.002)
+            serving.close()
+            client = serving.enter_context(serve(tmp_path, up.url))
+        while (batch := client.batches.retrieve(batch.id)).status != "completed":
+            assert batch.status in ("in_progress", "finalizing")
+            time.sleep(0.05)
+        assert batch.output_file_id is not None
+        out.write_bytes(client.files.content(batch.output_file_id).content)
+        drawn = sum(received.body.get("n", 1) for received in up.requests)
+    assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
+    assert 3 * LINES <= drawn <= 3 * LINES + kills * 2 * 3
+
+
+@contextmanager
+def serve(folder: Path, upstream: str) -> Iterator[OpenAI]:
+    """A server in a process of its own, which is killed at the end."""
+    config = folder / "quorate.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "models": {"m": {"base_url": upstream, "model": "m"}},
+                "server": {"port": 0, "log_format": "json", "files": {"folder": str(folder / "f"), "concurrency": 2}},
+            }
+        )
+    )
+    program = [sys.executable, "-c", "from quorate.cli import main; main()", "serve", "--config", str(config)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(json.loads(line)["url"] for line in process.stderr if '"url"' in line)
+        draining = threading.Thread(target=process.stderr.read, daemon=True)
+        draining.start()
+        with OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+            yield client
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        draining.join()

@@ -11,7 +11,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from quorate.orchestrator.context import Ledger
-from quorate.orchestrator.protocols import Model, is_sampler
 
 from .console import SafeConsole, echo, print_json
 from .options import ConfigFile, Json, Pipeline, Upstream, open_catalog
@@ -37,7 +36,7 @@ def batch(
     seed: Annotated[int, typer.Option(help="Makes the run reproducible.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Answer a file of requests: /v1/chat/completions, /v1/completions, /v1/responses or /v1/messages.
+    """Answer a file of requests: to /v1/chat/completions, /completions, /responses, /messages or /embeddings.
 
     A run that was killed goes on where it was when it is started again, and what was drawn is not paid for twice.
     """
@@ -58,7 +57,7 @@ async def _run(
     as_json: bool,
 ) -> None:
     from quorate.evals.bank import Bank
-    from quorate.evals.banked_sampler import BankedSampler
+    from quorate.evals.banked_sampler import bank_model
     from quorate.server.app import create_app
     from quorate.server.batch import Batch
 
@@ -67,11 +66,7 @@ async def _run(
         if pipeline is not None:
             catalog.resolve(pipeline)  # which says now, and not on every line, that there is none
         with Batch(source, out, model=pipeline, seed=seed) as work, Bank(kept) as bank:
-
-            def wrap(model: Model) -> Model:
-                return BankedSampler(model, bank) if is_sampler(model) else model
-
-            app = create_app(catalog.wrap_models(wrap), _settings(config, concurrency))
+            app = create_app(catalog.wrap_models(lambda model: bank_model(model, bank)), _settings(config, concurrency))
             with _Watcher(work.progress, bank.spent, quiet=as_json) as watcher:
                 await work.run(app, concurrency=concurrency, note=watcher.note)
             _tell(work.progress, bank.spent, watcher, out, kept, as_json=as_json)
@@ -88,7 +83,7 @@ def _settings(config: Path | None, concurrency: int) -> ServerSettings:
         from quorate.config.file import load_config
 
         settings = load_config(config).server
-    alone = {"keys": (), "metrics": False, "traces": None, "accounts": None, "otel": False}
+    alone = {"keys": (), "metrics": False, "traces": None, "accounts": None, "files": None, "otel": False}
     return settings.model_copy(update={**alone, "max_concurrent": concurrency, "queue_seconds": 1e9})
 
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from .options import ConfigFile, Upstream, open_catalog
 
 if TYPE_CHECKING:
     from quorate.evals.bench import BankWorkbench
+    from quorate.orchestrator.protocols import Model
 
 __all__ = ["serve"]
 
@@ -47,6 +49,10 @@ def serve(
         Path | None,
         typer.Option(metavar="DIR", help="Show the evaluations of this sample bank, and keep preferences in it."),
     ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep files of /v1/files here, and answer the batches over them."),
+    ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Lines for humans, or JSON; auto decides by whether this is a terminal.")
     ] = None,
@@ -59,6 +65,10 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "open": unguarded or None}
     given |= {"bank": bank, "traces": traces, "log_prompts": log_prompts}
     given["log_format"] = log_format.value if log_format else None
+    if files is not None:
+        from quorate.config.server_settings import FileSettings
+
+        given["files"] = FileSettings(folder=files)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(given, upstream, config))
 
@@ -92,7 +102,9 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
         )
 
     try:
-        await server.serve(catalog, settings, workbench=_open_workbench(settings.bank), on_ready=ready)
+        await server.serve(
+            catalog, settings, workbench=_open_workbench(settings.bank), banks=_open_batch_bank, on_ready=ready
+        )
     finally:
         await catalog.aclose()
 
@@ -104,6 +116,13 @@ def _open_workbench(path: Path | None) -> BankWorkbench | None:
     from quorate.evals.bench import BankWorkbench
 
     return BankWorkbench(bank_file(path))
+
+
+def _open_batch_bank(path: Path) -> AbstractContextManager[Callable[[Model], Model]]:
+    """See `server.files.runner.OpenBank`; a server without batches starts without what banks need."""
+    from quorate.evals.banked_sampler import keep_samples
+
+    return keep_samples(path)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -115,6 +115,21 @@ class TelemetrySettings(Frozen):
     """Whether upstreams get the request's id in `x-request-id`."""
 
 
+class FileSettings(Frozen):
+    """Where files of `/v1/files` are, and with them the batches over them."""
+
+    folder: Path
+    """Is made where it is missing; several servers on one machine may share it."""
+    max_bytes: int = Field(default=200 * 2**20, ge=1)
+    """Of one file."""
+    key_bytes: int = Field(default=4 * 2**30, ge=1)
+    """Of all files of one key, beyond which it gets to upload no more and to start no batch."""
+    days: float = Field(default=30.0, gt=0)
+    """Older files and batches are deleted, where the request does not say another time."""
+    concurrency: int = Field(default=64, ge=1)
+    """Lines of one batch that are under way."""
+
+
 class ServerSettings(TelemetrySettings):
     """Limits and manners of one server; all have defaults. The same fields stand under `server` in quorate.yaml."""
 
@@ -158,6 +173,8 @@ class ServerSettings(TelemetrySettings):
     """Whether `/` is a page for people."""
     bank: Path | None = None
     """The sample bank whose evaluations the page shows, and where preferences between answers are kept as labels."""
+    files: FileSettings | None = None
+    """Files and batches; without it there are none: a server that keeps what it was sent is somebody's decision."""
     open: bool = False
     """Lets anyone ask without a key, also from other machines; else a server without keys listens on loopback only."""
     origins: tuple[str, ...] = ()

@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from quorate.orchestrator.context import Ledger, RunContext
@@ -16,10 +17,10 @@ from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Sampler
+from quorate.orchestrator.protocols import Forwarding, Model, Sampler, is_sampler
 from quorate.orchestrator.types import Candidate, Failure, Question
 
-from .bank import BankedAgent, BankedSample, SampleRequest
+from .bank import Bank, BankedAgent, BankedSample, SampleRequest
 
 WAIT = 0.05
 """Seconds between two looks at samples that another process is drawing."""
@@ -211,6 +212,37 @@ class BankedSampler(Wrapper, Agent):
                 c if c.prompt_counted or c.error is not None else _charge_prompt(c, prompt, price) for c in candidates
             ]
         return [_charge_prompt(c, prompt if place == 0 else None, price) for place, c in enumerate(candidates)]
+
+
+class _ForwardingBankedSampler(BankedSampler):
+    """The same for a model whose server has further APIs, whose replies are not kept."""
+
+    model: _ForwardingSampler
+
+    async def forward(self, path: str, body: Mapping[str, Any], run: RunContext) -> dict[str, Any]:
+        return await self.model.forward(path, body, run)
+
+
+class _ForwardingSampler(Sampler, Forwarding, Protocol):
+    """Both."""
+
+
+def bank_model(model: Model, bank: SampleBank) -> Model:
+    """The model over a bank; one that does not sample as it is."""
+    if not is_sampler(model):
+        return model
+    return _ForwardingBankedSampler(model, bank) if isinstance(model, Forwarding) else BankedSampler(model, bank)
+
+
+@contextmanager
+def keep_samples(path: Path) -> Generator[Callable[[Model], Model]]:
+    """A bank in this file while it is open: gives each model one that draws through it.
+
+    Raises:
+        BadInput: the file cannot be used.
+    """
+    with Bank(path) as bank:
+        yield lambda model: bank_model(model, bank)
 
 
 def _charge_prompt(candidate: Candidate, prompt_tokens: int | None, price: Price | None) -> Candidate:

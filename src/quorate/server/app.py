@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from starlette.middleware.cors import CORSMiddleware
@@ -21,6 +21,10 @@ from .api.messages import make_messages_routes
 from .api.responses import Responses
 from .api.routes import make_route
 from .context import ServerContext
+from .files.batches_api import make_batches_routes
+from .files.files_api import make_files_routes, make_refusing_routes
+from .files.runner import BatchRunner, OpenBank, forget
+from .files.store import FileStore
 from .health import make_health_routes
 from .http.errors import ErrorMiddleware, send_reply
 from .http.routing import (
@@ -46,33 +50,45 @@ APIS = (Chat(), Completions(), Responses(), Embeddings(), Rerank(), RunEvents())
 """OpenAI's ways to ask, and one to watch."""
 
 
-def create_app(catalog: Catalog, settings: ServerSettings | None = None, workbench: Workbench | None = None) -> ASGIApp:
+def create_app(
+    catalog: Catalog,
+    settings: ServerSettings | None = None,
+    workbench: Workbench | None = None,
+    banks: OpenBank = forget,
+) -> ASGIApp:
     """The server as an ASGI application; it closes the catalog's models when it shuts down.
 
     Args:
         catalog: models and pipelines.
         settings: where it listens, whom it lets in, what it allows.
         workbench: the sample bank whose evaluations it shows and where preferences go.
+        banks: opens those through which batches draw, so that a kill costs no sample twice.
 
     Raises:
         BadInput: settings that cannot be used.
     """
-    return make_app(ServerContext(catalog, settings or ServerSettings()), workbench=workbench)
+    return make_app(ServerContext(catalog, settings or ServerSettings()), workbench=workbench, banks=banks)
 
 
-def make_app(context: ServerContext, *, local: bool = False, workbench: Workbench | None = None) -> ASGIApp:
+def make_app(
+    context: ServerContext, *, local: bool = False, workbench: Workbench | None = None, banks: OpenBank = forget
+) -> ASGIApp:
     """The application of this context.
 
     Args:
         context: what is served, to whom, and how.
         local: only programs of this machine are let in, and not web pages that found a name for it.
         workbench: see `create_app`.
+        banks: see `create_app`.
     """
+    settings, runner = context.settings, None
 
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None, None]:
         try:
-            async with context.access.keep_accounts(), context.telemetry.open():
+            async with context.access.keep_accounts(), context.telemetry.open(), AsyncExitStack() as batches:
+                if runner is not None:
+                    await batches.enter_async_context(runner.open())
                 yield
         finally:
             await context.names.catalog.aclose()
@@ -87,16 +103,22 @@ def make_app(context: ServerContext, *, local: bool = False, workbench: Workbenc
     ]
     if workbench is not None:
         routes += (_pace(route, turns) for route in make_workbench_routes(context, workbench))
-    if context.settings.page:
+    if settings.page:
         routes += make_page_routes()
-    routes.append(make_openapi_route(routes, context.settings))
+    if settings.files is not None:
+        store = FileStore(settings.files)
+        runner = BatchRunner(context, store, make_app, banks)
+        kept = (*make_files_routes(context, store), *make_batches_routes(context, store, runner.wake))
+        routes += (_pace(route, turns) for route in kept)
+    routes.append(make_openapi_route(routes, settings))
+    if settings.files is None:
+        routes = [*routes, *make_refusing_routes()]
     app: ASGIApp = ErrorMiddleware(RouteTable(routes, lifespan))
-    if origins := context.settings.origins:
+    if origins := settings.origins:
         app = CORSMiddleware(app, **cors_options(origins))
-    settings = context.settings
     app = OriginMiddleware(app, origins, own=settings.page, named=bool(settings.keys))
     if local:
-        app = HostMiddleware(app, context.settings.host)
+        app = HostMiddleware(app, settings.host)
     return TelemetryMiddleware(app, context.telemetry, SECURITY_HEADERS)
 
 

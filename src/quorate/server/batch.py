@@ -15,7 +15,7 @@ import json
 import os
 from codecs import BOM_UTF8
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -31,9 +31,11 @@ from quorate.orchestrator.errors import BadInput, DataError
 
 from .http.errors import encode_json
 
-__all__ = ["Batch", "BatchLine", "BatchProgress", "BatchReply"]
+__all__ = ["URLS", "Batch", "BatchLine", "BatchProgress", "BatchReply", "lock_file"]
 
-URLS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+SAMPLED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+"""Where a seed makes sense."""
+URLS = (*SAMPLED, "/v1/embeddings")
 AHEAD = 4
 """Lines that are begun before an earlier one has ended, in times of those that may be under way."""
 TRIES = 6
@@ -41,6 +43,8 @@ TRIES = 6
 LONGEST = 60.0
 """Seconds between two of them at most."""
 AGAIN = {429, 502, 503, 504}
+WAITING = {"queue_full", "overloaded", "insufficient_quota"}
+"""Codes of refusals that are this server's own and say nothing about the line: it waits for its turn, or for money."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class BatchLine:
     """Why it cannot be asked."""
 
     @classmethod
-    def read(cls, number: int, text: bytes, *, model: str | None, seed: int) -> Self:
+    def read(cls, number: int, text: bytes, *, model: str | None, seed: int, url: str | None = None) -> Self:
         """The line, of which a fault is a part.
 
         Args:
@@ -64,6 +68,7 @@ class BatchLine:
             text: as it stands in the file.
             model: is asked in place of the one that it names.
             seed: of the batch; a line without a seed has one that follows from it and its id.
+            url: the only one that it may name.
         """
         try:
             given = from_json(text.removeprefix(BOM_UTF8), allow_inf_nan=False)
@@ -72,16 +77,17 @@ class BatchLine:
         custom_id = given.get("custom_id") if isinstance(given, dict) else None
         if not isinstance(custom_id, str) or not custom_id:
             return cls(number, None, fault=f"line {number}: custom_id must be text")
-        url, body = given.get("url", URLS[0]), given.get("body")
-        if (fault := _find_fault(given.get("method", "POST"), url, body)) is not None:
+        told, body = given.get("url", url or URLS[0]), given.get("body")
+        if (fault := _find_fault(given.get("method", "POST"), told, body, URLS if url is None else (url,))) is not None:
             return cls(number, custom_id, fault=f"line {number}: {fault}")
         own = {} if model is None else {"model": model}
-        return cls(number, custom_id, url, {"seed": derive_seed(seed, "batch", custom_id), **body, **own})
+        seeded = {"seed": derive_seed(seed, "batch", custom_id)} if told in SAMPLED else {}
+        return cls(number, custom_id, told, {**seeded, **body, **own})
 
 
-def _find_fault(method: Any, url: Any, body: Any) -> str | None:
-    if url not in URLS:
-        return f"url must be one of {', '.join(URLS)}"
+def _find_fault(method: Any, url: Any, body: Any, urls: Sequence[str]) -> str | None:
+    if url not in urls:
+        return f"url must be {'one of ' * (len(urls) > 1)}{', '.join(urls)}"
     if method != "POST":
         return "method must be POST"
     if not isinstance(body, dict):
@@ -104,10 +110,10 @@ class BatchReply:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
-    def encode(self) -> bytes:
-        """The line of the output."""
+    def encode(self, code: str = "bad_line") -> bytes:
+        """The line of the output, with the code of its fault, where that is why it was not asked."""
         response = {"status_code": self.status, "request_id": self.request_id, "body": self.body}
-        error = {"code": "bad_line", "message": self.fault}
+        error = {"code": code, "message": self.fault}
         record = {
             "id": f"batch_req_{self.line.number:08}",
             "custom_id": self.line.custom_id,
@@ -125,6 +131,8 @@ class BatchProgress:
     """Lines of the input, but empty ones."""
     before: int = 0
     """Lines that stood in the output at the start."""
+    failed_before: int = 0
+    """Of them."""
     answered: int = 0
     failed: int = 0
 
@@ -141,14 +149,17 @@ class Batch:
         out: the output; what stands in it is gone on with.
         model: is asked in place of those that the lines name.
         seed: of the batch.
+        url: the only API that its lines may ask.
 
     Raises:
         BadInput: a file cannot be used, or another batch is writing the output.
         DataError: the output is of another input.
     """
 
-    def __init__(self, source: Path, out: Path, *, model: str | None = None, seed: int = 0) -> None:
-        self._source, self._out, self._model, self._seed = source, out, model, seed
+    def __init__(
+        self, source: Path, out: Path, *, model: str | None = None, seed: int = 0, url: str | None = None
+    ) -> None:
+        self._source, self._out, self._model, self._seed, self._url = source, out, model, seed, url
 
     def __enter__(self) -> Self:
         if self._source.resolve() == self._out.resolve():
@@ -164,7 +175,8 @@ class Batch:
         except OSError as error:
             raise BadInput(f"{self._out}: {error.strerror}") from error
         try:
-            _lock(self._file, self._out)
+            if not lock_file(self._file):
+                raise BadInput(f"{self._out}: another batch is writing it")
             self._check()
         except BaseException:
             self._file.close()
@@ -175,7 +187,12 @@ class Batch:
         self._file.close()
 
     async def run(
-        self, app: ASGIApp, *, concurrency: int, note: Callable[[BatchReply], None] = lambda _: None
+        self,
+        app: ASGIApp,
+        *,
+        concurrency: int,
+        note: Callable[[BatchReply], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> BatchProgress:
         """Asks the lines that are left, so many at a time.
 
@@ -183,6 +200,7 @@ class Batch:
             app: the server's application.
             concurrency: lines under way.
             note: is told of each reply as it is written.
+            stop: whether no more lines shall be asked; those under way end.
 
         Raises:
             BadInput: the output cannot be written, or lines of the input are gone.
@@ -194,18 +212,26 @@ class Batch:
             try:
                 # What somebody adds meanwhile, maybe half a line, is the next run's.
                 for line in islice(self._lines(), self.progress.before, self.progress.total):
-                    pending.append(asyncio.create_task(_ask(client, line, places)))
+                    if stop():
+                        break
+                    pending.append(asyncio.create_task(_ask(client, line, places, stop)))
                     while pending and (pending[0].done() or len(pending) >= window):
                         self._write(await pending.popleft(), note)
                 while pending:
                     self._write(await pending.popleft(), note)
+            except _Stopped:
+                pass  # so are all lines after it: places are given in their order
             finally:
                 for task in pending:
                     task.cancel()
                 await asyncio.gather(*pending, return_exceptions=True)
-        if missing := self.progress.total - self.progress.done:
+        if (missing := self.progress.total - self.progress.done) and not stop():
             raise BadInput(f"{self._source}: {missing} of its {self.progress.total} lines are gone since the start")
         return self.progress
+
+    def left(self) -> Iterator[BatchLine]:
+        """The lines that have no reply."""
+        return islice(self._lines(), self.progress.done, self.progress.total)
 
     def _texts(self) -> Iterator[bytes]:
         try:
@@ -217,7 +243,7 @@ class Batch:
     def _lines(self) -> Iterator[BatchLine]:
         seen: set[str] = set()
         for number, text in enumerate(self._texts(), 1):
-            line = BatchLine.read(number, text, model=self._model, seed=self._seed)
+            line = BatchLine.read(number, text, model=self._model, seed=self._seed, url=self._url)
             if line.custom_id is not None and line.custom_id in seen:
                 line = BatchLine(number, line.custom_id, fault=f"line {number}: custom_id occurs more than once")
             seen |= set() if line.custom_id is None else {line.custom_id}
@@ -231,7 +257,9 @@ class Batch:
             if text is None or not text.endswith(b"\n"):
                 break
             try:
-                there = from_json(text)["custom_id"]
+                record = from_json(text)
+                there, response = record["custom_id"], record["response"]
+                good = response is not None and 200 <= response["status_code"] < 300
             except (ValueError, KeyError, TypeError):
                 raise DataError("is no output of a batch", file=self._out, line=self.progress.before + 1) from None
             if line is None or there != line.custom_id:
@@ -241,6 +269,7 @@ class Batch:
                     line=self.progress.before + 1,
                 )
             self.progress.before += 1
+            self.progress.failed_before += not good
             end += len(text)
         self._file.truncate(end)
 
@@ -255,26 +284,38 @@ class Batch:
         note(reply)
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def lock_file(file: BinaryIO) -> bool:
+    """Takes the file until it is closed, or the process ends; False where somebody else has it."""
     if os.name != "posix":
-        return
+        return True
     import fcntl
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise BadInput(f"{path}: another batch is writing it") from None
+        return False
+    return True
 
 
-async def _ask(client: httpx.AsyncClient, line: BatchLine, places: asyncio.Semaphore) -> BatchReply:
+class _Stopped(Exception):
+    """The line is not asked any more."""
+
+
+async def _ask(
+    client: httpx.AsyncClient, line: BatchLine, places: asyncio.Semaphore, stop: Callable[[], bool]
+) -> BatchReply:
     """The reply to a line; where there was no time for it, it is asked again."""
     if line.fault:
         return BatchReply(line, fault=line.fault)
+    tried = 0
     async with places:
-        for tried in range(1, TRIES + 1):
+        while not stop():
             reply = await client.post(line.url, content=json.dumps(line.body))
-            if reply.status_code not in AGAIN or tried == TRIES:
-                break
+            body = from_json(reply.content)
+            again = reply.status_code in AGAIN
+            tried += not (again and body["error"].get("code") in WAITING)
+            if not again or tried == TRIES:
+                return BatchReply(line, reply.status_code, body, reply.headers.get("x-request-id", ""))
             told = reply.headers.get("retry-after", "")
-            await asyncio.sleep(min(LONGEST, float(told) if told.isdecimal() else 2.0 ** (tried - 1)))
-    return BatchReply(line, reply.status_code, from_json(reply.content), reply.headers.get("x-request-id", ""))
+            await asyncio.sleep(min(LONGEST, float(told) if told.isdecimal() else 2.0 ** max(0, tried - 1)))
+    raise _Stopped

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.types import Scope
 
@@ -20,8 +22,12 @@ from .http.routing import read_authorization
 from .telemetry.middleware import Telemetry
 from .telemetry.record import RECORD, RequestRecord
 
-__all__ = ["Caller", "RefreshingCatalog", "ServerContext"]
+__all__ = ["BATCH_KEY", "Caller", "RefreshingCatalog", "ServerContext"]
 
+BATCH_KEY = "quorate.batch_key"
+"""Where the scope of a line of a batch has the key that it was given with; no request over HTTP has such a scope."""
+BEHIND = 0.01
+"""Weight of a key's batches, in its own."""
 EVERYTHING = ("**",)
 """What a key may ask for that has no limits."""
 
@@ -87,6 +93,11 @@ class Caller:
     _names: RefreshingCatalog
 
     @property
+    def line(self) -> ApiKey:
+        """By whose name and weight it waits for its turn."""
+        return self.key
+
+    @property
     def switch(self) -> StopSwitch:
         """Ends the caller's runs when the server ends."""
         return self._access.switch
@@ -124,7 +135,23 @@ class Caller:
 
     def with_admission(self, cost: int, ledger: Ledger) -> AbstractAsyncContextManager[None]:
         """`async with`: a place to be served in, paid for at its end; see `AccessControl.admit`."""
-        return self._access.admit(self.key, cost, ledger, self.record)
+        return self._access.admit(self.key, cost, ledger, self.record, self.line)
+
+
+@dataclass(frozen=True)
+class _BatchCaller(Caller):
+    """A line of a batch: it goes behind all other requests, the key's own included.
+
+    The server's end does not make it answer with what it has so far, since it is asked again by the next server.
+    """
+
+    @cached_property
+    def line(self) -> ApiKey:
+        return self.key.model_copy(update={"name": f"{self.key.name}/batch", "weight": self.key.weight * BEHIND})
+
+    @cached_property
+    def switch(self) -> StopSwitch:
+        return StopSwitch()
 
 
 class ServerContext:
@@ -142,6 +169,12 @@ class ServerContext:
         if self.telemetry.metrics is not None:
             self.telemetry.metrics.watch_queue(lambda: self.access.queue.waiting)
 
+    def for_batch(self, catalog: Catalog) -> ServerContext:
+        """The same server, with a batch's own models under its names, and without batches."""
+        other = copy(self)
+        other.names, other.settings = RefreshingCatalog(catalog), self.settings.model_copy(update={"files": None})
+        return other
+
     def identify(self, scope: Scope, *, counted: bool = False) -> Caller:
         """Who asks.
 
@@ -153,9 +186,12 @@ class ServerContext:
             Unauthorized: nobody that we know.
             RateExceeded: it is over the key's rate.
         """
-        key = self.access.identify(read_authorization(scope))
         record: RequestRecord = scope[RECORD]
+        batch_key: ApiKey | None = scope.get(BATCH_KEY)
+        key = batch_key or self.access.identify(read_authorization(scope))
         record.key = key.name
+        if batch_key is not None:
+            return _BatchCaller(key, record, self.access, self.names)
         if counted:
             self.access.count(key)
         return Caller(key, record, self.access, self.names)

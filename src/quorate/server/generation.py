@@ -178,8 +178,8 @@ class Generation:
             live=live,
             follow_candidates=False,  # that one has begun is all that a client sees of it before its end
             switch=caller.switch,
-            caller="" if caller.key is ANYONE else caller.key.name,
-            weight=caller.key.weight,
+            caller="" if caller.line is ANYONE else caller.line.name,
+            weight=caller.line.weight,
             requests=self.requests,
             **observed,
         )

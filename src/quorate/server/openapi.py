@@ -33,6 +33,12 @@ def _list(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
+def _page(name: str) -> dict[str, Any]:
+    """Some of a list, and whether there are more."""
+    ends = {"first_id": _nullable("string"), "last_id": _nullable("string"), "has_more": {"type": "boolean"}}
+    return _object({"object": {"const": "list"}, "data": _list(_ref(name)), **ends})
+
+
 def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -51,6 +57,18 @@ SPENT = {
     "estimated": {"type": "boolean"},
 }
 HEAD = {"id": TEXT, "created": COUNT, "model": TEXT}
+FILE = _object(
+    {
+        "id": TEXT,
+        "object": {"const": "file"},
+        "bytes": COUNT,
+        "created_at": COUNT,
+        "expires_at": COUNT,
+        "filename": TEXT,
+        "purpose": {"enum": ["batch", "batch_output"]},
+        "status": TEXT,
+    }
+)
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Error": _object(
@@ -143,6 +161,28 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         quorate={"type": "object"},
     ),
     "ListedModels": _object({"object": {"const": "list"}, "data": _list(_ref("ListedModel"))}),
+    "File": FILE,
+    "Files": _page("File"),
+    "FileDeleted": _object({"id": TEXT, "object": {"const": "file"}, "deleted": {"const": True}}),
+    "Batch": _object(
+        {
+            "id": TEXT,
+            "object": {"const": "batch"},
+            "endpoint": TEXT,
+            "input_file_id": TEXT,
+            "completion_window": {"const": "24h"},
+            "status": TEXT,
+            "created_at": COUNT,
+            "expires_at": COUNT,
+            "request_counts": _object({"total": COUNT, "completed": COUNT, "failed": COUNT}),
+        },
+        output_file_id=_nullable("string"),
+        error_file_id=_nullable("string"),
+        errors={"type": ["object", "null"]},
+        metadata={"type": ["object", "null"]},
+        usage={"type": ["object", "null"]},
+    ),
+    "Batches": _page("Batch"),
     "Health": _object(
         {"status": TEXT},
         reasons=_list(TEXT),
@@ -159,6 +199,14 @@ REPLIES = {
     "/v1/rerank": "ForwardedReply",
     "/v1/models": "ListedModels",
     "/v1/models/{name}": "ListedModel",
+    "GET /v1/files": "Files",
+    "POST /v1/files": "File",
+    "GET /v1/files/{name}": "File",
+    "DELETE /v1/files/{name}": "FileDeleted",
+    "GET /v1/batches": "Batches",
+    "POST /v1/batches": "Batch",
+    "/v1/batches/{name}": "Batch",
+    "/v1/batches/{name}/cancel": "Batch",
     "/health": "Health",
     "/ready": "Health",
 }
@@ -193,15 +241,15 @@ def _describe_routes(routes: Iterable[Route], settings: ServerSettings) -> dict[
             "summary": route.name.replace("_", " ").capitalize(),
             "description": route.about,
             "operationId": route.name,
-            "responses": _describe_replies(path),
+            "responses": _describe_replies(path, route.method),
         }
         if "{name}" in path:
             operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": TEXT}]
         if route.form is not None:
-            operation["requestBody"] = _describe_body(route.form, schemas, settings)
+            operation["requestBody"] = _describe_body(route, route.form, schemas, settings)
         if settings.keys and path.startswith("/v1"):
             operation["security"] = [{"key": []}]
-        paths[path] = {route.method.lower(): operation}
+        paths.setdefault(path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "quorate", "version": __version__},
@@ -210,19 +258,22 @@ def _describe_routes(routes: Iterable[Route], settings: ServerSettings) -> dict[
     }
 
 
-def _describe_body(form: type[BaseModel], schemas: dict[str, Any], settings: ServerSettings) -> dict[str, Any]:
+def _describe_body(
+    route: Route, form: type[BaseModel], schemas: dict[str, Any], settings: ServerSettings
+) -> dict[str, Any]:
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs", {})
     schemas[form.__name__] = schema
     for name in ("n", "best_of"):
         if "anyOf" in schema["properties"].get(name, ()):
             schema["properties"][name]["anyOf"][0]["maximum"] = settings.max_n
-    return {"required": True, "content": {JSON: {"schema": _ref(form.__name__)}}}
+    return {"required": True, "content": {route.media: {"schema": _ref(form.__name__)}}}
 
 
-def _describe_replies(path: str) -> dict[str, Any]:
+def _describe_replies(path: str, method: str) -> dict[str, Any]:
     """Of every route; errors are one form, whatever their status."""
-    good: dict[str, Any] = {JSON: {"schema": _ref(REPLIES[path])}} if path in REPLIES else {"*/*": {}}
+    name = REPLIES.get(f"{method} {path}") or REPLIES.get(path)
+    good: dict[str, Any] = {JSON: {"schema": _ref(name)}} if name else {"*/*": {}}
     if path in STREAMED:
         good["text/event-stream"] = {}
     bad = {JSON: {"schema": _ref(ERRORS.get(path, "Error"))}}

@@ -26,6 +26,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 
 from .app import make_app
 from .context import ServerContext
+from .files.runner import OpenBank, forget
 from .http.connection_limits import ConnectionLimits
 from .workbench import Workbench
 
@@ -43,6 +44,7 @@ async def serve(
     settings: ServerSettings | None = None,
     *,
     workbench: Workbench | None = None,
+    banks: OpenBank = forget,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; requests in flight get `shutdown_seconds` to end.
@@ -51,6 +53,7 @@ async def serve(
         catalog: models and pipelines.
         settings: where it listens, whom it lets in, what it allows.
         workbench: see `create_app`.
+        banks: see `create_app`.
         on_ready: is told the server's URL once it answers.
 
     Raises:
@@ -64,12 +67,16 @@ async def serve(
                 on_ready(_url(listeners[0]))
 
         _allow_files(4 * settings.max_connections)
-        await _Server(catalog, settings, ready, workbench).serve(sockets=listeners)
+        await _Server(catalog, settings, ready, workbench, banks).serve(sockets=listeners)
 
 
 @asynccontextmanager
 async def run_server(
-    catalog: Catalog, settings: ServerSettings | None = None, *, workbench: Workbench | None = None
+    catalog: Catalog,
+    settings: ServerSettings | None = None,
+    *,
+    workbench: Workbench | None = None,
+    banks: OpenBank = forget,
 ) -> AsyncGenerator[str, None]:
     """The same inside a program or a test: yields the URL, stops at the end; a free port unless told otherwise.
 
@@ -79,7 +86,7 @@ async def run_server(
     settings = settings or ServerSettings(port=0)
     ready = asyncio.Event()
     with _listen(settings) as listeners:
-        server = _QuietServer(catalog, settings, ready.set, workbench)
+        server = _QuietServer(catalog, settings, ready.set, workbench, banks)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:
@@ -100,6 +107,7 @@ class _Server(uvicorn.Server):
         settings: ServerSettings,
         on_ready: Callable[[], object],
         workbench: Workbench | None,
+        banks: OpenBank,
     ) -> None:
         context = ServerContext(catalog, settings)
         self._access = context.access
@@ -107,7 +115,7 @@ class _Server(uvicorn.Server):
         context.telemetry.bind()
         super().__init__(
             uvicorn.Config(
-                make_app(context, local=not (settings.keys or settings.open), workbench=workbench),
+                make_app(context, local=not (settings.keys or settings.open), workbench=workbench, banks=banks),
                 http=_choose_protocol(settings),
                 ws="none",
                 log_config=None,

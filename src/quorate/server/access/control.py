@@ -71,7 +71,7 @@ class AccessControl:
         """
         return asked if key.budget is None else self._accounts.limit_budget(key, asked)
 
-    def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> Admission:
+    def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord, line: ApiKey) -> Admission:
         """`async with`: a place to be served in, at this request's turn; its key pays for the ledger at the end.
 
         Args:
@@ -79,12 +79,13 @@ class AccessControl:
             cost: answers of models that it takes at most.
             ledger: what it will have used.
             record: is told how long it waited.
+            line: by whose name and weight it waits.
 
         Raises:
             QueueFull: as many wait as may.
             Overloaded: no place came free in time.
         """
-        return Admission(self, key, cost, ledger, record)
+        return Admission(self, key, cost, ledger, record, line)
 
     def spend(self, key: ApiKey, ledger: Ledger) -> None:
         """The key pays for what a request has used."""
@@ -105,9 +106,11 @@ class AccessControl:
 class Admission:
     """See `AccessControl.admit`."""
 
-    def __init__(self, control: AccessControl, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord) -> None:
+    def __init__(
+        self, control: AccessControl, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord, line: ApiKey
+    ) -> None:
         self._control, self._key, self._ledger, self._record = control, key, ledger, record
-        self._place = control.queue.place(key, cost)
+        self._place = control.queue.place(line, cost)
 
     async def __aenter__(self) -> None:
         came = self._record.seconds_so_far()

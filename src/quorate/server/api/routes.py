@@ -94,7 +94,7 @@ def make_route(api: Api[Any], context: ServerContext, envelope: Envelope = make_
             await send_json(send, await while_connected(receive, _reply(api, request, caller, settings)))
 
     name = api.path.removeprefix("/v1/").replace("/", "_")
-    return Route(api.path, answer, name, (type(api).__doc__ or "").strip(), "POST", api.form, envelope)
+    return Route(api.path, answer, name, (type(api).__doc__ or "").strip(), "POST", api.form, envelope=envelope)
 
 
 async def _reply(api: Api[Any], request: ModelRequest, caller: Caller, settings: ServerSettings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ reply does not stop it from spending tokens. Browsers name the page in `Origin`,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -46,7 +47,6 @@ FOREIGN = (
 )
 REFUSAL = "web pages may not ask this server; its setting 'origins' lists those that may"
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-NAME = "{name:path}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Route:
     """One path with one method."""
 
     path: str
-    """May end in `{name:path}`, which the scope then has as `name`."""
+    """May hold `{name}`, a part without slashes, or end in `{name:path}`; the scope then has it as `name`."""
     handler: Handler
     name: str
     """In the OpenAPI document."""
@@ -63,6 +63,8 @@ class Route:
     method: str = "GET"
     form: type[BaseModel] | None = None
     """What its body holds, where it has one."""
+    media: str = "application/json"
+    """Of that body."""
     envelope: Envelope = make_envelope
     """The form of its errors."""
 
@@ -71,43 +73,49 @@ class RouteTable:
     """An ASGI application of routes.
 
     Args:
-        routes: a path each.
+        routes: a path and a method each; of those that fit, the first counts.
         lifespan: is open while the application runs.
 
     Raises:
         UnknownRoute: there is no such path.
-        MethodNotAllowed: it has another method.
+        MethodNotAllowed: it has other methods.
     """
 
     def __init__(self, routes: Sequence[Route], lifespan: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         self.routes = routes
-        self._exact = {route.path: route for route in routes if not route.path.endswith(NAME)}
-        self._open = [(route.path.removesuffix(NAME), route) for route in routes if route.path.endswith(NAME)]
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, {})[route.method] = route
+        self._exact = {path: methods for path, methods in by_path.items() if "{" not in path}
+        self._open = [(_compile(path), methods) for path, methods in by_path.items() if "{" in path]
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            route = self._find(scope)
+            methods = self._find(scope)
+            route = methods.get(scope["method"])
+            told = route or next(iter(methods.values()))
             record: RequestRecord = scope[RECORD]
-            record.route, scope["envelope"] = route.path, route.envelope
-            if scope["method"] != route.method:
-                raise MethodNotAllowed(_describe(scope, 405), route.method)
+            record.route, scope["envelope"] = told.path, told.envelope
+            if route is None:
+                raise MethodNotAllowed(_describe(scope, 405), ", ".join(methods))
             await route.handler(scope, receive, send)
         else:
             raise UnknownRoute("this server speaks HTTP only")
 
-    def _find(self, scope: Scope) -> Route:
+    def _find(self, scope: Scope) -> dict[str, Route]:
+        """What stands under the path, by method."""
         path: str = scope["path"]
         path = path.removeprefix(scope.get("root_path", ""))
-        route = self._exact.get(path) or self._exact.get(path.rstrip("/"))
-        if route is not None:
-            return route
-        for prefix, route in self._open:
-            if path.startswith(prefix):
-                scope["name"] = path.removeprefix(prefix)
-                return route
+        methods = self._exact.get(path) or self._exact.get(path.rstrip("/"))
+        if methods is not None:
+            return methods
+        for pattern, methods in self._open:
+            if (found := pattern.fullmatch(path)) is not None:
+                scope["name"] = found["name"]
+                return methods
         raise UnknownRoute(_describe(scope, 404))
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -123,6 +131,12 @@ class RouteTable:
             await send({"type": f"lifespan.{kind}.failed", "message": f"{type(error).__name__}: {error}"})
             raise
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _compile(path: str) -> re.Pattern[str]:
+    """A path with a name in it, as a pattern."""
+    wild = {"{name}": "(?P<name>[^/]+)", "{name:path}": "(?P<name>.*)"}
+    return re.compile("(?s)" + "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\{.*?\})", path)))
 
 
 def read_header(scope: Scope, name: bytes) -> str:
@@ -215,7 +229,7 @@ def cors_options(origins: Sequence[str]) -> dict[str, Any]:
     """How starlette's middleware answers browsers that ask before they let a page of these origins in (CORS)."""
     return {
         "allow_origins": [origin.rstrip("/") for origin in origins],
-        "allow_methods": ["GET", "POST"],
+        "allow_methods": ["GET", "POST", "DELETE"],
         "allow_headers": ["*"],
         "expose_headers": ["x-request-id", "retry-after"],
     }
