@@ -37,7 +37,10 @@ async def test_a_rule_that_would_not_stop_saves_nothing() -> None:
     assert (saving.answer, saving.same) == ("1", False)
 
 
-@pytest.mark.parametrize(("lines", "written", "same"), [(SURE, "\\boxed{42}", True), (SURE, "\\boxed{41}", False)])
+@pytest.mark.parametrize(
+    ("lines", "written", "same"),
+    [(SURE, "\\boxed{42}", True), (SURE, "It is 42.0.", True), (SURE, "\\boxed{41}", False)],
+)
 async def test_a_gate_is_watched(lines: list[str], written: str, same: bool) -> None:
     """The expensive side answers, and what it cost counts as saved."""
     stage = sample(ScriptedModel(lines), n=8)

@@ -114,7 +114,7 @@ class Graph(ModelBase):
             state = await self.execute(self.begin(question), run)
         else:
             state = await run.checkpoints.execute(self, question, run)
-        return self._complete(state, run)
+        return await self._complete(state, run)
 
     # What follows is the executor: `begin`, then `ready` nodes `visit`ed side by side until there are none.
 
@@ -322,7 +322,7 @@ class Graph(ModelBase):
         except Exception as error:
             raise Misconfigured(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
 
-    def _complete(self, state: State, run: RunContext) -> Answer:
+    async def _complete(self, state: State, run: RunContext) -> Answer:
         ends = self._in_order(state, self.pending(state).get(END, ()))
         answer = next((r for p in ends if isinstance(r := state.visits[p].result, Answer)), None)
         if answer is None:
@@ -338,7 +338,7 @@ class Graph(ModelBase):
             model=self.name,
             route=answer.route or "; ".join(routes) or None,
             degraded=tuple(note for visit in visits for note in visit.degraded),
-            savings=self._savings(visits),
+            savings=await self._savings(visits, state.question, run),
             usage=run.ledger.usage,
             nodes=run.ledger.nodes,
             path=tuple(
@@ -347,7 +347,12 @@ class Graph(ModelBase):
             ),
         )
 
-    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
+    async def _savings(
+        self,
+        visits: Sequence[Visit],
+        question: Question,  # noqa: ARG002 - for those that compare
+        run: RunContext,  # noqa: ARG002
+    ) -> tuple[Saving, ...]:
         """Of the rules that were only watched."""
         return tuple(
             s for v in visits if v.result is not None and not isinstance(v.result, Choice) for s in v.result.savings

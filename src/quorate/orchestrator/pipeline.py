@@ -16,14 +16,15 @@ from typing import Any, Self, cast
 
 from .checks import check_aggregator, check_count, check_model, check_rule, check_seconds
 from .conditions import WATCHED, Accepted, Chosen, NotAccepted, Settled, Unfinished, Unsettled, WatchedAcceptance
+from .context import RunContext
 from .errors import BadInput
 from .graph import Graph
 from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
-from .shadow import ShadowRule, accepted_saving, gate_saving
+from .shadow import ShadowRule, accepted_saving, compare_answers, gate_saving
 from .stage import SamplingStage
 from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
-from .types import Answer, Question, SamplingParams, Saving
+from .types import Answer, Question, Sampled, SamplingParams, Saving
 
 
 class Pipeline(Graph):
@@ -282,14 +283,23 @@ def gate(
 class ShadowGate(Pipeline):
     """A graph whose first node has a rule that is only watched: what would have been saved is all that came later."""
 
-    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
-        found = super()._savings(visits)
+    async def _savings(self, visits: Sequence[Visit], question: Question, run: RunContext) -> tuple[Saving, ...]:
+        found = await super()._savings(visits, question, run)
         last = next((v.result for v in reversed(visits) if isinstance(v.result, Answer)), None)
-        entry = self.entry.name
+        entry = self.entry
         if last is None:
             return found
-        spent = sum(u.usage.total_tokens for v in visits if v.node != entry for u in v.usage)
-        return tuple(gate_saving(s, last, spent) if s.where == entry else s for s in found)
+        spent = sum(u.usage.total_tokens for v in visits if v.node != entry.name for u in v.usage)
+        candidates = [c for v in visits if isinstance(v.result, Sampled) for c in v.result.candidates]
+        told: list[Saving] = []
+        for saving in found:
+            if saving.where == entry.name:
+                early = next((c for c in candidates if c.answer is not None and c.answer == saving.answer), None)
+                same = None if early is None else await compare_answers(entry.counted_by, question, run, early, last)
+                told.append(gate_saving(saving, spent, same=same))
+            else:
+                told.append(saving)
+        return tuple(told)
 
 
 def _watch_gate(
@@ -340,14 +350,17 @@ class Cascade(Graph):
             raise BadInput(f"{self.name}: no answer is accepted by a score, so there is no threshold")
         return type(self)(list(self.nodes.values()), edges, name=self.name)
 
-    def _savings(self, visits: Sequence[Visit]) -> tuple[Saving, ...]:
+    async def _savings(self, visits: Sequence[Visit], question: Question, run: RunContext) -> tuple[Saving, ...]:
         """Where acceptance is only watched: all that came after the first answer that would have been accepted."""
-        found = super()._savings(visits)
+        found = await super()._savings(visits, question, run)
         last = visits[-1].result
         for place, visit in enumerate(visits[:-1], 1):
             reason = next((why for why in visit.edges.values() if why.startswith(WATCHED)), None)
             if reason is not None and isinstance(visit.result, Answer) and isinstance(last, Answer):
-                return (*found, accepted_saving(visit, reason.removeprefix(WATCHED), visits[place:], last))
+                models = [node.model for node in self.nodes.values() if isinstance(node, ModelNode)]
+                vote = next((model.aggregator for model in models if isinstance(model, Pipeline)), None)
+                same = await compare_answers(vote, question, run, visit.result, last)
+                return (*found, accepted_saving(visit, reason.removeprefix(WATCHED), visits[place:], same=same))
         return found
 
 

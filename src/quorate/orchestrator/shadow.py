@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .context import RunContext
-from .protocols import SamplingProgress, StoppingRule, VoteCounter
+from .protocols import Aggregator, SamplingProgress, StoppingRule, VoteCounter
 from .sampling import sample_candidates
 from .stage import DEFAULT_WAVE, SamplingStage
 from .state import Visit
@@ -78,35 +78,27 @@ def _same_leader(early: Sequence[Cluster], late: Sequence[Cluster]) -> bool | No
     return set(early[0].voters) <= set(late[0].voters)
 
 
-def gate_saving(saving: Saving, answer: Answer, spent: int) -> Saving:
+def gate_saving(saving: Saving, spent: int, *, same: bool | None) -> Saving:
     """What a gate would have saved: the samples left out, and all that came after them.
 
     Args:
         saving: of its rule.
-        answer: that was given.
         spent: tokens of the nodes behind the gate.
+        same: whether its answer is the one that was given.
     """
-    winner: Candidate | None = answer.winner
-    same = None
-    if saving.answer is not None and answer.answer is not None:
-        agreed = next((c for c in answer.tally if c.answer == saving.answer), None)
-        chosen = winner is not None and agreed is not None and winner.index in agreed.voters
-        same = chosen or saving.answer == answer.answer
     return saving.model_copy(update={"tokens": saving.tokens + spent, "same": same})
 
 
-def accepted_saving(visit: Visit, reason: str, later: Sequence[Visit], answer: Answer) -> Saving:
+def accepted_saving(visit: Visit, reason: str, later: Sequence[Visit], *, same: bool | None) -> Saving:
     """What accepting an answer would have saved: the models asked after it.
 
     Args:
         visit: whose answer would have been accepted.
         reason: why.
         later: the visits after it.
-        answer: that was given.
+        same: whether that answer is the one that was given.
     """
     usage = Usage.total(entry.usage for each in later for entry in each.usage)
-    early = visit.result.answer if isinstance(visit.result, Answer) else None
-    told = early is not None and answer.answer is not None
     return Saving(
         where=visit.node,
         reason=reason,
@@ -114,6 +106,36 @@ def accepted_saving(visit: Visit, reason: str, later: Sequence[Visit], answer: A
         of=1 + len(later),
         tokens=usage.total_tokens,
         cost=usage.cost,
-        answer=early,
-        same=early == answer.answer if told else None,
+        answer=visit.result.answer if isinstance(visit.result, Answer) else None,
+        same=same,
     )
+
+
+async def compare_answers(
+    vote: Aggregator | None, question: Question, run: RunContext, early: Candidate | Answer, late: Answer
+) -> bool | None:
+    """Whether two answers count as one in a vote.
+
+    Args:
+        vote: whose equivalence it is; one that asks models is not asked, since watching shall cost nothing.
+        question: that both answer.
+        run: of it.
+        early: what was watched.
+        late: what was given.
+
+    Returns:
+        None where it cannot be told: there is no vote, one of them holds no answer.
+    """
+    if early.text == late.text and early.tool_calls == late.tool_calls:
+        return True
+    counter = None if vote is None or vote.models else vote.counter(question, run)
+    if counter is None:
+        return True if early.answer is not None and early.answer == late.answer else None
+    tally = await counter.tally(
+        [
+            Candidate(index=index, model=each.model, text=each.text, tool_calls=each.tool_calls, finish_reason="stop")
+            for index, each in enumerate((early, late))
+        ]
+    )
+    voters = [set(cluster.voters) for cluster in tally]
+    return {0, 1} in voters if {0, 1} == set().union(*voters) else None

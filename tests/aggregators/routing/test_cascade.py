@@ -80,7 +80,7 @@ async def test_watching_asks_everybody_and_tells_what_accepting_would_have_saved
     graph = build_graph("cascade", [cheap(SURE), dear()], n=3, options={"shadow": True})
     answer = await graph.answer("How many?", seed=1)
     [saving] = answer.savings
-    assert (answer.answer, saving.answer, saving.same) == ("7", "4", False)
+    assert (answer.text, saving.answer, saving.same) == ("The answer is 7.", "4", False)
     assert (saving.where, saving.after, saving.of) == ("majority@3/cheap", 1, 2)
     assert saving.tokens == answer.usage.total_tokens - sum(
         entry.usage.total_tokens for entry in answer.nodes if entry.model == "cheap"
@@ -89,6 +89,22 @@ async def test_watching_asks_everybody_and_tells_what_accepting_would_have_saved
     assert unsure.savings == ()
     both = [cheap(SURE), (sample(dear(), n=2) | MajorityVote()).with_name("panel")]
     assert list(build_graph("cascade", both, n=3, options={"shadow": True}).nodes) == ["majority@3/cheap", "panel"]
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "same"),
+    [
+        ("The answer is 0.5.", "So it is \\boxed{\\frac{1}{2}}.", True),
+        ("The answer is 1,000.", "The answer is 1000", True),
+        ("The answer is 4.", "The answer is 5.", False),
+        ("The answer is 4.", "I cannot say.", None),
+    ],
+)
+async def test_what_is_watched_is_compared_as_the_votes_are(early: str, late: str, same: bool | None) -> None:
+    """Another spelling of the answer is the same one, and nothing is told where there is none."""
+    models = [cheap([early]), ScriptedModel([late], name="dear")]
+    [saving] = (await build_graph("cascade", models, n=3, options={"shadow": True}).answer("How many?")).savings
+    assert saving.same is same
 
 
 def trained(**changes: object) -> TrainedCascade:

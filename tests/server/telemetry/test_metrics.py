@@ -104,7 +104,7 @@ async def test_routes_are_counted_by_the_node_that_answered(start: Start) -> Non
     assert seen.value("quorate_routes_total", pipeline="careful", node="large") == 1
     assert seen.value("quorate_routes_total", pipeline="easy", node="both") == 1
     assert [saving["where"] for saving in told["savings"]] == ["both"]
-    assert seen.value("quorate_watched_savings_total", pipeline="watched", same="unknown") == 2
+    assert seen.value("quorate_watched_savings_total", pipeline="watched", same="no") == 2
     assert seen.value("quorate_watched_tokens_total", pipeline="watched") == 2 * told["savings"][0]["tokens"] > 0
 
 

@@ -155,9 +155,7 @@ def _find(by_name: Mapping[str, Model], stage: CascadeStage) -> list[Model]:
 
 def _last(context: BuildContext, models: Sequence[Model], n: int) -> Model:
     """Who has the last word: a model as it is, or the vote of several samples."""
-    # Watching compares what was extracted, which a single model leaves to a vote of one.
-    bare = len(models) == 1 and n == 1 and (isinstance(models[0], Graph) or not context.options.shadow)
-    return models[0] if bare else _vote(context, models, n, None)
+    return models[0] if len(models) == 1 and n == 1 else _vote(context, models, n, None)
 
 
 def _vote(context: BuildContext, models: Sequence[Model], n: int, scorer: AnswerScorer | None) -> Model:
