@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from typer.testing import CliRunner
 
+from quorate.cli import app
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, hash_key
 from quorate.evals.bank import Bank
@@ -75,6 +79,35 @@ async def test_evaluations_are_told_as_far_as_they_came(tmp_path: Path) -> None:
             assert (await http.get(f"/v1/evaluations/{path}")).status_code == status
         refused = await http.get("/v1/evaluations", headers={"authorization": "Bearer b"})
         assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("by", ["tokens", "seconds"])
+async def test_a_comparison_is_that_of_eval_compare(tmp_path: Path, by: str) -> None:
+    """Of a whole run the same pairs to the last digit, and curves of its models' samples with all that they take."""
+    file = tmp_path / "bank.sqlite"
+    with await filled(file):
+        pass
+    command = ["eval", "compare", str(tmp_path), "--by", by, "--json"]
+    printed = await asyncio.to_thread(CliRunner().invoke, app, command)
+    [task] = json.loads(printed.stdout)["tasks"]
+    async with (
+        run_server(Catalog({"echo": Echo()}), ServerSettings(port=0), workbench=BankWorkbench(file)) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+    ):
+        told = (await http.get(f"/v1/evaluations/1/comparison?by={by}")).json()
+        assert told == (await http.get(f"/v1/evaluations/1/comparison?by={by}")).json()
+        pairs = [(p["a"], p["b"], *p["difference"], p["p"], p["p_holm"], p["budget"], p["note"]) for p in told["pairs"]]
+        assert pairs == [
+            (p["a"], p["b"], q["difference"], q["low"], q["high"], q["p"], p["p_holm"], p["budget"], p["note"])
+            for p in task["pairs"]
+            for q in [p["paired"]]
+        ]
+        assert len(pairs) == 3
+        assert {curve["name"] for curve in told["curves"]} == {"majority@k", "pass@k (any right)"}
+        last = told["curves"][0]["points"][-1]
+        assert (last["k"], last["tokens"], last["seconds"], last["cost"]) == (4, 46.0, 0.5, None)
+        for path, status in (("1/comparison?by=joules", 400), ("9/comparison", 404), ("1/other", 404), ("1/", 404)):
+            assert (await http.get(f"/v1/evaluations/{path}")).status_code == status
 
 
 async def test_without_a_bank_there_is_nothing(tmp_path: Path) -> None:

@@ -191,6 +191,15 @@ async def test_an_evaluation_while_it_runs(open_page: OpenPage, tmp_path: Path, 
         await page.wait_for_selector(".evaluation:has-text('16 of 39 answers')")
         assert await page.locator(".matrix tbody tr").count() == 6
         await page.click("text=where systems differ")
+        assert await page.locator(".pairs tbody tr").count() == 2
+        await page.click("text=by tokens")
+        await page.click("text=at equal seconds")
+        await page.wait_for_selector(".pairs:has-text('at equal seconds')")
+        bank.add_outcome(1, first.model_copy(update={"item": "sum-7"}))
+        await page.wait_for_selector(".evaluation:has-text('17 of 39 answers')")
+        await page.wait_for_selector("section[aria-busy=false]")
+        assert await page.locator("[aria-pressed=true]:is(:text('by tokens'), :text('at equal seconds'))").count() == 2
+        assert await violations(page) == []
     bank.close()
     async with (
         ScriptedUpstream() as upstream,

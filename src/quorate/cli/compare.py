@@ -52,7 +52,7 @@ def compare(
 
     Models of different price are compared fairly by money; that needs prices, in quorate.yaml when they were asked.
     """
-    from quorate.evals.measures import compare_systems
+    from quorate.evals.measures import best_first, compare_systems
 
     unit = _check_unit(by)
 
@@ -65,7 +65,7 @@ def compare(
         raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
     compared = {
         name: compare_systems(
-            _best_first(some, unit),
+            best_first(some, unit),
             by=unit,
             equal=not as_run,
             baseline=baseline if baseline in _names({name: some}) or len(chosen) == 1 else None,
@@ -159,19 +159,6 @@ def _names(tasks: dict[str, list[System]]) -> list[str]:
 
 def _choose(some: Sequence[System], wanted: Sequence[str] | None) -> list[System]:
     return [system for system in some if not wanted or system.name in wanted]
-
-
-def _best_first(some: Sequence[System], by: Unit) -> list[System]:
-    """By falling accuracy; of equals the one that takes less."""
-    from math import inf
-    from statistics import fmean
-
-    def place(system: System) -> tuple[float, float]:
-        marks = [played.credit for played in system.played.values()]
-        takes = system.spent.by(by)
-        return -fmean(marks) if marks else 0.0, inf if takes is None else takes
-
-    return sorted(some, key=place)
 
 
 def _rankings(tasks: dict[str, list[System]], seed: int) -> list[Ranking]:

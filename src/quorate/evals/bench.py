@@ -6,7 +6,11 @@ where that answer was good. So `Bank.sets("preferences")` gives them as labelled
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from quorate.orchestrator.context import derive_seed
@@ -17,9 +21,10 @@ from quorate.storage.traces import Trace
 from .bank import Bank
 from .bank.ingest import Incoming, ingest
 from .bank.values import BankedAgent, BankedItem, RunRecord
-from .measures import SystemResult
+from .measures import SystemPair, SystemResult, best_first, compare_systems, list_systems
 from .outcome import Outcome
-from .report.systems import pipeline_results
+from .records import POOLED, RecordedBank, Unit
+from .report.systems import describe_curve, describe_system, pipeline_results, scaling_curves
 
 __all__ = ["PREFERENCES", "BankWorkbench"]
 
@@ -36,6 +41,9 @@ class BankWorkbench:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turn = Lock()
+        """Held by the thread that compares: who waits for it finds what was made."""
+        self._compared: tuple[tuple[int, int, Unit], dict[str, Any]] | None = None
 
     def keep_preference(self, traces: tuple[Trace, Trace], labels: tuple[bool, bool], *, blind: bool) -> None:
         """Keeps both answers; what was said of them before stays.
@@ -69,17 +77,64 @@ class BankWorkbench:
         Raises:
             UnknownName: with the runs that there are.
         """
+        with self._open(number) as (bank, run):
+            outcomes, about = list(bank.outcomes(number)), _describe_run(bank, run)
+        answered = [name for name in run.pipelines if any(o.pipeline == name for o in outcomes)]
+        systems = pipeline_results(outcomes, answered) if answered else ()
+        return {**about, "systems": [_describe_system(system) for system in systems], **_matrix(outcomes, answered)}
+
+    def compare_run(self, number: int, by: Unit) -> dict[str, Any]:
+        """What `quorate eval compare` finds in one run, as far as it has come, and how its models' samples scale.
+
+        Raises:
+            UnknownName: with the runs that there are.
+        """
+        with self._turn, self._open(number) as (bank, run):
+            outcomes = list(bank.outcomes(number))
+            key = (number, len(outcomes), by)
+            if self._compared is None or self._compared[0] != key:
+                self._compared = key, _compare(outcomes, asyncio.run(bank.records(run.task)), by) if outcomes else {}
+            return self._compared[1]
+
+    @contextmanager
+    def _open(self, number: int) -> Iterator[tuple[Bank, RunRecord]]:
+        """The bank and one of its runs of pipelines."""
         if not self._path.exists():
             raise UnknownName("run", str(number), [])
         with Bank(self._path, create=False) as bank:
             runs = {run.id: run for run in bank.runs() if run.pipelines}
             if number not in runs:
                 raise UnknownName("run", str(number), [str(known) for known in runs])
-            run, outcomes = runs[number], list(bank.outcomes(number))
-            about = _describe_run(bank, run)
-        answered = [name for name in run.pipelines if any(o.pipeline == name for o in outcomes)]
-        systems = pipeline_results(outcomes, answered) if answered else ()
-        return {**about, "systems": [_describe_system(system) for system in systems], **_matrix(outcomes, answered)}
+            yield bank, runs[number]
+
+
+def _compare(outcomes: list[Outcome], records: RecordedBank, by: Unit) -> dict[str, Any]:
+    found = compare_systems(best_first(list_systems(outcomes, records), by), by=by)
+    groups = {name: group for name, group in records.groups.items() if name != POOLED}
+    return {
+        "by": by,
+        "pairs": [_describe_pair(pair) for pair in found.pairs],
+        "notes": list(found.notes),
+        "curves": [describe_curve(curve) for curve in scaling_curves(groups)],
+    }
+
+
+def _describe_pair(pair: SystemPair) -> dict[str, Any]:
+    paired = pair.paired
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "difference": [paired.difference, paired.low, paired.high],
+        "p": paired.p,
+        "p_holm": pair.p_holm,
+        "test": paired.test,
+        "detectable": pair.detectable.gain,
+        "as_run": pair.as_run,
+        "budget": pair.budget,
+        "scaled": pair.scaled,
+        "samples": pair.samples,
+        "note": pair.note,
+    }
 
 
 def _label(trace: Trace, item: BankedItem, *, good: bool, facts: dict[str, Any]) -> Incoming:
@@ -125,9 +180,7 @@ def _describe_run(bank: Bank, run: RunRecord) -> dict[str, Any]:
 
 
 def _describe_system(system: SystemResult) -> dict[str, Any]:
-    accuracy = system.accuracy
-    spent = {name: getattr(system, name) for name in ("tokens", "cost", "seconds", "samples", "questions", "errors")}
-    return {"name": system.name, "accuracy": [accuracy.value, accuracy.low, accuracy.high], **spent}
+    return {**describe_system(system), "questions": system.questions, "errors": system.errors}
 
 
 def _matrix(outcomes: list[Outcome], pipelines: list[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the page shows of a sample bank: evaluations as they run, and where preferences become labels.
 
 `POST /v1/preferences` says which of two watched runs of one question was better; `GET /v1/evaluations` and
-`GET /v1/evaluations/{run}` tell what `quorate eval run` has done in the bank so far. The bank itself is in another
+`GET /v1/evaluations/{run}` tell what `quorate eval run` has done in the bank so far, and
+`GET /v1/evaluations/{run}/comparison?by=tokens` compares its systems. The bank itself is in another
 room: whoever starts the server hands over a `Workbench`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Literal, Protocol
+from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
@@ -20,7 +22,7 @@ from .access.errors import NotAllowed
 from .api.fields import Flag, Name
 from .context import EVERYTHING, Caller, ServerContext
 from .http.body import parse_body, read_body
-from .http.errors import BadField, send_json
+from .http.errors import BadField, UnknownRoute, send_json
 from .http.routing import Route
 from .telemetry.recent import RecentRuns
 from .traces_api import UnknownTrace
@@ -44,6 +46,11 @@ class Preference(BaseModel):
     def labels(self) -> tuple[bool, bool]:
         """Whether each of the two is good."""
         return self.better in ("first", "both"), self.better in ("second", "both")
+
+
+Amount = Literal["tokens", "money", "seconds"]
+AMOUNTS: tuple[Amount, ...] = ("tokens", "money", "seconds")
+"""What systems are compared at equal amounts of."""
 
 
 class Workbench(Protocol):
@@ -74,6 +81,15 @@ class Workbench(Protocol):
         """
         ...
 
+    def compare_run(self, number: int, by: Amount) -> dict[str, Any]:
+        """Its systems in pairs at equal amounts, by paired tests, and curves of its models' samples.
+
+        Raises:
+            UnknownName: there is no such run.
+            DataError: the bank cannot be read.
+        """
+        ...
+
 
 def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[Route]:
     """Both."""
@@ -95,10 +111,16 @@ def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[
 
     async def retrieve_evaluation(scope: Scope, _: Receive, send: Send) -> None:
         _require_all(context.identify(scope))
-        number = scope["name"]
+        number, slash, view = scope["name"].partition("/")
+        if slash and view != "comparison":
+            raise UnknownRoute(f"GET {scope['path']}: of a run there is /v1/evaluations/RUN and, below it, /comparison")
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
             raise UnknownName("run", number[:40], ())
-        await send_json(send, await asyncio.to_thread(workbench.read_run, int(number)))
+        if view:
+            found = await asyncio.to_thread(workbench.compare_run, int(number), _read_amount(scope))
+        else:
+            found = await asyncio.to_thread(workbench.read_run, int(number))
+        await send_json(send, found)
 
     return [
         Route(
@@ -114,7 +136,7 @@ def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[
             "/v1/evaluations/{name:path}",
             retrieve_evaluation,
             "retrieve_evaluation",
-            "One of them, by its number, as far as it has come.",
+            "One of them, by its number, as far as it has come; below it `/comparison`, with `by`.",
         ),
     ]
 
@@ -124,6 +146,14 @@ def _find(recent: RecentRuns | None, identity: str, caller: Caller) -> Trace:
     if run is None or not run.trace.answered:
         raise UnknownTrace(f"no answered run {identity[:80]!r} of this key is in memory any more: ask both again")
     return run.trace
+
+
+def _read_amount(scope: Scope) -> Amount:
+    given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("by", ["tokens"])[-1]
+    found = next((amount for amount in AMOUNTS if amount == given), None)
+    if found is None:
+        raise BadField(f"is {given[:40]!r}, but systems are compared by {', '.join(AMOUNTS)}", "by")
+    return found
 
 
 def _require_all(caller: Caller) -> None:

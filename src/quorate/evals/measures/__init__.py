@@ -55,7 +55,16 @@ from .results import (
     token_spending,
     tokens_per_second,
 )
-from .systems import Played, Scaling, System, list_systems, recorded_systems, resampled_scores, task_scores
+from .systems import (
+    Played,
+    Scaling,
+    System,
+    best_first,
+    list_systems,
+    recorded_systems,
+    resampled_scores,
+    task_scores,
+)
 
 __all__ = [
     "AnswerAgreement",
@@ -79,6 +88,7 @@ __all__ = [
     "SystemResult",
     "agreement",
     "at_k",
+    "best_first",
     "calibration",
     "compare_pairs",
     "compare_systems",

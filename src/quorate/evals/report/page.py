@@ -35,7 +35,7 @@ from .formatting import (
     format_p,
     verdict,
 )
-from .systems import is_ceiling, name_curve
+from .systems import describe_curve, describe_system
 
 STYLES = ("colours.css", "charts.css")
 PARTS = ("draw.js", "charts.js", "plots.js")
@@ -105,29 +105,8 @@ def _credit(row: QuestionRow, system: int) -> float | None:
 def _charts(data: ReportData) -> dict[str, Any]:
     return {
         "currency": data.currency,
-        "systems": [
-            {
-                "name": s.name,
-                "accuracy": [s.accuracy.value, s.accuracy.low, s.accuracy.high],
-                "tokens": s.tokens,
-                "cost": s.cost,
-                "seconds": s.seconds,
-                "samples": s.samples,
-            }
-            for s in data.systems
-        ],
-        "curves": [
-            {
-                "group": c.group,
-                "name": name_curve(c),
-                "ceiling": is_ceiling(c),
-                "points": [
-                    {"k": p.k, "tokens": p.tokens, "accuracy": [p.accuracy.value, p.accuracy.low, p.accuracy.high]}
-                    for p in c.points
-                ],
-            }
-            for c in data.curves
-        ],
+        "systems": [describe_system(system) for system in data.systems],
+        "curves": [describe_curve(curve) for curve in data.curves],
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from ..measures import (
     AtK,
@@ -160,6 +161,32 @@ def name_curve(found: Curve) -> str:
 def is_ceiling(found: Curve) -> bool:
     """Whether it is no system: what a perfect choice among the samples would reach."""
     return found.aggregator == "pass"
+
+
+def describe_curve(found: Curve) -> dict[str, Any]:
+    """What the charts of reports and of the server's page draw of it."""
+    return {
+        "group": found.group,
+        "name": name_curve(found),
+        "ceiling": is_ceiling(found),
+        "points": [
+            {
+                "k": p.k,
+                "tokens": p.tokens,
+                "cost": p.cost,
+                "seconds": p.seconds,
+                "accuracy": [p.accuracy.value, p.accuracy.low, p.accuracy.high],
+            }
+            for p in found.points
+        ],
+    }
+
+
+def describe_system(system: SystemResult) -> dict[str, Any]:
+    """The same of a system."""
+    accuracy = system.accuracy
+    spent = {name: getattr(system, name) for name in ("tokens", "cost", "seconds", "samples")}
+    return {"name": system.name, "accuracy": [accuracy.value, accuracy.low, accuracy.high], **spent}
 
 
 def sample_pools(groups: Mapping[str, Sequence[AnswerRecord]]) -> tuple[SamplePool, ...]:

@@ -1,21 +1,16 @@
 // Evaluations in the server's sample bank, while they run: systems by questions, and accuracy against what it costs.
 
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useState } from "./html.js";
 import { get } from "./api.js";
 import { FaultView } from "./fault.js";
 import { brief, count, money, plural, seconds } from "./words.js";
+import { Comparison } from "./comparison.js";
+import { Plot } from "./plot.js";
 import { costPlot } from "../parts/plots.js";
 
 const PAUSE = 2000; // milliseconds between two looks at a run that goes on
 const share = (done, all) => (all ? Math.min(1, done / all) : 0);
 const fixed = (value) => value.toFixed(3);
-
-/** Where the chart of the report is drawn. */
-function CostChart({ systems }) {
-  const home = useRef(null);
-  useEffect(() => { home.current.replaceChildren(); costPlot(home.current, { systems, currency: "" }); }, [JSON.stringify(systems)]);
-  return html`<div ref=${home}></div>`;
-}
 
 /** A row a question, a column a system. */
 function Matrix({ rows, systems }) {
@@ -36,8 +31,8 @@ function RunOf({ run }) {
     <div class="track big" role="progressbar" aria-label="Answers" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(100 * share(run.answers, total))}><i style=${{ width: `${100 * share(run.answers, total)}%` }}></i></div>
     ${run.systems.length ? html`<div class="scroll-x" tabindex="0" role="region" aria-label="Systems"><table><thead><tr><th scope="col">system</th><th scope="col" class="n">accuracy</th><th scope="col" class="n">95 % interval</th><th scope="col" class="n">questions</th><th scope="col" class="n">tokens</th><th scope="col" class="n">money</th><th scope="col" class="n">time</th></tr></thead>
       <tbody>${run.systems.map((s) => html`<tr key=${s.name}><th scope="row">${s.name}</th><td class="n">${fixed(s.accuracy[0])}</td><td class="n">${fixed(s.accuracy[1])} to ${fixed(s.accuracy[2])}</td><td class="n">${count(s.questions)}</td><td class="n">${s.tokens === null ? "\u2013" : count(s.tokens)}</td><td class="n">${money(s.cost)}</td><td class="n">${seconds(s.seconds)}</td></tr>`)}</tbody></table></div>
-      <p class="quiet">Over the questions that every system has answered; means a question. Paired tests and curves: quorate eval report.</p>
-      <${CostChart} systems=${run.systems}/><${Matrix} rows=${run.rows} systems=${run.systems}/>` : html`<p class="quiet">No question is answered yet.</p>`}</section>`;
+      <p class="quiet">Over the questions that every system has answered; means a question.</p>
+      <${Plot} make=${costPlot} data=${{ systems: run.systems, currency: "" }}/><${Comparison} key=${run.id} run=${run}/><${Matrix} rows=${run.rows} systems=${run.systems}/>` : html`<p class="quiet">No question is answered yet.</p>`}</section>`;
 }
 
 export function EvaluationsPage() {

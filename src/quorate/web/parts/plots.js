@@ -1,46 +1,59 @@
-// The two charts: accuracy over samples or tokens, and accuracy against what it costs.
+// The two charts: accuracy over samples or what they take, and accuracy against what it costs. Each is made once in an
+// element, and gives a function that shows other data in it, or the same anew where its room has changed.
 
 import { DASHES, chart, choice, colour, figures, marker } from "./charts.js";
 import { count, draw, fixed, make, plural, short } from "./draw.js";
 
 const spread = ([value, low, high]) => `${fixed(value)} (${fixed(low)} to ${fixed(high)})`;
-export const redraws = [];
+const known = (value) => (value === null ? "\u2013" : short(value));
+const inCurrency = (currency) => (currency ? ` (${currency})` : "");
 
-export function scalingPlot(home, curves) {
-  const groups = [...new Set(curves.map((c) => c.group))];
-  const names = [...new Set(curves.map((c) => c.name))];
-  const hidden = new Set();
-  let over = "k", group = groups[0];
-  const canvas = make("div", { class: "chart" }), legend = make("ul", { class: "legend" }), table = make("div");
-  const shown = () => curves.filter((c) => c.group === group);
+/** Those of the axes that some point knows, each with its words; `currency` is that of money. */
+function axesOf(points, currency) {
+  const all = [["k", "samples", "samples a question (k)"], ["tokens", "tokens", "generated tokens a question"],
+    ["cost", "money", `money a question${inCurrency(currency)}`], ["seconds", "seconds", "seconds a question"], ["samples", "samples", "samples a question"]];
+  return all.filter(([key]) => points.some((p) => p[key]));
+}
+
+/** Shows the table of a chart's figures, open where it was. */
+function retell(table, head, rows) {
+  const details = figures(head, rows);
+  details.open = table.querySelector("details")?.open ?? false;
+  table.replaceChildren(details);
+}
+
+export function scalingPlot(home) {
+  const hidden = new Set(), controls = make("p", { class: "controls" }), canvas = make("div", { class: "chart" }), legend = make("ul", { class: "legend" }), table = make("div");
+  let data = { curves: [], currency: "" }, over = "k", group = null;
+  home.append(controls, canvas, legend, table);
+  const shown = () => data.curves.filter((c) => c.group === group);
+  const number = (curve) => [...new Set(data.curves.map((c) => c.name))].indexOf(curve.name);
 
   const redraw = () => {
+    const xName = axesOf(data.curves.flatMap((c) => c.points), data.currency).find(([key]) => key === over)?.[2];
     const series = shown().filter((c) => !hidden.has(c.name)).map((c) => ({
-      label: c.name, colour: names.indexOf(c.name), line: true, dashed: c.ceiling,
-      points: c.points.filter((p) => p[over] !== null).map((p) => ({
+      label: c.name, colour: number(c), line: true, dashed: c.ceiling,
+      points: c.points.filter((p) => p[over]).map((p) => ({
         x: p[over], y: p.accuracy[0], low: p.accuracy[1], high: p.accuracy[2],
-        tip: `${c.name}\n${plural(p.k, "sample")}${p.tokens === null ? "" : `, ${count(p.tokens)} tokens`}\n${spread(p.accuracy)}`,
+        tip: `${c.name}\n${plural(p.k, "sample")}${p.tokens === null ? "" : `, ${count(p.tokens)} tokens`}\n${spread(p.accuracy)}${over === "k" || over === "tokens" ? "" : `\n${short(p[over])} ${xName}`}`,
       })),
     }));
-    chart(canvas, { series, powers: over === "k", xName: over === "k" ? "samples a question (k)" : "generated tokens a question", yName: "accuracy", label: `Accuracy of ${group} by ${over === "k" ? "samples" : "tokens"}` });
+    chart(canvas, { series, powers: over === "k", xName, yName: "accuracy", label: `Accuracy of ${group} by ${xName}` });
   };
   const refresh = () => {
-    legend.replaceChildren(...shown().map((c) => legendItem(c, names.indexOf(c.name), hidden, redraw)));
-    table.replaceChildren(figures(["aggregator", "k", "tokens", "accuracy (95 % interval)"], shown().flatMap((c) =>
-      c.points.map((p) => [c.name, String(p.k), p.tokens === null ? "\u2013" : count(p.tokens), spread(p.accuracy)]))));
+    const axes = axesOf(data.curves.flatMap((c) => c.points), data.currency), groups = [...new Set(data.curves.map((c) => c.group))];
+    if (!axes.some(([key]) => key === over)) over = axes[0]?.[0];
+    if (!groups.includes(group)) group = groups[0];
+    const select = make("select", { onchange: (event) => { group = event.target.value; refresh(); } }, ...groups.map((g) => make("option", { value: g }, g)));
+    select.value = group;
+    controls.replaceChildren(...(axes.length > 1 ? [choice("Horizontal axis", axes.map(([key, word]) => [key, `by ${word}`]), over, (value) => { over = value; redraw(); })] : []),
+      ...(groups.length > 1 ? [make("label", {}, "Model ", select)] : []));
+    legend.replaceChildren(...shown().map((c) => legendItem(c, number(c), hidden, redraw)));
+    const spent = axes.filter(([key]) => key !== "k");
+    retell(table, ["aggregator", "k", ...spent.map(([, word]) => word), "accuracy (95 % interval)"], shown().flatMap((c) => c.points.map((p) => [c.name, String(p.k), ...spent.map(([key]) => known(p[key])), spread(p.accuracy)])));
     redraw();
   };
-  const controls = make("p", { class: "controls" });
-  if (curves.some((c) => c.points.some((p) => p.tokens !== null))) {
-    controls.append(choice("Horizontal axis", [["k", "by samples"], ["tokens", "by tokens"]], over, (value) => { over = value; redraw(); }));
-  }
-  if (groups.length > 1) {
-    const select = make("select", { onchange: (event) => { group = event.target.value; refresh(); } }, ...groups.map((g) => make("option", { value: g }, g)));
-    controls.append(make("label", {}, "Model ", select));
-  }
-  home.append(controls, canvas, legend, table);
-  redraws.push(redraw);
-  refresh();
+  return (given) => { if (given) { data = given; refresh(); } else redraw(); };
 }
 
 function legendItem(curve, number, hidden, redraw) {
@@ -54,15 +67,14 @@ function legendItem(curve, number, hidden, redraw) {
   } }, sign, curve.name));
 }
 
-export function costPlot(home, { systems, currency }) {
-  const axes = [["tokens", "generated tokens a question"], ["cost", `cost a question${currency ? ` (${currency})` : ""}`], ["seconds", "seconds a question"], ["samples", "samples a question"]]
-    .filter(([key]) => systems.some((s) => s[key]));
-  if (!axes.length) { home.append(make("p", { class: "note" }, "No tokens, cost or time were recorded.")); return; }
-  let axis = axes[0][0];
-  const canvas = make("div", { class: "chart" }), table = make("div");
+export function costPlot(home) {
+  const controls = make("p", { class: "controls" }), canvas = make("div", { class: "chart" }), table = make("div");
+  let data = { systems: [], currency: "" }, axis = "tokens";
+  home.append(controls, canvas, table);
+
   const redraw = () => {
-    const known = systems.map((s, i) => ({ ...s, number: i })).filter((s) => s[axis]);
-    const xName = axes.find(([key]) => key === axis)[1];
+    const known = data.systems.map((s, i) => ({ ...s, number: i })).filter((s) => s[axis]);
+    const xName = axesOf(data.systems, data.currency).find(([key]) => key === axis)?.[2];
     const series = known.map((s) => ({
       label: s.name, colour: s.number, names: true,
       points: [{ x: s[axis], y: s.accuracy[0], low: s.accuracy[1], high: s.accuracy[2], tip: `${s.name}\n${spread(s.accuracy)}\n${short(s[axis])} ${xName}` }],
@@ -73,10 +85,13 @@ export function costPlot(home, { systems, currency }) {
     }
     chart(canvas, { series, front, xName, yName: "accuracy", label: `Accuracy against ${xName}` });
   };
-  table.append(figures(["system", "accuracy (95 % interval)", ...axes.map(([key]) => key)], systems.map((s) =>
-    [s.name, spread(s.accuracy), ...axes.map(([key]) => (s[key] === null ? "\u2013" : short(s[key])))])));
-  if (axes.length > 1) home.append(make("p", { class: "controls" }, choice("Price", axes.map(([key]) => [key, key]), axis, (value) => { axis = value; redraw(); })));
-  home.append(canvas, table);
-  redraws.push(redraw);
-  redraw();
+  const refresh = () => {
+    const axes = axesOf(data.systems, data.currency);
+    if (!axes.length) { controls.replaceChildren("No tokens, money or time were recorded."); canvas.replaceChildren(); return; }
+    if (!axes.some(([key]) => key === axis)) axis = axes[0][0];
+    controls.replaceChildren(...(axes.length > 1 ? [choice("Price", axes.map(([key, word]) => [key, word]), axis, (value) => { axis = value; redraw(); })] : []));
+    retell(table, ["system", "accuracy (95 % interval)", ...axes.map(([, word]) => word)], data.systems.map((s) => [s.name, spread(s.accuracy), ...axes.map(([key]) => known(s[key]))]));
+    redraw();
+  };
+  return (given) => { if (given) { data = given; refresh(); } else redraw(); };
 }

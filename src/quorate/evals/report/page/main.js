@@ -90,10 +90,10 @@ async function start() {
   themed();
   pairsChooser();
   const charts = await unpacked("charts-data");
-  if (byId("scaling-chart")) scalingPlot(byId("scaling-chart"), charts.curves);
-  costPlot(byId("cost-chart"), charts);
+  const plots = [...(byId("scaling-chart") ? [scalingPlot(byId("scaling-chart"))] : []), costPlot(byId("cost-chart"))];
+  plots.forEach((show) => show(charts));
   let width = innerWidth;
-  addEventListener("resize", settled(120, () => { if (innerWidth !== width) { width = innerWidth; redraws.forEach((redraw) => redraw()); } }));
+  addEventListener("resize", settled(120, () => { if (innerWidth !== width) { width = innerWidth; plots.forEach((show) => show()); } }));
   explorer(await unpacked("index-data"));
   document.documentElement.dataset.ready = "yes";
 }
