@@ -71,8 +71,8 @@ test-real: $(VENV)/.test $(VENV_VLLM)/.vllm ## A real instruct model, fetched on
 $(VENV_CLIENTS)/.clients: pyproject.toml
 	@echo "installing clients of the server into $(VENV_CLIENTS) (once)"
 	@$(PYTHON) -m venv $(VENV_CLIENTS)
-	@$(VENV_CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@$(VENV_CLIENTS)/bin/uv pip install --quiet --python $(VENV_CLIENTS)/bin/python --editable '.[clients]'
+	@$(VENV_CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) uv "$(TORCH)"
+	@$(VENV_CLIENTS)/bin/uv pip install --quiet --python $(VENV_CLIENTS)/bin/python --editable '.[clients,local]'
 	@touch $@
 
 test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients ## LangChain, LiteLLM, llm, Inspect, lm-eval, ... as clients of the server; schemathesis

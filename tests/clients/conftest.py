@@ -19,12 +19,14 @@ import pytest
 
 from quorate.testing import Received, Reply, ScriptedUpstream
 
-__all__ = ["TINY", "VOTE"]
+__all__ = ["STORY", "TINY", "VOTE", "answer_by_script"]
 
 VOTE = "majority@3/scripted"
 """A vote over an upstream that answers by script."""
 TINY = "majority@4/tiny"
 """A vote over an embedded model."""
+STORY = "A bakery bakes 7 trays of 12 rolls each. It sells 30. How many are left?"
+"""A question that an embedded model takes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,22 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-def said(received: Received) -> Reply:
+def answer_by_script(received: Received) -> Reply:
     """A tool call where there are tools, JSON where that is asked for, else working with an answer."""
     body = received.body
     messages = body.get("messages") or []
     if body.get("tools") and messages[-1]["role"] != "tool":
         function = body["tools"][0]["function"]
-        call = {"name": function["name"], "arguments": json.dumps(made(function.get("parameters") or {}))}
+        call = {"name": function["name"], "arguments": json.dumps(make_object(function.get("parameters") or {}))}
         tool_call = {"id": "call_1", "type": "function", "function": call}
         return Reply("", tool_calls=[tool_call], finish_reason="tool_calls")
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
-        return Reply(json.dumps(made(form["json_schema"]["schema"])))
+        return Reply(json.dumps(make_object(form["json_schema"]["schema"])))
     return Reply("17 * 24 = 408. Answer: 408")
 
 
-def made(schema: dict[str, Any]) -> dict[str, Any]:
+def make_object(schema: dict[str, Any]) -> dict[str, Any]:
     """An object that fits a flat schema."""
     values = {"integer": 408, "number": 408, "boolean": True, "string": "Berlin"}
     return {name: values.get(each.get("type"), "Berlin") for name, each in schema.get("properties", {}).items()}
@@ -60,7 +62,7 @@ def made(schema: dict[str, Any]) -> dict[str, Any]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the server's API is, with `/v1`."""
     folder = tmp_path_factory.mktemp("serving")
-    with ScriptedUpstream(said, models=("scripted",)) as upstream:
+    with ScriptedUpstream(answer_by_script, models=("scripted",)) as upstream:
         models = {
             "scripted": {"base_url": upstream.url},
             "tiny": {"type": "embedded", "model": "quorate-tiny-base", "sampling": {"temperature": 0.7}},

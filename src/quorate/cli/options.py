@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from quorate.config.catalog import Catalog
-from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import Model
+from quorate.config.opening import open_models
+from quorate.orchestrator.errors import UpstreamError
 
 from .console import echo
 
@@ -56,47 +55,13 @@ Pipeline = Annotated[
 async def open_catalog(
     upstream: str | None, config: Path | None, *, tolerant: bool = False, **settings: Any
 ) -> Catalog:
-    """The models to work with: an upstream's, a file's, or the embedded ones.
+    """See `config.opening.open_models`.
 
     Args:
-        tolerant: go on with no models while the upstream cannot be reached; `refresh` finds them later.
-        settings: of the upstream's endpoints (`agents.Endpoint`).
-
-    Raises:
-        BadInput: both an upstream and a file were given.
-        UpstreamError: the upstream does not tell its models.
+        tolerant: go on with no models while the upstream cannot be reached, and say so; `refresh` finds them later.
     """
-    if upstream is not None and config:
-        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
-    if config:
-        from quorate.config.file import load_config
-
-        return load_config(config).catalog()
-    return _open_embedded() if upstream is None else await _open_upstream(upstream, tolerant, settings)
+    return await open_models(upstream, config, on_failure=_warn if tolerant else None, **settings)
 
 
-async def _open_upstream(upstream: str, tolerant: bool, settings: dict[str, Any]) -> Catalog:
-    from quorate.agents.endpoint import Endpoint, discover
-    from quorate.orchestrator.errors import UpstreamError
-
-    key = os.environ.get("QUORATE_UPSTREAM_KEY") or os.environ.get("OPENAI_API_KEY")
-
-    async def find_models() -> list[Model]:
-        # The list is asked for with its own short patience, whatever the settings of samples.
-        listed = await discover(upstream, api_key=key)
-        return [Endpoint(one.name, base_url=upstream, api_key=key, **settings) for one in listed]
-
-    catalog = Catalog(discover=find_models)
-    try:
-        await catalog.refresh()
-    except UpstreamError as error:
-        if not tolerant:
-            raise
-        echo(f"warning: {error}; looking again when asked", err=True)
-    return catalog
-
-
-def _open_embedded() -> Catalog:
-    from quorate.agents.embedded import Embedded, list_embedded_models
-
-    return Catalog({name: Embedded(name) for name in list_embedded_models()})
+def _warn(error: UpstreamError) -> None:
+    echo(f"warning: {error}; looking again when asked", err=True)

@@ -8,7 +8,8 @@ import logging
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeVar
@@ -109,6 +110,13 @@ class ModelBase(ABC):
         _background.opened.add(self)
         return _background.call(self.answer(question, seed=seed, budget=budget))
 
+    def events_sync(
+        self, question: Asked, *, seed: int | None = None, budget: Budget | None = None, live: bool = True
+    ) -> Generator[Event]:
+        """`events` for scripts and notebooks, also where an event loop runs already."""
+        _background.opened.add(self)
+        return iterate_sync(self.events(question, seed=seed, budget=budget, live=live))
+
     async def aclose(self) -> None:
         """Closes connections and workers; the next call opens them again."""
         for model in self.parts:
@@ -144,6 +152,26 @@ async def iterate_events(model: Model, question: Question, run: RunContext) -> A
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def iterate_sync(iterator: AsyncGenerator[T]) -> Generator[T]:
+    """An asynchronous generator, run on the event loop of synchronous calls; closing this one closes it, too."""
+
+    async def step() -> T | None:
+        return await anext(iterator, None)
+
+    try:
+        while (item := _background.call(step())) is not None:
+            yield item
+    finally:
+        with suppress(
+            RuntimeError
+        ):  # it runs still where the wait for it was interrupted, and ends as it was cancelled
+            _background.call(_close(iterator))
+
+
+async def _close(iterator: AsyncGenerator[Any]) -> None:
+    await iterator.aclose()
 
 
 class Agent(ModelBase):
@@ -246,18 +274,28 @@ class _Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self.opened: weakref.WeakSet[ModelBase] = weakref.WeakSet()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._start()).result()
+        loop = self._start()
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a synchronous call inside the event loop of synchronous calls would wait for itself")
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # nobody waits for it: an interrupt must not leave work that costs money
+            raise
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=self._loop.run_forever, name="quorate-sync", daemon=True)
-                thread.start()
-                _call_at_exit(partial(self._stop, self._loop, thread))
+                self._thread = threading.Thread(target=self._loop.run_forever, name="quorate-sync", daemon=True)
+                self._thread.start()
+                _call_at_exit(partial(self._stop, self._loop, self._thread))
             return self._loop
 
     def _stop(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
@@ -283,6 +321,15 @@ class _Background:
         await asyncio.gather(*left, return_exceptions=True)
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine on the event loop of synchronous calls, and waits for it.
+
+    Raises:
+        RuntimeError: called on that very loop, which would wait for itself.
+    """
+    return _background.call(coroutine)
 
 
 def _call_at_exit(function: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.config import JsonDict
 
+from quorate.aggregators.replies import make_usage, translate_finish
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Answer, Message, Question
@@ -19,7 +20,7 @@ from ..deltas import Delta
 from ..generation import Generation, GenerationRequest, Outcome, apply_control, apply_limits, prepare
 from ..http.errors import BadField
 from ..http.sse import DONE, encode_event
-from ..reply_fields import list_logprobs, make_choice_fields, make_quorate, make_usage, translate_finish
+from ..reply_fields import list_logprobs, make_choice_fields, make_quorate
 from .fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs
 from .openrouter import Plugin, describe_fusion, find_fusion
 from .tools import CHOICE_NEEDS_TOOLS, ResponseFormat, Tool, ToolChoice, choose_tools

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, Strict
 
+from quorate.aggregators.replies import make_usage, translate_finish
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import Answer, Message, Question
@@ -31,7 +32,7 @@ from ..generation import (
 )
 from ..http.errors import BadField
 from ..http.sse import DONE, encode_event
-from ..reply_fields import list_logprobs, make_choice_fields, make_quorate, make_usage, translate_finish
+from ..reply_fields import list_logprobs, make_choice_fields, make_quorate
 from .fields import Count, Flag, ModelRequest, StreamOptions, TopLogprobs, Whole
 from .proxied_completions import ProxiedExchange
 

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+from quorate.aggregators.replies import describe_candidate
 from quorate.aggregators.stopping.look_ahead import FAR, look_ahead_risk
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.events import (
@@ -51,7 +52,6 @@ from ..context import Caller
 from ..generation import Generation
 from ..graph_view import count_samples, describe_graph
 from ..http.sse import encode_event
-from ..reply_fields import describe_candidate
 from .chat import Chat, ChatExchange, ChatRequest
 from .fields import Control
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from quorate.aggregators.replies import make_quorate_usage
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.protocols import Forwarding
 from quorate.orchestrator.types import Answer, Message, Question
@@ -15,7 +16,6 @@ from ..context import Caller
 from ..generation import Generation, GenerationRequest, check_limits, make_generation, resolve_model
 from ..http.errors import BadField
 from ..http.sse import encode_event
-from ..reply_fields import make_quorate_usage
 from .fields import ModelRequest
 
 __all__ = ["Embeddings", "Rerank"]

@@ -8,12 +8,12 @@ from contextlib import aclosing
 from secrets import token_hex
 from typing import Any
 
+from quorate.aggregators.replies import make_quorate_usage, make_usage
 from quorate.orchestrator.protocols import Completing
 from quorate.orchestrator.types import Answer
 
 from ..generation import Generation
 from ..http.sse import DONE, encode_event
-from ..reply_fields import make_quorate_usage, make_usage
 
 __all__ = ["ProxiedExchange"]
 

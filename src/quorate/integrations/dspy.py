@@ -1,0 +1,160 @@
+"""A pipeline as a DSPy language model, in this process.
+
+    import dspy
+    from quorate.integrations.dspy import make_lm
+
+    dspy.configure(lm=make_lm("majority@5/qwen", config="quorate.yaml"))
+    dspy.ChainOfThought("question -> answer: int")(question="What is 17 * 24?")
+
+DSPy's LM keeps its cache, its retries, its history and its callbacks; ours is the engine below it. Each response's
+`provider_data["quorate"]` has what led to it. A program that was saved with such a model finds it again where it was
+given by its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from quorate.orchestrator.context import Budget
+from quorate.orchestrator.errors import BadInput, QuorateError
+from quorate.orchestrator.model import ModelBase
+from quorate.orchestrator.types import Answer
+
+from .chat import InProcessChat, make_completion, name_extra
+
+with name_extra("dspy", "DSPy"):
+    import dspy
+    from dspy import lm15
+
+__all__ = ["AsyncPipelineEngine", "PipelineEngine", "make_lm"]
+
+PARAMS = {"frequency_penalty", "logit_bias", "max_tokens", "presence_penalty", "seed", "stop", "temperature", "top_p"}
+FORMS = {"parallel_tool_calls", "response_format", "tool_choice", "tools"}
+"""Parameters of models behind servers; those in this process know no tools."""
+
+
+class _PipelineAsker:
+    """What both engines share.
+
+    Args:
+        chat: who answers.
+        source: how to make it again, where that can be saved.
+    """
+
+    def __init__(self, chat: InProcessChat, source: Mapping[str, Any] | None = None) -> None:
+        self.chat = chat
+        self._source = source
+        served = all("tools" in single.capabilities for single in chat.model.identity.singles)
+        self.supports_function_calling = self.supports_response_schema = served
+        """Whether DSPy may use tools and formats in place of its own prompts; read by its adapters."""
+        self.supported_params = PARAMS | (FORMS if served else set())
+
+    def dump_state(self) -> dict[str, Any]:
+        """How to make it again, for a program that is saved.
+
+        Raises:
+            BadInput: it was made of a model and not of a name, or with a budget.
+        """
+        if self._source is None:
+            raise BadInput("a saved DSPy program keeps the name of its model: this one is an object or has a budget")
+        return dict(self._source)
+
+    @classmethod
+    def load_state(cls, state: Mapping[str, Any]) -> Self:
+        """The engine that was saved."""
+        return cls(InProcessChat(**state), state)
+
+
+class PipelineEngine(_PipelineAsker):
+    """What DSPy asks for one response to one request."""
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        """The response to a request.
+
+        Raises:
+            LM15Error: there is no answer; of a kind that DSPy tries again where that may help.
+        """
+        try:
+            return _read_reply(self.chat.answer_sync(_write_body(request)), request)
+        except QuorateError as error:
+            raise _translate(error) from error
+
+    def stream(self, request: lm15.Request) -> Iterator[Any]:
+        """The response as DSPy's events, all at once."""
+        yield from lm15.response_to_events(self.complete(request))
+
+    def close(self) -> None:
+        """Nothing: the models are shared with who made them."""
+
+
+class AsyncPipelineEngine(_PipelineAsker):
+    """The same, awaited."""
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """See `PipelineEngine.complete`."""
+        try:
+            return _read_reply(await self.chat.answer(_write_body(request)), request)
+        except QuorateError as error:
+            raise _translate(error) from error
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
+        """See `PipelineEngine.stream`."""
+        for event in lm15.response_to_events(await self.complete(request)):
+            yield event
+
+    async def aclose(self) -> None:
+        """Nothing: the models are shared with who made them."""
+
+
+def make_lm(
+    model: ModelBase | str,
+    *,
+    config: str | Path | None = None,
+    upstream: str | None = None,
+    budget: Budget | None = None,
+    **settings: Any,
+) -> dspy.LM:
+    """A `dspy.LM` that asks a pipeline.
+
+    Args:
+        model, config, upstream, budget: see `InProcessChat`.
+        settings: of `dspy.LM`, such as `temperature`, `max_tokens`, `cache`, `num_retries`.
+
+    Raises:
+        BadInput: it is no model, or config or upstream stand beside one that needs neither.
+        UnknownName: nothing has this name.
+    """
+    chat = InProcessChat(model, config=config, upstream=upstream, budget=budget)
+    source = None
+    if isinstance(model, str) and budget is None:
+        source = {"model": model, "config": None if config is None else str(config), "upstream": upstream}
+    engines = {"engine": PipelineEngine(chat, source), "async_engine": AsyncPipelineEngine(chat, source)}
+    return dspy.LM(f"quorate/{chat.model.name}", **engines, **settings)
+
+
+_writer = lm15.OpenAIChatLM(api_key="none", base_url="http://quorate.invalid/v1")
+"""Writes requests in OpenAI's form; sends none."""
+
+
+def _write_body(request: lm15.Request) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(_writer.build_request(request, stream=False).body)
+    return body
+
+
+def _read_reply(answer: Answer, request: lm15.Request) -> lm15.Response:
+    return lm15.response_from_openai_chat(make_completion(answer), model=request.model)
+
+
+def _translate(error: QuorateError) -> lm15.LM15Error:
+    """DSPy's error of this kind."""
+    known = {"provider": "quorate", "provider_code": error.code, "status": error.status}
+    match error.status:
+        case 429:
+            return lm15.RateLimitError(str(error), retry_after=error.retry_after, **known)
+        case status if status < 500:
+            return lm15.InvalidRequestError(str(error), **known)
+        case _:
+            return lm15.ServerError(str(error), retry_after=error.retry_after, **known)
