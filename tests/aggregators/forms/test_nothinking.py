@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from quorate import Endpoint
+from quorate.aggregators.forms.nothinking import CLOSED
 from quorate.aggregators.registry import build_pipeline
 from quorate.orchestrator.errors import BadInput
-from quorate.testing import ScriptedModel
+from quorate.testing import Raw, ScriptedModel
 from quorate.testing.script import Reply
 from quorate.testing.upstream import ScriptedUpstream
 
@@ -43,6 +45,20 @@ async def test_a_closed_thought_is_how_the_answer_begins() -> None:
     assert body["messages"][-1]["content"].endswith("</think>\n\n")
     assert (body["add_generation_prompt"], body["continue_final_message"]) == (False, True)
     assert body["chat_template_kwargs"]["enable_thinking"] is False
+
+
+@pytest.mark.parametrize("llama", [True, False])
+async def test_a_server_that_repeats_the_beginning_is_no_model_that_does(llama: bool) -> None:
+    """llama.cpp tells it again in a whole reply; from any other server it would be what the model wrote."""
+    whole = {
+        "choices": [{"index": 0, "message": {"content": f"{CLOSED}Answer: 4"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3},
+        **({"timings": {"predicted_n": 3}} if llama else {}),
+    }
+    reply = Raw([json.dumps(whole).encode()], content_type="application/json")
+    async with ScriptedUpstream(reply) as upstream, Endpoint("m", base_url=upstream.url) as model:
+        answer = await skipping(model, way="prefill").answer("2 + 2?", seed=1)
+    assert answer.candidates[0].text.count("</think>") == (1 if llama else 2)
 
 
 def test_what_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.aggregators.forms.rewording import Reworded, Stability, reorder_options, reorder_sentences
+from quorate.aggregators.forms.rewording import Reworded, Stability, change_names, reorder_options, reorder_sentences
 from quorate.aggregators.registry import build_pipeline
 from quorate.aggregators.votes import Ballot
 from quorate.orchestrator.errors import BadInput
@@ -51,6 +51,40 @@ def test_the_last_sentence_still_asks() -> None:
     assert reworded.text.endswith(" Say it.")
     assert reworded.text != "Tom has 3 hens. Mia has 4.5 kg. Who has more? Say it."
     assert reorder_sentences("Tom has 3 hens. How many?", Random(3)) is None
+
+
+def test_names_are_others_and_lead_back() -> None:
+    """Whole words, somebody alike, all at once; a name with a surname and one that is part of a word stay."""
+    text = "Tom and Tim give Mary's hens to Tommy. John Locke and Mary watch. Who has more hens, Tom or Mary?"
+    seen = set()
+    for seed in range(40):
+        reworded = change_names(text, Random(seed))
+        assert reworded is not None
+        assert sorted(reworded.names.values()) == ["Mary", "Tim", "Tom"]
+        assert "Tommy" in reworded.text
+        assert "John Locke" in reworded.text
+        assert not re.search(r"\b(?:Tom|Tim|Mary)\b", reworded.text)
+        back = {name: re.findall(rf"\b{name}\b", reworded.text) for name in reworded.names}
+        assert sorted(map(len, back.values())) == [1, 2, 3]
+        seen.add(reworded.text)
+    assert len(seen) > 20
+    assert change_names("Who wrote Emile? Jean did.", Random(1)) is None
+    assert change_names("John Locke wrote it.", Random(1)) is None
+
+
+async def test_answers_have_the_names_of_the_question() -> None:
+    """Whoever is named in a reworded question is told as who it was, and the votes agree."""
+
+    def first(question: Question, _: int) -> str:
+        return f"It is {question.text.split()[0]}.\nAnswer: {question.text.split()[0]}"
+
+    model = ScriptedModel(first)
+    answer = await build_pipeline("reworded", [model], n=6, options={"kind": "names"}).answer(
+        "Maya has 7 hens and Peter has 3. Who has more?", seed=1
+    )
+    assert (answer.answer, answer.tally[0].votes) == ("Maya", 6)
+    assert len({question.text.split()[0] for question in model.asked}) > 3
+    assert {c.text for c in answer.candidates} == {"It is Maya.\nAnswer: Maya"}
 
 
 async def test_a_model_that_knows_the_option_is_right_in_any_order() -> None:

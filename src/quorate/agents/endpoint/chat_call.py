@@ -98,6 +98,7 @@ class ChatCall(UpstreamRequest):
             errors=self._transport.errors,
             live=run.live,
             top_logprobs=question.sampling.top_logprobs,
+            beginning=question.messages[-1].text if question.messages[-1].role == "assistant" else "",
         )
         self.refusal: UpstreamError | None = None
         """The server does not bear the request in this form; nothing else became of it, and its slots are open."""

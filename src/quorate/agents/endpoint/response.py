@@ -159,6 +159,7 @@ class ResponseParser:
         errors: makes the errors.
         live: whether slots are written piece by piece.
         top_logprobs: as asked for: alternatives for each token, None for no log-probabilities.
+        beginning: text that the answers go on from.
     """
 
     def __init__(
@@ -169,7 +170,9 @@ class ResponseParser:
         errors: ErrorFactory,
         live: bool,
         top_logprobs: int | None,
+        beginning: str = "",
     ) -> None:
+        self._beginning = beginning
         self._slots = {slot.index: slot for slot in slots}
         self._live, self._top_logprobs = live, top_logprobs
         self._errors = errors
@@ -214,7 +217,10 @@ class ResponseParser:
         pieces = isinstance(raws[0], dict) and ("delta" in raws[0] or "message" not in raws[0])
         if counts is not None and not pieces:
             self.usage.total = counts
-        for place, raw in enumerate(raws if pieces else _in_order(raws)):
+        ordered = raws if pieces else _in_order(raws)
+        if not pieces and "timings" in reply:
+            ordered = [_without(raw, self._beginning) for raw in ordered]
+        for place, raw in enumerate(ordered):
             choice = self._choice_of(raw, place, len(raws)) if pieces else self._nth(place)
             if choice is None or choice.ended:
                 continue
@@ -379,3 +385,12 @@ def _in_order(raws: list[Any]) -> list[Any]:
         return raws
     by_place = {raw["index"]: raw for raw in raws if isinstance(raw, dict) and isinstance(raw.get("index"), int)}
     return [by_place[index] for index in sorted(by_place)] if len(by_place) == len(raws) else raws
+
+
+def _without(raw: Any, beginning: str) -> Any:
+    """A whole choice of llama.cpp's (whose replies have `timings`), which repeats the text that it went on from."""
+    message = raw.get("message") if isinstance(raw, dict) else None
+    said = message.get("content") if isinstance(message, dict) else None
+    if not beginning or not isinstance(said, str):
+        return raw
+    return {**raw, "message": {**message, "content": said.removeprefix(beginning)}}

@@ -1,4 +1,4 @@
-"""The same question in other words: options or sentences in another order, answers mapped back.
+"""The same question in other words: options or sentences in another order, or other names; answers mapped back.
 
 Self-supervised label augmentation (arXiv 1910.05872) aggregates predictions over transformed inputs; SADE (arXiv
 2107.09249) weighs experts, without labels, by how stable their predictions stay under them. Here a rewording is an
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
 from typing import Literal
@@ -33,7 +33,15 @@ from ..specs import BuildContext, Options, PipelineSpec
 from ..votes.ballot import Ballot, Weights, sum_by_class
 from ..votes.rule_vote import RuleVote
 
-Kind = Literal["options", "sentences"]
+Kind = Literal["options", "sentences", "names"]
+
+_NAMES = (
+    "Alice Anna Clara Diana Ella Emma Eva Hanna Helen Julia Laura Lena Lisa Lucy Maria Mary Maya Mia Nina Nora Olivia "
+    "Sara Sarah Sofia Susan Zoe",
+    "Adam Ben Carl Daniel David Felix George Henry Hugo Ivan James John Jonas Leo Luis Oliver Oscar Paul Peter Robert "
+    "Simon Thomas Tim Tom Victor",
+)
+"""First names, those of one line in each other's places, so that what is said of her or him still fits."""
 
 _OPTION = re.compile(r"^([ \t]*\(?)([A-Z])([.):][ \t]+)(\S[^\n]*)$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
@@ -44,8 +52,10 @@ class Rewording:
     """A question in other words, and what its letters are in the first ones."""
 
     text: str
-    letters: Mapping[str, str]
-    """By a letter of the reworded options, the one that the same option had; empty where answers stay as they are."""
+    letters: Mapping[str, str] = field(default_factory=dict)
+    """By a letter of the reworded options, the one that the same option had."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """By a name that it has, the one that stood there; both are empty where answers stay as they are."""
 
 
 def reorder_options(text: str, rng: Random) -> Rewording | None:
@@ -70,12 +80,32 @@ def reorder_sentences(text: str, rng: Random) -> Rewording | None:
     *told, last = _SENTENCE.split(text.strip())
     if len(told) < 2:
         return None
-    return Rewording(" ".join([*(told[n] for n in _shuffled(len(told), rng)), last]), {})
+    return Rewording(" ".join([*(told[n] for n in _shuffled(len(told), rng)), last]))
+
+
+def change_names(text: str, rng: Random) -> Rewording | None:
+    """Other first names; None where there is none that may be changed.
+
+    A name before another capital letter is somebody's whose name matters, and stays.
+    """
+    names: dict[str, str] = {}
+    for line in map(str.split, _NAMES):
+        there = [name for name in line if re.search(rf"\b{name}\b", text)]
+        mine = [name for name in there if not re.search(rf"\b{name}\s+[A-Z]", text)]
+        free = [name for name in line if name not in there]
+        names |= dict(zip(mine, rng.sample(free, min(len(mine), len(free))), strict=False))
+    return Rewording(_rename(text, names), {}, {new: old for old, new in names.items()}) if names else None
+
+
+def _rename(text: str, names: Mapping[str, str]) -> str:
+    """All names at once, so that none is changed twice."""
+    return re.sub(rf"\b(?:{'|'.join(names)})\b", lambda found: names[found[0]], text)
 
 
 _KINDS: Mapping[Kind, Callable[[str, Random], Rewording | None]] = {
     "options": reorder_options,
     "sentences": reorder_sentences,
+    "names": change_names,
 }
 
 
@@ -91,11 +121,12 @@ class Reworded(Wrapper):
     """A model that is asked in other words, drawn by the run's seed, and answers in those of the question.
 
     A letter that it settles on is told as the letter that the option had, in a line behind its text; one that settles
-    on none has failed. A question that cannot be reworded is asked as it is.
+    on none has failed. Names in its text are told as those of the question. A question that cannot be reworded is asked
+    as it is.
 
     Args:
         model: who answers.
-        kind: what changes its place.
+        kind: what changes: the order of options or sentences, or names.
         name: how it is called; the model's name if not given.
     """
 
@@ -107,18 +138,21 @@ class Reworded(Wrapper):
         changed = _KINDS[self.kind](question.text, run.rng(f"reworded {self.kind}"))
         if changed is None:
             return await self.model.answer(question, run)
-        quiet = run.replace(live=False) if changed.letters else run
-        answer = await self.model.answer(_reword(question, changed.text), quiet)
-        if not changed.letters:
+        mapped = bool(changed.letters or changed.names)
+        answer = await self.model.answer(_reword(question, changed.text), run.replace(live=False) if mapped else run)
+        if not mapped:
             return answer
-        said = Choices(changed.letters).find(answer.text)
-        if said is None:
-            # Letters in its text are those of another order, and nobody may take them for the question's.
-            raise NoAnswer(f"{self.name}: it settles on no option of the reworded question", code="option_missing")
-        text = f"{answer.text.rstrip()}\n\nIn the order of the question:\nAnswer: {changed.letters[said]}"
+        text = _rename(answer.text, changed.names) if changed.names else self._tell_letter(answer.text, changed.letters)
         if run.observed and run.live:
             run.emit(AnswerToken(text=text))
         return answer.replace(text=text, answer=None)
+
+    def _tell_letter(self, text: str, letters: Mapping[str, str]) -> str:
+        said = Choices(letters).find(text)
+        if said is None:
+            # Letters in its text are those of another order, and nobody may take them for the question's.
+            raise NoAnswer(f"{self.name}: it settles on no option of the reworded question", code="option_missing")
+        return f"{text.rstrip()}\n\nIn the order of the question:\nAnswer: {letters[said]}"
 
 
 def _reword(question: Question, text: str) -> Question:
@@ -154,7 +188,7 @@ class RewordingOptions(Options):
     """How the question is reworded."""
 
     kind: Kind = "options"
-    """What changes its place: lettered options, or sentences, which has to leave the answer as it is."""
+    """What changes: the order of lettered options or, which has to leave the answer as it is, of sentences; or names."""
     plain: int = Field(default=1, ge=0)
     """Samples of each model that are asked in the question's own words, the first ones."""
 
