@@ -389,8 +389,8 @@ def _in_order(raws: list[Any]) -> list[Any]:
 
 def _without(raw: Any, beginning: str) -> Any:
     """A whole choice of llama.cpp's (whose replies have `timings`), which repeats the text that it went on from."""
-    message = raw.get("message") if isinstance(raw, dict) else None
+    message = raw.get("message") if beginning and isinstance(raw, dict) else None
     said = message.get("content") if isinstance(message, dict) else None
-    if not beginning or not isinstance(said, str):
+    if not isinstance(message, dict) or not isinstance(said, str):
         return raw
     return {**raw, "message": {**message, "content": said.removeprefix(beginning)}}

@@ -188,7 +188,7 @@ class RewordingOptions(Options):
     """How the question is reworded."""
 
     kind: Kind = "options"
-    """What changes: the order of lettered options or, which has to leave the answer as it is, of sentences; or names."""
+    """What changes: the order of lettered options, or of sentences where that leaves the answer as it is, or names."""
     plain: int = Field(default=1, ge=0)
     """Samples of each model that are asked in the question's own words, the first ones."""
 
