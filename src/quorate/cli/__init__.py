@@ -1,4 +1,4 @@
-"""The command line: `quorate ask | serve | batch | key | eval | train | models | graph`.
+"""The command line: `quorate ask | serve | batch | mcp | key | eval | train | models | graph`.
 
 Results go to standard output and nothing else does; progress and errors go to standard error.
 Errors are one line and exit code 2; Ctrl-C keeps what is done and exits with 130.
@@ -13,7 +13,7 @@ import typer
 
 from quorate.orchestrator.errors import QuorateError
 
-from . import ask, batch, evaluate, inspect, key, models, serve, trace, train
+from . import ask, batch, evaluate, inspect, key, mcp, models, serve, trace, train
 from .console import echo
 from .options import Commands
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("serve")(serve.serve)
 app.command("batch")(batch.batch)
+app.command("mcp")(mcp.mcp)
 app.command("key")(key.key)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
