@@ -81,6 +81,8 @@ Item = Annotated[
 ]
 """A message (text, images and files), a function's call or its output; `reasoning` items are read over."""
 
+REASONING = "rs_"
+"""How the ids of `reasoning` items begin, in OpenAI's replies and in ours: references to them are read over, too."""
 LOGPROBS = "message.output_text.logprobs"
 
 REFUSED = {
@@ -286,7 +288,9 @@ def convert_items(given: str | Iterable[Mapping[str, Any]]) -> list[Message]:
             case "reasoning":
                 pass  # models behind chat do not read back what they thought
             case "item_reference":
-                raise BadField("this server keeps no responses: send the item itself", where)
+                if not str(item.get("id")).startswith(REASONING):
+                    advice = "send the item itself, as clients do that are told store=false"
+                    raise BadField(f"this server keeps no responses: {advice}", where)
             case _:
                 raise BadField(f"items of the type {kind!r} are not known here", f"{where}.type")
     return [Message.model_validate(message) for message in messages]
