@@ -80,6 +80,49 @@ async def test_without_a_planner_the_question_is_asked_whole() -> None:
     assert "node_failed" in [note.code for note in answer.degraded]
 
 
+def judging(*wrong: str, verdict: str = "Score: 9") -> ScriptedModel:
+    """Finds replies wrong in which one of these stands."""
+
+    def look(question: Question, _: int) -> str:
+        reply = question.text.split("response\n")[-1]
+        return "I get another one.\nScore: 1" if any(word in reply for word in wrong) else verdict
+
+    return ScriptedModel(look, name="judge")
+
+
+async def test_parts_are_verified_by_a_model() -> None:
+    """It sees the part with its problem and the reply; what it finds wrong is no answer, and its division ends."""
+    sure, model = judging(), solver(baked="84", eaten="30")
+    answer = await divided([PLAN], model, verifier=sure).answer("A bakery?", seed=1)  # type: ignore[attr-defined]
+    assert (answer.answer, len(sure.asked)) == ("54", 2)
+    assert all("A bakery?" in question.text and "Score:" in question.text for question in sure.asked)
+    assert {e.model for e in answer.nodes if e.node.startswith("parts")} == {"solver", "judge"}
+    strict = judging("30")
+    answer = await divided([PLAN], solver(baked="84", eaten="30"), verifier=strict).answer("?", seed=1)  # type: ignore[attr-defined]
+    assert (answer.answer, [note.code for note in answer.degraded]) == ("99", ["member_failed"])
+    lax = await divided([PLAN], model, verifier=judging("30"), least=1).answer("?", seed=1)  # type: ignore[attr-defined]
+    assert lax.answer == "54"
+
+
+async def test_a_part_without_a_verdict_stands_and_is_marked() -> None:
+    """The verifier says nothing that can be read, or is gone; bare calculations are not shown to it."""
+    dumb = judging(verdict="Who knows?")
+    answer = await divided([PLAN], solver(baked="84", eaten="30"), verifier=dumb).answer("?", seed=1)  # type: ignore[attr-defined]
+    assert (answer.answer, [note.code for note in answer.degraded]) == ("54", ["fallback_used"] * 2)
+    gone = ScriptedModel([RuntimeError("gone")], name="judge")
+    answer = await divided(["#1: 7 * 12\n#2: #1 - 30"], solver(), verifier=gone).answer("?", seed=1)  # type: ignore[attr-defined]
+    assert (answer.answer, answer.degraded) == ("54", ())
+
+
+async def test_a_verifier_counts_among_the_most_calls() -> None:
+    """By name, too: `verify` is the score that the aggregator's model has to give."""
+    made = build_pipeline("decompose", [ScriptedModel(name="planner")], n=1, options={"verify": 6, "rounds": 1})
+    plain = build_pipeline("decompose", [ScriptedModel(name="planner")], n=1, options={"rounds": 1})
+    assert made.calls == plain.calls + 2 * 16
+    with pytest.raises(BadInput, match="verify"):
+        build_pipeline("decompose", [ScriptedModel()], options={"verify": 11})
+
+
 async def test_parts_are_settled_by_a_vote() -> None:
     """More than half of the samples have to agree, else the part has no answer."""
     right = solver(baked=["84", "84", "83"], eaten="30")

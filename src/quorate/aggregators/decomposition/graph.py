@@ -10,6 +10,8 @@ what is merged is results in the places where other parts name them, so that the
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from quorate.orchestrator.checks import check_aggregator, check_count, check_model
@@ -26,7 +28,7 @@ from ..extraction import AnswerExtractor
 from ..specs import BuildContext, Options, PipelineSpec
 from ..synthesis.agglm import SHIPPED_FAMILY
 from ..votes.majority import MajorityVote
-from .nodes import LedNowhere, PartsLeft, PartsNode, UndividedNode
+from .nodes import LEAST, LedNowhere, PartsLeft, PartsNode, UndividedNode, VerifiedPartsNode
 
 ROUNDS = 8
 """Parts that need each other's results in a row, at most."""
@@ -42,6 +44,8 @@ def decompose(
     votes: int = 1,
     calculate: bool = True,
     rounds: int = ROUNDS,
+    verifier: Model | None = None,
+    least: float = LEAST,
     name: str | None = None,
 ) -> Pipeline:
     """A graph that divides a problem several times, solves the parts of each division, and votes over the divisions.
@@ -53,6 +57,8 @@ def decompose(
         votes: samples of each part that is asked; of several, more than half have to agree.
         calculate: whether bare calculations are made by code and not asked for.
         rounds: rounds of parts that wait for each other.
+        verifier: scores the answer to each part that is no bare calculation; nobody does if not given.
+        least: of 10, that it has to give for the answer to stand.
         name: how the graph is called.
 
     Raises:
@@ -65,21 +71,13 @@ def decompose(
     check_count("decompose(rounds)", rounds, 1)
     vote = vote or MajorityVote()
     check_aggregator("decompose(vote)", vote)
-    parts = SamplingStage((solver,), n=WIDTH * votes)
+    stage = SamplingStage((solver,), n=WIDTH * votes)
+    given: dict[str, Any] = {"counted_by": vote, "votes": votes, "calculate": calculate, "max_visits": rounds}
     undivided = SamplingStage((solver,), n=planner.n)
     return Pipeline(
         [
             SampleNode("plan", planner, fallback="undivided"),
-            PartsNode(
-                "parts",
-                parts,
-                load("decompose-part"),
-                AnswerExtractor(),
-                counted_by=vote,
-                votes=votes,
-                calculate=calculate,
-                max_visits=rounds,
-            ),
+            _solve_parts(stage, verifier, least, **given),
             UndividedNode("undivided", undivided, counted_by=vote),
             AggregateNode("decide", vote),
         ],
@@ -96,6 +94,16 @@ def decompose(
     )
 
 
+def _solve_parts(stage: SamplingStage, verifier: Model | None, least: float, **given: Any) -> PartsNode:
+    words, reader = load("decompose-part"), AnswerExtractor()
+    if verifier is None:
+        return PartsNode("parts", stage, words, reader, **given)
+    check_model("decompose(verifier)", verifier)
+    if not 0 <= least <= 10:
+        raise BadInput(f"decompose(least={least:g}): a score lies between 0 and 10")
+    return VerifiedPartsNode("parts", stage, words, reader, verifier=verifier, least=least, **given)
+
+
 class DecomposeOptions(Options):
     """How parts are solved; the aggregator's model solves them, the models of the pipeline divide."""
 
@@ -105,6 +113,8 @@ class DecomposeOptions(Options):
     """Bare calculations are made by code, and not asked for."""
     rounds: int = Field(default=ROUNDS, ge=1, le=64)
     """Rounds of parts that wait for each other."""
+    verify: float | None = Field(default=None, ge=0, le=10)
+    """The score, of 10, that the aggregator's model has to give the answer to each part that is asked."""
 
 
 def _planner(model: Model) -> Model:
@@ -126,6 +136,8 @@ def _build_decompose(context: BuildContext) -> Pipeline:
         votes=options.votes,
         calculate=options.calculate,
         rounds=options.rounds,
+        verifier=None if options.verify is None else context.writer,
+        least=options.verify or 0.0,
     )
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from typing import Self
 
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.nodes import StageNode
+from quorate.orchestrator.protocols import Model, requests_of
 from quorate.orchestrator.reading import Extractor
-from quorate.orchestrator.sampling import sample_candidates, settle_answer
+from quorate.orchestrator.sampling import gather, sample_candidates, settle_answer
 from quorate.orchestrator.state import State
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Message, Question, Sampled
-from quorate.prompts import Prompt
+from quorate.prompts import Prompt, load
 
+from ..judges.model import JUDGE_SAMPLING, JudgeModel, Verdict
+from ..judges.verdicts import score_form
+from ..markup import visible
+from ..panels.analysis import make_fence
 from .division import LONGEST, Division, compute
 
+LEAST = 5.0
+"""Of 10, that a part's answer has to be given where nothing else is said."""
 OPEN, FAILED, UNREADABLE = "part_open", "part_failed", "plan_unreadable"
 
 
@@ -55,13 +64,15 @@ class PartsNode(StageNode):
         asked = parts[: self.stage.n // self.votes]
         notes: tuple[Degradation, ...] = ()
         stopped = "complete"
-        found: Mapping[str, str | None] = {}
+        found: dict[str, str | None] = {}
         if asked and (reason := run.exhausted()) is not None:
             stopped, notes = reason, (explain_cut(reason, visit),)
         elif asked:
             drawn = await self._ask(state.question, asked, run.asking(visit).replace(emit=run.emit))
             found, stopped = self._count(asked, drawn.candidates), drawn.stopped
             notes = tuple(note for note in drawn.degraded if note.code != "candidate_failed")
+            found, more = await self._verify(state.question, found, drawn.candidates, run.at_node(visit))
+            notes = (*notes, *more)
         candidates = tuple(_settle(c, plans[c.index], found, self) for c in before.candidates)
         return await _count_votes(self, state, run, Sampled(candidates=candidates, stopped=stopped, degraded=notes))
 
@@ -83,18 +94,93 @@ class PartsNode(StageNode):
         text = part if bare else self.prompt.render(question=question.text, part=part)
         return question.with_messages(Message(role="user", content=text))
 
+    async def _verify(
+        self,
+        question: Question,  # noqa: ARG002 - for nodes that ask a model
+        found: dict[str, str | None],
+        candidates: Sequence[Candidate],  # noqa: ARG002
+        run: RunContext,  # noqa: ARG002
+    ) -> tuple[dict[str, str | None], tuple[Degradation, ...]]:
+        """The answers that stand, and what could not be verified; the vote says it all here."""
+        return found, ()
+
+    def _read_answer(self, candidate: Candidate) -> str | None:
+        """What it answers; None for nothing, and for what is no answer to a part."""
+        said = (self.reader.extract(candidate.text) or "").strip() if candidate.ok else ""
+        return said if said and len(said) <= LONGEST and "\n" not in said else None
+
     def _count(self, parts: Sequence[str], candidates: Sequence[Candidate]) -> dict[str, str | None]:
         """The answer to each part; None where there is none, or no majority."""
         answers: dict[str, list[str]] = defaultdict(list)
         for candidate in candidates:
-            said = self.reader.extract(candidate.text) if candidate.ok else None
-            if said is not None and said.strip() and len(said) <= LONGEST and "\n" not in said.strip():
-                answers[parts[candidate.index // self.votes]].append(said.strip())
+            if (said := self._read_answer(candidate)) is not None:
+                answers[parts[candidate.index // self.votes]].append(said)
         found: dict[str, str | None] = {}
         for part in parts:
             [(best, votes)] = Counter(answers[part]).most_common(1) or [("", 0)]
             found[part] = best if 2 * votes > self.votes else None
         return found
+
+
+@dataclass(frozen=True)
+class VerifiedPartsNode(PartsNode):
+    """Parts whose answers a model has to find right: it scores the reply that an answer stands in from 0 to 10.
+
+    Below `least` the part has no answer, so its division gives its place to an undivided answer. An answer on which
+    there is no verdict stands, marked `fallback_used`.
+    """
+
+    verifier: Model
+    """Who scores."""
+    least: float = LEAST
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        return (*super().models, self.verifier)
+
+    @property
+    def label(self) -> str:
+        return f"{super().label}, {self.verifier.name} scores {self.least:g} of 10 at least"
+
+    def calls_for(self, n: int) -> int:
+        # A reply without a verdict is asked for once more.
+        return super().calls_for(n) + 2 * self.width * self.verifier.calls
+
+    def requests_for(self, n: int) -> int:
+        return super().requests_for(n) + 2 * self.width * requests_of(self.verifier)
+
+    @property
+    def width(self) -> int:
+        """Parts that are asked at once, at most."""
+        return self.stage.n // self.votes
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        return replace(super().map_models(change), verifier=change(self.verifier))
+
+    async def _verify(
+        self, question: Question, found: dict[str, str | None], candidates: Sequence[Candidate], run: RunContext
+    ) -> tuple[dict[str, str | None], tuple[Degradation, ...]]:
+        judge = JudgeModel(self.verifier, JUDGE_SAMPLING, asyncio.Semaphore(self.width))
+        settled = [(number, part, answer) for number, (part, answer) in enumerate(found.items()) if answer is not None]
+
+        async def look(number: int, part: str, answer: str) -> Verdict[float]:
+            mine = (c.text for c in candidates if c.index // self.votes == number and self._read_answer(c) == answer)
+            said = next(mine, answer)
+            asked, fence = self._word(question, part).text, make_fence([part, said], run)
+            words = load("judge-score").render(question=asked, response=visible(said), fence=fence, rubric="")
+            return await judge.decide(words, f"verify {number}", run, score_form())
+
+        verdicts = await gather([look(*each) for each in settled])
+        notes: list[Degradation] = []
+        for (_, part, _), verdict in zip(settled, verdicts, strict=True):
+            if verdict.value is None:
+                detail = f"{part[:80]!r} stands unverified: {verdict.problem}"
+                notes.append(
+                    Degradation(code="fallback_used", where=f"{run.node}: {self.verifier.name}", detail=detail)
+                )
+            elif verdict.value < self.least:
+                found = {**found, part: None}
+        return found, tuple(notes)
 
 
 def _settle(candidate: Candidate, plan: Division | None, found: Mapping[str, str | None], node: PartsNode) -> Candidate:
