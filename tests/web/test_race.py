@@ -10,10 +10,11 @@ import pytest
 
 from quorate import Endpoint
 from quorate.agents.settings import RetryPolicy
-from quorate.config.server_settings import ApiKey, hash_key
+from quorate.config.server_settings import ApiKey, KeyBudget, hash_key
 from quorate.testing import Fault, Reply, ScriptedUpstream
 from quorate.testing.script import Step
 from tests.server.conftest import Start
+from tests.server.scripted import Echo
 
 from .conftest import OpenPage, ask, ended, violations
 
@@ -56,6 +57,24 @@ async def test_a_race_to_its_end(start: Start, open_page: OpenPage) -> None:
         assert "It is 41." in await page.locator(".minority .theirs").first.inner_text()
         assert (await _texts(page, ".cost tbody th"))[:3] == ["this run", "one sample", "all 8 samples"]
         assert await violations(page) == []
+
+
+async def test_the_first_minute(start: Start, open_page: OpenPage) -> None:
+    """Whoever has no question yet reads what will happen, and asks an example by one click."""
+    async with (
+        ScriptedUpstream(Reply(WORKING), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+        open_page(served.url) as page,
+    ):
+        await page.wait_for_selector(".intro li:nth-child(3)")
+        example = page.locator(".example").first
+        text = await example.get_attribute("title")
+        await example.click()
+        await ended(page)
+        assert await page.input_value("#question") == text
+        assert upstream.requests[0].body["messages"][-1]["content"] == text
+        assert await page.locator(".intro").count() == 0
 
 
 async def test_stopping_early_saves_tokens(start: Start, open_page: OpenPage) -> None:
@@ -201,6 +220,40 @@ async def test_a_key_that_is_taken_back(start: Start, open_page: OpenPage) -> No
             await page.click(".ask .primary")
             await page.wait_for_selector(".key:has-text('has expired')")
             assert "The server wants a key" in await page.locator(".fault").inner_text()
+
+
+async def test_a_key_that_may_ask_little_and_spend_less(start: Start, open_page: OpenPage) -> None:
+    """It is offered what it may ask, though it may not ask the model alone; a spent budget is told in words."""
+    async with (
+        ScriptedUpstream(Reply(WORKING), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+    ):
+        budget = KeyBudget(tokens=60, seconds=3600)
+        keys = (ApiKey(name="ann", hash=hash_key("first"), allow=("majority@*/m",), budget=budget),)
+        expects = ("401 (Unauthorized)", "429 (Too Many Requests)")
+        async with start(endpoint, keys=keys) as served, open_page(served.url, expects=expects) as page:
+            await page.fill(".key input", "first")
+            await page.click(".key button")
+            await ask(page, "What is 6 * 7?", samples=4)
+            await ended(page)
+            assert await page.locator(".chosen > summary").inner_text() == "majority@4/m"
+            for _ in range(3):
+                await page.click(".ask .primary")
+                await page.wait_for_selector(".run:is([data-status=done], [data-status=failed])")
+            await page.wait_for_selector(".fault:has-text('spent what it may')")
+
+
+async def test_what_the_page_does_not_check_is_told_by_the_server(start: Start, open_page: OpenPage) -> None:
+    """Impossible settings are no silence, though their fields are folded away."""
+    async with start(Echo("m")) as served, open_page(served.url, expects=("400 (Bad Request)",)) as page:
+        await page.wait_for_selector(".ask")
+        await page.click(".more summary")
+        await page.get_by_label("Temperature").fill("-1")
+        await ask(page, "What is 6 * 7?")
+        await ended(page, "failed")
+        assert "temperature" in await page.locator(".fault").inner_text()
+        await page.click(".ask .primary")
+        await ended(page, "failed")
 
 
 async def test_a_server_that_stops_and_a_model_that_is_not_there(start: Start, open_page: OpenPage) -> None:

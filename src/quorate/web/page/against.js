@@ -47,12 +47,12 @@ export function AgainstPage({ catalog }) {
   useEffect(() => () => stop.current?.abort(), []);
   const keep = (text) => { setQuestion(text); remember(QUESTION, text); };
 
-  const start = async () => {
+  const start = async (text) => {
     stop.current?.abort();
     const control = new AbortController(), onEnd = () => { if (stop.current === control) setEnded((n) => n + 1); };
     stop.current = control;
     setEnded(0); setSaid(null); setFault(null);
-    const requests = [left, right].map((choice) => requestOf(catalog, choice, question));
+    const requests = [left, right].map((choice) => requestOf(catalog, choice, text));
     if (blind && crypto.getRandomValues(new Uint8Array(1))[0] % 2) requests.reverse();
     const races = requests.map((request, i) => run(request, i ? "right" : "left", control.signal, onEnd));
     setSides({ blind, races });

@@ -13,7 +13,10 @@ export function recall(name) {
   try { return sessionStorage.getItem(name) ?? ""; } catch { return ""; }
 }
 
+const MOST = 100_000; // characters that it remembers: a browser takes its time to show more in a field
+
 export function remember(name, text) {
+  if (text.length > MOST) text = "";
   try { sessionStorage.setItem(name, text); } catch { /* Then a reload forgets it. */ }
 }
 
@@ -43,9 +46,13 @@ const ADVICE = {
   504: ["Time ran out", "Ask for fewer samples, or allow more seconds."],
 };
 
+const BY_CODE = {
+  insufficient_quota: ["This key has spent what it may", "Its budget is used up until its period ends: wait, or use another key."],
+};
+
 /** The fault that a server's error envelope tells of. */
 export function faultOf(error, status = 0, retryAfter = null) {
-  const [title, advice] = ADVICE[status] ?? (status >= 500 ? ["The server failed", "Ask again; the server's log has the cause."] : ["There is no answer", "The message says why; change that and ask again."]);
+  const [title, advice] = BY_CODE[error?.code] ?? ADVICE[status] ?? (status >= 500 ? ["The server failed", "Ask again; the server's log has the cause."] : ["There is no answer", "The message says why; change that and ask again."]);
   const wait = retryAfter ? ` It says to come back in ${retryAfter} s.` : "";
   return new Fault(title, advice + wait, { status, detail: error?.message ?? "" });
 }

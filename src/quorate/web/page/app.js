@@ -5,11 +5,16 @@ import { Fault, getKey, onKeyWanted, recall, remember, setKey, watch } from "./a
 import { AskForm, Composer } from "./ask.js";
 import { firstChoice, loadCatalog, nameOf, requestOf } from "./compose.js";
 import { Race } from "./race.js";
-import { textOf } from "./words.js";
+import { colour, textOf } from "./words.js";
 
 const PLACES = [["", "Race"], ["against", "Against"], ["traces", "Traces"], ["evaluations", "Evaluations"]];
 const lazy = { run: () => import("./run.js"), fault: () => import("./fault.js"), traces: () => import("./traces.js"), against: () => import("./against.js"), evaluations: () => import("./evaluations.js") };
 const QUESTION = "quorate-question";
+const INTRO = [
+  ["They race", "Every sample has a cell that fills as it is written, and takes the colour of its answer as soon as votes are counted."],
+  ["It stops in time", "The needle shows the chance that the samples left change the winner. Where next to none is left, they are not paid for."],
+  ["You see why", "The answer with its votes, what the minority says line by line, and what it cost beside one sample and beside all."],
+];
 
 /** A module that is loaded when it is first shown. */
 function useModule(name) {
@@ -55,6 +60,9 @@ function KeyForm({ wanted, onKey }) {
     <p class="quiet">It is kept for this tab only, and sent to this server only.</p></form></div>`;
 }
 
+/** What there will be to see, for the first minute. */
+const Intro = () => html`<ol class="intro" aria-label="What happens">${INTRO.map(([title, words], i) => html`<li key=${i} style=${{ "--c": colour(i) }}><h2><span class="chip" aria-hidden="true">${i + 1}</span> ${title}</h2><p>${words}</p></li>`)}</ol>`;
+
 function RacePage({ catalog, asked, onAsked }) {
   const [choice, setChoice] = useState(() => firstChoice(catalog)), [question, setQuestion] = useState(() => recall(QUESTION));
   const [race, setRace] = useState(null), [running, setRunning] = useState(false), stop = useRef(null), view = useModule(race ? "run" : null);
@@ -79,10 +87,10 @@ function RacePage({ catalog, asked, onAsked }) {
   };
   useEffect(() => { if (asked) { onAsked(); keep(textOf(asked.messages.at(-1))); start(asked); } }, [asked]);
   useEffect(() => () => stop.current?.abort(), []);
-  const request = () => requestOf(catalog, choice, question);
-  return html`<${AskForm} catalog=${catalog} question=${question} onQuestion=${keep} running=${running} onAsk=${() => start(request())} onStop=${() => stop.current?.abort()} compact=${race ? nameOf(catalog, choice) : null}>
+  const ask = (text) => start(requestOf(catalog, choice, text));
+  return html`<${AskForm} catalog=${catalog} question=${question} onQuestion=${keep} running=${running} onAsk=${ask} onStop=${() => stop.current?.abort()} compact=${race ? nameOf(catalog, choice) : null}>
       <${Composer} catalog=${catalog} choice=${choice} onChoice=${setChoice}/><//>
-    ${race && view ? html`<${view.RunView} key=${race} race=${race} onAgain=${running ? null : () => start(request())}/>` : null}`;
+    ${race && view ? html`<${view.RunView} key=${race} race=${race} onAgain=${running ? null : () => ask(question)}/>` : html`<${Intro}/>`}`;
 }
 
 function App() {

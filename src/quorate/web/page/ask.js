@@ -34,7 +34,7 @@ function Members({ catalog, choice, entry, onChoice }) {
   const able = membersFor(catalog, entry), ordered = entry?.fewest > 1 && choice.models.length > 1;
   const few = entry?.most === entry?.fewest ? `${entry.fewest}` : `${entry?.fewest} or more`;
   const hint = !(entry?.fewest > 1) ? "" : isEnsemble(entry) ? `${few} that can be asked token by token, the first one drafts` : `${few}, in the order in which they are asked`;
-  return html`<fieldset class="models"><legend>Models${hint ? html` <span class="hint">${hint}</span>` : null}</legend>${able.map((m) => html`<label key=${m.id} class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${(e) => { const next = toggle(catalog, choice, m.id); e.target.checked = next.models.includes(m.id); onChoice(next); }}/>
+  return html`<fieldset class="models"><legend>Models${hint ? `: ${hint}` : ""}</legend>${able.map((m) => html`<label key=${m.id} class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${(e) => { const next = toggle(catalog, choice, m.id); e.target.checked = next.models.includes(m.id); onChoice(next); }}/>
     ${ordered && choice.models.includes(m.id) ? html`<b class="rank">${choice.models.indexOf(m.id) + 1}</b>` : null}<span>${m.id}</span></label>`)}</fieldset>`;
 }
 
@@ -46,13 +46,13 @@ function describeOwn(entry) {
 
 /** The question and its button; `children` are the composers. */
 export function AskForm({ catalog, question, onQuestion, onAsk, onStop, running, children, word = "Ask", compact = null }) {
-  const submit = (event) => { event.preventDefault(); if (question.trim() && !running) onAsk(); };
+  const submit = (event) => { event.preventDefault(); if (question.trim() && !running) onAsk(question); };
   // Buttons with keys of their own: one that turns into the other under a click would do what that one does.
   const keys = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event); };
-  return html`<form class=${`ask${compact ? " compact" : ""}`} onSubmit=${submit}>
+  return html`<form class=${`ask${compact ? " compact" : ""}`} novalidate onSubmit=${submit}>
     <label class="away" for="question">Question</label>
     <textarea id="question" rows=${compact ? 1 : 3} dir="auto" placeholder="Ask something that is worth more than one answer" value=${question} onInput=${(e) => onQuestion(e.target.value)} onKeyDown=${keys}></textarea>
-    ${question ? null : html`<p class="examples"><span>Try</span>${examplesFor(catalog).map((text) => html`<button type="button" class="example" onClick=${() => onQuestion(text)}>${brief(text, 58)}</button>`)}</p>`}
+    ${question ? null : html`<p class="examples"><span>Click to ask</span>${examplesFor(catalog).map((text) => html`<button type="button" class="example" title=${text} onClick=${() => { onQuestion(text); onAsk(text); }}>${brief(text, 58)}</button>`)}</p>`}
     ${compact ? html`<details class="more chosen"><summary>${compact}</summary>${children}</details>` : children}
     <p class="go">${running ? html`<button key="stop" type="button" class="stop" onClick=${onStop}>Stop</button>` : html`<button key="ask" type="submit" class="primary" disabled=${!question.trim()}>${word}</button>`}<span class="quiet">${running ? "Leaving this page stops all work at the models, too." : "Ctrl + Enter"}</span></p>
   </form>`;

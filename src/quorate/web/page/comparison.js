@@ -45,8 +45,9 @@ export function Comparison({ run }) {
     setAsking(false);
   };
   const byItself = took.current === null ? run.questions * run.pipelines.length <= AT_ONCE : took.current < QUICK;
-  useEffect(() => { if (byItself && !asking && !fault) load(); }, [run.answers]);
-  useEffect(() => { if (found && found.by !== by && !asking) load(); }, [by, asking]);
+  useEffect(() => {
+    if (!asking && !fault && (found?.by === by || !found ? byItself && found?.answers !== run.answers : true)) load();
+  }, [run.answers, by, asking]);
   const old = found && found.answers !== run.answers;
   return html`<section aria-label="Comparison" aria-busy=${String(asking)}><h2>Comparison</h2>
     <p class="switch" role="group" aria-label="At equal">${["tokens", "money", "seconds"].map((unit) => html`<button key=${unit} type="button" aria-pressed=${String(unit === by)} onClick=${() => setBy(unit)}>at equal ${unit}</button>`)}

@@ -10,7 +10,10 @@ export async function loadCatalog() {
   const models = data.filter((m) => m.kind !== "pipeline");
   return {
     configured: configured.map((m) => ({ id: m.id, ...m.quorate })),
-    built: built.filter((p, i) => built.findIndex((q) => q.name === p.name) === i),
+    built: [...new Set(built.map((p) => p.name))].map((name) => {
+      const same = built.filter((p) => p.name === name);
+      return { ...same[0], models: [...new Set(same.flatMap((p) => p.models))] };
+    }),
     models: models.map((m) => ({ id: m.id, kind: m.kind, capabilities: m.quorate?.capabilities ?? [] })),
     rules: openapi.components.schemas.StopConfig?.properties.rule.enum ?? [],
   };
@@ -19,10 +22,10 @@ export async function loadCatalog() {
 /** Whether an entry's models write token by token. */
 export const isEnsemble = (entry) => entry?.n === undefined && entry?.fewest !== undefined;
 
-/** What an entry can be over: models, and for what reads whole answers configured pipelines, too. */
+/** What an entry can be over: models, and for what reads whole answers configured pipelines, too; a key may ask some only inside of it. */
 export function membersFor(catalog, entry) {
-  if (isEnsemble(entry)) return catalog.models.filter((m) => m.capabilities.includes("tokens"));
-  return [...catalog.models, ...catalog.configured];
+  const known = isEnsemble(entry) ? catalog.models.filter((m) => m.capabilities.includes("tokens")) : [...catalog.models, ...catalog.configured];
+  return [...known, ...(entry?.models ?? []).filter((id) => !known.some((m) => m.id === id)).map((id) => ({ id }))];
 }
 
 /** The entries by section, in the order of the server. */
@@ -34,7 +37,8 @@ export function sectionsOf(catalog) {
 
 /** What is chosen at first: a vote that stops as soon as the rest would change nothing. */
 export function firstChoice(catalog) {
-  const pipeline = catalog.built.find((p) => p.name === "look-ahead") ?? catalog.built[0] ?? catalog.configured[0] ?? catalog.models[0];
+  const named = (name) => catalog.built.find((p) => p.name === name);
+  const pipeline = named("look-ahead") ?? named("majority") ?? catalog.built[0] ?? catalog.configured[0] ?? catalog.models[0];
   return choose(catalog, pipeline?.name ? `built:${pipeline.name}` : catalog.configured.length ? `own:${pipeline.id}` : `model:${pipeline?.id ?? ""}`);
 }
 

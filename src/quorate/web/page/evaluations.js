@@ -47,12 +47,12 @@ export function EvaluationsPage() {
       return data.find((r) => r.id === id)?.finished ?? null;
     } catch (error) {
       setFault(error);
-      return "fault";
+      return error.status ? "fault" : "gone";
     }
   };
   useEffect(() => {
     let timer = 0, over = false;
-    const again = async () => { const finished = await look(chosen); if (!over && finished !== "fault") timer = setTimeout(again, finished === null ? PAUSE : 5 * PAUSE); };
+    const again = async () => { const finished = await look(chosen); if (!over && finished !== "fault") timer = setTimeout(again, finished === null ? PAUSE : 5 * PAUSE); }; // A server that is gone may come back.
     again();
     return () => { over = true; clearTimeout(timer); };
   }, [chosen]);

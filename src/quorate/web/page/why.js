@@ -16,7 +16,7 @@ export function Why({ race }) {
   const top = stage?.tally[0], rows = [];
   if (first && top) {
     const won = stage.tally.find((c) => c.answer === quorate.answer) ?? top;
-    rows.push(["class", html`<span style=${{ "--c": colour(won.number) }}><span class="chip">${letter(won.number)}</span> <bdi>${brief(won.answer, 160)}</bdi></span>`]);
+    rows.push(["class", html`<span style=${{ "--c": colour(won.number) }}><span class="chip">${letter(won.number)}</span> <bdi>${brief(won.answer, 90)}</bdi></span>`]);
     rows.push(["votes", `${won.votes} of ${votes}${quorate.tally.length > 1 ? `, ${plural(quorate.tally.length, "class", "classes")}` : ", all of them"}`]);
   }
   if (quorate.agreement) rows.push(["agreement", percent(quorate.agreement.share)]);
