@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from quorate.aggregators.meaning.embedded import Embedder
 from quorate.aggregators.registry import build_graph
 from quorate.aggregators.routing import words
 from quorate.aggregators.routing.router import Kind, Objective, RoutedModel, TrainedRouter
 from quorate.aggregators.routing.router_training import (
     RoutedQuestion,
     RouterSettings,
+    embed_questions,
     fit_router,
+    keep_neighbours,
     mix_models,
     route_out_of_fold,
 )
 from quorate.aggregators.routing.words import FEATURES, compute_features, count_words, weigh_words
+from quorate.aggregators.specs import EmbedderConfig
+from quorate.config.models import PackageProviders
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Failure, Question
 from quorate.testing import ScriptedModel
@@ -55,6 +62,91 @@ def test_a_router_that_has_nothing_to_find_is_the_best_single_model() -> None:
             assert {next(iter(learned.expect(text, list(learned.models)))) for text in texts} == {learned.best}
     kinds = [len(fit_router(material(240, told=False, seed=seed)).kinds) for seed in range(6)]
     assert kinds.count(0) >= 5
+
+
+def pairs(count: int) -> list[RoutedQuestion]:
+    """Who is right follows from two words together, and from neither alone."""
+    rng, left, right = random.Random(3), [f"le{i}" for i in range(8)], [f"ri{i}" for i in range(8)]
+    winner = {(a, b): rng.choice(["sums", "words"]) for a in left for b in right}
+    found = []
+    for i in range(count):
+        a, b = rng.choice(left), rng.choice(right)
+        marks = {name: float(rng.random() < (0.9 if winner[a, b] == name else 0.1)) for name in PRICES}
+        found.append(RoutedQuestion(f"q{i}", f"q{i}", Question.of(f"{a} {b}"), marks, PRICES, {}))
+    return found
+
+
+def test_neighbours_decide_where_words_by_themselves_say_nothing(tmp_path: Path) -> None:
+    """They are chosen on questions not trained on, kept in the file, and left out of it where they say no more."""
+    learned = fit_router(pairs(600))
+    assert sum(kind.share for kind in learned.kinds if kind.by == "neighbours") > 0.5
+    picks = route_out_of_fold(pairs(600))
+    assert sum(pick.right for pick in picks) / 600 > 0.65
+    learned.save(tmp_path / "r.json")
+    again = TrainedRouter.load(tmp_path / "r.json")
+    assert again.chances("le1 ri2") == learned.chances("le1 ri2")
+    assert fit_router(material(300, told=True)).neighbours is None
+    content = json.loads((tmp_path / "r.json").read_text())
+    del content["neighbours"]
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="decided by neighbours, and there are none"):
+        TrainedRouter.load(tmp_path / "r.json")
+
+
+def test_the_nearest_neighbour_is_the_question_itself() -> None:
+    """By cosine, rare words weighing more; a question like none has the rates."""
+    near = keep_neighbours(pairs(60), seed=0)
+    asked = pairs(60)[7].question.text
+    place, cosine = near.find(asked)[0]
+    assert pairs(60)[place].question.text == asked
+    assert cosine == pytest.approx(1)
+    assert near.chances("nothing of the kind", {"sums": 0.3, "words": 0.6}) == {"sums": 0.3, "words": 0.6}
+
+
+class Parity:
+    """An embedder that sees what no word shows: whether a number is even."""
+
+    name = "parity"
+
+    def __init__(self, size: int = 2) -> None:
+        self.size, self.texts = size, list[str]()
+
+    async def embed(self, texts: Sequence[str], run: RunContext) -> list[list[float]]:
+        self.texts += texts
+        return [[1.0, 1.0 if int(text) % 2 else -1.0, 0.0][: self.size] for text in texts]
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def test_embeddings_decide_where_they_say_more(tmp_path: Path) -> None:
+    """In training by an embedder, and by the same one on each question; without its vector the kind decides."""
+    rng, questions = random.Random(5), list[RoutedQuestion]()
+    for i in range(300):
+        number = rng.randint(1000, 9999)
+        marks = {name: float((number % 2 == 0) == (name == "sums")) for name in PRICES}
+        questions.append(RoutedQuestion(f"q{i}", f"q{i}", Question.of(str(number)), marks, PRICES, {}))
+    run, config = RunContext(), EmbedderConfig(folder="minilm")
+    learned = fit_router(await embed_questions(questions, Parity(), run), RouterSettings(embedder=config))
+    assert [kind.by for kind in learned.kinds] == ["meaning"] * len(learned.kinds)
+    learned.save(tmp_path / "r.json")
+    asked = Parity()
+
+    class Providers(PackageProviders):
+        def embedder(self, config: EmbedderConfig) -> Embedder:
+            assert config.folder == "minilm"
+            return asked
+
+    graph = build_graph("route", models(), options={"file": str(tmp_path / "r.json")}, providers=Providers())
+    routes = [(await graph.answer(text)).route or "" for text in ("4444", "4443")]
+    assert [route.split(":")[0] for route in routes] == ["sums", "words"]
+    assert asked.texts == ["4444", "4443"]
+    asked.size = 1
+    lost = (await graph.answer("4444")).route or ""
+    assert "its embedding is not 2 finite numbers, as in training" in lost
+    with pytest.raises(BadInput, match="gives vectors of 0 numbers"):
+        await embed_questions(questions, Parity(0), run)
+    assert fit_router(questions).embedder is None
 
 
 def test_a_budget_finds_the_weight_of_money() -> None:
@@ -164,7 +256,7 @@ async def test_a_model_that_is_down_is_passed_over(file: str) -> None:
 async def test_the_two_best_vote(tmp_path: Path) -> None:
     """Four samples, dealt over them."""
     rates = {"a": 0.1, "b": 0.8, "c": 0.7}
-    kind = Kind(tests=(), rates=rates, words=False, share=1.0)
+    kind = Kind(tests=(), rates=rates, share=1.0)
     three = TrainedRouter(models={n: RoutedModel(rate=r) for n, r in rates.items()}, best="b", kinds=(kind,))
     three.save(tmp_path / "r.json")
     asked = [ScriptedModel([f"The answer is {name}."], name=name) for name in "abc"]

@@ -1,11 +1,11 @@
 """`route/A+B+C`: each question to the model that is expected to do best by it, for what it costs.
 
 Questions fall into a few kinds, told apart by a small tree; within a kind the chance that a model is right is its rate
-there, or, where that says more, a logistic regression on the question's words and what kind of task it looks like. All
-of it is learned from a bank by `quorate train router`. Predicting each model's quality and weighing it against what
-the user cares for is Tryage (arXiv 2308.11601); learning from recorded preferences or scores is RouteLLM
-(arXiv 2406.18665). Ours is the guard: a router that is not resolved to be better than the best single model is that
-model.
+there, or, where that says more, a logistic regression on the question's words and what kind of task it looks like, its
+rate on similar questions of the bank, or a regression on the question's embedding. All of it is learned from a bank by
+`quorate train router`. Predicting each model's quality and weighing it against what the user cares for is Tryage
+(arXiv 2308.11601); learning from recorded preferences or scores is RouteLLM (arXiv 2406.18665). Ours is the guard: a
+router that is not resolved to be better than the best single model is that model.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from math import exp, fsum
+from math import exp, fsum, isfinite, sqrt
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.errors import BadInput, DataError, QuorateError
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import route
@@ -29,10 +29,12 @@ from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Question
 
 from ..learned.files import LearnedFile
+from ..meaning.embedded import Embedder
 from ..meaning.options import MeaningOptions
-from ..specs import BuildContext, GraphSpec
+from ..specs import BuildContext, EmbedderConfig, GraphSpec
 from .asking import NamingRouter, RewritingModel
-from .words import FEATURES, compute_features, list_words, weigh_words
+from .neighbours import Neighbours
+from .words import FEATURES, MOST_READ, compute_features, list_words, weigh_words
 
 NAME = "route"
 WORD_TEST = "word:"
@@ -67,6 +69,8 @@ class RoutedModel(Frozen):
     words: Mapping[str, FiniteFloat] = Field(default={})
     """Weights of words in the logarithm of the odds of being right."""
     features: Mapping[str, FiniteFloat] = Field(default={})
+    meaning: tuple[FiniteFloat, ...] = ()
+    """Weights of the intercept and of the question's embedding, of length 1, in the same logarithm."""
     money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """That a question takes on average; None where no price is known."""
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -87,6 +91,10 @@ class KindTest(Frozen):
         return (value > self.at) == self.above
 
 
+Source = Literal["rates", "words", "neighbours", "meaning"]
+"""Of a chance: the rate in the kind; a regression on words; similar questions of the bank; one on the embedding."""
+
+
 class Kind(Frozen):
     """Questions that are alike for these models: a leaf of a small tree."""
 
@@ -94,8 +102,8 @@ class Kind(Frozen):
     """All of them hold."""
     rates: Mapping[str, Annotated[float, Field(ge=0, le=1)]]
     """Share of right answers of each model."""
-    words: bool
-    """Whether the words of a question say more than its kind; else each model's chance is its rate."""
+    by: Source = "rates"
+    """What says most about a question."""
     share: float = Field(ge=0, le=1)
     """Part of the questions in training."""
 
@@ -120,6 +128,10 @@ class TrainedRouter(LearnedFile):
     objective: Objective = Objective()
     best: str
     """The single model that is worth most."""
+    neighbours: Neighbours | None = None
+    """Questions of the bank, where they say most about some kind."""
+    embedder: EmbedderConfig | None = None
+    """Whose vectors `meaning` is about, where that says most about some kind."""
     kinds: tuple[Kind, ...] = ()
     """What is told apart; empty where the best single model is asked always, since choosing was not resolved to be
     better."""
@@ -138,12 +150,36 @@ class TrainedRouter(LearnedFile):
         places = self._places
         return {n: {places[word]: weight for word, weight in m.words.items()} for n, m in self.models.items()}
 
-    def chances(self, text: str) -> dict[str, float]:
-        """Of each model the chance to be right on this question."""
+    @property
+    def rates(self) -> dict[str, float]:
+        """Of each model, over all questions."""
+        return {name: model.rate for name, model in self.models.items()}
+
+    def chances(self, text: str, vector: Sequence[float] = ()) -> dict[str, float]:
+        """Of each model the chance to be right on this question.
+
+        Args:
+            text: the question.
+            vector: its embedding; where it is needed and not there, the rates of its kind count.
+        """
         kind = self.find_kind(text)
         if kind is None:
-            return {name: model.rate for name, model in self.models.items()}
-        return self.read_words(text) if kind.words else dict(kind.rates)
+            return self.rates
+        if kind.by == "words":
+            return self.read_words(text)
+        if kind.by == "neighbours" and self.neighbours is not None:
+            return self.neighbours.chances(text, self.rates)
+        return self.read_vector(vector) if kind.by == "meaning" and vector else dict(kind.rates)
+
+    def read_vector(self, vector: Sequence[float]) -> dict[str, float]:
+        """The chances by the embedding alone."""
+        length = sqrt(fsum(value * value for value in vector)) or 1.0
+        found = {}
+        for name, model in self.models.items():
+            intercept, *weights = model.meaning
+            odds = intercept + fsum(w * value for w, value in zip(weights, vector, strict=True)) / length
+            found[name] = 1 / (1 + exp(-min(max(odds, -500.0), 500.0)))
+        return found
 
     def find_kind(self, text: str) -> Kind | None:
         """What kind of question it is; None where none is told apart."""
@@ -185,13 +221,15 @@ class TrainedRouter(LearnedFile):
             total += weight * (value or 0.0)
         return total
 
-    def expect(self, text: str, among: Sequence[str], objective: Objective | None = None) -> dict[str, Expected]:
+    def expect(
+        self, text: str, among: Sequence[str], objective: Objective | None = None, vector: Sequence[float] = ()
+    ) -> dict[str, Expected]:
         """What is expected of these models, the best first; of equals the best single one.
 
         Raises:
             BadInput: see `worth`.
         """
-        chances, first = self.chances(text), self.best_of(among, objective)
+        chances, first = self.chances(text, vector), self.best_of(among, objective)
         found = {n: Expected(chance=chances[n], worth=self.worth(n, chances[n], objective)) for n in among}
         ranked = sorted(found, key=lambda name: (-found[name].worth, name != first))
         return {name: found[name] for name in ranked}
@@ -212,6 +250,11 @@ class TrainedRouter(LearnedFile):
             raise DataError(f"the best model {self.best!r} is none of its models", file=path, field="best")
         if any(set(kind.rates) != set(self.models) for kind in self.kinds):
             raise DataError("a kind has rates of other models", file=path, field="kinds")
+        used = {kind.by for kind in self.kinds}
+        if "neighbours" in used and (self.neighbours is None or {*self.neighbours.right} != {*self.models}):
+            raise DataError("a kind is decided by neighbours, and there are none of its models", file=path)
+        if "meaning" in used and (self.embedder is None or not all(model.meaning for model in self.models.values())):
+            raise DataError("a kind is decided by meaning, and there is no embedder or no weight", file=path)
 
     def refuse_strangers(self, names: Sequence[str], where: str) -> None:
         """Refuses models that it was not trained for.
@@ -238,16 +281,33 @@ class LearnedRouter:
     """The names of the models that each option asks."""
     objective: Objective | None = None
     """In place of the file's."""
+    embedder: Embedder | None = None
+    """Where the file has one."""
 
-    async def choose(self, question: Question, options: Sequence[Model], run: RunContext) -> tuple[int, str]:  # noqa: ARG002
+    async def choose(self, question: Question, options: Sequence[Model], run: RunContext) -> tuple[int, str]:
         """See `protocols.Router`."""
         up = [place for place, model in enumerate(options) if model.available] or list(range(len(options)))
         names = list(dict.fromkeys(name for place in up for name in self.groups[place]))
-        expected = self.learned.expect(question.text, names, self.objective)
+        vector, lost = await self._embed(question.text, run)
+        expected = self.learned.expect(question.text, names, self.objective, vector)
         order = {name: rank for rank, name in enumerate(expected)}
         chosen = min(up, key=lambda place: sorted(order[name] for name in self.groups[place]))
         told = ", ".join(f"{name} {expected[name].chance:.2f}" for name in self.groups[chosen])
-        return chosen, f"chance to be right: {told}" if self.learned.kinds else "the best single model"
+        return chosen, f"chance to be right: {told}{lost}" if self.learned.kinds else "the best single model"
+
+    async def _embed(self, text: str, run: RunContext) -> tuple[Sequence[float], str]:
+        """The question's vector, where it counts; none where it cannot be had, and why."""
+        kind = self.learned.find_kind(text)
+        if self.embedder is None or kind is None or kind.by != "meaning":
+            return (), ""
+        try:
+            [vector] = await self.embedder.embed([text[:MOST_READ]], run)
+        except QuorateError as error:
+            return (), f"; by its kind alone, since its embedding failed: {error}"
+        size = len(next(iter(self.learned.models.values())).meaning) - 1
+        if len(vector) != size or not all(map(isfinite, vector)):
+            return (), f"; by its kind alone, since its embedding is not {size} finite numbers, as in training"
+        return vector, ""
 
 
 class RouteOptions(MeaningOptions):
@@ -281,7 +341,8 @@ def _build_route(context: BuildContext, top: int = 1) -> Graph:
     if len(names) <= top:
         raise BadInput(f"{what} chooses {top} of its models, and there is {', '.join(names)}: give more")
     groups = tuple(combinations(names, top))
-    router = LearnedRouter(learned, groups, options.objective)
+    embedder = None if learned.embedder is None else context.providers.embedder(learned.embedder)
+    router = LearnedRouter(learned, groups, options.objective, embedder)
     by_name = dict(zip(names, context.models, strict=True))
     return route(router, *(_ask(context, [by_name[name] for name in group]) for group in groups), name=what)
 

@@ -1,9 +1,9 @@
 """Training a router: kinds of questions, a logistic regression a model, and a guard that it is worth it.
 
-The regression decides in those kinds in which it is worth more than the kind's best model, on predictions for questions
-not trained on. A router that is not resolved to be worth more there than the best single model (one-sided, 95 of 100)
-is that model. With a budget the money weight follows from it, and the rival is the best mixture of single models that
-takes as much money.
+Regressions and neighbours decide in those kinds in which they are worth more than the kind's best model, on predictions
+for questions not trained on. A router that is not resolved to be worth more there than the best single model
+(one-sided, 95 of 100) is that model. With a budget the money weight follows from it, and the rival is the best mixture
+of single models that takes as much money.
 """
 
 from __future__ import annotations
@@ -11,26 +11,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import fsum, sqrt
-from statistics import fmean
-from typing import Any, NamedTuple, cast
+from math import fsum, log, sqrt
+from random import Random
+from statistics import fmean, stdev
+from typing import cast
 
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.types import Question
 
 from ..learned.selector import Example
+from ..meaning.embedded import Embedder
+from ..specs import EmbedderConfig
 from .calibration import ONE_SIDED
-from .router import WORD_TEST, Kind, KindTest, Objective, RoutedModel, TaskFeature, TrainedRouter
+from .neighbours import Neighbours
+from .regression import (
+    FEATURE_SCALE,
+    REGULARIZATION,
+    VECTOR_SCALE,
+    import_numpy,
+    regress,
+    scale_feature,
+    table_vectors,
+    table_words,
+)
+from .router import WORD_TEST, Kind, KindTest, Objective, RoutedModel, Source, TrainedRouter
 from .training import price_candidate, source_name, split_places
-from .words import FEATURES, compute_features, count_words, list_words, weigh_words
+from .words import FEATURES, MOST_READ, compute_features, count_words, list_words
 
 WORDS = 1000
 """Frequent words that are looked at."""
-FEATURE_SCALE = 0.3
-"""Of a standardized feature beside the words, whose vector has length 1: the regularization is common to both."""
-REGULARIZATION = 0.3
-"""scikit-learn's C; from .1 to 1 the accuracies were the same (docs/routing.md)."""
 ASKED = 0.95
 """Share of the questions that a model must have been asked to be learned of."""
 LEAST_QUESTIONS = 20
@@ -43,6 +54,10 @@ KIND_WORDS = 100
 """Most frequent words by which kinds may be told apart."""
 SHRINKAGE = 10.0
 """Questions of all kinds that a model's rate in one kind is mixed with."""
+KEPT = 2000
+"""Questions of the bank among which neighbours are found."""
+EMBEDDED = 32
+"""Questions of one call to an embedder."""
 LEAST = 0.003
 """A word with a smaller weight is left out of the file: it would move a chance by less than a thousandth."""
 
@@ -60,6 +75,27 @@ class RoutedQuestion:
     money: Mapping[str, float | None] = field(default_factory=dict)
     """That one answer takes."""
     seconds: Mapping[str, float | None] = field(default_factory=dict)
+    vector: Sequence[float] = ()
+    """Its embedding, where it has one."""
+
+
+async def embed_questions(
+    questions: Sequence[RoutedQuestion], embedder: Embedder, run: RunContext
+) -> list[RoutedQuestion]:
+    """The questions with their vectors.
+
+    Raises:
+        QuorateError: the embedder failed.
+        BadInput: its vectors are not of one size.
+    """
+    found: list[RoutedQuestion] = []
+    for start in range(0, len(questions), EMBEDDED):
+        some = questions[start : start + EMBEDDED]
+        vectors = await embedder.embed([question.question.text[:MOST_READ] for question in some], run)
+        found += [replace(question, vector=tuple(vector)) for question, vector in zip(some, vectors, strict=True)]
+    if len(sizes := {len(question.vector) for question in found}) > 1 or 0 in sizes:
+        raise BadInput(f"{embedder.name} gives vectors of {', '.join(map(str, sorted(sizes)))} numbers: not one size")
+    return found
 
 
 def mark_models(examples: Sequence[Example], prices: Mapping[str, float] | None = None) -> list[RoutedQuestion]:
@@ -98,6 +134,8 @@ class RouterSettings(Frozen):
     sizes: Mapping[str, float] = {}
     """Of the models, where the objective weighs size."""
     words: int = WORDS
+    embedder: EmbedderConfig | None = None
+    """Who made the questions' vectors; none of them are looked at without one."""
     folds: int = 5
     seed: int = 0
 
@@ -139,16 +177,16 @@ def _train(known: Sequence[RoutedQuestion], settings: RouterSettings) -> Trained
     names, tree = list(learned.models), _grow_kinds(known, learned, settings)
     sorted_in = learned.model_copy(update={"kinds": tree})
     places = [tree.index(cast(Kind, sorted_in.find_kind(q.question.text))) for q in known]
-    # Words decide everywhere while the price of money is found, then in those kinds in which they are worth more.
-    priced = learned.model_copy(update={"objective": _price_money(learned, [each.words for each in seen], settings)})
-    words = {0} if settings.budget is not None else _choose_words(priced, known, seen, places)
-    tree = tuple(kind.model_copy(update={"words": place in words}) for place, kind in enumerate(tree))
-    chances = [each.words if place in words else each.kind for each, place in zip(seen, places, strict=True)]
+    by = _choose_sources(learned, known, seen, places, settings)
+    tree = tuple(kind.model_copy(update={"by": by[place]}) for place, kind in enumerate(tree))
+    chances = [each[by[place]] for each, place in zip(seen, places, strict=True)]
     learned = learned.model_copy(update={"objective": _price_money(learned, chances, settings), "kinds": tree})
+    learned = _without_unused(learned, settings)
     best = max(names, key=lambda name: (learned.worth(name, learned.models[name].rate), name))
     learned = learned.model_copy(update={"best": best})
     if _is_worth_it(learned, known, chances, settings):
         return learned
+    learned = learned.model_copy(update={"neighbours": None, "embedder": None})
     if settings.budget is not None:
         # At the budget's price of money the best one may be a dear one, which cannot be asked every question.
         within = [name for name in names if (learned.models[name].money or 0.0) <= settings.budget]
@@ -171,8 +209,8 @@ def route_out_of_fold(questions: Sequence[RoutedQuestion], settings: RouterSetti
         names = list(learned.models)
         rival = mix_models(learned, settings.budget)
         for place in held:
-            text = known[place].question.text
-            expected = learned.expect(text, names)
+            asked = known[place]
+            expected = learned.expect(asked.question.text, names, vector=asked.vector)
             chances = {name: each.chance for name, each in expected.items()}
             picks[place] = RoutedPick(known[place], next(iter(expected)), rival, chances, bool(learned.kinds))
     return [picks[place] for place in range(len(known))]
@@ -230,75 +268,58 @@ def _fit(questions: Sequence[RoutedQuestion], settings: RouterSettings, of: int 
     texts = [question.question.text for question in questions]
     words = count_words(texts, settings.words)
     told = [compute_features(text) for text in texts]
-    features = {name: _scale([row[name] for row in told]) for name in FEATURES}
-    x = _table(texts, told, words, features)
+    features = {name: scale_feature([row[name] for row in told]) for name in FEATURES}
+    x = table_words(texts, told, words, features)
+    meant = table_vectors([question.vector for question in questions]) if settings.embedder is not None else None
     names = sorted(questions[0].right)
     models = {}
     for name in names:
-        weights, intercept = _regress(x, [question.right[name] for question in questions], strength)
+        marks = [question.right[name] for question in questions]
+        weights, intercept = regress(x, marks, strength)
+        weighed = None if meant is None else regress(meant, marks, strength)
         own = dict(zip(words, weights[: len(words)], strict=True))
         models[name] = RoutedModel(
-            rate=fmean(question.right[name] for question in questions),
+            rate=fmean(marks),
             intercept=intercept,
             words={word: round(weight, 4) for word, weight in own.items() if abs(weight) >= LEAST},
             features=dict(zip(features, (FEATURE_SCALE * w for w in weights[len(words) :]), strict=True)),
+            meaning=() if weighed is None else (weighed[1], *(round(VECTOR_SCALE * w, 4) for w in weighed[0])),
             money=_mean([question.money.get(name) for question in questions]),
             seconds=_mean([question.seconds.get(name) for question in questions]),
             size=settings.sizes.get(name),
         )
     best = max(names, key=lambda name: models[name].rate)
-    return TrainedRouter(models=models, features=features, best=best, questions=len(questions))
+    near = keep_neighbours(questions, settings.seed)
+    return TrainedRouter(
+        models=models,
+        features=features,
+        best=best,
+        questions=len(questions),
+        neighbours=near,
+        embedder=settings.embedder,
+    )
 
 
-def _scale(values: Sequence[float]) -> TaskFeature:
-    mean = fmean(values)
-    spread = sqrt(fmean((value - mean) ** 2 for value in values))
-    return TaskFeature(mean=mean, scale=spread if spread > 1e-9 else 1.0)
+def keep_neighbours(questions: Sequence[RoutedQuestion], seed: int) -> Neighbours:
+    """What is kept of the questions, of many a part that the seed draws."""
+    kept = questions if len(questions) <= KEPT else Random(repr((seed, "neighbours"))).sample(questions, KEPT)
+    held = [set(list_words(question.question.text)) for question in kept]
+    counts = Counter(word for words in held for word in words)
+    weights = {word: round(log(len(kept) / n), 4) for word, n in sorted(counts.items()) if 2 <= n < len(kept)}
+    places = {word: place for place, word in enumerate(weights)}
+    return Neighbours(
+        words=weights,
+        questions=tuple(tuple(sorted(places[word] for word in words if word in places)) for words in held),
+        right={name: tuple(question.right[name] for question in kept) for name in sorted(kept[0].right)},
+    )
 
 
-def _table(
-    texts: Sequence[str], told: Sequence[Mapping[str, float]], words: Sequence[str], features: Mapping[str, TaskFeature]
-) -> Any:
-    """Words and features of every question, a row each, sparse."""
-    _, sparse = _import_sklearn()
-    places = {word: place for place, word in enumerate(words)}
-    rows, columns, values = [], [], []
-    for row, (text, own) in enumerate(zip(texts, told, strict=True)):
-        found = weigh_words(text, places)
-        found |= {
-            len(words) + i: FEATURE_SCALE * min(max((own[name] - f.mean) / f.scale, -4.0), 4.0)
-            for i, (name, f) in enumerate(features.items())
-        }
-        rows += [row] * len(found)
-        columns += list(found)
-        values += list(found.values())
-    return sparse.csr_matrix((values, (rows, columns)), shape=(len(texts), len(words) + len(features)))
-
-
-def _regress(x: Any, right: Sequence[float], strength: float) -> tuple[list[float], float]:
-    """Weights and intercept of the odds of being right; marks between 0 and 1 count as parts of both."""
-    (linear, sparse), np = _import_sklearn(), _import_numpy()
-    marks = np.asarray(right, dtype=float)
-    mean = float(min(max(marks.mean(), 0.5 / len(marks)), 1 - 0.5 / len(marks)))
-    if marks.max() - marks.min() < 1e-9:
-        return [0.0] * x.shape[1], float(np.log(mean / (1 - mean)))
-    weights = np.concatenate([marks, 1 - marks])
-    kept = np.flatnonzero(weights > 0)
-    labels = np.concatenate([np.ones(len(marks)), np.zeros(len(marks))])[kept]
-    model = linear.LogisticRegression(C=strength, max_iter=500)
-    model.fit(sparse.vstack([x, x]).tocsr()[kept], labels, sample_weight=weights[kept])
-    return model.coef_[0].tolist(), float(model.intercept_[0])
-
-
-class _Seen(NamedTuple):
-    """Chances of one question by a fit that has not seen it."""
-
-    words: Mapping[str, float]
-    kind: Mapping[str, float]
+_Seen = Mapping[Source, Mapping[str, float]]
+"""Chances of one question by a fit that has not seen it."""
 
 
 def _predict(questions: Sequence[RoutedQuestion], settings: RouterSettings) -> list[_Seen]:
-    """Of each question the chances, by its words and by its kind."""
+    """Of each question the chances, by all that may tell them."""
     found: dict[int, _Seen] = {}
     groups = [question.group for question in questions]
     folds = max(2, min(3, settings.folds, len(set(groups))))
@@ -306,9 +327,14 @@ def _predict(questions: Sequence[RoutedQuestion], settings: RouterSettings) -> l
         some = [questions[place] for place in train]
         learned = _fit(some, settings, len(questions))
         kinds = learned.model_copy(update={"kinds": _grow_kinds(some, learned, settings)})
+        assert learned.neighbours is not None
         for place in held:
             text = questions[place].question.text
-            found[place] = _Seen(learned.read_words(text), kinds.chances(text))
+            told: dict[Source, Mapping[str, float]] = {"rates": kinds.chances(text), "words": learned.read_words(text)}
+            told["neighbours"] = learned.neighbours.chances(text, learned.rates)
+            if settings.embedder is not None:
+                told["meaning"] = learned.read_vector(questions[place].vector)
+            found[place] = told
     return [found[place] for place in range(len(questions))]
 
 
@@ -345,8 +371,8 @@ def _grow_kinds(
     """
     if settings.budget is not None:
         rates = {name: model.rate for name, model in learned.models.items()}
-        return (Kind(tests=(), rates=rates, words=True, share=1.0),)
-    np = _import_numpy()
+        return (Kind(tests=(), rates=rates, share=1.0),)
+    np = import_numpy()
     try:
         from sklearn.tree import DecisionTreeRegressor
     except ImportError as error:
@@ -371,9 +397,7 @@ def _grow_kinds(
             own = marks[leaves == node]
             rates = (own.sum(axis=0) + SHRINKAGE * marks.mean(axis=0)) / (len(own) + SHRINKAGE)
             share = len(own) / len(marks)
-            found.append(
-                Kind(tests=tests, rates=dict(zip(names, rates.tolist(), strict=True)), words=False, share=share)
-            )
+            found.append(Kind(tests=tests, rates=dict(zip(names, rates.tolist(), strict=True)), share=share))
             return
         feature, at = columns[grown.feature[node]], float(grown.threshold[node])
         walk(grown.children_left[node], (*tests, KindTest(feature=feature, at=at, above=False)))
@@ -383,16 +407,61 @@ def _grow_kinds(
     return tuple(found)
 
 
-def _choose_words(
-    learned: TrainedRouter, questions: Sequence[RoutedQuestion], seen: Sequence[_Seen], places: Sequence[int]
-) -> set[int]:
-    """The kinds, by their places, in which the words are worth more than the kind's best model."""
-    gains: dict[int, list[float]] = {}
-    for question, told, place in zip(questions, seen, places, strict=True):
-        by_words, by_kind = _best(learned, told.words), _best(learned, told.kind)
-        gain = learned.worth(by_words, question.right[by_words]) - learned.worth(by_kind, question.right[by_kind])
-        gains.setdefault(place, []).append(gain)
-    return {place for place, each in gains.items() if fsum(each) > 0}
+def _choose_sources(
+    learned: TrainedRouter,
+    questions: Sequence[RoutedQuestion],
+    seen: Sequence[_Seen],
+    places: Sequence[int],
+    settings: RouterSettings,
+) -> list[Source]:
+    """For each kind what its chances are read from: the first of these sources that no later one is resolved to beat.
+
+    Words have to be worth more than the rates, the others more than that by a standard error, since of several that
+    are alike one always looks better.
+    """
+    kinds = max(places) + 1
+    priced: dict[Source, TrainedRouter] = {}
+    for source in seen[0]:
+        if settings.budget is None or source != "rates":
+            objective = _price_money(learned, [each[source] for each in seen], settings)
+            priced[source] = learned.model_copy(update={"objective": objective})
+    found: list[Source] = []
+    for kind in range(kinds):
+        own = [(q, each) for q, each, place in zip(questions, seen, places, strict=True) if place == kind]
+        chosen, best = next(iter(priced)), list[float]()
+        for source, router in priced.items():
+            worth = [_gain(learned, settings, q, _best(router, each[source])) for q, each in own]
+            leads = [a - b for a, b in zip(worth, best, strict=True)] if best else []
+            margin = 0.0 if source == "words" or len(leads) < 2 else stdev(leads) / sqrt(len(leads))
+            if not best or fmean(leads) > margin:
+                chosen, best = source, worth
+        found.append(chosen)
+    return found
+
+
+def _gain(learned: TrainedRouter, settings: RouterSettings, question: RoutedQuestion, name: str) -> float:
+    """What asking this model would have been worth; within a budget, which each source keeps, being right is all."""
+    return (
+        question.right[name]
+        if settings.budget is not None
+        else learned.worth(name, question.right[name], settings.objective)
+    )
+
+
+def _without_unused(learned: TrainedRouter, settings: RouterSettings) -> TrainedRouter:
+    """The router without what no kind is decided by."""
+    used = {kind.by for kind in learned.kinds}
+    if "meaning" in used:
+        models = learned.models
+    else:
+        models = {name: model.model_copy(update={"meaning": ()}) for name, model in learned.models.items()}
+    return learned.model_copy(
+        update={
+            "models": models,
+            "neighbours": learned.neighbours if "neighbours" in used else None,
+            "embedder": settings.embedder if "meaning" in used else None,
+        }
+    )
 
 
 def _best(learned: TrainedRouter, chances: Mapping[str, float]) -> str:
@@ -415,20 +484,3 @@ def _is_worth_it(
     mean = fmean(means)
     spread = sqrt(fsum((value - mean) ** 2 for value in means) / max(1, len(means) - 1))
     return mean - ONE_SIDED * spread / sqrt(len(means)) > 1e-12
-
-
-def _import_numpy() -> Any:
-    try:
-        import numpy
-    except ImportError as error:
-        raise MissingExtra("train", "training a router") from error
-    return numpy
-
-
-def _import_sklearn() -> tuple[Any, Any]:
-    try:
-        from scipy import sparse
-        from sklearn import linear_model
-    except ImportError as error:
-        raise MissingExtra("train", "training a router") from error
-    return linear_model, sparse

@@ -18,6 +18,7 @@ from ..options import Json
 if TYPE_CHECKING:
     from quorate.aggregators.routing.router import Objective, TrainedRouter
     from quorate.aggregators.routing.router_training import RoutedQuestion
+    from quorate.aggregators.specs import EmbedderConfig
 
     from .routed import RouterMeasures
 
@@ -49,6 +50,10 @@ def router(
     size: Annotated[
         str | None, typer.Option(metavar="A=SIZE,...", help="Of the models, where the objective weighs size.")
     ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER|URL,MODEL", help="Looks at embeddings, too: of an encoder, or of an endpoint."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the router goes; only measured if not given.")
     ] = None,
@@ -68,7 +73,12 @@ def router(
     from .routed import measure_router
 
     settings = RouterSettings(
-        objective=_parse_objective(objective), budget=budget, sizes=parse_prices(size, "--size"), folds=folds, seed=seed
+        objective=_parse_objective(objective),
+        budget=budget,
+        sizes=parse_prices(size, "--size"),
+        embedder=None if embedder is None else _parse_embedder(embedder),
+        folds=folds,
+        seed=seed,
     )
     questions = asyncio.run(_questions(bank, recorded, task, pipelines=pipelines, prices=parse_prices(price)))
     if model:
@@ -76,6 +86,8 @@ def router(
         if strange := [name for name in model if name not in known]:
             raise UnknownName("model or pipeline", strange[0], known)
         questions = [_only(question, model) for question in questions]
+    if settings.embedder is not None:
+        questions = asyncio.run(_embed(questions, settings.embedder))
     found = measure_router(route_out_of_fold(questions, settings), seed=seed)
     learned = fit_router(questions, settings).model_copy(update={"note": found.verdict})
     left_out = sorted({name for question in questions for name in question.right} - {*learned.models})
@@ -95,6 +107,29 @@ def router(
         _print(bank or recorded, found, learned, out)
         if left_out:
             wide_console().print(f"left out, asked too few of the questions: {', '.join(left_out)}", markup=False)
+
+
+def _parse_embedder(text: str) -> EmbedderConfig:
+    from quorate.aggregators.specs import EmbedderConfig
+
+    if "://" not in text:
+        return EmbedderConfig(folder=text)
+    url, comma, model = text.rpartition(",")
+    if not comma or not model:
+        raise BadInput(f"--embedder {text}: give the model behind the address, such as http://localhost:8000/v1,MODEL")
+    return EmbedderConfig(base_url=url, model=model)
+
+
+async def _embed(questions: list[RoutedQuestion], config: EmbedderConfig) -> list[RoutedQuestion]:
+    from quorate.aggregators.routing.router_training import embed_questions
+    from quorate.config.models import PackageProviders
+    from quorate.orchestrator.context import RunContext
+
+    embedder = PackageProviders().embedder(config)
+    try:
+        return await embed_questions(questions, embedder, RunContext())
+    finally:
+        await embedder.aclose()
 
 
 def _parse_objective(text: str | None) -> Objective:
@@ -174,5 +209,8 @@ def _print(source: Path | None, found: RouterMeasures, learned: TrainedRouter, o
 def _describe_kinds(learned: TrainedRouter) -> str:
     if not learned.kinds:
         return f"always the best single model, {learned.best}"
-    by_words = sum(kind.share for kind in learned.kinds if kind.words)
-    return f"{len(learned.kinds)} kinds of questions; words decide in {100 * by_words:.0f} % of the questions"
+    shares: dict[str, float] = {}
+    for kind in learned.kinds:
+        shares[kind.by] = shares.get(kind.by, 0.0) + kind.share
+    told = ", ".join(f"{source} in {100 * share:.0f} %" for source, share in shares.items())
+    return f"{len(learned.kinds)} kinds of questions, decided by {told} of them"
