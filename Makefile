@@ -75,7 +75,12 @@ $(VENV_CLIENTS)/.clients: pyproject.toml
 	@$(VENV_CLIENTS)/bin/uv pip install --quiet --python $(VENV_CLIENTS)/bin/python --editable '.[clients,local]'
 	@touch $@
 
-test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients ## LangChain, LiteLLM, llm, Inspect, lm-eval, ... as clients of the server; schemathesis
+NODE_CLIENTS = tests/clients/node/node_modules/.clients
+$(NODE_CLIENTS): tests/clients/node/package-lock.json
+	@command -v npm >/dev/null || echo "no npm here: the clients on Node are left out"
+	@! command -v npm >/dev/null || { npm ci --silent --no-audit --no-fund --prefix tests/clients/node && touch $@; }
+
+test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients $(NODE_CLIENTS) ## Other programs as clients of the server, on Python and on Node, and pipelines inside them; schemathesis
 	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients $(ARGS)
 
 $(VENV_UPSTREAMS)/.upstreams:

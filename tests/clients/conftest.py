@@ -49,6 +49,8 @@ def answer_by_script(received: Received) -> Reply:
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         return Reply(json.dumps(make_object(form["json_schema"]["schema"])))
+    if form.get("type") == "json_object" or "a JSON object" in json.dumps(messages[-1:]):
+        return Reply('{"result": 408}')
     return Reply("17 * 24 = 408. Answer: 408")
 
 
