@@ -1,6 +1,6 @@
 """Cascades and routers on recorded answers of real models, every figure out of fold.
 
-    python benchmarks/routing.py --data DIR [--only arc,mbpp,...] [--seed 0]
+    python benchmarks/routing.py --data DIR [--only arc,mbpp,...] [--seed 0] [--embedder FOLDER]
 
 DIR holds the folders `routellm_pair` (RouteLLM, MMLU and GSM8K), `routerbench_arc`, `routerbench_mbpp` (RouterBench),
 `routerdc_7models` (RouterDC), `mot_gsm` (mixture-of-thought cascades) and `zeroeval_gsm`, `zeroeval_math_l5`
@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from quorate.agents.embeddings import LocalEmbedder
 from quorate.aggregators.learned.selector import Example, Spelled, build_example
 from quorate.aggregators.routing.calibration import (
     Goal,
@@ -35,13 +36,17 @@ from quorate.aggregators.routing.router_training import (
     RoutedPick,
     RoutedQuestion,
     RouterSettings,
+    embed_questions,
     mark_models,
     route_out_of_fold,
 )
 from quorate.aggregators.routing.scores import AgreementScore
 from quorate.aggregators.routing.training import StagePlan, choose_team, cross_fit, split_places, stage_questions
+from quorate.aggregators.specs import EmbedderConfig
 from quorate.cli.train.material import panel_examples
 from quorate.cli.train.routed import measure_cascade, measure_router
+from quorate.evals.statistics import compare_paired
+from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.types import Candidate, CandidateSet, Question, Usage
 
 FOLDS = 5
@@ -225,16 +230,33 @@ def tell_route(name: str, picks: Sequence[RoutedPick]) -> None:
     )
 
 
+embedder: Path | None = None
+"""The folder of an encoder whose embeddings of the questions routers look at, too."""
+
+
+async def look(
+    questions: list[RoutedQuestion], settings: RouterSettings
+) -> tuple[list[RoutedQuestion], RouterSettings]:
+    """The questions with their embeddings, where there is an embedder."""
+    if embedder is None:
+        return questions, settings
+    found = await embed_questions(questions, LocalEmbedder(embedder), RunContext())
+    return found, settings.model_copy(update={"embedder": EmbedderConfig(folder=str(embedder))})
+
+
 async def routellm_gsm(data: Path, seed: int) -> None:
-    questions = route_llm(data / "routellm_pair" / "gsm8k.jsonl.gz")
+    questions, common = await look(
+        route_llm(data / "routellm_pair" / "gsm8k.jsonl.gz"), RouterSettings(seed=seed, folds=FOLDS)
+    )
     for budget in (0.1, 0.25, 0.5):
-        settings = RouterSettings(budget=budget, seed=seed, folds=FOLDS)
+        settings = common.model_copy(update={"budget": budget})
         tell_route(f"routellm gsm8k, budget {budget}", route_out_of_fold(questions, settings))
 
 
 async def routellm_mmlu(data: Path, seed: int) -> None:
-    questions = route_llm(data / "routellm_pair" / "mmlu.jsonl.gz")
-    settings = RouterSettings(budget=0.5, seed=seed, folds=FOLDS)
+    questions, settings = await look(
+        route_llm(data / "routellm_pair" / "mmlu.jsonl.gz"), RouterSettings(budget=0.5, seed=seed, folds=FOLDS)
+    )
     tell_route("routellm mmlu, budget 0.5", route_out_of_fold(questions, settings))
 
 
@@ -248,13 +270,18 @@ async def routerdc(data: Path, seed: int) -> None:
             )
             for r in some
         ]
-        picks = route_out_of_fold(questions, RouterSettings(seed=seed, folds=FOLDS))
+        questions, settings = await look(questions, RouterSettings(seed=seed, folds=FOLDS))
+        picks = route_out_of_fold(questions, settings)
         tell_route(f"routerdc, {name}", picks)
         task_of = {row["id"]: row["task"].replace("-", "_").split("_")[0] for row in some}
         for task in sorted(set(task_of.values())):
             own = [pick for pick in picks if task_of[pick.question.id] == task]
-            best = max(fmean(p.question.right[m] for p in own) for m in own[0].question.right)
-            print(f"  {task}: n={len(own)}, right {fmean(p.right for p in own):.4f}, best single {best:.4f}")
+            best = max(own[0].question.right, key=lambda model: fmean(p.question.right[model] for p in own))
+            found = compare_paired([p.right for p in own], [p.question.right[best] for p in own])
+            print(
+                f"  {task}: n={len(own)}, right {fmean(p.right for p in own):.4f}, less the best in hindsight ({best}) "
+                f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}, p {found.p:.2g})"
+            )
 
 
 async def guards(data: Path, seed: int) -> None:
@@ -289,7 +316,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--embedder", type=Path, metavar="FOLDER", help="of an encoder, whose embeddings count, too")
     given = parser.parse_args()
+    global embedder
+    embedder = given.embedder
     for name in given.only.split(","):
         asyncio.run(PARTS[name](given.data, given.seed))
 

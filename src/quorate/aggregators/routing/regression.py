@@ -16,7 +16,7 @@ FEATURE_SCALE = 0.3
 """Of a standardized feature beside the words, whose vector has length 1: the regularization is common to both."""
 REGULARIZATION = 0.3
 """scikit-learn's C; from .1 to 1 the accuracies were the same (docs/routing.md)."""
-VECTOR_SCALE = 5.0
+VECTOR_SCALE = 2.0
 """Of an embedding of length 1, whose many numbers are small."""
 
 

@@ -9,6 +9,7 @@ space without end is what a weak model likes best where it may.
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from quorate.orchestrator.types import Question
 
 from .token_bytes import END, TokenBytes
 
+MOST = 32_768
+"""Characters of a schema: reading one takes time, for every answer."""
 SPACE = {"whitespace_pattern": "[ ]?"}
 
 
@@ -112,13 +115,21 @@ class _GrammarReader:
 @lru_cache(maxsize=64)
 def _compile(schema: str) -> str:
     """A grammar in which nothing is forced: what must follow may be said in whatever tokens a model likes."""
+    if len(schema) > MOST:
+        raise BadInput(
+            f"response_format: its schema has {len(schema):,} characters, and {MOST:,} can be kept: shorten it"
+        )
     made = json.loads(schema)
     if isinstance(made, dict):
         made = {**made, "x-guidance": SPACE}
     grammar = f'%llguidance {{"no_forcing": true}}\nstart: %json {json.dumps(made)}'
     wrong, reasons = _import().LLMatcher.validate_grammar_with_warnings(grammar)
     if wrong:
-        reason = " ".join(" ".join(reasons).split())[:300]
+        # Behind its place in the grammar, before the grammar itself.
+        found = re.match(
+            r"(?:at [\d():]+: failed to compile JSON schema: )?(.*?)(?:\n +\d+ \| .*)?$", reasons[0], re.DOTALL
+        )
+        reason = " ".join((found[1] if found else reasons[0]).split())[:200]
         raise BadInput(f"response_format: its schema cannot be kept while writing token by token: {reason}")
     return grammar
 
