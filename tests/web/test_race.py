@@ -77,6 +77,20 @@ async def test_the_first_minute(start: Start, open_page: OpenPage) -> None:
         assert await page.locator(".intro").count() == 0
 
 
+async def test_who_has_no_vote(start: Start, open_page: OpenPage) -> None:
+    """A sample that states no answer says so."""
+    steps = [Reply(WORKING)] * 3 + [Reply("Let me think about")]
+    async with (
+        ScriptedUpstream(_in_turn(*steps), refuses=["n"]) as upstream,
+        Endpoint("m", base_url=upstream.url) as endpoint,
+        start(endpoint) as served,
+        open_page(served.url) as page,
+    ):
+        await ask(page, "What is 6 * 7?", samples=4, pipeline="built:majority")
+        await ended(page)
+        assert await _texts(page, ".cell-note") == ["no vote"]
+
+
 async def test_stopping_early_saves_tokens(start: Start, open_page: OpenPage) -> None:
     async with (
         ScriptedUpstream(Reply(WORKING), refuses=["n"]) as upstream,

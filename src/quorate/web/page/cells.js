@@ -24,15 +24,15 @@ function describe(cell, answer) {
 
 class CellView extends Component {
   shouldComponentUpdate(next) {
-    return next.cell.version !== this.shown || next.expected !== this.props.expected || next.answer !== this.props.answer || next.won !== this.props.won;
+    return next.cell.version !== this.shown || next.expected !== this.props.expected || next.answer !== this.props.answer || next.won !== this.props.won || next.voted !== this.props.voted;
   }
 
-  render({ cell, expected, answer, won, several, dense, onOpen }) {
+  render({ cell, expected, answer, won, voted, several, dense, onOpen }) {
     this.shown = cell.version;
     const { state, number } = cell, text = cell.text || cell.reasoning;
     const style = { "--c": number === null ? "var(--faint)" : colour(number), "--fill": `${(100 * fill(cell, expected)).toFixed(1)}%` };
     const took = cell.ended !== null && cell.started !== null ? seconds(cell.ended - cell.started) : "";
-    const note = state === "failed" ? "failed" : state === "cancelled" ? "stopped" : state === "late" ? "too late" : cell.candidate?.finish_reason === "length" ? "cut" : state === "finished" && number === null ? "no vote" : "";
+    const note = state === "failed" ? "failed" : state === "cancelled" ? "stopped" : state === "late" ? "too late" : cell.candidate?.finish_reason === "length" ? "cut" : state === "finished" && voted && number === null && !cell.candidate?.answer ? "no vote" : "";
     return html`<li><button type="button" class=${`cell ${state}${number === null ? "" : " known"}${won ? " won" : ""}`} style=${style} aria-label=${describe(cell, answer)} onClick=${() => onOpen(cell)}>
       <span class="cell-head"><span class="cell-no">${cell.index + 1}</span>${several && !dense ? html`<span class="cell-model">${brief(cell.model, 24)}</span>` : null}
         ${number === null ? null : html`<span class="chip">${letter(number)}</span>`}${note ? html`<span class="cell-note">${note}</span>` : null}</span>
@@ -51,7 +51,7 @@ export function StageView({ stage, winner, several, heading, label, onOpen }) {
   const failed = stage.cells.filter((c) => c.state === "failed").length;
   return html`<section class="stage" aria-label=${label}>
     <h2 class="lane-title">${heading}<small>${finished.length} of ${n} finished${failed ? `, ${failed} failed` : ""}</small></h2>
-    <ol class=${`cells ${size}`}>${stage.cells.map((cell) => html`<${CellView} key=${cell.index} cell=${cell} expected=${expected} answer=${answers.get(cell.number)} won=${winner === cell} several=${several} dense=${size === "dense"} onOpen=${onOpen} />`)}</ol>
+    <ol class=${`cells ${size}`}>${stage.cells.map((cell) => html`<${CellView} key=${cell.index} cell=${cell} expected=${expected} answer=${answers.get(cell.number)} won=${winner === cell} voted=${stage.tally.length > 0} several=${several} dense=${size === "dense"} onOpen=${onOpen} />`)}</ol>
   </section>`;
 }
 
