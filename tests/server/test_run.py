@@ -117,10 +117,10 @@ async def test_serve_reports_when_it_is_ready() -> None:
 FILES = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 100))
-from quorate.server.run import _allow_files, _bound
-print(_bound(4096), _bound(7))
-_allow_files(16384)
-print(resource.getrlimit(resource.RLIMIT_NOFILE), _bound(4096))
+from quorate.server.run import allow_files, bound_connections
+print(bound_connections(4096), bound_connections(7))
+allow_files(16384)
+print(resource.getrlimit(resource.RLIMIT_NOFILE), bound_connections(4096))
 """
 
 

@@ -76,7 +76,7 @@ async def _run(
             listener = None if address is None else stack.enter_context(_listen(*address, keyed=bool(settings.keys)))
             configure(settings)
             context.telemetry.bind()
-            async with context.access.keep_accounts(), context.telemetry.open():
+            async with context.access.state.open(), context.telemetry.open():
                 if listener is None:
                     await server.run_stdio_async()
                 else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +18,18 @@ from .console import echo
 from .options import ConfigFile, Upstream, open_catalog
 
 if TYPE_CHECKING:
+    from quorate.config.catalog import Catalog
+    from quorate.config.file import Config
+    from quorate.config.server_settings import ServerSettings
     from quorate.evals.bench import BankWorkbench
     from quorate.orchestrator.protocols import Model
 
 __all__ = ["serve"]
 
 log = logging.getLogger("quorate.server")
+
+
+MOST_WORKERS = 1024
 
 
 class LogFormat(StrEnum):
@@ -37,6 +43,14 @@ class LogFormat(StrEnum):
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless told otherwise.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Processes that serve the address together; auto is one for each core. Keys' rates, budgets and the "
+            "queue hold for all of them.",
+        ),
+    ] = None,
     upstream: Upstream = None,
     config: ConfigFile = None,
     unguarded: Annotated[
@@ -65,48 +79,87 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "open": unguarded or None}
     given |= {"bank": bank, "traces": traces, "log_prompts": log_prompts}
     given["log_format"] = log_format.value if log_format else None
+    given["workers"] = None if workers is None else _read_workers(workers)
     if files is not None:
         from quorate.config.server_settings import FileSettings
 
         given["files"] = FileSettings(folder=files)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(given, upstream, config))
+    from quorate.server.run import loop_factory
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve({name: value for name, value in given.items() if value is not None}, upstream, config))
+
+
+def _read_workers(given: str) -> int | str:
+    if given == "auto":
+        return given
+    if given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MOST_WORKERS:
+        return int(given)
+    raise typer.BadParameter(f"{given!r} is neither a number from 1 to {MOST_WORKERS} nor auto", param_hint="--workers")
 
 
 async def _serve(given: dict[str, Any], upstream: str | None, config: Path | None) -> None:
-    from quorate import server
-    from quorate.server.telemetry.logs import configure, is_for_humans
+    from quorate.config.server_settings import ServerSettings
+    from quorate.server.telemetry.logs import configure
 
-    catalog = await open_catalog(upstream, config, tolerant=True)
-    settings = server.ServerSettings()
-    if config:
+    settings, open_models = ServerSettings(), partial(open_catalog, upstream, config, tolerant=True)
+    if config is not None and upstream is None:
         from quorate.config.file import load_config
 
-        settings = load_config(config).server
-    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+        read = load_config(config)
+        settings, open_models = read.server, partial(_build_catalog, read)
+    settings = settings.model_copy(update=given)
     configure(settings)
+    await (_serve_alone if settings.workers == 1 else _serve_workers)(open_models, settings)
+
+
+async def _build_catalog(read: Config) -> Catalog:
+    """So that every worker has the same, whatever becomes of the file."""
+    return read.catalog()
+
+
+async def _serve_alone(open_models: Callable[[], Awaitable[Catalog]], settings: ServerSettings) -> None:
+    from quorate.server.run import serve, spare_the_collector
+
+    catalog = await open_models()
 
     def ready(url: str) -> None:
-        _spare_the_collector()
-        told = f"quorate serves {len(catalog.models)} models at {url}/v1"
-        if not is_for_humans(settings, sys.stderr):
-            log.info(told, extra={"url": url})
-            return
-        model = f"majority@16/{next(iter(catalog.models), 'MODEL')}"
-        look = f"look: {url}/\n" if settings.page else ""
-        echo(
-            f"{told} (Ctrl-C stops it)\n{look}"
-            f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
-            f'\'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
-            err=True,
-        )
+        spare_the_collector()
+        _greet(url, settings, f"{len(catalog.models)} models", next(iter(catalog.models), "MODEL"))
 
     try:
-        await server.serve(
-            catalog, settings, workbench=_open_workbench(settings.bank), banks=_open_batch_bank, on_ready=ready
-        )
+        workbench = _open_workbench(settings.bank)
+        await serve(catalog, settings, workbench=workbench, banks=_open_batch_bank, on_ready=ready)
     finally:
         await catalog.aclose()
+
+
+async def _serve_workers(open_models: Callable[[], Awaitable[Catalog]], settings: ServerSettings) -> None:
+    from quorate.server.workers.supervisor import WorkerPlan, count_workers, serve_workers
+
+    plan = WorkerPlan(open_models, settings, partial(_open_workbench, settings.bank), _open_batch_bank)
+
+    def ready(url: str) -> None:
+        _greet(url, settings, f"with {count_workers(settings)} workers", "MODEL")
+
+    await serve_workers(plan, on_ready=ready)
+
+
+def _greet(url: str, settings: ServerSettings, what: str, model: str) -> None:
+    """Says that the server is there, and to people how to ask it."""
+    from quorate.server.telemetry.logs import is_for_humans
+
+    told = f"quorate serves {what} at {url}/v1"
+    if not is_for_humans(settings, sys.stderr):
+        log.info(told, extra={"url": url})
+        return
+    look = f"look: {url}/\n" if settings.page else ""
+    echo(
+        f"{told} (Ctrl-C stops it)\n{look}"
+        f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
+        f'\'{{"model": "majority@16/{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
+        err=True,
+    )
 
 
 def _open_workbench(path: Path | None) -> BankWorkbench | None:
@@ -123,24 +176,3 @@ def _open_batch_bank(path: Path) -> AbstractContextManager[Callable[[Model], Mod
     from quorate.evals.banked_sampler import keep_samples
 
     return keep_samples(path)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed: it halves what the event loop costs a request."""
-    try:
-        import uvloop
-    except ImportError:  # Windows, PyPy
-        return None
-    return uvloop.new_event_loop
-
-
-def _spare_the_collector() -> None:
-    """Keeps what was loaded out of Python's search for unreachable cycles, and has it search seldom.
-
-    Requests that succeed leave no cycles behind (tests/server/test_memory.py); those that fail leave their errors'
-    tracebacks, some hundred objects each. Searching every 20,000 objects, old ones too, took a fifth of a vote's CPU
-    and held up all that streamed at the time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 2, 1)

@@ -12,7 +12,7 @@ import secrets
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -136,6 +136,8 @@ class ServerSettings(TelemetrySettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free one."""
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    """Processes that serve the address together; `auto` is one for each core."""
     max_n: int = Field(default=16, ge=1)
     """Choices of one request (OpenAI's `n`)."""
     max_samples: int = Field(default=256, ge=1)

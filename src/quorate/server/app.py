@@ -86,7 +86,7 @@ def make_app(
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None, None]:
         try:
-            async with context.access.keep_accounts(), context.telemetry.open(), AsyncExitStack() as batches:
+            async with context.access.state.open(), context.telemetry.open(), AsyncExitStack() as batches:
                 if runner is not None:
                     await batches.enter_async_context(runner.open())
                 yield
@@ -135,14 +135,13 @@ def _pace(route: Route, turns: Turns) -> Route:
 
 def _make_metrics_routes(context: ServerContext) -> list[Route]:
     """`GET /metrics`, where metrics are on and have no port of their own."""
-    metrics = context.telemetry.served_metrics
-    if metrics is None:
+    if context.telemetry.served_metrics is None:
         return []
 
     async def scrape(scope: Scope, _: Receive, send: Send) -> None:
         if context.settings.metrics_key:
             context.identify(scope)
-        body, content_type = metrics.write_exposition(read_header(scope, b"accept"))
+        body, content_type = await context.fleet.write_exposition(read_header(scope, b"accept"))
         await send_reply(send, body, content_type.encode())
 
     return [Route("/metrics", scrape, "metrics", "Prometheus metrics.")]

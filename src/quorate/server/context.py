@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass
@@ -13,16 +12,18 @@ from starlette.types import Scope
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, StopSwitch
-from quorate.orchestrator.errors import UnknownName, UpstreamError
 from quorate.orchestrator.protocols import Model
 
 from .access.control import AccessControl
 from .access.errors import NotAllowed
+from .fleet import Fleet, LoneServer
 from .http.routing import read_authorization
+from .names import RefreshingCatalog
+from .readiness import Readiness, assess
 from .telemetry.middleware import Telemetry
 from .telemetry.record import RECORD, RequestRecord
 
-__all__ = ["BATCH_KEY", "Caller", "RefreshingCatalog", "ServerContext"]
+__all__ = ["BATCH_KEY", "Caller", "ServerContext"]
 
 BATCH_KEY = "quorate.batch_key"
 """Where the scope of a line of a batch has the key that it was given with; no request over HTTP has such a scope."""
@@ -30,57 +31,6 @@ BEHIND = 0.01
 """Weight of a key's batches, in its own."""
 EVERYTHING = ("**",)
 """What a key may ask for that has no limits."""
-
-
-class RefreshingCatalog:
-    """Resolves and lists names, asking again at the upstream when something is missing."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
-        self._lock = asyncio.Lock()
-        self._refreshes = 0
-        self._failure: UpstreamError | None = None
-
-    async def resolve(self, name: str, *, n: int | None = None) -> Model:
-        """The model of this name.
-
-        Raises:
-            UnknownName: with the names that exist.
-            BadInput: an impossible n.
-            UpstreamError: no model is known, because the upstream does not tell.
-        """
-        try:
-            return self.catalog.resolve(name, n=n)
-        except UnknownName:
-            await self._refresh_once()
-            return self.catalog.resolve(name, n=n)
-
-    async def list_names(self) -> tuple[str, ...]:
-        """Every name worth listing.
-
-        Raises:
-            UpstreamError: there is none, because the upstream does not tell.
-        """
-        if not self.catalog.names():
-            await self._refresh_once()
-        return self.catalog.names()
-
-    async def _refresh_once(self) -> None:
-        """Asks the upstream once, however many requests wait for it."""
-        refreshes = self._refreshes
-        async with self._lock:
-            if self._refreshes == refreshes:
-                await self._refresh()
-        if self._failure is not None and not self.catalog.names():
-            raise self._failure
-
-    async def _refresh(self) -> None:
-        try:
-            await self.catalog.refresh()
-            self._failure = None
-        except UpstreamError as error:
-            self._failure = error
-        self._refreshes += 1
 
 
 @dataclass(frozen=True)
@@ -125,13 +75,13 @@ class Caller:
             return names
         return tuple(name for name in (*names, *self.catalog.combinations()) if self.key.allows(name))
 
-    def limit_budget(self, asked: Budget) -> Budget:
+    async def limit_budget(self, asked: Budget) -> Budget:
         """What a request may spend: what it asks for, and no more than the key has left.
 
         Raises:
             KeyBudgetExceeded: nothing.
         """
-        return self._access.limit_budget(self.key, asked)
+        return await self._access.limit_budget(self.key, asked)
 
     def with_admission(self, cost: int, ledger: Ledger) -> AbstractAsyncContextManager[None]:
         """`async with`: a place to be served in, paid for at its end; see `AccessControl.admit`."""
@@ -157,17 +107,30 @@ class _BatchCaller(Caller):
 class ServerContext:
     """What is served, to whom, and how.
 
+    Args:
+        catalog: models and pipelines.
+        settings: where it listens, whom it lets in, what it allows.
+        fleet: the processes that serve under one address; this one alone if not given.
+
     Raises:
         BadInput: settings that cannot be used.
     """
 
-    def __init__(self, catalog: Catalog, settings: ServerSettings) -> None:
+    def __init__(self, catalog: Catalog, settings: ServerSettings, fleet: Fleet | None = None) -> None:
         self.settings = settings
         self.names = RefreshingCatalog(catalog)
-        self.access = AccessControl(settings)
-        self.telemetry = Telemetry(catalog, settings)
-        if self.telemetry.metrics is not None:
-            self.telemetry.metrics.watch_queue(lambda: self.access.queue.waiting)
+        self.fleet = fleet or LoneServer(settings)
+        self.access = AccessControl(settings, self.fleet.state)
+        self.telemetry = Telemetry(catalog, settings, self.fleet)
+        if (metrics := self.telemetry.metrics) is not None:
+            metrics.watch_queue(lambda: self.access.state.waiting)
+        self.fleet.join(self.assess, metrics)
+
+    async def assess(self) -> Readiness:
+        """How this process stands."""
+        if self.access.draining:
+            return Readiness(["the server is about to end"])
+        return await assess(self.names)
 
     def for_batch(self, catalog: Catalog) -> ServerContext:
         """The same server, with a batch's own models under its names, and without batches."""
@@ -175,16 +138,23 @@ class ServerContext:
         other.names, other.settings = RefreshingCatalog(catalog), self.settings.model_copy(update={"files": None})
         return other
 
-    def identify(self, scope: Scope, *, counted: bool = False) -> Caller:
-        """Who asks.
-
-        Args:
-            scope: of the request.
-            counted: this is a request that counts for the key's rate.
+    async def admit(self, scope: Scope) -> Caller:
+        """Who asks, by a request that counts for its key's rate.
 
         Raises:
             Unauthorized: nobody that we know.
             RateExceeded: it is over the key's rate.
+        """
+        caller = self.identify(scope)
+        if BATCH_KEY not in scope:
+            await self.access.count(caller.key)
+        return caller
+
+    def identify(self, scope: Scope) -> Caller:
+        """Who asks.
+
+        Raises:
+            Unauthorized: nobody that we know.
         """
         record: RequestRecord = scope[RECORD]
         batch_key: ApiKey | None = scope.get(BATCH_KEY)
@@ -192,6 +162,4 @@ class ServerContext:
         record.key = key.name
         if batch_key is not None:
             return _BatchCaller(key, record, self.access, self.names)
-        if counted:
-            self.access.count(key)
         return Caller(key, record, self.access, self.names)

@@ -208,7 +208,7 @@ async def prepare(request: GenerationRequest, caller: Caller, settings: ServerSe
     model = await resolve_model(request.model, request.control, caller)
     for question in request.questions:
         refuse_strange(question, model.identity.singles)
-    return apply_limits(request, model, caller, settings)
+    return await apply_limits(request, model, caller, settings)
 
 
 async def resolve_model(name: str, control: Control, caller: Caller) -> Model:
@@ -223,7 +223,9 @@ async def resolve_model(name: str, control: Control, caller: Caller) -> Model:
     return apply_control(control, model)
 
 
-def apply_limits(request: GenerationRequest, model: Model, caller: Caller, settings: ServerSettings) -> Generation:
+async def apply_limits(
+    request: GenerationRequest, model: Model, caller: Caller, settings: ServerSettings
+) -> Generation:
     """The request to this model, with its limits checked.
 
     Raises:
@@ -245,10 +247,10 @@ def apply_limits(request: GenerationRequest, model: Model, caller: Caller, setti
         )
         request = replace(request, questions=questions)
     progress = settings.progress if control.progress is None else control.progress
-    return make_generation(request, model, caller, calls=calls, progress=progress)
+    return await make_generation(request, model, caller, calls=calls, progress=progress)
 
 
-def make_generation(
+async def make_generation(
     request: GenerationRequest, model: Model, caller: Caller, *, calls: int, progress: bool = False
 ) -> Generation:
     """The request to this model, of which the record of the HTTP request knows from now on.
@@ -256,7 +258,7 @@ def make_generation(
     Raises:
         KeyBudgetExceeded: the caller has nothing left to spend.
     """
-    budget = caller.limit_budget(request.control.budget or UNLIMITED)
+    budget = await caller.limit_budget(request.control.budget or UNLIMITED)
     limit = RequestLimit(count_requests(request, model))
     generation = Generation(request, model, caller, budget, calls, limit, progress)
     record = caller.record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import signal
 import socket
@@ -30,7 +31,18 @@ from .files.runner import OpenBank, forget
 from .http.connection_limits import ConnectionLimits
 from .workbench import Workbench
 
-__all__ = ["run_server", "serve"]
+__all__ = [
+    "GracefulServer",
+    "allow_files",
+    "bind",
+    "bound_connections",
+    "copy_listener",
+    "find_url",
+    "loop_factory",
+    "run_server",
+    "serve",
+    "spare_the_collector",
+]
 
 BACKLOG = 2048
 ACCEPTING = 8
@@ -60,14 +72,16 @@ async def serve(
         BadInput: the address cannot be listened on, such as a port in use, or would be open to strangers.
     """
     settings = settings or ServerSettings()
-    with _listen(settings) as listeners:
+    _require_one(settings)
+    with bind(settings) as listener, copy_listener(listener) as listeners:
 
         def ready() -> None:
             if on_ready is not None:
-                on_ready(_url(listeners[0]))
+                on_ready(find_url(listener))
 
-        _allow_files(4 * settings.max_connections)
-        await _Server(catalog, settings, ready, workbench, banks).serve(sockets=listeners)
+        allow_files(4 * settings.max_connections)
+        server = GracefulServer(ServerContext(catalog, settings), ready, workbench, banks)
+        await server.serve(sockets=listeners)
 
 
 @asynccontextmanager
@@ -84,39 +98,46 @@ async def run_server(
         BadInput: the address cannot be listened on.
     """
     settings = settings or ServerSettings(port=0)
+    _require_one(settings)
     ready = asyncio.Event()
-    with _listen(settings) as listeners:
-        server = _QuietServer(catalog, settings, ready.set, workbench, banks)
+    with bind(settings) as listener, copy_listener(listener) as listeners:
+        server = _QuietServer(ServerContext(catalog, settings), ready.set, workbench, banks)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
             if not ready.is_set():
                 raise QuorateError("the server ended before it was ready")
-            yield _url(listeners[0])
+            yield find_url(listener)
         finally:
             waiting.cancel()
             server.should_exit = True
             await serving
 
 
-class _Server(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
+    """uvicorn's server, which ends without losing a request.
+
+    Args:
+        context: what it serves.
+        on_ready: is told when it answers.
+        workbench: see `create_app`.
+        banks: see `create_app`.
+
+    Raises:
+        BadInput: settings that cannot be used.
+    """
+
     def __init__(
-        self,
-        catalog: Catalog,
-        settings: ServerSettings,
-        on_ready: Callable[[], object],
-        workbench: Workbench | None,
-        banks: OpenBank,
+        self, context: ServerContext, on_ready: Callable[[], object], workbench: Workbench | None, banks: OpenBank
     ) -> None:
-        context = ServerContext(catalog, settings)
+        settings = self._settings = context.settings
         self._access = context.access
-        self._settings = settings
         context.telemetry.bind()
         super().__init__(
             uvicorn.Config(
                 make_app(context, local=not (settings.keys or settings.open), workbench=workbench, banks=banks),
-                http=_choose_protocol(settings),
+                http=_choose_protocol(self._make_limits()),
                 ws="none",
                 log_config=None,
                 log_level="warning",
@@ -131,12 +152,18 @@ class _Server(uvicorn.Server):
         )
         self._on_ready = on_ready
 
+    def _make_limits(self) -> ConnectionLimits:
+        settings = self._settings
+        return ConnectionLimits(bound_connections(settings.max_connections), settings.max_connections_per_address)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
         self._access.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.drain_seconds
@@ -162,6 +189,12 @@ class _Server(uvicorn.Server):
         return last
 
     async def _serve_last(self, connection: socket.socket) -> None:
+        await self._connect(connection)
+        for each in list(self.server_state.connections):
+            each.shutdown()
+
+    async def _connect(self, connection: socket.socket) -> None:
+        """Serves an accepted connection."""
         loop = asyncio.get_running_loop()
         connection.setblocking(False)
 
@@ -173,8 +206,6 @@ class _Server(uvicorn.Server):
             _loop=loop,
         )
         await loop.connect_accepted_socket(make, connection)
-        for each in list(self.server_state.connections):
-            each.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -186,7 +217,7 @@ class _Server(uvicorn.Server):
                 self._captured_signals = [number for number in self._captured_signals if number != signal.SIGTERM]
 
 
-class _QuietServer(_Server):
+class _QuietServer(GracefulServer):
     """Leaves signals to the program around it."""
 
     @contextmanager
@@ -194,7 +225,7 @@ class _QuietServer(_Server):
         yield
 
 
-def _allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> None:
     """Lets this process have so many files open, as far as the system does; the usual 1,024 are few for a server."""
     if resource is not None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -203,17 +234,16 @@ def _allow_files(wanted: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _choose_protocol(settings: ServerSettings) -> Any:
+def _choose_protocol(limits: ConnectionLimits) -> Any:
     """What uvicorn shall speak HTTP with: its fast protocol, within bounds; its own choice where that is missing."""
     try:
         from .http.protocol import GuardedProtocol
     except ImportError:  # Windows, PyPy
         return "auto"
-    limits = ConnectionLimits(_bound(settings.max_connections), settings.max_connections_per_address)
     return partial(GuardedProtocol, limits)
 
 
-def _bound(connections: int) -> int:
+def bound_connections(connections: int) -> int:
     """No more than half of the files that may be open, so that idle clients cannot take those of calls to upstreams."""
     if resource is None:
         return connections
@@ -221,20 +251,36 @@ def _bound(connections: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft // 2))
 
 
-@contextmanager
-def _listen(settings: ServerSettings) -> Generator[list[socket.socket], None, None]:
-    """One address, several times over; see `ACCEPTING`."""
+def _require_one(settings: ServerSettings) -> None:
+    if settings.workers != 1:
+        raise BadInput(
+            f"workers={settings.workers!r}, but this is one process: `quorate serve` starts workers, and so does "
+            "quorate.server.workers.supervisor.serve_workers"
+        )
+
+
+def bind(settings: ServerSettings) -> socket.socket:
+    """A socket that listens at the address.
+
+    Raises:
+        BadInput: it cannot be listened on, such as a port in use, or would be open to strangers.
+    """
     host, port = settings.host, settings.port
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         _require_keys(settings, str(address[0]))
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise BadInput(
                 f"port {port} of {host} is in use: choose another one (--port; 0 takes a free one)"
             ) from None
         raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+@contextmanager
+def copy_listener(listener: socket.socket) -> Generator[list[socket.socket], None, None]:
+    """One address, several times over; see `ACCEPTING`."""
     with ExitStack() as stack:
         again = 0 if sys.platform == "win32" else ACCEPTING - 1
         yield [stack.enter_context(each) for each in (listener, *(listener.dup() for _ in range(again)))]
@@ -249,9 +295,30 @@ def _require_keys(settings: ServerSettings, address: str) -> None:
     )
 
 
-def _url(listener: socket.socket) -> str:
+def find_url(listener: socket.socket) -> str:
     """Where a client on this machine finds the server."""
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed: it halves what the event loop costs a request."""
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy
+        return None
+    return uvloop.new_event_loop
+
+
+def spare_the_collector() -> None:
+    """Keeps what was loaded out of Python's search for unreachable cycles, and has it search seldom.
+
+    Requests that succeed leave no cycles behind (tests/server/test_memory.py); those that fail leave their errors'
+    tracebacks, some hundred objects each. Searching every 20,000 objects, old ones too, took a fifth of a vote's CPU
+    and held up all that streamed at the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 2, 1)

@@ -42,7 +42,7 @@ def make_traces_routes(context: ServerContext) -> list[Route]:
     async def list_traces(scope: Scope, _: Receive, send: Send) -> None:
         key = context.identify(scope).key.name
         limit = _read_limit(scope)
-        lines = {line.id: line for line in recent.latest(limit, key)} if recent is not None else {}
+        lines = {line.id: line for line in await recent.latest(limit, key)} if recent is not None else {}
         if settings.traces is not None:
             stored = await asyncio.to_thread(_read_latest, settings.traces, limit, key)
             lines = {line.id: line for line in stored} | lines
@@ -52,7 +52,7 @@ def make_traces_routes(context: ServerContext) -> list[Route]:
 
     async def retrieve_trace(scope: Scope, _: Receive, send: Send) -> None:
         key, identity = context.identify(scope).key.name, scope["name"]
-        run = recent.find(identity, key) if recent is not None else None
+        run = await recent.find(identity, key) if recent is not None else None
         trace = None if run is None else run.trace
         if trace is None and settings.traces is not None:
             trace = await asyncio.to_thread(_find, settings.traces, identity, key)
@@ -62,7 +62,7 @@ def make_traces_routes(context: ServerContext) -> list[Route]:
 
     async def retrieve_events(scope: Scope, _: Receive, send: Send) -> None:
         key, identity = context.identify(scope).key.name, scope["name"]
-        run = recent.find(identity, key) if recent is not None else None
+        run = await recent.find(identity, key) if recent is not None else None
         if run is None:
             raise UnknownTrace(_explain(identity, context))
         await send_reply(send, run.events, EVENTS)

@@ -24,7 +24,7 @@ from .context import EVERYTHING, Caller, ServerContext
 from .http.body import parse_body, read_body
 from .http.errors import BadField, UnknownRoute, send_json
 from .http.routing import Route
-from .telemetry.recent import RecentRuns
+from .telemetry.recent import WatchedRuns
 from .traces_api import UnknownTrace
 
 __all__ = ["Preference", "Workbench", "make_workbench_routes"]
@@ -96,10 +96,10 @@ def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[
     settings, recent = context.settings, context.telemetry.recent
 
     async def keep_preference(scope: Scope, receive: Receive, send: Send) -> None:
-        caller = context.identify(scope, counted=True)
+        caller = await context.admit(scope)
         body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
         preference = await parse_body(body, Preference)
-        first, second = (_find(recent, identity, caller) for identity in preference.runs)
+        first, second = [await _find(recent, identity, caller) for identity in preference.runs]
         if first.question_key != second.question_key or first.id == second.id:
             raise BadField("are not two runs of one question", "runs")
         await asyncio.to_thread(workbench.keep_preference, (first, second), preference.labels, blind=preference.blind)
@@ -141,8 +141,8 @@ def make_workbench_routes(context: ServerContext, workbench: Workbench) -> list[
     ]
 
 
-def _find(recent: RecentRuns | None, identity: str, caller: Caller) -> Trace:
-    run = recent.find(identity, caller.key.name) if recent is not None else None
+async def _find(recent: WatchedRuns | None, identity: str, caller: Caller) -> Trace:
+    run = await recent.find(identity, caller.key.name) if recent is not None else None
     if run is None or not run.trace.answered:
         raise UnknownTrace(f"no answered run {identity[:80]!r} of this key is in memory any more: ask both again")
     return run.trace

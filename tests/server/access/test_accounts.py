@@ -14,7 +14,7 @@ from quorate.config.server_settings import ApiKey, KeyBudget, hash_key
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
 from quorate.orchestrator.types import Usage
-from quorate.server.access.accounts import Accounts
+from quorate.server.access.accounts import Accounts, narrow
 from quorate.server.access.errors import KeyBudgetExceeded
 
 
@@ -24,6 +24,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def limit_budget(accounts: Accounts, key: ApiKey, asked: Budget) -> Budget:
+    """What a request gets that asks for so much."""
+    return narrow(asked, accounts.left(key))
 
 
 def key(**budget: float) -> ApiKey:
@@ -39,8 +44,8 @@ def test_a_request_gets_what_is_left() -> None:
     ann = key(tokens=100, money=1.0)
     accounts = Accounts([ann])
     accounts.spend(ann, used(70, 0.25))
-    assert accounts.limit_budget(ann, Budget(seconds=5)) == Budget(tokens=30, money=0.75, seconds=5)
-    assert accounts.limit_budget(ann, Budget(tokens=10)) == Budget(tokens=10, money=0.75)
+    assert limit_budget(accounts, ann, Budget(seconds=5)) == Budget(tokens=30, money=0.75, seconds=5)
+    assert limit_budget(accounts, ann, Budget(tokens=10)) == Budget(tokens=10, money=0.75)
 
 
 @pytest.mark.parametrize("spent", [used(100), used(1, 1.0)])
@@ -51,10 +56,10 @@ def test_a_spent_budget_comes_back_with_the_next_period(spent: Usage) -> None:
     accounts.spend(ann, spent)
     clock.now += 20
     with pytest.raises(KeyBudgetExceeded, match="'ann'") as refused:
-        accounts.limit_budget(ann, Budget())
+        limit_budget(accounts, ann, Budget())
     assert (refused.value.status, refused.value.retry_after) == (429, 40)
     clock.now += 40
-    assert accounts.limit_budget(ann, Budget()).tokens == 100
+    assert limit_budget(accounts, ann, Budget()).tokens == 100
 
 
 def test_a_key_without_a_budget_is_not_counted() -> None:
@@ -62,7 +67,7 @@ def test_a_key_without_a_budget_is_not_counted() -> None:
     free = ApiKey(name="free", hash=hash_key("free"))
     accounts = Accounts([free])
     accounts.spend(free, used(10**9))
-    assert accounts.limit_budget(free, Budget(tokens=5)) == Budget(tokens=5)
+    assert limit_budget(accounts, free, Budget(tokens=5)) == Budget(tokens=5)
 
 
 def test_spending_survives_a_restart(tmp_path: Path) -> None:
@@ -71,8 +76,8 @@ def test_spending_survives_a_restart(tmp_path: Path) -> None:
     first = Accounts([ann], file, clock=clock)
     first.spend(ann, used(60))
     first.save()
-    assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 40
-    assert Accounts([], file, clock=clock).limit_budget(ann, Budget()) == Budget()
+    assert limit_budget(Accounts([ann], file, clock=clock), ann, Budget()).tokens == 40
+    assert limit_budget(Accounts([], file, clock=clock), ann, Budget()) == Budget()
 
 
 def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +92,7 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pyt
     assert "accounts.db cannot be written" in caplog.text
     away.rename(folder)
     accounts.save()
-    assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 40
+    assert limit_budget(Accounts([ann], file, clock=clock), ann, Budget()).tokens == 40
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -115,12 +120,12 @@ def test_servers_that_share_a_file_count_together(moves: list[tuple[int, int, bo
             server.spend(ann, used(1))
             server.save()
         left = 10**6 - total - 4
-        assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == left
-        assert servers[1].limit_budget(ann, Budget()).tokens == left
+        assert limit_budget(Accounts([ann], file, clock=clock), ann, Budget()).tokens == left
+        assert limit_budget(servers[1], ann, Budget()).tokens == left
         clock.now += 60
         servers[0].spend(ann, used(7))
         servers[0].save()
-        assert Accounts([ann], file, clock=clock).limit_budget(ann, Budget()).tokens == 10**6 - 7
+        assert limit_budget(Accounts([ann], file, clock=clock), ann, Budget()).tokens == 10**6 - 7
 
 
 async def test_spending_is_saved_without_being_asked_to(tmp_path: Path) -> None:
@@ -130,11 +135,11 @@ async def test_spending_is_saved_without_being_asked_to(tmp_path: Path) -> None:
     saving = asyncio.create_task(accounts.keep_saved())
     for spent in (10, 30):
         accounts.spend(ann, used(spent))
-        while Accounts([ann], file).limit_budget(ann, Budget()) != accounts.limit_budget(ann, Budget()):  # noqa: ASYNC110
+        while limit_budget(Accounts([ann], file), ann, Budget()) != limit_budget(accounts, ann, Budget()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     saving.cancel()
     await asyncio.gather(saving, return_exceptions=True)
-    assert accounts.limit_budget(ann, Budget()).tokens == 60
+    assert limit_budget(accounts, ann, Budget()).tokens == 60
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 300))
@@ -144,7 +149,7 @@ def test_nothing_is_granted_twice(uses: list[int], limit: int) -> None:
     accounts, total = Accounts([ann], clock=lambda: 5.0), 0
     for wanted in uses:
         try:
-            granted = accounts.limit_budget(ann, Budget()).tokens
+            granted = limit_budget(accounts, ann, Budget()).tokens
         except KeyBudgetExceeded:
             break
         assert granted is not None

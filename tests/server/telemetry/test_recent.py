@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.orchestrator.types import Answer, Candidate, Question, TokenLogprob
-from quorate.server.telemetry.recent import RecentRuns
+from quorate.server.telemetry.recent import RecentRuns, make_run
 from quorate.server.telemetry.record import RequestRecord
 
 LOGPROBS = (TokenLogprob(token="a", logprob=-0.1, top=(("b", -2.0),) * 20),) * 50
@@ -19,24 +19,26 @@ def watch(name: str, question: str = "q", events: bytes = b"") -> RequestRecord:
 
 
 @pytest.mark.parametrize(("question", "events"), [("q" * 400, b""), ("q", b"e" * 400)])
-def test_the_oldest_go_where_they_are_too_large(question: str, events: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_oldest_go_where_they_are_too_large(
+    question: str, events: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Long questions count as long streams do; the latest is there in any case."""
     monkeypatch.setattr("quorate.server.telemetry.recent.MOST_BYTES", 2000)
     runs = RecentRuns(32)
     for number in range(9):
-        runs.put(watch(str(number), question, events))
-    kept = [line.id for line in runs.latest(32, "ann")]
+        runs.keep(make_run(watch(str(number), question, events)))
+    kept = [line.id for line in await runs.latest(32, "ann")]
     assert 1 < len(kept) < 5
     assert kept == [str(number) for number in range(8, 8 - len(kept), -1)]
-    runs.put(watch("huge", "q" * 5000))
-    assert [line.id for line in runs.latest(32, "ann")] == ["huge"]
+    runs.keep(make_run(watch("huge", "q" * 5000)))
+    assert [line.id for line in await runs.latest(32, "ann")] == ["huge"]
 
 
-def test_log_probabilities_are_not_kept() -> None:
+async def test_log_probabilities_are_not_kept() -> None:
     """Neither in the candidates nor in the answer that was made of them; their texts are."""
     runs = RecentRuns(2)
-    runs.put(watch("a"))
-    run = runs.find("a", "ann")
+    runs.keep(make_run(watch("a")))
+    run = await runs.find("a", "ann")
     assert run is not None
     [choice] = run.trace.choices
     assert choice.answer is not None

@@ -222,6 +222,7 @@ class Transport(ABC):
             lambda: RetryBudget(self._retries.share, self._retries.reserve)
         )
         self._hold, self._server_hold = Hold(), find_hold(server)
+        self._rate = rate
         self._throttle = Throttler(rate.requests, rate.seconds) if rate else None
         self._concurrency = concurrency
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLimits] = WeakKeyDictionary()
@@ -238,6 +239,24 @@ class Transport(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Closes the connections of the running event loop."""
+
+    def take_share(self, index: int, count: int) -> bool:
+        """Leaves this process its part of the concurrency and the rate, before the first request.
+
+        Args:
+            index: of the process, from 0.
+            count: of all processes that ask the server.
+
+        Returns:
+            False where there are fewer places than processes, so that they have more together than was allowed.
+        """
+        if (rate := self._rate) is not None:
+            self._throttle = Throttler(rate.requests, rate.seconds * count)
+        if self._concurrency is None:
+            return True
+        whole, rest = divmod(self._concurrency, count)
+        self._concurrency = max(1, whole + (index < rest))
+        return whole > 0
 
     def place(self, run: RunContext | None = None, samples: int = 1) -> Place:
         """To be entered before a request is sent.

@@ -19,7 +19,7 @@ from quorate.orchestrator.types import Usage
 
 from .errors import KeyBudgetExceeded
 
-__all__ = ["Accounts"]
+__all__ = ["Accounts", "narrow"]
 
 T = TypeVar("T", int, float)
 
@@ -69,25 +69,23 @@ class Accounts:
         """What the file does not have yet."""
         self._some_unsaved = asyncio.Event()
 
-    def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
-        """The budget of one request: what it asks for, and no more than the key has left.
+    def left(self, key: ApiKey) -> Budget:
+        """What the key has left in this period.
 
         Requests of one key that run at the same time may together exceed it by what each of them uses.
 
         Raises:
-            KeyBudgetExceeded: the key has nothing left in this period.
+            KeyBudgetExceeded: nothing.
         """
         if key.name not in self._keys or key.budget is None:
-            return asked
+            return Budget()
         spending, most = self._spending(key), key.budget
         tokens = None if most.tokens is None else most.tokens - spending.tokens
         money = None if most.money is None else most.money - spending.money
         if (tokens is not None and tokens <= 0) or (money is not None and money <= 0):
             wait = max(1.0, spending.since + most.seconds - self._clock())
             raise KeyBudgetExceeded(f"the key {key.name!r} has spent its budget for {most.seconds:g} s", wait)
-        return asked.model_copy(
-            update={"tokens": _minimum(asked.tokens, tokens), "money": _minimum(asked.money, money)},
-        )
+        return Budget(tokens=tokens, money=money)
 
     def spend(self, key: ApiKey, usage: Usage) -> None:
         """Counts what a request used, whether or not it succeeded."""
@@ -166,6 +164,12 @@ class Accounts:
         if spending is None or self._clock() >= spending.since + key.budget.seconds:
             spending = self._spent[key.name] = _KeySpending(self._clock())
         return spending
+
+
+def narrow(asked: Budget, left: Budget) -> Budget:
+    """The budget of one request: what it asks for, and no more than its key has left."""
+    tokens, money = _minimum(asked.tokens, left.tokens), _minimum(asked.money, left.money)
+    return asked.model_copy(update={"tokens": tokens, "money": money})
 
 
 def _minimum(asked: T | None, left: T | None) -> T | None:

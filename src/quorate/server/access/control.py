@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 
 from ..telemetry.record import RequestRecord
-from .accounts import Accounts
+from .accounts import narrow
 from .errors import Overloaded, Unauthorized
-from .keys import ANYONE, KeyRates, KeyRing
-from .queue import FairQueue
+from .keys import ANYONE, KeyRing
+from .state import SharedState
 
 __all__ = ["AccessControl"]
 
@@ -24,18 +20,18 @@ AFTER_RESTART = 5.0
 class AccessControl:
     """Lets requests in: key and rate before the body is read, budget and a place once it is understood.
 
+    Args:
+        settings: whose keys there are.
+        state: where it is counted what they did.
+
     Raises:
-        BadInput: keys that collide, or a file of accounts that is none.
+        BadInput: keys that collide.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, state: SharedState) -> None:
         self._keyed = bool(settings.keys)
         self._keys = KeyRing(settings.keys)
-        self._rates = KeyRates(settings.keys)
-        self._accounts = Accounts(settings.keys, settings.accounts)
-        self.queue = FairQueue(
-            places=settings.max_concurrent, waiting=settings.max_queued, seconds=settings.queue_seconds
-        )
+        self.state = state
         self.draining = False
         """The server is about to end; load balancers should look elsewhere."""
         self.switch = StopSwitch()
@@ -54,22 +50,22 @@ class AccessControl:
             )
         return key
 
-    def count(self, key: ApiKey) -> None:
+    async def count(self, key: ApiKey) -> None:
         """One more request of this key.
 
         Raises:
             RateExceeded: it is over the key's rate.
         """
         if key.rate is not None:
-            self._rates.count(key)
+            await self.state.count(key)
 
-    def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
+    async def limit_budget(self, key: ApiKey, asked: Budget) -> Budget:
         """What a request may spend: no more than it asks for and than its key has left.
 
         Raises:
             KeyBudgetExceeded: the key has nothing left.
         """
-        return asked if key.budget is None else self._accounts.limit_budget(key, asked)
+        return asked if key.budget is None else narrow(asked, await self.state.left(key))
 
     def admit(self, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord, line: ApiKey) -> Admission:
         """`async with`: a place to be served in, at this request's turn; its key pays for the ledger at the end.
@@ -90,17 +86,7 @@ class AccessControl:
     def spend(self, key: ApiKey, ledger: Ledger) -> None:
         """The key pays for what a request has used."""
         if key.budget is not None:
-            self._accounts.spend(key, ledger.usage)
-
-    @asynccontextmanager
-    async def keep_accounts(self) -> AsyncGenerator[None, None]:
-        """Keeps the accounts saved while the server runs."""
-        saving = asyncio.create_task(self._accounts.keep_saved())
-        try:
-            yield
-        finally:
-            saving.cancel()
-            await asyncio.gather(saving, return_exceptions=True)
+            self.state.spend(key, ledger.usage)
 
 
 class Admission:
@@ -110,13 +96,13 @@ class Admission:
         self, control: AccessControl, key: ApiKey, cost: int, ledger: Ledger, record: RequestRecord, line: ApiKey
     ) -> None:
         self._control, self._key, self._ledger, self._record = control, key, ledger, record
-        self._place = control.queue.place(line, cost)
+        self._place = control.state.place(line, cost)
 
     async def __aenter__(self) -> None:
         came = self._record.seconds_so_far()
         await self._place.__aenter__()
         if (reason := self._control.switch.reason) is not None:
-            await self._place.__aexit__()
+            await self._place.__aexit__(None, None, None)
             raise Overloaded(reason, AFTER_RESTART)
         self._record.queued = self._record.seconds_so_far() - came
 
@@ -124,4 +110,4 @@ class Admission:
         try:
             self._control.spend(self._key, self._ledger)
         finally:
-            await self._place.__aexit__()
+            await self._place.__aexit__(None, None, None)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quorate.orchestrator.errors import BadInput, QuorateError
 
-__all__ = ["KeyBudgetExceeded", "NotAllowed", "Overloaded", "QueueFull", "RateExceeded", "Unauthorized"]
+__all__ = [
+    "KeyBudgetExceeded",
+    "NotAllowed",
+    "Overloaded",
+    "QueueFull",
+    "RateExceeded",
+    "StateUnavailable",
+    "Unauthorized",
+]
 
 
 class Unauthorized(BadInput):
@@ -27,6 +37,10 @@ class _ComeBackLater(QuorateError):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it goes from one process to another."""
+        return type(self), (str(self), self.retry_after)
 
 
 class RateExceeded(_ComeBackLater):
@@ -52,3 +66,10 @@ class Overloaded(_ComeBackLater):
 
     status = 503
     code = "overloaded"
+
+
+class StateUnavailable(_ComeBackLater):
+    """What the key has used is counted elsewhere, and nobody there answers."""
+
+    status = 503
+    code = "state_unavailable"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from quorate.config.server_settings import ApiKey
@@ -164,7 +165,7 @@ class FairQueue:
         return max(1.0, (self._mean or 1.0) * (self.waiting + 1) / self._places)
 
 
-class QueuePlace:
+class QueuePlace(AbstractAsyncContextManager[None]):
     """See `FairQueue.place`."""
 
     def __init__(self, queue: FairQueue, line: _KeyQueue, cost: float) -> None:

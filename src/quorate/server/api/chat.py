@@ -121,7 +121,7 @@ class Chat:
         if (fusion := find_fusion(request.model, request.plugins)) is None:
             return ChatExchange(await prepare(wanted, caller, settings))
         model = apply_control(wanted.control, await fusion.build(caller, wanted.control))
-        return ChatExchange(apply_limits(wanted, model, caller, settings), fusion=True)
+        return ChatExchange(await apply_limits(wanted, model, caller, settings), fusion=True)
 
 
 class ChatExchange:

@@ -143,16 +143,18 @@ class Completions:
         """See `routes.Api`."""
         model = await resolve_model(request.model, request.control, caller)
         if isinstance(model, Completing):
-            return _proxy(request, model, caller, settings)
-        return CompletionExchange(request, apply_limits(request.to_generation(), model, caller, settings))
+            return await _proxy(request, model, caller, settings)
+        return CompletionExchange(request, await apply_limits(request.to_generation(), model, caller, settings))
 
 
-def _proxy(request: CompletionRequest, model: Completing, caller: Caller, settings: ServerSettings) -> ProxiedExchange:
+async def _proxy(
+    request: CompletionRequest, model: Completing, caller: Caller, settings: ServerSettings
+) -> ProxiedExchange:
     choices = max(request.n or 1, request.best_of or 1)
     calls = check_limits(model, request.control, settings, n=choices, questions=request.prompts)
     if (tokens := limit_tokens(settings, request.max_tokens)) is not None:
         request = request.model_copy(update={"max_tokens": tokens})
-    generation = make_generation(request.to_proxied(), model, caller, calls=calls)
+    generation = await make_generation(request.to_proxied(), model, caller, calls=calls)
     return ProxiedExchange(generation, model, request.proxied_body(), include_usage=request.include_usage)
 
 

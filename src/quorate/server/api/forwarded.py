@@ -63,7 +63,7 @@ class _Forwarded:
         body = {n: v for n, v in request.model_dump(exclude_unset=True).items() if n not in OURS | request.stays}
         said = body.get("query") or body.get("input")
         question = Question(messages=(Message(role="user", content=said if isinstance(said, str) else None),))
-        generation = make_generation(
+        generation = await make_generation(
             GenerationRequest(model=request.model, questions=(question,), control=request.control),
             model,
             caller,

@@ -50,7 +50,7 @@ def make_messages_routes(context: ServerContext) -> list[Route]:
     """Both routes; their errors have Anthropic's form."""
 
     async def count(scope: Scope, receive: Receive, send: Send) -> None:
-        caller, settings = context.identify(scope, counted=True), context.settings
+        caller, settings = await context.admit(scope), context.settings
         body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
         request = await parse_body(body, PromptRequest)
         question = request.to_question()

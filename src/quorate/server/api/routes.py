@@ -85,7 +85,7 @@ def make_route(api: Api[Any], context: ServerContext, envelope: Envelope = make_
     settings = context.settings
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        caller = context.identify(scope, counted=True)
+        caller = await context.admit(scope)
         body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
         request = await parse_body(body, api.form)
         if request.stream:

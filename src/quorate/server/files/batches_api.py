@@ -62,7 +62,7 @@ def make_batches_routes(context: ServerContext, store: FileStore, wake: Callable
     settings = context.settings
 
     async def create_batch(scope: Scope, receive: Receive, send: Send) -> None:
-        key = context.identify(scope, counted=True).key.name
+        key = (await context.admit(scope)).key.name
         body = await read_body(scope, receive, settings.max_body_bytes, settings.body_seconds)
         request = await parse_body(body, BatchRequest)
         if store.find_file(request.input_file_id, key).purpose != "batch":

@@ -82,7 +82,7 @@ def make_files_routes(context: ServerContext, store: FileStore) -> list[Route]:
     settings = context.settings
 
     async def create_file(scope: Scope, receive: Receive, send: Send) -> None:
-        key = context.identify(scope, counted=True).key.name
+        key = (await context.admit(scope)).key.name
         room = store.settings.key_bytes - store.count_bytes(key)
         if room <= 0:
             raise BadInput(f"the files of the key {key!r} fill its {store.settings.key_bytes} bytes: delete some")

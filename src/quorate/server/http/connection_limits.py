@@ -19,11 +19,15 @@ class ConnectionLimits:
         """One more, to be given back to `leave` either way; why it is one too many, where it is."""
         self._by_address[address] += 1
         self._count += 1
-        if self._count > self._most:
+        if self._total > self._most:
             return f"there are {self._most} connections already, as many as this server takes"
         if self._by_address[address] > self._from_one:
             return f"there are {self._from_one} connections from your address already, as many as one may have"
         return None
+
+    @property
+    def _total(self) -> int:
+        return self._count
 
     def leave(self, address: str) -> None:
         """A connection is closed."""

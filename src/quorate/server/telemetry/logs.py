@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic_core import to_json
@@ -94,18 +95,29 @@ def _texts(record: RequestRecord) -> dict[str, Any]:
     }
 
 
-def configure(settings: TelemetrySettings, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+def configure(
+    settings: TelemetrySettings,
+    *,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+    worker: int | None = None,
+    lock: Path | None = None,
+) -> None:
     """Sends this process's logs to a stream, standard error if not given.
 
     Args:
         settings: format, level and what may be told.
         secrets: never written, whoever logs them.
+        worker: which one of several this is; stands in every line.
+        lock: a file that others who write to the stream take turns by.
     """
     stream = stream or sys.stderr
     human = is_for_humans(settings, stream)
     render = _make_terminal_renderer(colors=stream.isatty()) if human else _render_json
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Formatter(render, texts=settings.log_prompts, secrets=[*secrets, *find_secrets(os.environ)]))
+    handler = logging.StreamHandler(stream) if lock is None else _TurnTakingHandler(stream, lock)
+    own = {} if worker is None else {"worker": worker}
+    hidden = [*secrets, *find_secrets(os.environ)]
+    handler.setFormatter(_Formatter(render, texts=settings.log_prompts, secrets=hidden, own=own))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -136,6 +148,24 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+class _TurnTakingHandler(logging.StreamHandler[TextIO]):
+    """Writes whole lines to a stream that other processes write to: a pipe takes 4 KiB in one piece, and no more."""
+
+    def __init__(self, stream: TextIO, lock: Path) -> None:
+        super().__init__(stream)
+        self._lock_file = lock.open("ab")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`. A process that is killed while it writes gives the lock back."""
+        import fcntl
+
+        fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
+        try:
+            super().emit(record)
+        finally:
+            fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
+
+
 class _Formatter(logging.Formatter):
     """A record as one line: what happened, of which request, and all fields that were told beside it.
 
@@ -143,10 +173,12 @@ class _Formatter(logging.Formatter):
         render: makes text of a line's fields.
         texts: whether the words of exceptions may be written.
         secrets: never written.
+        own: fields of every line.
     """
 
-    def __init__(self, render: Callable[[Line], str], *, texts: bool, secrets: Iterable[str]) -> None:
+    def __init__(self, render: Callable[[Line], str], *, texts: bool, secrets: Iterable[str], own: Line) -> None:
         super().__init__()
+        self._own = own
         self._render = render
         self._texts = texts
         # The longest first, lest a part of one stays where another one is its beginning.
@@ -155,6 +187,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
         line: Line = {"event": record.getMessage(), "level": record.levelname.lower(), "time": record.created}
+        line |= self._own
         line |= {name: value for name, value in record.__dict__.items() if name not in OF_EVERY_LINE}
         request = current_record()
         if request is not None:

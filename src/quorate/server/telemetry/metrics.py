@@ -25,6 +25,7 @@ from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, Can
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, NodeUsage
 
+from ..names import find_models
 from .record import CallRecord, RequestRecord
 
 __all__ = ["LabelLimiter", "Metrics", "label_node", "label_pipeline", "label_stop"]
@@ -92,7 +93,9 @@ class Metrics:
 
     def __init__(self, catalog: Catalog) -> None:
         self.registry = registry = CollectorRegistry()
-        registry.register(EndpointCollector(catalog))
+        self._live: tuple[Collector, ...] = (EndpointCollector(catalog), ProcessCollector(registry=None))
+        for collector in self._live:
+            registry.register(collector)
         self._codes, self._rules, self._nodes = LabelLimiter(), LabelLimiter(), LabelLimiter()
 
         # Their children are looked up for every request; the client's own way takes a lock and checks all labels.
@@ -104,9 +107,9 @@ class Metrics:
             return cache(made.labels) if labels else lambda: made
 
         def gauge(name: str, says: str) -> Gauge:
-            return Gauge(f"quorate_{name}", says, registry=registry)
+            # Where workers write into files: those of the workers that are there, added up.
+            return Gauge(f"quorate_{name}", says, registry=registry, multiprocess_mode="livesum")
 
-        ProcessCollector(registry=registry)
         Info("quorate", "The running version.", registry=registry).info({"version": __version__})
         self.in_flight = gauge("requests_in_flight", "Requests that have no complete reply yet.")
         self._queue_length = gauge("queue_length", "Requests that wait for their turn.")
@@ -150,6 +153,10 @@ class Metrics:
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Reads the queue's length when it is asked for."""
         self._queue_length.set_function(length)
+
+    def collect_live(self) -> list[Metric]:
+        """How this process and its endpoints stand: what nobody counts and all must be asked for."""
+        return [family for collector in self._live for family in collector.collect()]
 
     def write_exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format that an Accept header asks for, and its content type."""
@@ -238,7 +245,7 @@ class EndpointCollector(Collector):
         from quorate.agents.hedged import Hedged
 
         breakers, calls, limits, hedges = self.describe()
-        for agent in self._find_agents():
+        for agent in find_models(self._catalog):
             if isinstance(agent, Endpoint):
                 for state in STATES:
                     breakers.add_metric([agent.name, state], float(agent.http.breaker.state == state))
@@ -250,16 +257,6 @@ class EndpointCollector(Collector):
             elif isinstance(agent, Hedged):
                 hedges.add_metric([agent.name], agent.hedges)
         yield from (breakers, calls, limits, hedges)
-
-    def _find_agents(self) -> list[Model]:
-        """The catalog's models and those that they are made of, each name of a kind once."""
-        found: dict[tuple[type, str], Model] = {}
-        waiting = list(self._catalog.models.values())
-        while waiting:
-            model = waiting.pop()
-            if found.setdefault((type(model), model.name), model) is model:
-                waiting += model.parts
-        return list(found.values())
 
 
 def _make_breakers() -> GaugeMetricFamily:

@@ -10,18 +10,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import start_http_server
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quorate.config.catalog import Catalog
-from quorate.config.server_settings import TelemetrySettings
-from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.config.server_settings import ServerSettings
+from quorate.orchestrator.errors import MissingExtra
 
+from ..fleet import Fleet
 from .logs import log_request
 from .metrics import Metrics
-from .recent import RecentRuns
+from .port import MetricsPort
+from .recent import make_run
 from .record import CLIENT_GONE, RECORD, RequestRecord, set_record
 from .trace_writer import TraceWriter
 
@@ -43,17 +43,19 @@ class Telemetry:
     Args:
         catalog: names that metrics may know.
         settings: what is told, and where to.
+        fleet: keeps watched runs, and has the metrics' own port.
 
     Raises:
         BadInput: something that is wanted cannot be had.
     """
 
-    def __init__(self, catalog: Catalog, settings: TelemetrySettings) -> None:
+    def __init__(self, catalog: Catalog, settings: ServerSettings, fleet: Fleet) -> None:
         self._settings = settings
         self.metrics = Metrics(catalog) if settings.metrics else None
-        self.recent = RecentRuns(settings.watched_runs) if settings.watched_runs else None
+        self.recent = fleet.runs
+        self._fleet = fleet
         self._spans = _make_spans(settings.otel, os.environ)
-        self._port: WSGIServer | None = None
+        self._port: MetricsPort | None = None
         self._trace_writer: TraceWriter | None = None
 
     @property
@@ -99,7 +101,7 @@ class Telemetry:
         if self._trace_writer is not None:
             self._trace_writer.put(record)
         if self.recent is not None and record.watched is not None:
-            self.recent.put(record)
+            self.recent.keep(make_run(record))
 
     def _log(self, record: RequestRecord) -> None:
         log_request(record, texts=self._settings.log_prompts)
@@ -120,21 +122,12 @@ class Telemetry:
                 megabytes=settings.trace_megabytes,
                 on_lost=self._count_lost,
             )
-        self._bind_port()
+        if self.metrics is not None and self._port is None:
+            self._port = self._fleet.bind_port(self.metrics, settings)
 
     def _count_lost(self, traces: int) -> None:
         if self.metrics is not None:
             self.metrics.traces_lost.inc(traces)
-
-    def _bind_port(self) -> None:
-        if self.metrics is None or self._settings.metrics_port is None or self._port is not None:
-            return
-        host, port = self._settings.metrics_host, self._settings.metrics_port
-        try:
-            self._port, _ = start_http_server(port, host, self.metrics.registry)
-        except OSError as error:
-            raise BadInput(f"metrics cannot listen on {host}:{port}: {error.strerror or error}") from None
-        log.info("metrics at http://%s:%d/metrics", host, self._port.server_port)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:
@@ -148,8 +141,7 @@ class Telemetry:
             yield
         finally:
             if self._port is not None:
-                self._port.shutdown()
-                self._port.server_close()
+                self._port.close()
             if self._trace_writer is not None:
                 await asyncio.to_thread(self._trace_writer.close)
             if self._spans is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from quorate.storage.traces import Trace, TracedChoice, TraceLine, sum_up
 
 from .record import RequestRecord
 from .trace_writer import make_trace
 
-__all__ = ["RecentRuns", "WatchedRun"]
+__all__ = ["RecentRuns", "WatchedRun", "WatchedRuns", "make_run"]
 
 MOST_BYTES = 64 * 2**20
 """Of all questions and events; then the oldest go. What a trace has beside a question stands in its events, too."""
@@ -32,6 +33,30 @@ class WatchedRun:
     """About the bytes that it takes."""
 
 
+class WatchedRuns(Protocol):
+    """Where watched runs are kept for a while."""
+
+    def keep(self, run: WatchedRun) -> None:
+        """Takes a run that is over; never waits."""
+        ...
+
+    async def find(self, identity: str, key: str) -> WatchedRun | None:
+        """The latest of this id that the key asked for."""
+        ...
+
+    async def latest(self, limit: int, key: str) -> list[TraceLine]:
+        """Those that the key asked for, the latest first."""
+        ...
+
+
+def make_run(record: RequestRecord) -> WatchedRun:
+    """The run of a watched request that is over."""
+    trace, events = make_trace(record, texts=True), b"".join(record.watched or ())
+    choices = tuple(_drop_logprobs(choice) for choice in trace.choices)
+    size = len(events) + len(str(trace.question))
+    return WatchedRun(trace.model_copy(update={"choices": choices}), events, size)
+
+
 class RecentRuns:
     """A bounded number of watched runs.
 
@@ -45,22 +70,19 @@ class RecentRuns:
         """The oldest first."""
         self._bytes = 0
 
-    def put(self, record: RequestRecord) -> None:
-        """Keeps a run that is over."""
-        trace, events = make_trace(record, texts=True), b"".join(record.watched or ())
-        choices = tuple(_drop_logprobs(choice) for choice in trace.choices)
-        size = len(events) + len(str(trace.question))
-        self._runs.append(WatchedRun(trace.model_copy(update={"choices": choices}), events, size))
-        self._bytes += size
+    def keep(self, run: WatchedRun) -> None:
+        """See `WatchedRuns`."""
+        self._runs.append(run)
+        self._bytes += run.size
         while len(self._runs) > self._most or (self._bytes > MOST_BYTES and len(self._runs) > 1):
             self._bytes -= self._runs.popleft().size
 
-    def find(self, identity: str, key: str) -> WatchedRun | None:
-        """The latest of this id that the key asked for."""
+    async def find(self, identity: str, key: str) -> WatchedRun | None:
+        """See `WatchedRuns`."""
         return next((run for run in self._of(key) if run.trace.id == identity), None)
 
-    def latest(self, limit: int, key: str) -> list[TraceLine]:
-        """Those that the key asked for, the latest first."""
+    async def latest(self, limit: int, key: str) -> list[TraceLine]:
+        """See `WatchedRuns`."""
         return [sum_up(run.trace) for run in self._of(key)][:limit]
 
     def _of(self, key: str) -> Iterator[WatchedRun]:
