@@ -22,6 +22,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("faults.py", "stragglers_cancelled"),
         ("panel.py", "minority, blue"),
         ("routes.py", "large: agreement 0.333"),
+        ("in_langgraph.py", "tokens in all"),
     ],
 )
 def test_an_example_runs(name: str, says: str) -> None:
