@@ -18,7 +18,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-page test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack browser lint types check wheel bench bench-server bench-token-level train clean
+.PHONY: help demo test test-all test-page test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack browser lint types check wheel bench bench-server bench-token-level train lock audit sbom image clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,7 +114,25 @@ lint: $(VENV)/.test ## ruff
 types: $(VENV)/.test ## mypy, strict
 	@$(VENV)/bin/mypy
 
-check: lint types test ## What a change must pass
+lock: $(VENV)/.test ## Lock what the image installs, with hashes (ARGS=--upgrade for the latest versions)
+	@$(PIP) uv
+	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/lock.sh $(ARGS)
+
+audit: $(VENV)/.test ## Known vulnerabilities of the image's packages; says so where no database answers
+	@$(PIP) pip-audit
+	@$(RUN) scripts/audit.py
+
+sbom: $(VENV)/.test ## build/sbom.json: what the image holds, in CycloneDX
+	@$(PIP) cyclonedx-bom
+	@mkdir -p build
+	@$(RUN) -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-file build/sbom.json deploy/requirements.txt
+	@echo build/sbom.json
+
+image: ## The server's image, by podman, buildah or docker; without one of them the same steps in a folder
+	@scripts/image.sh
+
+check: lint types audit test ## What a change must pass
 
 wheel: $(VENV)/.test ## Build sdist and wheel, install them fresh, use them beside openai-agents
 	@scripts/check_wheel.sh $(RUN)
