@@ -143,6 +143,8 @@ def test_prices_may_be_given(panel: Path) -> None:
         (["cascade", "--stage", "small", "--stage", "dear", "--most", ".5"], "--most bounds what the team"),
         (["router", "--model", "deer"], "'deer'.*there is: dear, other, small"),
         (["router", "--budget", "nan"], "even the cheapest model takes 1"),
+        (["router", "--embedder", "http://localhost:1/v1"], "give address and model, such as"),
+        (["router", "--embedder", "nowhere"], "there is no such folder"),
         (["router", "--objective", "speed=1"], "--objective speed=1: speed"),
         (["router", "--objective", "size=-1"], "knows no size of"),
         (["router", "--model", "dear"], "graded answers of dear alone"),

@@ -39,7 +39,7 @@ class EmbeddingModel(PostedModel):
 
 class LocalEmbedder:
     """Embeds texts by an encoder of transformers in a folder, the mean of its last hidden states; needs the extra
-    `hf`.
+    `local`.
 
     Args:
         folder: with the model and its tokenizer.

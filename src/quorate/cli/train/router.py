@@ -52,7 +52,9 @@ def router(
     ] = None,
     embedder: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER|URL,MODEL", help="Looks at embeddings, too: of an encoder, or of an endpoint."),
+        typer.Option(
+            metavar="FOLDER|URL,MODEL[,KEY_ENV]", help="Looks at embeddings, too: of an encoder, or of an endpoint."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the router goes; only measured if not given.")
@@ -114,10 +116,13 @@ def _parse_embedder(text: str) -> EmbedderConfig:
 
     if "://" not in text:
         return EmbedderConfig(folder=text)
-    url, comma, model = text.rpartition(",")
-    if not comma or not model:
-        raise BadInput(f"--embedder {text}: give the model behind the address, such as http://localhost:8000/v1,MODEL")
-    return EmbedderConfig(base_url=url, model=model)
+    url, *rest = text.split(",")
+    if not 1 <= len(rest) <= 2 or not all(rest):
+        raise BadInput(
+            f"--embedder {text}: give address and model, such as http://localhost:8000/v1,MODEL, and behind "
+            "another comma the environment variable that holds a key, where it needs one"
+        )
+    return EmbedderConfig(base_url=url, model=rest[0], key_env=rest[1] if len(rest) > 1 else None)
 
 
 async def _embed(questions: list[RoutedQuestion], config: EmbedderConfig) -> list[RoutedQuestion]:
