@@ -27,7 +27,7 @@ from quorate.web import find_asset
 
 FILES = (
     *(f"page/{name}" for name in ("index.html", "page.css", "theme.js", "app.js", "html.js", "api.js", "race.js")),
-    *(f"page/{name}" for name in ("words.js", "ask.js", "compose.js", "icon.svg")),
+    *(f"page/{name}" for name in ("words.js", "ask.js", "compose.js", "nesting.js", "icon.svg")),
     *(f"vendor/{name}" for name in ("preact.js", "hooks.js", "htm.js")),
     *(f"parts/{name}" for name in ("colours.css", "charts.css")),
 )

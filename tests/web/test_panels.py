@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from quorate import Endpoint
+from quorate import Endpoint, load_config
 from quorate.agents import Embedded
 from quorate.aggregators.registry import SECTIONS
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.bench import PREFERENCES, BankWorkbench
+from quorate.orchestrator.drawing import draw_mermaid
+from quorate.orchestrator.protocols import requests_of
 from quorate.server import ServerSettings, run_server
 from quorate.testing import Reply, ScriptedUpstream
 from quorate.testing.script import Step
@@ -124,6 +126,28 @@ async def test_every_way_is_composed_by_clicking(start: Start, open_page: OpenPa
         assert await violations(page) == []
 
 
+YAML = "async (request) => (await import('/web/page/copy.js')).asYaml(request)"
+
+
+async def test_what_is_copied_as_yaml_is_the_same_pipeline(start: Start, open_page: OpenPage, tmp_path: Path) -> None:
+    """Whatever is nested in it, and where names of models look like names of pipelines."""
+    names = ("majority@4/a", "cascade@3/a+esc@5/b+c/d", "safe/a+b", "majority@5/safe/a+b", "moa/c/d+a", "run-off")
+    models = {name: Embedded("quorate-tiny-base", name=name) for name in ("a", "b", "c/d")}
+    file = tmp_path / "quorate.yaml"
+    own = "".join(f"  {name}: {{type: embedded, model: quorate-tiny-base}}\n" for name in models)
+    async with start(*models.values()) as served, open_page(served.url) as page:
+        await page.wait_for_selector(".ask")
+        for name in names:
+            request = {"model": name, "temperature": 0.7, **({"quorate": {"stop": "esc"}} if name == "run-off" else {})}
+            file.write_text(f"models:\n{own}{await page.evaluate(YAML, request)}", encoding="utf-8")
+            made, meant = load_config(file).catalog().resolve("mine"), Catalog(dict(models)).resolve(name)
+            assert [single.model for single in made.identity.singles] == [s.model for s in meant.identity.singles]
+            assert draw_mermaid(made).count("sample x") == draw_mermaid(meant).count("sample x")
+            assert requests_of(made) == requests_of(meant)
+        assert "stop: {rule: esc}" in file.read_text(encoding="utf-8")
+        assert "own configuration" in await page.evaluate(YAML, {"model": "c/d"})
+
+
 @pytest.mark.slow
 async def test_every_token_of_models_that_write_together(start: Start, open_page: OpenPage) -> None:
     """Two shipped models: a token that they decided together says what each would have said; arrow keys walk on."""
@@ -200,6 +224,11 @@ async def test_an_evaluation_while_it_runs(open_page: OpenPage, tmp_path: Path, 
         await page.wait_for_selector("section[aria-busy=false]")
         assert await page.locator("[aria-pressed=true]:is(:text('by tokens'), :text('at equal seconds'))").count() == 2
         assert await violations(page) == []
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await page.wait_for_timeout(100)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        await page.click("nav a:has-text('Race')")
+        await page.wait_for_selector(".ask")
     bank.close()
     async with (
         ScriptedUpstream() as upstream,

@@ -2,12 +2,24 @@
 
 import { get } from "./api.js";
 
+const heads = new Map(), whole = new Set(); // built-in pipelines by name, and names of models and pipelines that may look like theirs
+
+/** A name in parts, as the server reads it: the built-in pipeline, its number of samples, what it is over; null of any other name. */
+export function readName(text) {
+  const [, head, rest] = /^([^/]*)\/(.+)$/.exec(text) ?? [null, text, ""], [name, n] = head.split("@");
+  if (whole.has(text) || !heads.has(name)) return null;
+  const models = rest === "" ? heads.get(name).models : whole.has(rest) || readName(rest) ? [rest] : rest.split("+");
+  return { name, n: n ? Number(n) : heads.get(name).n ?? null, models };
+}
+
 /** Everything that the key may ask: configured pipelines, built-in ones, single models, stopping rules. */
 export async function loadCatalog() {
   const [{ data }, openapi] = await Promise.all([get("v1/models"), get("openapi.json")]);
   const built = data.filter((m) => m.quorate?.source !== undefined).map((m) => ({ id: m.id, name: m.quorate.pipeline, ...m.quorate }));
   const configured = data.filter((m) => m.kind === "pipeline" && m.quorate?.source === undefined);
   const models = data.filter((m) => m.kind !== "pipeline");
+  for (const m of [...models, ...configured]) whole.add(m.id);
+  for (const p of built) heads.set(p.name, p);
   return {
     configured: configured.map((m) => ({ id: m.id, ...m.quorate })),
     built: [...new Set(built.map((p) => p.name))].map((name) => {

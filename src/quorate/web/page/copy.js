@@ -1,5 +1,6 @@
 // The same request for a terminal, a program and a configuration.
 
+import { readName } from "./compose.js";
 import { html, useState } from "./html.js";
 
 const base = () => new URL(".", location.href).href;
@@ -27,12 +28,14 @@ export function asPython(request) {
 }
 
 export function asYaml(request) {
-  const built = /^([a-z0-9-]+)@(\d+)\/(.+)$/.exec(request.model);
-  if (!built) return `# ${request.model} is a model or a pipeline of the server's own configuration;\n# quorate graph ${request.model} --config quorate.yaml draws it.\n`;
-  const [, name, n, models] = built, { quorate = {} } = request;
-  const lines = [`  mine:`, `    pipeline: ${name}`, `    models: [${(models.includes("/") ? [models] : models.split("+")).map((m) => JSON.stringify(m)).join(", ")}]`, `    n: ${n}`];
-  if (quorate.stop) lines.push(`    stop: {rule: ${quorate.stop}}`);
-  return `pipelines:\n${lines.join("\n")}\n`;
+  const parts = readName(request.model);
+  if (!parts) return `# ${request.model} is a model or a pipeline of the server's own configuration;\n# quorate graph ${request.model} --config quorate.yaml draws it.\n`;
+  const { quorate = {}, temperature, max_tokens, seed } = request, sampling = Object.entries({ temperature, max_tokens, seed }).filter(([, value]) => value !== undefined);
+  const lines = ["mine:", `  pipeline: ${parts.name}`, `  models: [${parts.models.map((m) => JSON.stringify(m)).join(", ")}]`];
+  if (parts.n !== null) lines.push(`  n: ${parts.n}`);
+  if (quorate.stop) lines.push(`  stop: {rule: ${quorate.stop}}`);
+  if (sampling.length) lines.push(`  sampling: {${sampling.map(([name, value]) => `${name}: ${value}`).join(", ")}}`);
+  return `pipelines:\n${lines.map((line) => `  ${line}\n`).join("")}`;
 }
 
 const FORMS = [["curl", asCurl], ["Python", asPython], ["YAML", asYaml]];

@@ -5,10 +5,10 @@ import { html, useEffect, useRef } from "./html.js";
 export function Plot({ make, data }) {
   const home = useRef(null), show = useRef(null);
   useEffect(() => {
-    show.current = make(home.current);
-    let width = home.current.clientWidth;
-    const room = new ResizeObserver(() => { if (home.current.clientWidth !== width) { width = home.current.clientWidth; show.current(); } });
-    room.observe(home.current);
+    const place = home.current, room = new ResizeObserver(() => { if (place.clientWidth && place.clientWidth !== width) { width = place.clientWidth; show.current(); } });
+    let width = place.clientWidth;
+    show.current = make(place);
+    room.observe(place);
     return () => room.disconnect();
   }, [make]);
   useEffect(() => show.current(data), [JSON.stringify(data)]);
