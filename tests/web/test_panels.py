@@ -68,6 +68,8 @@ async def test_pipelines_inside_a_pipeline(start: Start, open_page: OpenPage) ->
         await ask(page, "What is 6 * 7?", samples=3, pipeline="built:cascade")
         await page.wait_for_selector(".inside .node.running")
         assert await _texts(page, ".node.running > text") == ["majority@3/a/b", "sample x 3"]
+        await page.set_viewport_size({"width": 360, "height": 740})
+        assert await page.locator(".lanes > .graph > svg > .node.running").is_visible()
         assert "majority@3/a/b (running now; inside" in str(await page.get_attribute(".graph svg", "aria-label"))
         hold.set()
         await ended(page)
@@ -204,7 +206,7 @@ async def test_an_evaluation_while_it_runs(open_page: OpenPage, tmp_path: Path, 
         ScriptedUpstream() as upstream,
         Endpoint("m", base_url=upstream.url) as endpoint,
         run_server(Catalog({"m": endpoint}), ServerSettings(port=0), workbench=BankWorkbench(file)) as url,
-        open_page(url + "/#evaluations") as page,
+        open_page(url + "/#evaluations", expects=("ERR_INTERNET_DISCONNECTED",)) as page,
     ):
         await page.wait_for_selector(".evaluation .plot .spot", timeout=60_000)  # it loads the statistics
         assert "15 of 39 answers" in await page.locator(".evaluation").inner_text()
@@ -214,6 +216,10 @@ async def test_an_evaluation_while_it_runs(open_page: OpenPage, tmp_path: Path, 
         bank.add_outcome(1, first.model_copy(update={"item": "sum-6", "answer": "<b>12</b>"}))
         await page.wait_for_selector(".evaluation:has-text('16 of 39 answers')")
         assert await page.locator(".matrix tbody tr").count() == 6
+        await page.context.set_offline(True)
+        await page.wait_for_selector(".fault:has-text('does not answer')")
+        await page.context.set_offline(False)
+        await page.wait_for_selector(".fault", state="detached")
         await page.click("text=where systems differ")
         assert await page.locator(".pairs tbody tr").count() == 2
         await page.click("text=by tokens")

@@ -1,6 +1,6 @@
 // The graph of a pipeline: laid out by dagre, drawn by us, with the node that runs lit; pipelines inside a node, too.
 
-import { html, useEffect, useMemo, useState } from "./html.js";
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { placeOf } from "./nesting.js";
 import { brief, plural, seconds } from "./words.js";
 
@@ -75,12 +75,15 @@ const Drawn = ({ laid, known, over }) => html`${laid.lines.map((line) => html`<p
   ${laid.boxes.map((box) => html`<${Box} key=${box.name} box=${box} place=${laid.place} known=${known} over=${over}/>`)}`;
 
 export function GraphView({ race, label }) {
-  const { graph } = race, [dagre, setDagre] = useState(null);
+  const { graph } = race, [dagre, setDagre] = useState(null), home = useRef(null);
   useEffect(() => { (loading ??= import("../vendor/dagre.js")).then((m) => setDagre(m)); }, []);
   const laid = useMemo(() => (graph && dagre ? lay(dagre, graph) : null), [graph, dagre]);
+  const known = (place, name) => (place ? race.inside.get(`${place}|${name}`) : race.nodes.get(name));
+  const running = laid?.boxes.findLast((box) => known("", box.name)?.state === "running");
+  useEffect(() => { if (running) home.current.scrollLeft = running.x - home.current.clientWidth / 2; }, [running]); // where the graph is wider than its place
   if (!laid) return null;
-  const known = (place, name) => (place ? race.inside.get(`${place}|${name}`) : race.nodes.get(name)), { width, height } = laid;
-  return html`<div class="scroll-x graph" tabindex="0" role="region" aria-label=${label}>
+  const { width, height } = laid;
+  return html`<div ref=${home} class="scroll-x graph" tabindex="0" role="region" aria-label=${label}>
     <svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} role="img" aria-label=${`Graph of the pipeline: ${describe(graph, known)}`}>
       <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="tip-head"/></marker></defs>
       <${Drawn} laid=${laid} known=${known} over=${race.status === "done"}/>
