@@ -6,8 +6,10 @@ import json
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
+from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
@@ -18,7 +20,7 @@ from quorate.aggregators import MajorityVote
 from quorate.integrations.langchain import ChatQuorate
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.pipeline import sample
-from quorate.orchestrator.types import Failure
+from quorate.orchestrator.types import Failure, SamplingParams
 from quorate.testing import Received, Reply, ScriptedModel, ScriptedUpstream
 
 LINES = ("It is 408", "I say 407", "Answer: 408")
@@ -108,6 +110,32 @@ def test_settings_reach_the_models() -> None:
     sampling = model.asked[0].sampling
     assert (sampling.temperature, sampling.max_tokens, sampling.seed, sampling.stop) == (0.9, 20, 4, ("B",))
     assert sampling.top_k == 5
+
+
+def test_thoughts_of_other_models_stay_out() -> None:
+    """No chat server reads them back."""
+    model = ScriptedModel(["ok"])
+    thought = AIMessage([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "so"}])
+    ChatQuorate(model=model).invoke([HumanMessage("why?"), thought, HumanMessage("sure?")])
+    assert [message.text for message in model.asked[0].messages] == ["why?", "so", "sure?"]
+    assert model.asked[0].messages[1].content == ({"type": "text", "text": "so"},)
+
+
+def test_langchains_cache_tells_models_apart() -> None:
+    """By what they are, and not by their names alone; settings count, too."""
+    set_llm_cache(InMemoryCache())
+    try:
+        with ScriptedUpstream([Reply("one")]) as one, ScriptedUpstream([Reply("two")]) as two:
+            models = [
+                Endpoint("m", base_url=each.url, sampling=SamplingParams(top_k=k)) for k, each in ((1, one), (2, two))
+            ]
+            said = [ChatQuorate(model=model).invoke("which?").content for model in (*models, *models)]
+            assert said == ["one", "two", "one", "two"]
+            assert len(one.requests) == 1
+            ChatQuorate(model=models[0], temperature=0.5).invoke("which?")
+            assert len(one.requests) == 2
+    finally:
+        set_llm_cache(None)
 
 
 def act(received: Received) -> Reply:

@@ -50,6 +50,9 @@ with name_extra("langchain", "LangChain"):
 
 __all__ = ["ChatQuorate"]
 
+THOUGHTS = ("reasoning", "redacted_thinking", "thinking")
+"""Types of parts of a message in which LangChain keeps what a model thought."""
+
 
 class ChatQuorate(BaseChatModel):
     """A model or pipeline as LangChain's chat model.
@@ -89,7 +92,10 @@ class ChatQuorate(BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """What LangChain's cache tells models apart by."""
-        return {"model": self._chat.model.name, **self._settings()}
+        model = self._chat.model
+        # A set would be in another order in another process.
+        singles = [each.model_dump(mode="json", exclude={"capabilities"}) for each in model.identity.singles]
+        return {"model": model.name, "singles": singles, **self._settings()}
 
     def _settings(self, **more: Any) -> dict[str, Any]:
         own = Settings(
@@ -105,7 +111,7 @@ class ChatQuorate(BaseChatModel):
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: Mapping[str, Any]
     ) -> dict[str, Any]:
         own = {name: value for name, value in given.items() if name not in ("ls_structured_output_format", "stream")}
-        return {**self._settings(stop=stop, **own), "messages": convert_to_openai_messages(list(messages))}
+        return {**self._settings(stop=stop, **own), "messages": _write_messages(messages)}
 
     def _generate(
         self,
@@ -195,6 +201,15 @@ class ChatQuorate(BaseChatModel):
             [fail], exceptions_to_handle=(OutputParserException,), exception_key="parsing_error"
         )
         return RunnableMap(raw=bound) | told
+
+
+def _write_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """In OpenAI's form, without what other models thought, which no chat server reads back."""
+    written = convert_to_openai_messages(list(messages))
+    for message in written:
+        if isinstance(parts := message.get("content"), list):
+            message["content"] = [part for part in parts if part.get("type") not in THOUGHTS]
+    return written
 
 
 def _make_result(answer: Answer) -> ChatResult:
