@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from quorate.agents import Endpoint
 from quorate.orchestrator.context import Budget
-from quorate.testing import ScriptedModel
+from quorate.orchestrator.types import SamplingParams
+from quorate.testing import Reply, ScriptedModel, ScriptedUpstream
 
 from .conftest import STORY
 from .inside import config_file
@@ -54,6 +56,18 @@ async def test_awaited_and_cached(config_file: Path) -> None:
     assert lm("What is 17 * 24, awaited?", rollout_id=1) == ["It is 408"]
     assert len(model.asked) == 2
     assert model.asked[0].sampling.temperature == 0.5
+
+
+def test_the_cache_tells_models_of_one_name_apart() -> None:
+    """A pipeline whose models changed is asked anew, one that is the same is not."""
+    dspy.configure_cache(enable_disk_cache=False)
+    with ScriptedUpstream([Reply("one")]) as one, ScriptedUpstream([Reply("two")]) as two:
+        said = []
+        for upstream, top_k in ((one, 1), (two, 2), (one, 1)):
+            model = Endpoint("m", base_url=upstream.url, sampling=SamplingParams(top_k=top_k))
+            said += inside.make_lm(model)("Which of them?")
+        assert said == ["one", "two", "one"]
+        assert len(one.requests) == 1
 
 
 def test_structured_output_over_a_server(config_file: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -22,10 +24,20 @@ from quorate.orchestrator.model import ModelBase, iterate_sync, run_sync
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, Question, SamplingParams
 
-__all__ = ["InProcessChat", "Settings", "make_completion", "name_extra", "open_catalog", "read_question"]
+__all__ = [
+    "InProcessChat",
+    "Settings",
+    "fingerprint_models",
+    "make_completion",
+    "name_extra",
+    "open_catalog",
+    "read_question",
+]
 
 CONFIG_VARIABLE = "QUORATE_CONFIG"
 """The environment variable that names a `quorate.yaml` where nothing else says where the models are."""
+TELLING = {"dtype", "family", "fingerprint", "kind", "model", "sampling"}
+"""What of a model's identity changes its answers."""
 SAMPLING = ("temperature", "top_p", "top_k", "seed")
 ASKED = {"messages", "tools", "tool_choice", "response_format", "stop", "max_tokens", "max_completion_tokens"}
 STAY = {"model", "n", "stream", "stream_options", "logprobs", "top_logprobs", "user", "metadata", "store"}
@@ -148,6 +160,15 @@ class InProcessChat:
     def stream_sync(self, body: Mapping[str, Any]) -> Generator[AnswerToken | Answer]:
         """`stream` for synchronous code."""
         return iterate_sync(self.stream(body))
+
+
+def fingerprint_models(model: Model) -> str:
+    """A hash of the single models that one asks, for caches of other programs, which know a pipeline by its name alone.
+
+    What is only learnt by asking, such as the length of a context, stays out of it.
+    """
+    singles = [each.model_dump(mode="json", include=TELLING) for each in model.identity.singles]
+    return sha256(json.dumps(singles, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_question(body: Mapping[str, Any]) -> Question:

@@ -23,7 +23,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.types import Answer
 
-from .chat import InProcessChat, make_completion, name_extra
+from .chat import InProcessChat, fingerprint_models, make_completion, name_extra
 
 with name_extra("dspy", "DSPy"):
     import dspy
@@ -132,7 +132,8 @@ def make_lm(
     if isinstance(model, str) and budget is None:
         source = {"model": model, "config": None if config is None else str(config), "upstream": upstream}
     engines = {"engine": PipelineEngine(chat, source), "async_engine": AsyncPipelineEngine(chat, source)}
-    return dspy.LM(f"quorate/{chat.model.name}", **engines, **settings)
+    # DSPy's cache knows a model by its name alone, and lives on disk.
+    return dspy.LM(f"quorate/{chat.model.name}#{fingerprint_models(chat.model)}", **engines, **settings)
 
 
 _writer = lm15.OpenAIChatLM(api_key="none", base_url="http://quorate.invalid/v1")

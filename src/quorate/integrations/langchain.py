@@ -24,7 +24,7 @@ from quorate.orchestrator.events import AnswerToken
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.types import Answer, Usage
 
-from .chat import InProcessChat, Settings, name_extra
+from .chat import InProcessChat, Settings, fingerprint_models, name_extra
 
 with name_extra("langchain", "LangChain"):
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -93,9 +93,7 @@ class ChatQuorate(BaseChatModel):
     def _identifying_params(self) -> Mapping[str, Any]:
         """What LangChain's cache tells models apart by."""
         model = self._chat.model
-        # A set would be in another order in another process.
-        singles = [each.model_dump(mode="json", exclude={"capabilities"}) for each in model.identity.singles]
-        return {"model": model.name, "singles": singles, **self._settings()}
+        return {"model": model.name, "fingerprint": fingerprint_models(model), **self._settings()}
 
     def _settings(self, **more: Any) -> dict[str, Any]:
         own = Settings(
