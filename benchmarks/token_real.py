@@ -2,10 +2,12 @@
 
     quorate models add smollm2-135m; quorate models add gemma3-270m
     python -m benchmarks.token_real
+    .venv-vllm/bin/python -m benchmarks.token_real backends      # where vLLM is installed, as make test-vllm does
 
 `accuracy`: every system answers all questions at once, greedily, with the same three worked examples before each;
 an answer is right if its first line holds the gold answer as a word of its own. `speed`: longer answers one at a
-time, the systems by turns, in processor time, which other work on the machine hardly changes.
+time, the systems by turns, in processor time, which other work on the machine hardly changes. `backends`: the same
+questions with the models in transformers, in vLLM in this process, and behind vLLM's server.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from statistics import median
+from typing import Any
 
-from quorate.agents import Embedded
+from quorate.agents import VLLM, Embedded
 from quorate.aggregators.token_level import SAFE, Adaptive, EnsembleRule, EveryToken, GaC, PrefixMass, Safe, UniTE
 from quorate.evals.statistics import paired_difference, wilson
 from quorate.orchestrator.protocols import Model
@@ -147,16 +151,55 @@ async def compare_speed(systems: Mapping[str, Model], drafter: str) -> None:
         )
 
 
+async def compare_backends(count: int) -> None:
+    """The same questions by the same pair on each back end: who is right, and how many answers are the same."""
+    from .token_backends import ENGINE, answers, server
+
+    names, wanted = ("gemma3-270m", "smollm2-135m"), {}
+    for backend in ("transformers", "vLLM in process", "vLLM over HTTP"):
+        async with AsyncExitStack() as stack:
+            if backend == "transformers":
+                models: list[Any] = [Embedded(name, dtype="float32") for name in names]
+            elif backend == "vLLM in process":
+                models = [await stack.enter_async_context(VLLM(name, **ENGINE)) for name in names]
+            else:
+                models = [await stack.enter_async_context(server(name)) for name in names]
+            for name, system in {"gemma3": SAFE(models[:1]), "safe-unite": SAFE(models)}.items():
+                got = await answers(system, [ask(text) for text, _ in QUESTIONS[:count]])
+                print(f"{backend:16} {name:11}", describe(wanted.setdefault(name, got), got), flush=True)
+
+
+def describe(wanted: Sequence[Answer], got: Sequence[Answer]) -> str:
+    """Right and equal answers with 95 % intervals, the share of tokens ensembled, and marks."""
+    from .token_backends import wilson
+
+    def share(held: int) -> str:
+        low, high = wilson(held, len(got))
+        return f"{held}/{len(got)} ({low:.3f} to {high:.3f})"
+
+    right = sum(is_right(one, gold) for one, (_, gold) in zip(got, QUESTIONS, strict=False))
+    same = sum(one.text == other.text for one, other in zip(wanted, got, strict=True))
+    found = [told for one in got if (told := one.candidates[0].ensembling)]
+    decided = sum(told.counts.get("ensembled", 0) for told in found) / sum(told.tokens for told in found)
+    marks = ", ".join(sorted({mark for one in got for mark in one.degraded}))
+    return f"right {share(right)}, as by transformers {share(same)}, ensembled {decided:.3f}  {marks}"
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["accuracy", "speed"], nargs="*", default=["accuracy", "speed"])
+    parser.add_argument("what", choices=["accuracy", "speed", "backends"], nargs="*", default=["accuracy", "speed"])
     parser.add_argument("--systems", nargs="*", help="some of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="every answer")
+    parser.add_argument("--questions", type=int, default=len(QUESTIONS), help="of `backends`")
     given = parser.parse_args()
     import torch
 
     torch.set_num_threads(given.threads)
+    if "backends" in given.what:
+        await compare_backends(given.questions)
+    if not {"accuracy", "speed"} & set(given.what):
+        return
     systems = make_systems(Embedded("smollm2-135m", dtype="float32"), Embedded("gemma3-270m", dtype="float32"))
     systems = {name: system for name, system in systems.items() if not given.systems or name in given.systems}
     for system in systems.values():
