@@ -181,7 +181,7 @@ def describe(wanted: Sequence[Answer], got: Sequence[Answer]) -> str:
     same = sum(one.text == other.text for one, other in zip(wanted, got, strict=True))
     found = [told for one in got if (told := one.candidates[0].ensembling)]
     decided = sum(told.counts.get("ensembled", 0) for told in found) / sum(told.tokens for told in found)
-    marks = ", ".join(sorted({mark for one in got for mark in one.degraded}))
+    marks = ", ".join(sorted({mark.code for one in got for mark in one.degraded}))
     return f"right {share(right)}, as by transformers {share(same)}, ensembled {decided:.3f}  {marks}"
 
 
