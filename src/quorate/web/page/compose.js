@@ -102,9 +102,9 @@ const TINY = [
   "What is 17 * 24?",
 ];
 const ANY = [
+  "What is the capital of Australia?",
   "A bat and a ball cost 1.10 in total. The bat costs 1.00 more than the ball. What does the ball cost?",
   "How many prime numbers are there below 60?",
-  "Which is larger, 2^30 or 3^19? Show your working.",
 ];
 
 /** Questions to begin with: of the kind that the models know which ship inside the package, where there are no others. */
