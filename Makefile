@@ -81,7 +81,7 @@ $(NODE_CLIENTS): tests/clients/node/package-lock.json
 	@! command -v npm >/dev/null || { npm ci --silent --no-audit --no-fund --prefix tests/clients/node && touch $@; }
 
 test-clients: $(VENV)/.test $(VENV_CLIENTS)/.clients $(NODE_CLIENTS) ## Other programs as clients of the server, on Python and on Node, and pipelines inside them; schemathesis
-	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients $(ARGS)
+	@QUORATE=$(VENV)/bin/quorate $(VENV_CLIENTS)/bin/python -m pytest --quiet tests/clients tests/integrations $(ARGS)
 
 $(VENV_UPSTREAMS)/.upstreams:
 	@echo "installing servers of models into $(VENV_UPSTREAMS) (once)"

@@ -9,14 +9,16 @@ import pytest
 from pydantic import BaseModel
 
 from quorate.agents import Endpoint
+from quorate.integrations.chat import InProcessChat
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.types import SamplingParams
+from quorate.orchestrator.types import Failure, SamplingParams
 from quorate.testing import Reply, ScriptedModel, ScriptedUpstream
 
 from .conftest import STORY
 from .inside import config_file
 
 dspy = pytest.importorskip("dspy")
+lm15 = pytest.importorskip("dspy.lm15")
 inside = pytest.importorskip("quorate.integrations.dspy")
 
 __all__ = ["config_file"]
@@ -56,6 +58,27 @@ async def test_awaited_and_cached(config_file: Path) -> None:
     assert lm("What is 17 * 24, awaited?", rollout_id=1) == ["It is 408"]
     assert len(model.asked) == 2
     assert model.asked[0].sampling.temperature == 0.5
+
+
+async def test_a_stream(config_file: Path) -> None:
+    """The words of a field as the model writes them; calls of tools and failures come through, too."""
+    script = "[[ ## answer ## ]]\nIt is four hundred and eight, I would say.\n\n[[ ## completed ## ]]"
+    with dspy.context(lm=inside.make_lm(ScriptedModel([script]), cache=False)):
+        listener = dspy.streaming.StreamListener(signature_field_name="answer")
+        program = dspy.streamify(dspy.Predict("question -> answer"), stream_listeners=[listener])
+        told = [piece async for piece in program(question="What is 17 * 24?")]
+    words = [piece.chunk for piece in told[:-1]]
+    assert len(words) > 2
+    assert "".join(words).strip() == told[-1].answer == "It is four hundred and eight, I would say."
+    engine = inside.PipelineEngine(InProcessChat("team", config=config_file))
+    tool = lm15.FunctionTool(name="weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}})
+    request = lm15.Request(model="m", messages=(lm15.Message.user("Weather in Berlin?"),), tools=(tool,))
+    *_, call, end = engine.stream(request)
+    assert (call.delta.name, end.finish_reason) == ("weather", "tool_call")
+    assert end.usage.output_tokens is not None
+    broken = inside.PipelineEngine(InProcessChat(ScriptedModel([Failure(code="x", message="it broke", status=429)])))
+    with pytest.raises(lm15.RateLimitError, match="it broke"):
+        list(broken.stream(request))
 
 
 def test_the_cache_tells_models_of_one_name_apart() -> None:

@@ -17,6 +17,7 @@ from quorate.orchestrator.events import AnswerToken, Done, TallyChanged
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.protocols import Model, Sampler, is_sampler
 from quorate.orchestrator.types import Message, Usage
+from quorate.testing import ScriptedModel
 
 from .fakes import Echo, First, Hangs, Plurality, PowerCut, Texts
 
@@ -217,6 +218,19 @@ def test_answers_synchronously_even_inside_a_running_loop() -> None:
         return pipeline.answer_sync("which?")
 
     assert pipeline.answer_sync("which?").text == asyncio.run(notebook()).text == "a"
+
+
+async def test_events_without_an_event_loop() -> None:
+    """`events_sync` tells what `events` does; a synchronous call inside it would wait for itself, and is refused."""
+    pipeline = sample(Texts("a"), n=2) | Plurality()
+    told = [type(event) async for event in pipeline.events("which?")]
+    assert [type(event) for event in pipeline.events_sync("which?")] == told
+
+    def ask_inside(_: Question, __: int) -> str:
+        return pipeline.answer_sync("which?").text
+
+    with pytest.raises(RuntimeError, match="would wait for itself"):
+        list(ScriptedModel(ask_inside).events_sync("which?"))
 
 
 @pytest.mark.parametrize("question", ["", [], [Message(role="user", content="")], [{"role": "system", "content": "x"}]])

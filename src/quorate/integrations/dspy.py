@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput, QuorateError
+from quorate.orchestrator.events import AnswerToken
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.types import Answer
 
@@ -83,8 +84,17 @@ class PipelineEngine(_PipelineAsker):
             raise _translate(error) from error
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
-        """The response as DSPy's events, all at once."""
-        yield from lm15.response_to_events(self.complete(request))
+        """The response as DSPy's events, a piece at a time where the model writes it so.
+
+        Raises:
+            LM15Error: see `complete`.
+        """
+        writer = _EventWriter(request)
+        try:
+            for piece in self.chat.stream_sync(_write_body(request)):
+                yield from writer.write(piece)
+        except QuorateError as error:
+            raise _translate(error) from error
 
     def close(self) -> None:
         """Nothing: the models are shared with who made them."""
@@ -102,11 +112,44 @@ class AsyncPipelineEngine(_PipelineAsker):
 
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
         """See `PipelineEngine.stream`."""
-        for event in lm15.response_to_events(await self.complete(request)):
-            yield event
+        writer = _EventWriter(request)
+        try:
+            async for piece in self.chat.stream(_write_body(request)):
+                for event in writer.write(piece):
+                    yield event
+        except QuorateError as error:
+            raise _translate(error) from error
 
     async def aclose(self) -> None:
         """Nothing: the models are shared with who made them."""
+
+
+class _EventWriter:
+    """A stream as DSPy's events: what was thought is the first part of the message, the text the next one."""
+
+    def __init__(self, request: lm15.Request) -> None:
+        self._request = request
+        self._begun = self._thought = False
+
+    def write(self, piece: AnswerToken | Answer) -> Iterator[Any]:
+        """A piece; the answer at last gives the calls, and the end with the usage."""
+        if not self._begun:
+            self._begun = True
+            yield lm15.StreamStartEvent(model=self._request.model)
+        if isinstance(piece, Answer):
+            for event in lm15.response_to_events(_read_reply(piece, self._request)):
+                if not isinstance(event, lm15.StreamStartEvent) and not _is_told(event):
+                    yield event
+        elif piece.reasoning:
+            self._thought = True
+            yield lm15.StreamDeltaEvent(delta=lm15.ThinkingDelta(text=piece.text))
+        else:
+            yield lm15.StreamDeltaEvent(delta=lm15.TextDelta(text=piece.text, part_index=int(self._thought)))
+
+
+def _is_told(event: Any) -> bool:
+    """Whether the pieces have told this event's text."""
+    return isinstance(event, lm15.StreamDeltaEvent) and isinstance(event.delta, lm15.TextDelta | lm15.ThinkingDelta)
 
 
 def make_lm(
