@@ -83,7 +83,15 @@ def _settings(config: Path | None, concurrency: int) -> ServerSettings:
         from quorate.config.file import load_config
 
         settings = load_config(config).server
-    alone = {"keys": (), "metrics": False, "traces": None, "accounts": None, "files": None, "otel": False}
+    alone = {
+        "keys": (),
+        "metrics": False,
+        "traces": None,
+        "accounts": None,
+        "state": None,
+        "files": None,
+        "otel": False,
+    }
     return settings.model_copy(update={**alone, "max_concurrent": concurrency, "queue_seconds": 1e9})
 
 

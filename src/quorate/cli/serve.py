@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import SecretStr
 
 from .console import echo
 from .options import ConfigFile, Upstream, open_catalog
@@ -51,6 +52,14 @@ def serve(
             "queue hold for all of them.",
         ),
     ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis where several servers count together what keys do, as in redis://host:6379/0; one with a "
+            "password belongs into the environment variable QUORATE_STATE.",
+        ),
+    ] = None,
     upstream: Upstream = None,
     config: ConfigFile = None,
     unguarded: Annotated[
@@ -79,6 +88,7 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "open": unguarded or None}
     given |= {"bank": bank, "traces": traces, "log_prompts": log_prompts}
     given["log_format"] = log_format.value if log_format else None
+    given["state"] = None if state is None else SecretStr(state)
     given["workers"] = None if workers is None else _read_workers(workers)
     if files is not None:
         from quorate.config.server_settings import FileSettings
@@ -109,7 +119,7 @@ async def _serve(given: dict[str, Any], upstream: str | None, config: Path | Non
         read = load_config(config)
         settings, open_models = read.server, partial(_build_catalog, read)
     settings = settings.model_copy(update=given)
-    configure(settings)
+    configure(settings, secrets=settings.secrets)
     await (_serve_alone if settings.workers == 1 else _serve_workers)(open_models, settings)
 
 

@@ -13,14 +13,16 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from quorate.orchestrator.frozen import Frozen
 
 from .patterns import fits
 
 KEYS_VARIABLE = "QUORATE_API_KEYS"
+STATE_VARIABLE = "QUORATE_STATE"
 PREFIX = "qk-"
 
 
@@ -82,6 +84,11 @@ def read_environment_keys() -> tuple[ApiKey, ...]:
     """The keys in QUORATE_API_KEYS, separated by commas, without limits; called env-1, env-2 and so on."""
     keys = (key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(","))
     return tuple(ApiKey(name=f"env-{i}", hash=hash_key(key)) for i, key in enumerate(filter(None, keys), start=1))
+
+
+def read_secret(variable: str) -> SecretStr | None:
+    """The value of an environment variable; None where it is empty or not set."""
+    return SecretStr(value) if (value := os.environ.get(variable, "").strip()) else None
 
 
 class TelemetrySettings(Frozen):
@@ -183,5 +190,19 @@ class ServerSettings(TelemetrySettings):
     """Web pages that may ask, as in `https://chat.example.org`; `*` is all of them. Others get a 403."""
     accounts: Path | None = None
     """An SQLite file that keeps what keys have spent of their budgets, across restarts."""
+    state: SecretStr | None = Field(default_factory=lambda: read_secret(STATE_VARIABLE))
+    """Where servers that stand for one another count what keys do, as in `redis://:PASSWORD@host:6379/0`; that in
+    QUORATE_STATE if not given. Without it each server counts alone."""
+    state_down: Literal["closed", "open"] = "closed"
+    """What becomes of keys with limits while that cannot be reached: `closed` refuses their requests, `open` lets each
+    server count alone."""
+    state_prefix: str = Field(default="quorate", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """How names there begin; servers with the same one count together."""
     keys: tuple[ApiKey, ...] = Field(default_factory=read_environment_keys)
     """Who may ask; those in QUORATE_API_KEYS if not given. Without any, every Authorization is accepted."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What stands in no log."""
+        url = "" if self.state is None else self.state.get_secret_value()
+        return tuple(filter(None, (url, unquote(urlsplit(url).password or ""))))

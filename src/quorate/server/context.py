@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from starlette.types import Scope
@@ -14,7 +14,7 @@ from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 from quorate.orchestrator.protocols import Model
 
-from .access.control import AccessControl
+from .access.control import AccessControl, make_state
 from .access.errors import NotAllowed
 from .fleet import Fleet, LoneServer
 from .http.routing import read_authorization
@@ -120,17 +120,22 @@ class ServerContext:
         self.settings = settings
         self.names = RefreshingCatalog(catalog)
         self.fleet = fleet or LoneServer(settings)
-        self.access = AccessControl(settings, self.fleet.state)
+        self.access = AccessControl(settings, make_state(settings, self.fleet.state))
         self.telemetry = Telemetry(catalog, settings, self.fleet)
         if (metrics := self.telemetry.metrics) is not None:
-            metrics.watch_queue(lambda: self.access.state.waiting)
+            metrics.watch(self.access.state, remote=settings.state is not None)
         self.fleet.join(self.assess, metrics)
 
     async def assess(self) -> Readiness:
         """How this process stands."""
         if self.access.draining:
             return Readiness(["the server is about to end"])
-        return await assess(self.names)
+        found = await assess(self.names)
+        if (fault := self.access.state.fault) and not found.reasons:
+            limited = all(key.rate or key.budget or key.concurrency for key in self.settings.keys)
+            reasons = [fault] if limited and self.settings.state_down == "closed" else []
+            found = replace(found, reasons=reasons, beside={"state": fault})
+        return found
 
     def for_batch(self, catalog: Catalog) -> ServerContext:
         """The same server, with a batch's own models under its names, and without batches."""

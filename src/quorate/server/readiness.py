@@ -48,7 +48,10 @@ def add_up_readiness(workers: Sequence[Readiness]) -> Readiness:
     names = dict.fromkeys(name for each in workers for name in each.pipelines)
     if not names:
         return next(iter(workers), Readiness(["no worker is ready"]))
-    return _judge({name: _merge([w.pipelines[name] for w in workers if name in w.pipelines]) for name in names})
+    found = _judge({name: _merge([w.pipelines[name] for w in workers if name in w.pipelines]) for name in names})
+    reasons = found.reasons or (min(workers, key=lambda each: len(each.reasons)).reasons if workers else ())
+    beside = {name: value for each in workers for name, value in each.beside.items()}
+    return Readiness(reasons, found.pipelines, beside)
 
 
 def _judge(pipelines: dict[str, Any]) -> Readiness:

@@ -80,8 +80,9 @@ async def serve(
                 on_ready(find_url(listener))
 
         allow_files(4 * settings.max_connections)
-        server = GracefulServer(ServerContext(catalog, settings), ready, workbench, banks)
-        await server.serve(sockets=listeners)
+        context = ServerContext(catalog, settings)
+        await context.access.state.check()
+        await GracefulServer(context, ready, workbench, banks).serve(sockets=listeners)
 
 
 @asynccontextmanager
@@ -101,7 +102,9 @@ async def run_server(
     _require_one(settings)
     ready = asyncio.Event()
     with bind(settings) as listener, copy_listener(listener) as listeners:
-        server = _QuietServer(ServerContext(catalog, settings), ready.set, workbench, banks)
+        context = ServerContext(catalog, settings)
+        await context.access.state.check()
+        server = _QuietServer(context, ready.set, workbench, banks)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         waiting = asyncio.create_task(ready.wait())
         try:

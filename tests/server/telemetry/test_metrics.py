@@ -17,6 +17,7 @@ from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, run_server
+from quorate.server.access.state import LocalState
 from quorate.server.telemetry.metrics import Metrics
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -267,5 +268,7 @@ def test_the_documented_metrics_exist() -> None:
     table = page.partition("## Metrics")[2].partition("```yaml")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     documented = {f"quorate_{name}".removesuffix("_total") for row in rows for name in re.findall(r"`(\w+)`", row)}
-    made = {family.name for family in Metrics(Catalog()).registry.collect()}
+    metrics = Metrics(Catalog())
+    metrics.watch(LocalState(ServerSettings()), remote=True)
+    made = {family.name for family in metrics.registry.collect()}
     assert documented - {"quorate_info"} == {name for name in made if name.startswith("quorate_")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, StopSwitch
+from quorate.orchestrator.errors import MissingExtra
 
 from ..telemetry.record import RequestRecord
 from .accounts import narrow
@@ -11,10 +12,29 @@ from .errors import Overloaded, Unauthorized
 from .keys import ANYONE, KeyRing
 from .state import SharedState
 
-__all__ = ["AccessControl"]
+__all__ = ["AccessControl", "make_state"]
 
 AFTER_RESTART = 5.0
 """Seconds after which another try makes sense when the server is about to end."""
+
+
+def make_state(settings: ServerSettings, own: SharedState) -> SharedState:
+    """Where a server counts: on its own, or where its settings say.
+
+    Args:
+        settings: of the server.
+        own: what it has without others.
+
+    Raises:
+        BadInput: the address is none, or the library is missing.
+    """
+    if settings.state is None:
+        return own
+    try:
+        from .redis_state import RedisState
+    except ImportError:
+        raise MissingExtra("redis", "state in Redis") from None
+    return RedisState(settings, own)
 
 
 class AccessControl:

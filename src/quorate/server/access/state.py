@@ -61,8 +61,20 @@ class SharedState(Protocol):
         """What is wrong with it, for `/ready`; empty where nothing is."""
         ...
 
+    async def check(self) -> None:
+        """Looks whether it can be used, before anything is served.
+
+        Raises:
+            BadInput: it cannot.
+        """
+        ...
+
     def open(self) -> AbstractAsyncContextManager[None]:
-        """`async with`: does what has to be done beside the requests."""
+        """`async with`: does what has to be done beside the requests.
+
+        Raises:
+            BadInput: as `check`.
+        """
         ...
 
 
@@ -102,6 +114,9 @@ class LocalState:
     def waiting(self) -> int:
         """See `SharedState`."""
         return self._queue.waiting
+
+    async def check(self) -> None:
+        """See `SharedState`."""
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:

@@ -25,6 +25,7 @@ from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, Can
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, NodeUsage
 
+from ..access.state import SharedState
 from ..names import find_models
 from .record import CallRecord, RequestRecord
 
@@ -112,7 +113,6 @@ class Metrics:
 
         Info("quorate", "The running version.", registry=registry).info({"version": __version__})
         self.in_flight = gauge("requests_in_flight", "Requests that have no complete reply yet.")
-        self._queue_length = gauge("queue_length", "Requests that wait for their turn.")
         self._queue_seconds = histogram("queue", "How long requests waited for their turn.")
         self._requests = counter(
             "requests", "Requests by the status of their reply; 499: the client left.", "route", "pipeline", "status"
@@ -150,9 +150,16 @@ class Metrics:
             "quorate_traces_lost", "Traces that the store could not keep up with, or not write.", registry=registry
         )
 
-    def watch_queue(self, length: Callable[[], int]) -> None:
-        """Reads the queue's length when it is asked for."""
-        self._queue_length.set_function(length)
+    def watch(self, state: SharedState, *, remote: bool) -> None:
+        """Tells how what is counted elsewhere stands, and who waits.
+
+        Args:
+            state: where requests are counted.
+            remote: whether that can be away.
+        """
+        collector = _StateCollector(state, remote=remote)
+        self.registry.register(collector)
+        self._live += (collector,)
 
     def collect_live(self) -> list[Metric]:
         """How this process and its endpoints stand: what nobody counts and all must be asked for."""
@@ -257,6 +264,20 @@ class EndpointCollector(Collector):
             elif isinstance(agent, Hedged):
                 hedges.add_metric([agent.name], agent.hedges)
         yield from (breakers, calls, limits, hedges)
+
+
+class _StateCollector(Collector):
+    """The queue, and whether the shared state can be reached."""
+
+    def __init__(self, state: SharedState, *, remote: bool) -> None:
+        self._state, self._remote = state, remote
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        yield GaugeMetricFamily("quorate_queue_length", "Requests that wait for their turn.", self._state.waiting)
+        if self._remote:
+            says = "1 where the state that replicas share cannot be reached."
+            yield GaugeMetricFamily("quorate_state_down", says, float(bool(self._state.fault)))
 
 
 def _make_breakers() -> GaugeMetricFamily:

@@ -117,6 +117,9 @@ class _HubState:
         """See `SharedState`."""
         return _HubPlace(self._supervisor, next(self._tickets), key, cost)
 
+    async def check(self) -> None:
+        """See `SharedState`."""
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:
         """The channel is open as long as the process runs."""

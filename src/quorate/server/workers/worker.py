@@ -63,13 +63,14 @@ async def _serve(channel: Channel, control: _StopControl, listener: socket.socke
     index, count, plan, folder = pickle.loads(await channel.call("plan"))
     assert isinstance(plan, WorkerPlan)
     settings = plan.settings
-    configure(settings, worker=index, lock=folder / "log.lock")
+    configure(settings, worker=index, lock=folder / "log.lock", secrets=settings.secrets)
     member = FleetMember(settings)
     member.connect(channel)
     catalog = await plan.open_catalog()
     try:
         share(catalog, index, count)
         context = ServerContext(catalog, settings, member)
+        await context.access.state.check()
         control.handlers.update(member.handlers)
 
         def ready() -> None:
