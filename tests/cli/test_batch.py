@@ -24,9 +24,9 @@ from quorate.testing import Received, Reply, ScriptedUpstream
 LINES = 12
 
 
-def write(folder: Path) -> tuple[Path, Path]:
+def write(folder: Path, lines: int = LINES) -> tuple[Path, Path]:
     source = folder / "in.jsonl"
-    bodies = ({"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(LINES))
+    bodies = ({"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(lines))
     source.write_text("".join(json.dumps({"custom_id": str(n), "body": b}) + "\n" for n, b in enumerate(bodies)))
     return source, folder / "out.jsonl"
 
@@ -65,24 +65,26 @@ def test_a_batch(tmp_path: Path) -> None:
     assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
 
 
-def test_killed_again_and_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_again_and_again(kills: int, tmp_path: Path) -> None:
     """The output is that of an uninterrupted run, and no more is asked twice than was under way at the kills."""
-    source, out = write(tmp_path)
-    kills = 2
+    lines = 8 * kills + 4
+    source, out = write(tmp_path, lines)
     program = [sys.executable, "-c", "from quorate.cli import main; main()"]
     with ScriptedUpstream(say, models=("m",)) as up:
-        for kill in range(kills):
+        for _ in range(kills):
+            before = len(up.requests)
             process = subprocess.Popen(
                 [*program, *command(up.url, source, out)], env={**os.environ, "NO_COLOR": "1"}, stderr=subprocess.PIPE
             )
-            while len(up.requests) < 4 * (kill + 1):
+            while len(up.requests) < before + 4:
                 assert process.poll() is None, process.stderr and process.stderr.read()
             process.send_signal(signal.SIGKILL)
             process.communicate()
         assert CliRunner().invoke(app, command(up.url, source, out)).exit_code == 0
         drawn = sum(received.body.get("n", 1) for received in up.requests)
-    assert answers(out) == [(str(n), str(2 * n)) for n in range(LINES)]
-    assert 3 * LINES <= drawn <= 3 * LINES + kills * 2 * 3
+    assert answers(out) == [(str(n), str(2 * n)) for n in range(lines)]
+    assert 3 * lines <= drawn <= 3 * lines + kills * 2 * 3
 
 
 def test_an_unknown_pipeline_is_told_at_once(tmp_path: Path) -> None:

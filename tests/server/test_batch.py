@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quorate import Endpoint
 from quorate.config.catalog import Catalog
+from quorate.evals.banked_sampler import keep_samples
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, create_app
 from quorate.server.batch import Batch, BatchProgress
+from quorate.testing import Raw, ScriptedUpstream
 
 from .scripted import Echo
 
@@ -213,6 +217,24 @@ async def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
     assert [record["custom_id"] for record in read(out)] == [str(number) for number in range(200)]
 
 
+@pytest.mark.slow
+async def test_a_hundred_thousand_lines_are_never_in_memory(tmp_path: Path) -> None:
+    """Nor are their replies: of a long file no more is held than its ids, at the start, in between and gone on with."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    text = "x" * 1000
+    with source.open("w") as file:
+        file.writelines(json.dumps({"custom_id": str(number), "body": text}) + "\n" for number in range(100_000))
+    tracemalloc.start()
+    try:
+        assert (await run(source, out)).failed == 100_000
+        assert (await run(source, out)).before == 100_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert source.stat().st_size > 10**8
+    assert peak < 32 * 2**20
+
+
 async def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
     """What is added is left for the next run; lines that are gone are told, and what is done is kept."""
     source, out = write(tmp_path, [line(name) for name in "ab"])
@@ -245,3 +267,19 @@ async def test_only_plain_files(tmp_path: Path) -> None:
     for given in ((pipe, out), (source, pipe), (source, Path("/dev/zero")), (tmp_path, out)):
         with pytest.raises(BadInput, match="is no plain file"), Batch(*given):
             pass
+
+
+async def test_embeddings_of_an_endpoint(tmp_path: Path) -> None:
+    """Passed on as they came, without a seed, through a bank, too."""
+    vectors = {"object": "list", "model": "served", "data": [{"index": 0, "embedding": [0.5]}]}
+    answer = Raw([json.dumps(vectors).encode()], content_type="application/json")
+    asked = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "served", "input": "hello"}}
+    source, out = write(tmp_path, [asked])
+    async with ScriptedUpstream(answer) as up:
+        catalog = Catalog({"served": Endpoint("served", base_url=up.url)})
+        with keep_samples(tmp_path / "bank.sqlite") as wrap, Batch(source, out) as batch:
+            app = create_app(catalog.wrap_models(wrap), ServerSettings(metrics=False))
+            await batch.run(app, concurrency=1)
+        await catalog.aclose()
+        assert up.requests[0].body == {"model": "served", "input": "hello"}
+    assert read(out)[0]["response"]["body"]["data"] == vectors["data"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack, redirect_stdout
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +24,19 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.types import SamplingParams
 
 from .console import print_json, wide_console
-from .options import ConfigFile, Json, Upstream, open_catalog
+from .options import (
+    ConfigFile,
+    Engine,
+    EngineName,
+    Json,
+    RayAddress,
+    RayGpus,
+    RayWorkers,
+    Upstream,
+    open_catalog,
+    read_config,
+    refuse_ray_options,
+)
 from .progress import EvalWatcher
 
 if TYPE_CHECKING:
@@ -60,13 +71,6 @@ OutFolder = Annotated[
 ]
 
 
-class EngineName(StrEnum):
-    """Where pipelines are asked."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
 def run(
     pipeline: Pipelines,
     task: Tasks = None,
@@ -88,12 +92,10 @@ def run(
     ] = None,
     budget_money: Annotated[float | None, typer.Option(help="In the currency of the configured prices.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Of the whole run.")] = None,
-    engine: Annotated[EngineName, typer.Option(help="local, or ray for a cluster.")] = EngineName.LOCAL,
-    ray_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A running cluster, or auto; else one is started here.")
-    ] = None,
-    ray_workers: Annotated[int | None, typer.Option(min=1, help="One a machine if not given.")] = None,
-    ray_gpus: Annotated[float, typer.Option(min=0, help="Of each worker, for models in its process.")] = 0.0,
+    engine: Engine = EngineName.LOCAL,
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
+    ray_gpus: RayGpus = 0.0,
     upstream: Upstream = None,
     config: ConfigFile = None,
     as_json: Json = False,
@@ -120,7 +122,7 @@ def run(
         concurrency=IN_FLIGHT if concurrency is None else concurrency,
         budget=_budget(budget_tokens, budget_money, budget_seconds),
     )
-    opens = partial(_open_catalog, upstream, _load_config(upstream, config), timeout, concurrency)
+    opens = partial(_open_catalog, upstream, read_config(upstream, config), timeout, concurrency)
     cluster = _open_cluster(engine, opens, ray_address, ray_workers, ray_gpus)
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
         results = asyncio.run(_evaluate(opens, spec, tasks, cluster, quiet=as_json))
@@ -136,8 +138,7 @@ def _open_cluster(
         from quorate.evals.ray_engine import RayEngine
 
         return RayEngine(opens, address=address, workers=workers, gpus=gpus)
-    if address or workers or gpus:
-        raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
+    refuse_ray_options(address, workers, gpus)
     return None
 
 
@@ -152,17 +153,6 @@ def _check_share(top_p: float | None) -> float | None:
     if top_p is not None and not 0 < top_p <= 1:
         raise BadInput(f"--top-p {top_p:g}: lies above 0 and is at most 1")
     return top_p
-
-
-def _load_config(upstream: str | None, config: Path | None) -> Config | None:
-    """The configuration, read here so that it travels to other machines."""
-    if upstream is not None and config is not None:
-        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
-    if config is None:
-        return None
-    from quorate.config.file import load_config
-
-    return load_config(config)
 
 
 async def _open_catalog(upstream: str | None, config: Config | None, timeout: float, in_flight: int | None) -> Catalog:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from quorate.config.catalog import Catalog
 from quorate.config.opening import open_models
-from quorate.orchestrator.errors import UpstreamError
+from quorate.orchestrator.errors import BadInput, UpstreamError
 
 from .console import echo
+
+if TYPE_CHECKING:
+    from quorate.config.file import Config
 
 
 class Commands(TyperGroup):
@@ -50,6 +54,42 @@ Pipeline = Annotated[
         help="A model, PIPELINE[@N]/MODEL or PIPELINE[@N]/MODEL+MODEL; see `quorate models`.",
     ),
 ]
+
+
+class EngineName(StrEnum):
+    """Where pipelines are asked."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+Engine = Annotated[EngineName, typer.Option(help="local, or ray for a cluster.")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A running cluster, or auto; else one is started here.")
+]
+RayWorkers = Annotated[int | None, typer.Option(min=1, help="One a machine if not given.")]
+RayGpus = Annotated[float, typer.Option(min=0, help="Of each worker, for models in its process.")]
+
+
+def refuse_ray_options(address: str | None, workers: int | None, gpus: float) -> None:
+    """They mean nothing in this process.
+
+    Raises:
+        BadInput: one of them was given.
+    """
+    if address or workers or gpus:
+        raise BadInput("--ray-address, --ray-workers and --ray-gpus go with --engine ray")
+
+
+def read_config(upstream: str | None, config: Path | None) -> Config | None:
+    """The configuration, read here so that it travels to other machines."""
+    if upstream is not None and config is not None:
+        raise BadInput("give --upstream or --config, not both (a config file can name several upstreams)")
+    if config is None:
+        return None
+    from quorate.config.file import load_config
+
+    return load_config(config)
 
 
 async def open_catalog(

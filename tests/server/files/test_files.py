@@ -45,7 +45,7 @@ async def test_a_file_comes_and_goes(start: Start, tmp_path: Path) -> None:
     """As OpenAI's client sees it: upload, list, retrieve, content, delete."""
     async with start(Echo(), files=FileSettings(folder=tmp_path)) as served:
         files = served.openai.files
-        made = await files.create(file=("in.jsonl", LINES), purpose="batch")
+        made = await files.create(file=("../my/in.jsonl", LINES), purpose="batch")
         assert (made.object, made.bytes, made.filename, made.purpose) == ("file", len(LINES), "in.jsonl", "batch")
         assert made.expires_at is not None
         assert made.expires_at - made.created_at == 30 * 86_400

@@ -10,33 +10,19 @@ only samples in flight are drawn a second time.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
+from typing import TYPE_CHECKING, Self
 
-from quorate.orchestrator.errors import BadInput, MissingExtra, NoAnswer
 from quorate.orchestrator.types import Failure, SamplingParams
 
 from ..outcome import Outcome
-from .worker import BankWriter, OpenCatalog, RayWorker, RemoteError, WorkerJob
+from .cluster import RETRIES, RayCluster
+from .worker import GradingWriter, OpenCatalog, RayWorker, WorkerJob
 
 if TYPE_CHECKING:
     from ..task import Item, Task
-
-READY = 120.0
-"""Seconds that the cluster has to start the workers."""
-LISTENING = 10.0
-"""Seconds that an address has to take a connection."""
-CLOSING = 10.0
-"""Seconds that workers have to close what they opened."""
-RETRIES = 3
-"""Times that a turn begins again after its worker died; then its question is what kills it."""
 
 
 class RayEngine:
@@ -44,32 +30,18 @@ class RayEngine:
 
     Args:
         opens: makes the models on a worker. Keys come from the worker's own environment.
-        address: `HOST:PORT` or `auto`; without one the cluster that this process is connected to, or
-            else a local one is started, and stopped at the end.
+        address: see `RayCluster`.
         workers: how many; one a machine if not given.
         gpus: of each worker, for models in its process.
 
     Raises:
-        MissingExtra: Ray is not installed.
-        BadInput: the address leads nowhere, or the number of workers is impossible.
+        BadInput: the number of workers, or the kind of address, is impossible.
     """
 
     def __init__(
         self, opens: OpenCatalog, *, address: str | None = None, workers: int | None = None, gpus: float = 0.0
     ) -> None:
-        if workers is not None and workers < 1:
-            raise BadInput(f"workers={workers}: a cluster needs at least 1")
-        if address is not None and address.startswith("ray://"):
-            raise BadInput(
-                f"--ray-address {address}: the bank's writer must run where the run was started, which a Ray client "
-                "cannot do; start it on a machine of the cluster (--ray-address auto), or by `ray job submit`"
-            )
-        self._opens, self._address, self._count, self._gpus = opens, address, workers, gpus
-        self._ours = False
-        self._writer: Any = None
-        self._workers: list[Any] = []
-        self._again: list[asyncio.Lock] = []
-        """Held, of each worker, by the turn that begins again."""
+        self._opens, self._cluster = opens, RayCluster(address, workers, gpus)
         self.breadth = 0
         """See `runner.Engine`."""
 
@@ -94,153 +66,29 @@ class RayEngine:
             places: for samples in flight, of all workers together.
 
         Raises:
+            MissingExtra: Ray is not installed.
+            BadInput: the address leads nowhere.
             NoAnswer: the cluster has no room for the workers.
         """
-        ray = self._connect()
-        count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
+        count = self._cluster.connect()
         self.breadth = places
         _send_along(type(task).__module__)
         job = WorkerJob(self._opens, task, tuple(pipelines), seed, sampling, max(1, places // count))
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False
-        )
-        # No restart: what a second writer would not know, the first had not written.
-        name = f"quorate-writer-{uuid4().hex}"
-        self._writer = (
-            ray.remote(BankWriter).options(name=name, num_cpus=0, scheduling_strategy=here).remote(bank, task)
-        )
-        placed = ray.remote(RayWorker).options(
-            num_cpus=1,
-            num_gpus=self._gpus,
-            scheduling_strategy="SPREAD",
-            max_concurrency=self.breadth + 8,
-            max_restarts=-1,
-        )
-        self._workers = [placed.remote(job, name) for _ in range(count)]
-        self._again = [asyncio.Lock() for _ in range(count)]
-        await self._await_workers(count)
+        await self._cluster.start((GradingWriter, bank, task), (RayWorker, job), count=count, at_once=places)
         return self
 
     async def ask(self, name: str, place: int, item: Item) -> Outcome:
-        """See `runner.Engine`; the turns of one question go to one worker.
-
-        A turn whose worker died begins again when the worker is back, one such turn at a time: so what kills
-        workers is found out, and takes no other question with it more than once or twice.
-        """
-        number = place % len(self._workers)
-        first = await self._await_turn(self._workers[number].ask.remote(name, place, item))
-        if first is not None:
-            return first
-        async with self._again[number]:
-            for _ in range(RETRIES):
-                await self._await_revival(self._workers[number])
-                found = await self._await_turn(self._workers[number].ask.remote(name, place, item))
-                if found is not None:
-                    return found
-        failure = Failure(code="worker_died", message=f"its worker died {RETRIES + 1} times", status=500)
-        return Outcome(pipeline=name, item=item.id, cluster=item.cluster, gold=item.gold, error=failure)
-
-    async def _await_turn(self, turn: Any) -> Outcome | None:
-        """What a turn gives; None where its worker died."""
-        import ray
-
-        try:
-            found = await turn
-        except asyncio.CancelledError:
-            ray.cancel(turn)
-            raise
-        except ray.exceptions.RayActorError:
-            return None
-        if isinstance(found, RemoteError):
-            raise found.error()
+        """See `runner.Engine`; the turns of one question go to one worker."""
+        found = await self._cluster.ask(place, name, place, item)
+        if found is None:
+            failure = Failure(code="worker_died", message=f"its worker died {RETRIES + 1} times", status=500)
+            return Outcome(pipeline=name, item=item.id, cluster=item.cluster, gold=item.gold, error=failure)
         assert isinstance(found, Outcome)
         return found
 
-    async def _await_revival(self, worker: Any) -> None:
-        """Waits until a worker that died is back."""
-        import ray
-
-        try:
-            async with asyncio.timeout(READY):
-                while True:
-                    try:
-                        await worker.ready.remote()
-                        return
-                    except ray.exceptions.RayActorError:
-                        await asyncio.sleep(0.5)
-        except TimeoutError:
-            raise NoAnswer(f"a worker died, and the Ray cluster started no other in {READY:.0f} s") from None
-
     async def aclose(self) -> None:
         """Ends workers and writer, the bank last, and a cluster that was started here."""
-        import ray
-
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING):
-                await asyncio.gather(*(w.close.remote() for w in self._workers), return_exceptions=True)
-        for worker in self._workers:
-            ray.kill(worker)
-        if self._writer is not None:
-            with suppress(ray.exceptions.RayError):
-                await self._writer.close.remote()
-            ray.kill(self._writer)
-        self._workers, self._writer = [], None
-        if self._ours:
-            ray.shutdown()
-            self._ours = False
-
-    def _connect(self) -> Any:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        try:
-            import ray
-            import ray.util.scheduling_strategies
-        except ImportError:
-            raise MissingExtra("ray", "--engine ray") from None
-        if ray.is_initialized():
-            return ray
-        local = {} if self._address else {"include_dashboard": False}
-        _check(self._address)
-        try:
-            ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            first = next(iter(str(error).splitlines()), "")
-            raise BadInput(f"--ray-address {self._address or 'local'}: no Ray cluster answers: {first}") from error
-        self._ours = True
-        return ray
-
-    async def _await_workers(self, count: int) -> None:
-        import ray
-
-        try:
-            async with asyncio.timeout(READY):
-                told = await asyncio.gather(*(worker.ready.remote() for worker in self._workers))
-        except TimeoutError:
-            free = ray.cluster_resources()
-            raise NoAnswer(
-                f"the Ray cluster did not start {count} workers in {READY:.0f} s: it has {free.get('CPU', 0):g} CPUs, "
-                f"{free.get('GPU', 0):g} GPUs, and each worker takes 1 CPU and {self._gpus:g} GPUs (--ray-workers)"
-            ) from None
-        except ray.exceptions.RayError as error:
-            raise NoAnswer(f"a worker could not start: {str(error).strip().splitlines()[-1]}") from error
-        for refused in told:
-            if isinstance(refused, RemoteError):
-                raise refused.error()
-
-
-def _check(address: str | None) -> None:
-    """Whether somebody answers there at all; Ray itself looks for minutes.
-
-    Raises:
-        BadInput: nobody does.
-    """
-    if address is None or address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=LISTENING).close()
-    except (OSError, ValueError) as error:
-        raise BadInput(f"--ray-address {address}: no Ray cluster answers: {error}") from error
+        await self._cluster.aclose()
 
 
 def _send_along(module: str) -> None:

@@ -76,8 +76,8 @@ class RequestSource(NamedTuple):
 class BankWriter:
     """The bank, on the machine that the run was started on."""
 
-    def __init__(self, path: Path | None, task: Task) -> None:
-        self._bank, self._task = Bank(path), task
+    def __init__(self, path: Path | None) -> None:
+        self._bank = Bank(path)
 
     async def fetch(self, request: SampleRequest) -> tuple[list[BankedSample], int]:
         """The samples of a request, and the tokens of its prompt."""
@@ -94,13 +94,21 @@ class BankWriter:
             return str(error)
         return None
 
-    async def grade(self, item: Item, known: Mapping[str | None, bool]) -> None:
-        """Keeps which answers to a noted question are right."""
-        await grade(self._bank, self._task, item, known)
-
     async def close(self) -> None:
         """After everything that was sent before."""
         self._bank.close()
+
+
+class GradingWriter(BankWriter):
+    """The same, which grades."""
+
+    def __init__(self, path: Path | None, task: Task) -> None:
+        super().__init__(path)
+        self._task = task
+
+    async def grade(self, item: Item, known: Mapping[str | None, bool]) -> None:
+        """Keeps which answers to a noted question are right."""
+        await grade(self._bank, self._task, item, known)
 
 
 class RemoteBank:

@@ -124,7 +124,7 @@ class BatchRunner:
                             swept = time.monotonic()
                             self._store.sweep()
                         self._look()
-                    except QuorateError as error:
+                    except (QuorateError, OSError) as error:  # such as a full disk, which may have room again
                         log.error("batches: %s", error)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK):

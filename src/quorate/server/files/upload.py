@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import BinaryIO
 
 from python_multipart.exceptions import FormParserError
@@ -88,7 +89,9 @@ class Upload:
                 raise BadField("occurs more than once", "file")
             if self._name == "file":
                 self._is_file = True
-                self.filename = options.get(b"filename", b"upload").decode(errors="replace")[:255] or "upload"
+                # Without folders: somebody may save it under this name.
+                name = options.get(b"filename", b"").decode(errors="replace")
+                self.filename = re.split(r"[/\\]", name)[-1][:255] or "upload"
         self._header, self._value = b"", b""
 
     def _read_data(self, data: bytes, start: int, end: int) -> None:
