@@ -21,5 +21,5 @@ lock() {
 build=$(mktemp)
 trap 'rm -f "$build"' EXIT
 python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >"$build"
-lock deploy/requirements.txt pyproject.toml --extra otel --extra mcp "$@"
+lock deploy/requirements.txt pyproject.toml --extra mcp --extra otel --extra redis "$@"
 lock deploy/requirements-build.txt --no-annotate "$build" "$@"

@@ -20,6 +20,7 @@ from quorate.config.file import load_config
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 LOCKS = ("requirements.txt", "requirements-build.txt")
+EXTRAS = ("mcp", "otel", "redis")
 
 
 def locked(name: str) -> dict[str, Version]:
@@ -42,7 +43,7 @@ def test_the_lock_is_of_this_pyproject() -> None:
     """Whatever the package needs is in it, in a version that will do; scripts/lock.sh mends it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    needed = [*project["project"]["dependencies"], *extras["otel"], *extras["mcp"]]
+    needed = [*project["project"]["dependencies"], *(each for extra in EXTRAS for each in extras[extra])]
     versions = locked("requirements.txt")
     for text in needed:
         requirement = Requirement(text)
@@ -111,7 +112,9 @@ def test_the_composition_fits_together(monkeypatch: pytest.MonkeyPatch) -> None:
         assert re.sub(r"^https?://", "", target).partition(":")[0] in services
     assert f"quorate:{config.server.metrics_port}" in _scraped()
     assert config.server.files is not None
-    kept = [config.server.accounts, config.server.traces, config.server.files.folder]
+    address = services["quorate"]["environment"]["QUORATE_STATE"]
+    assert re.fullmatch(r"redis://(\w+):6379/0", address)[1] in services  # type: ignore[index]
+    kept = [config.server.traces, config.server.files.folder]
     assert all(str(path).startswith("/var/lib/quorate/") for path in kept)
 
 
