@@ -7,6 +7,7 @@ questions) and uses Muon for the matrices.
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -108,7 +109,13 @@ def begin(recipe: Recipe, start: Path | None) -> tuple[Tokenizer, LlamaForCausal
     return tokenizer, model, [*record.pop("earlier", []), record]
 
 
-def train(recipe: Recipe, settings: Settings, out: Path, start: Path | None = None) -> None:
+Batches = Callable[[Recipe, Tokenizer, int, int], Iterator[Batch]]
+"""From a recipe, its tokenizer, the problems of a step and a seed."""
+
+
+def train(
+    recipe: Recipe, settings: Settings, out: Path, start: Path | None = None, make_batches: Batches = batches
+) -> None:
     """Train, log every 20 steps, checkpoint now and then, and write the final weights."""
     torch.manual_seed(settings.seed)
     tokenizer, model, earlier = begin(recipe, start)
@@ -117,7 +124,7 @@ def train(recipe: Recipe, settings: Settings, out: Path, start: Path | None = No
     out.mkdir(parents=True, exist_ok=True)
     step, tokens, recent = 0, 0, []
     with (out / "log.jsonl").open("w") as log:
-        for batch in batches(recipe, tokenizer, settings.problems, settings.seed):
+        for batch in make_batches(recipe, tokenizer, settings.problems, settings.seed):
             minutes = (time.monotonic() - begun) / 60
             progress = settings.progress(step, minutes)
             if progress >= 1.0:

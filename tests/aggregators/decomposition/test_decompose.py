@@ -123,6 +123,17 @@ async def test_a_verifier_counts_among_the_most_calls() -> None:
         build_pipeline("decompose", [ScriptedModel()], options={"verify": 11})
 
 
+async def test_a_planner_that_was_taught_is_shown_the_problem_alone() -> None:
+    """`bare`; any other one is told in words what a division is."""
+    for bare in (True, False):
+        planner = ScriptedModel([PLAN], name="planner")
+        made = build_pipeline(
+            "decompose", [planner], n=1, options={"bare": bare}, aggregator_model=solver(baked="84", eaten="30")
+        )
+        assert (await made.answer("A bakery?")).answer == "54"
+        assert (planner.asked[0].text == "A bakery?") is bare
+
+
 async def test_parts_are_settled_by_a_vote() -> None:
     """More than half of the samples have to agree, else the part has no answer."""
     right = solver(baked=["84", "84", "83"], eaten="30")

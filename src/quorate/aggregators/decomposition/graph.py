@@ -111,15 +111,17 @@ class DecomposeOptions(Options):
     """Samples of each part that is asked; of several, more than half have to agree."""
     calculate: bool = True
     """Bare calculations are made by code, and not asked for."""
+    bare: bool = False
+    """The planner is shown the problem alone, since it was taught to divide or writes its working anyway."""
     rounds: int = Field(default=ROUNDS, ge=1, le=64)
     """Rounds of parts that wait for each other."""
     verify: float | None = Field(default=None, ge=0, le=10)
     """The score, of 10, that the aggregator's model has to give the answer to each part that is asked."""
 
 
-def _planner(model: Model) -> Model:
+def _planner(model: Model, *, bare: bool) -> Model:
     """Asked for a division; a model that ships is asked for its worked solution, which it cannot help dividing."""
-    if all(single.family == SHIPPED_FAMILY for single in model.identity.singles):
+    if bare or all(single.family == SHIPPED_FAMILY for single in model.identity.singles):
         return model
     return prompted(model, load("decompose").source, name=f"{model.name}:plan")
 
@@ -127,7 +129,11 @@ def _planner(model: Model) -> Model:
 def _build_decompose(context: BuildContext) -> Pipeline:
     options, stage = context.options, context.sample()
     planners = SamplingStage(
-        tuple(map(_planner, stage.models)), n=stage.n, stop=stage.stop, wave=stage.wave, sampling=stage.sampling
+        tuple(_planner(model, bare=options.bare) for model in stage.models),
+        n=stage.n,
+        stop=stage.stop,
+        wave=stage.wave,
+        sampling=stage.sampling,
     )
     return decompose(
         planners,
