@@ -95,8 +95,10 @@ ERRORS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("ask", {"question": "broken"}, "no such thing"),
     ("ask", {"question": "x", "pipeline": "nobody"}, "nobody"),
     ("ask", {"question": "x", "pipeline": "majority@9999/m"}, "9999"),
-    ("ask", {}, "question"),
-    ("compare", {"question": "x", "pipelines": ["m"]}, "pipelines"),
+    ("ask", {}, "question: "),
+    ("ask", {"question": "x", "budget_tokens": 0}, "budget_tokens: "),
+    ("ask", {"question": "x", "budget": 5}, "budget: unknown field; there is: question, pipeline"),
+    ("compare", {"question": "x", "pipelines": ["m"]}, "pipelines: "),
     ("read_trace", {"trace": "../../etc/passwd"}, "no trace"),
 )
 
@@ -110,6 +112,7 @@ async def test_errors_are_told_to_the_agent() -> None:
                 assert result.is_error
                 assert words in str(result.content)
                 assert SECRET not in str(result.content)
+                assert "pydantic" not in str(result.content)
             assert told(await client.call_tool("ask", {"question": "again?"}))["answer"] == "408"
 
 

@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
 from quorate import __version__
 from quorate.aggregators.equivalence import default_equivalence
+from quorate.orchestrator.frozen import UNKNOWN, first_fault
 
 __all__ = ["AskedPipeline", "ComparedPipelines", "make_mcp_server"]
 
@@ -78,6 +79,26 @@ class ComparedPipelines(BaseModel):
     """Pipelines by answers of the same value, the largest group first."""
 
 
+class _PlainServer(MCPServer[Any]):
+    """The SDK's server, which says in our words what is wrong with a call's arguments, and refuses unknown ones.
+
+    A budget that is misspelt and ignored costs money.
+    """
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
+        for tool in await self.list_tools():
+            known = tool.input_schema.get("properties", {})
+            if tool.name == name and (unknown := next((each for each in arguments if each not in known), None)):
+                raise ToolError(f"{unknown[:80]}: {UNKNOWN}; there is: {', '.join(known)}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            field, words = first_fault(error.__cause__)
+            raise ToolError(f"{field}: {words}") from None
+
+
 def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
     """The tools over the server's application.
 
@@ -85,7 +106,7 @@ def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
         app: is asked.
         default: the pipeline that is asked where a call names none.
     """
-    server: MCPServer[Any] = MCPServer("quorate", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+    server = _PlainServer("quorate", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
 
     @server.tool()
     async def ask(
