@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ def look_up(service: str) -> list[dict[str, Any]] | None:
 
 
 def main() -> int:
+    if find_spec("pip_audit") is None:
+        print("audit needs pip-audit: `make audit` installs it")
+        return 2
     for service in SERVICES:
         found = look_up(service)
         if found is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -116,6 +118,35 @@ def test_the_composition_fits_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.fullmatch(r"redis://(\w+):6379/0", address)[1] in services  # type: ignore[index]
     kept = [config.server.traces, config.server.files.folder]
     assert all(str(path).startswith("/var/lib/quorate/") for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "words"),
+    [
+        ({"name": "a", "version": "1", "vulns": []}, 0, "1 packages looked up in pypi: 0 vulnerabilities"),
+        (
+            {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]},
+            1,
+            "a 1: CVE-1, fixed in 2",
+        ),
+        ({"name": "a", "skip_reason": "not found"}, 0, "audit skipped: no database"),
+    ],
+)
+def test_an_audit_tells_what_it_found(tmp_path: Path, found: dict[str, Any], status: int, words: str) -> None:
+    """It fails for what is known to be bad, and says so where no database said anything."""
+    module = tmp_path / "pip_audit"
+    module.mkdir()
+    (module / "__init__.py").touch()
+    (module / "__main__.py").write_text(f"print({json.dumps(json.dumps({'dependencies': [found]}))})")
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "audit.py"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout
 
 
 def _scraped() -> list[str]:
