@@ -18,7 +18,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 PYTEST = $(RUN) -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-page test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack browser lint types check wheel bench bench-server bench-token-level train lock audit sbom image clean
+.PHONY: help demo test test-all ray-serve test-page test-vllm test-clients test-upstreams test-tokenizers test-real tokenizers soak attack browser lint types check wheel bench bench-server bench-token-level train lock audit sbom image clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +45,15 @@ demo: $(VENV)/.demo ## Questions answered by votes of a shipped and of a real mo
 test: $(VENV)/.test ## Every test, under 12 minutes on two cores
 	@$(PYTEST) -m 'not slow' --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
-test-all: $(VENV)/.test test-clients tokenizers browser ## With the slow suites, other programs as clients, and page and report in Chromium where there is one
+test-all: $(VENV)/.test test-clients tokenizers browser ray-serve ## With the slow suites, other programs as clients, and page and report in Chromium where there is one
 	@REAL_TOKENIZERS=1 $(PYTEST) $(ARGS)
 	@$(RUN) scripts/look_at_report.py || test $$? -eq 77
 
 browser: $(VENV)/.test
 	@$(PIP) playwright axe-playwright-python
+
+ray-serve: $(VENV)/.test
+	@$(PIP) --editable '.[serve]'
 
 test-page: browser ## The server's page in a real Chromium, where there is one (apt-get install chromium)
 	@$(PYTEST) tests/web $(ARGS)

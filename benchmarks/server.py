@@ -97,11 +97,11 @@ def make_table(systems: list[System], rounds: list[Round], concurrency: int) -> 
             name,
             f"{statistics.median(m.per_second for m in mine):.0f}",
             compare(rounds, name, "naive", lambda m: m.per_second),
-            f"{1000 * statistics.median(m.p50 for m in mine):.0f}",
-            f"{1000 * statistics.median(m.p95 for m in mine):.0f}",
+            f"{1000 * statistics.median(m.p50 for m in mine):.1f}",
+            f"{1000 * statistics.median(m.p95 for m in mine):.1f}",
             f"{1000 * statistics.median(costs):.2f}" if costs else "",
             compare(rounds, name, "base", lambda m: m.cpu or 0.0),
-            *((f"{1000 * quantile(firsts, q):.0f}" for q in (0.5, 0.95)) if firsts else ("", "")),
+            *((f"{1000 * quantile(firsts, q):.1f}" for q in (0.5, 0.95)) if firsts else ("", "")),
         )
     return table
 
