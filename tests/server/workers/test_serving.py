@@ -166,6 +166,34 @@ async def test_one_worker_is_asked_to_end(tmp_path: Path) -> None:
         await wait_until(lambda: not any(server.exists(worker) for worker in workers))
 
 
+async def load_nothing() -> Catalog:
+    """Serves, and has nothing to serve."""
+    return Catalog()
+
+
+@pytest.mark.slow
+async def test_a_worker_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not end, and does not answer."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    for name, seconds in (("supervisor.LOOK", 0.1), ("supervisor.SILENCE", 0.3), ("hub.PATIENCE", 0.2)):
+        monkeypatch.setattr(f"quorate.server.workers.{name}", seconds)
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    plan = WorkerPlan(load_nothing, ServerSettings(port=0, workers=1))
+    serving = asyncio.create_task(serve_workers(plan, on_ready=ready.set_result))
+    async with fresh_client(await ready) as client:
+        first, count = list_children(), "quorate_workers_replaced_total"
+        os.kill(first[-1], signal.SIGSTOP)
+        await wait_until(lambda: first[-1] not in list_children() and len(list_children()) == len(first))
+        assert await read_metric(client, count) == 1
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+def list_children() -> list[int]:
+    """Of this process, the latest last."""
+    return sorted(map(int, Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()))
+
+
 async def refuse() -> Catalog:
     """Cannot be served."""
     raise BadInput("models.a: no such thing")

@@ -72,8 +72,9 @@ class WorkerHub:
         """How the server stands, whichever worker is asked."""
         if self.draining:
             return Readiness(["the server is about to end"])
-        told = add_up_readiness([each for each in await self._ask("assess") if isinstance(each, Readiness)])
-        beside = {**told.beside, "workers": {"ready": len(self.sessions), "wanted": self._wanted}}
+        answers: list[Readiness] = await self._ask("assess")
+        told = add_up_readiness(answers)
+        beside = {**told.beside, "workers": {"ready": len(answers), "wanted": self._wanted}}
         return Readiness(told.reasons, told.pipelines, beside)
 
     async def write_exposition(self, accept: str) -> tuple[bytes, str]:

@@ -61,7 +61,7 @@ class FleetMember:
         self.state: SharedState = _HubState(self._supervisor)
         self.runs: WatchedRuns | None = _HubRuns(self._supervisor) if settings.watched_runs else None
         self._metrics: Metrics | None = None
-        self.handlers: dict[str, Callable[..., Any]] = {"collect": self._collect}
+        self.handlers: dict[str, Callable[..., Any]] = {"collect": self._collect, "answer": lambda: True}
         """What the supervisor may ask."""
 
     def connect(self, channel: Channel) -> None:

@@ -49,6 +49,10 @@ SHORT_LIFE = 10.0
 """Seconds; who ends sooner is replaced after a pause."""
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a start; twice as long after each worker of a short life."""
+LOOK = 5.0
+"""Seconds between looks whether each worker answers its supervisor."""
+SILENCE = 60.0
+"""Seconds without an answer after which a worker is killed."""
 GRACE = 5.0
 """Seconds beyond those that requests have to end, after which a worker is killed."""
 QUIET = 1.0
@@ -164,6 +168,7 @@ class _Supervision:
         """
         with self._follow_signals() as captured:
             keeping = [asyncio.create_task(self._keep(index)) for index in range(self._count)]
+            keeping.append(asyncio.create_task(self._watch()))
             try:
                 await self._stopping.wait()
             finally:
@@ -190,6 +195,24 @@ class _Supervision:
                 with suppress(TimeoutError):
                     pause = min(LONGEST_PAUSE, PAUSE * 2.0 ** (short - 1))
                     await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _watch(self) -> None:
+        """Kills workers that hang, so that others take their place."""
+        heard: dict[Session, float] = {}
+        while True:
+            await asyncio.sleep(LOOK)
+            sessions = list(self._hub.sessions)
+            answers = await asyncio.gather(*(each.ask("answer") for each in sessions))
+            now = time.monotonic()
+            heard = {
+                each: now if answer else heard.get(each, now) for each, answer in zip(sessions, answers, strict=True)
+            }
+            for worker in self._workers:
+                if now - heard.get(worker.session, now) > SILENCE:
+                    log.error(
+                        "worker process %d has not answered for %.0f s and is killed", worker.process.pid, SILENCE
+                    )
+                    worker.process.kill()
 
     def _judge(self, worker: _Worker, failures: int) -> None:
         """Tells that a worker is gone; gives up where there is no hope."""
