@@ -98,6 +98,14 @@ async def test_a_bad_line_fails_alone(bad: Any, words: str, tmp_path: Path) -> N
     assert (progress.answered, progress.failed) == (2, 1)
 
 
+async def test_a_bad_line_is_told_by_its_place_in_the_file(tmp_path: Path) -> None:
+    """As an editor counts lines, empty ones included."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n\n{not json\n")
+    await run(source, out)
+    assert read(out)[0]["error"]["message"].startswith("line 3 is not valid JSON")
+
+
 async def test_what_the_server_refuses_stands_in_its_place(tmp_path: Path) -> None:
     """An unknown model and a bad field, with status and error as over HTTP."""
     unknown, field = line("a"), line("b")

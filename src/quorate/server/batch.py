@@ -52,7 +52,7 @@ class BatchLine:
     """One line of the input."""
 
     number: int
-    """From 1."""
+    """In the file, from 1, empty lines included."""
     custom_id: str | None
     url: str = ""
     body: Mapping[str, Any] | None = None
@@ -64,7 +64,7 @@ class BatchLine:
         """The line, of which a fault is a part.
 
         Args:
-            number: its place.
+            number: its place in the file.
             text: as it stands in the file.
             model: is asked in place of the one that it names.
             seed: of the batch; a line without a seed has one that follows from it and its id.
@@ -73,7 +73,8 @@ class BatchLine:
         try:
             given = from_json(text.removeprefix(BOM_UTF8), allow_inf_nan=False)
         except ValueError as error:
-            return cls(number, None, fault=f"line {number} is not valid JSON: {error}")
+            told = str(error).replace("line 1 column", "column")
+            return cls(number, None, fault=f"line {number} is not valid JSON: {told}")
         custom_id = given.get("custom_id") if isinstance(given, dict) else None
         if not isinstance(custom_id, str) or not custom_id:
             return cls(number, None, fault=f"line {number}: custom_id must be text")
@@ -233,16 +234,17 @@ class Batch:
         """The lines that have no reply."""
         return islice(self._lines(), self.progress.done, self.progress.total)
 
-    def _texts(self) -> Iterator[bytes]:
+    def _texts(self) -> Iterator[tuple[int, bytes]]:
+        """Lines with their numbers, but empty ones."""
         try:
             with self._source.open("rb") as file:
-                yield from (text for text in file if text.strip())
+                yield from ((number, text) for number, text in enumerate(file, 1) if text.strip())
         except OSError as error:
             raise BadInput(f"{self._source}: {error.strerror}") from error
 
     def _lines(self) -> Iterator[BatchLine]:
         seen: set[str] = set()
-        for number, text in enumerate(self._texts(), 1):
+        for number, text in self._texts():
             line = BatchLine.read(number, text, model=self._model, seed=self._seed, url=self._url)
             if line.custom_id is not None and line.custom_id in seen:
                 line = BatchLine(number, line.custom_id, fault=f"line {number}: custom_id occurs more than once")

@@ -162,6 +162,16 @@ async def test_a_file_has_a_size(start: Start, tmp_path: Path) -> None:
         assert contents(tmp_path) == [kept.id]
 
 
+async def test_files_that_come_at_once_share_the_keys_room(start: Start, tmp_path: Path) -> None:
+    """As many are taken as there is room for, and the others leave nothing."""
+    async with start(Echo(), files=FileSettings(folder=tmp_path, key_bytes=250_000)) as served:
+        uploads = [served.openai.files.create(file=("a", b"z" * 100_000), purpose="batch") for _ in range(6)]
+        ended = await asyncio.gather(*uploads, return_exceptions=True)
+        refused = [each for each in ended if isinstance(each, openai.APIStatusError)]
+        assert {each.status_code for each in refused} <= {400, 413}
+        assert (len(refused), len(contents(tmp_path))) == (4, 2)
+
+
 async def test_a_client_that_leaves_leaves_nothing(start: Start, tmp_path: Path) -> None:
     """Half of a file is no file."""
     async with start(Echo(), files=FileSettings(folder=tmp_path)) as served:

@@ -67,8 +67,7 @@ def make_batches_routes(context: ServerContext, store: FileStore, wake: Callable
         request = await parse_body(body, BatchRequest)
         if store.find_file(request.input_file_id, key).purpose != "batch":
             raise BadField("is the output of a batch: upload a file for the purpose 'batch'", "input_file_id")
-        if store.count_bytes(key) > store.settings.key_bytes:
-            raise BadInput(f"the files of the key {key!r} fill its {store.settings.key_bytes} bytes: delete some")
+        store.check_room(key)
         now, kept = int(time.time()), request.output_expires_after
         batch = StoredBatch(
             id=f"batch_{token_hex(16)}",

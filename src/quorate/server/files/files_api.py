@@ -83,16 +83,16 @@ def make_files_routes(context: ServerContext, store: FileStore) -> list[Route]:
 
     async def create_file(scope: Scope, receive: Receive, send: Send) -> None:
         key = (await context.admit(scope)).key.name
-        room = store.settings.key_bytes - store.count_bytes(key)
-        if room <= 0:
-            raise BadInput(f"the files of the key {key!r} fill its {store.settings.key_bytes} bytes: delete some")
+        store.check_room(key, 1)
         identity, into = store.create()
         try:
             with into:
-                most = min(store.settings.max_bytes, room)
+                most = min(store.settings.max_bytes, store.settings.key_bytes - store.count_bytes(key))
                 upload = await read_upload(scope, receive, into, most=most, seconds=settings.body_seconds)
             file = _accept(identity, key, upload, store)
-            store.add_file(file)
+            with store.transaction():
+                store.check_room(key, file.bytes)  # others may have been as quick
+                store.add_file(file)
         except BaseException:
             store.drop(identity)
             raise

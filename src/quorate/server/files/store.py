@@ -215,6 +215,15 @@ CREATE INDEX open_batches ON batches (number) WHERE open"""
         """Of all files of a key."""
         return int(self.value("SELECT ifnull(sum(bytes), 0) FROM files WHERE key = ?", (key,)))
 
+    def check_room(self, key: str, more: int = 0) -> None:
+        """Whether a key may have so many bytes more.
+
+        Raises:
+            BadInput: its files would fill more than it has.
+        """
+        if self.count_bytes(key) + more > self.settings.key_bytes:
+            raise BadInput(f"the files of the key {key!r} fill its {self.settings.key_bytes} bytes: delete some")
+
     # Batches
 
     def add_batch(self, batch: StoredBatch) -> None:

@@ -164,4 +164,7 @@ def _start(boundary: bytes, into: BinaryIO, most: int) -> Upload:
 
 
 def _too_large(most: int) -> TooLarge:
-    return TooLarge(f"the file is larger than the {most} bytes that this server allows (server.files.max_bytes)")
+    return TooLarge(
+        f"the file is larger than the {most} bytes that are left for it (server.files: max_bytes of one file, "
+        "key_bytes of all of a key's)"
+    )

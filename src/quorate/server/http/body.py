@@ -212,7 +212,7 @@ def _message(detail: ErrorDetails, form: type[BaseModel]) -> str:
         return f"unknown field; there is: {', '.join(sorted(_fields(form, detail['loc'][:-1])))}"
     message = detail["msg"].removeprefix("Value error, ")
     for theirs, ours in (("dictionary", "object"), ("mapping", "object"), ("tuple", "array"), ("list", "array")):
-        message = message.replace(f"valid {theirs}", ours)
+        message = message.replace(f"a valid {theirs}", f"an {ours}")
     message = message.replace("valid string", "string")
     return message[0].lower() + message[1:]
 
