@@ -99,6 +99,7 @@ ERRORS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("ask", {"question": "x", "budget_tokens": 0}, "budget_tokens: "),
     ("ask", {"question": "x", "budget": 5}, "budget: unknown field; there is: question, pipeline"),
     ("compare", {"question": "x", "pipelines": ["m"]}, "pipelines: "),
+    ("compare", {"question": "x", "pipelines": ["m", "m"], "budget_seconds": 0}, "budget_seconds: "),
     ("read_trace", {"trace": "../../etc/passwd"}, "no trace"),
 )
 
@@ -113,6 +114,7 @@ async def test_errors_are_told_to_the_agent() -> None:
                 assert words in str(result.content)
                 assert SECRET not in str(result.content)
                 assert "pydantic" not in str(result.content)
+                assert "Error executing" not in str(result.content)
             assert told(await client.call_tool("ask", {"question": "again?"}))["answer"] == "408"
 
 

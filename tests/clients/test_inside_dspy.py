@@ -70,7 +70,7 @@ async def test_a_stream(config_file: Path) -> None:
     words = [piece.chunk for piece in told[:-1]]
     assert len(words) > 2
     assert "".join(words).strip() == told[-1].answer == "It is four hundred and eight, I would say."
-    engine = inside.PipelineEngine(InProcessChat("team", config=config_file))
+    engine = inside.PipelineEngine(InProcessChat("team", config_file=config_file))
     tool = lm15.FunctionTool(name="weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}})
     request = lm15.Request(model="m", messages=(lm15.Message.user("Weather in Berlin?"),), tools=(tool,))
     *_, call, end = engine.stream(request)
@@ -95,7 +95,7 @@ def test_the_cache_tells_models_of_one_name_apart() -> None:
 
 def test_structured_output_over_a_server(config_file: Path) -> None:
     """With the JSON adapter the schema travels to the server, as the engine says that it may."""
-    lm = inside.make_lm("team", config=config_file, cache=False)
+    lm = inside.make_lm("team", config_file=config_file, cache=False)
     assert lm.supports_response_schema
     assert lm.supports_function_calling
     with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
@@ -106,7 +106,7 @@ def test_structured_output_over_a_server(config_file: Path) -> None:
 
 def test_tools(config_file: Path) -> None:
     """A ReAct agent calls its tool, and ends."""
-    lm = inside.make_lm("team", config=config_file, cache=False)
+    lm = inside.make_lm("team", config_file=config_file, cache=False)
     weather = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
     [reply] = lm("Weather in Berlin?", tools=[{"type": "function", "function": weather}])
     [call] = reply["tool_calls"]
@@ -126,12 +126,12 @@ def test_an_embedded_model() -> None:
 def test_a_saved_program_finds_its_model(config_file: Path, tmp_path: Path) -> None:
     """By its name; what has none is refused when saved."""
     program = dspy.Predict("question -> answer")
-    program.lm = inside.make_lm("team", config=config_file)
+    program.lm = inside.make_lm("team", config_file=config_file)
     program.save(tmp_path / "program.json")
     loaded = dspy.Predict("question -> answer")
     loaded.load(tmp_path / "program.json", allow_unsafe_lm_state=True)
     assert loaded.lm("What is 17 * 24?", cache=False) == ["17 * 24 = 408. Answer: 408"]
-    program.lm = inside.make_lm("team", config=config_file, budget=Budget(samples=1))
+    program.lm = inside.make_lm("team", config_file=config_file, budget=Budget(samples=1))
     with pytest.raises(Exception, match="object or has a budget"):
         program.save(tmp_path / "program.json")
 

@@ -126,14 +126,14 @@ def test_names_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with ScriptedUpstream([Reply("Answer: 408")], models=("served",)) as upstream:
         config = tmp_path / "quorate.yaml"
         config.write_text(json.dumps({"models": {"m": {"base_url": upstream.url, "model": "served"}}}))
-        assert InProcessChat("majority@3/m", config=config).answer_sync(BODY).answer == "408"
+        assert InProcessChat("majority@3/m", config_file=config).answer_sync(BODY).answer == "408"
         assert open_catalog(config) is open_catalog(config)
         monkeypatch.setenv("QUORATE_CONFIG", str(config))
         assert InProcessChat("m").answer_sync(BODY).text == "Answer: 408"
         assert InProcessChat("majority@2/served", upstream=upstream.url).answer_sync(BODY).answer == "408"
         config.write_text(json.dumps({"models": {"another": {"base_url": upstream.url, "model": "served"}}}))
         with pytest.raises(UnknownName, match="another"):
-            InProcessChat("m", config=config)
+            InProcessChat("m", config_file=config)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_names_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ({"model": "nonsense"}, UnknownName, "nonsense"),
         ({"model": 7}, BadInput, "model: 7 is no model"),
-        ({"model": ScriptedModel(), "config": "x.yaml"}, BadInput, "is a model itself"),
-        ({"model": "m", "config": "/nowhere/quorate.yaml"}, ConfigError, "/nowhere/quorate.yaml"),
-        ({"model": "m", "config": "x.yaml", "upstream": "http://x"}, BadInput, "not both"),
+        ({"model": ScriptedModel(), "config_file": "x.yaml"}, BadInput, "is a model itself"),
+        ({"model": "m", "config_file": "/nowhere/quorate.yaml"}, ConfigError, "/nowhere/quorate.yaml"),
+        ({"model": "m", "config_file": "x.yaml", "upstream": "http://x"}, BadInput, "not both"),
     ],
 )
 def test_what_cannot_be_a_model_is_refused(settings: dict[str, Any], error: type[Exception], told: str) -> None:

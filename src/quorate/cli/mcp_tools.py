@@ -93,10 +93,13 @@ class _PlainServer(MCPServer[Any]):
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
-            if not isinstance(error.__cause__, ValidationError):
-                raise
-            field, words = first_fault(error.__cause__)
-            raise ToolError(f"{field}: {words}") from None
+            match error.__cause__:
+                case ToolError() as ours:  # without the SDK's words before it
+                    raise ours from None
+                case ValidationError() as fault:
+                    field, words = first_fault(fault)
+                    raise ToolError(f"{field}: {words}") from None
+            raise
 
 
 def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
@@ -127,13 +130,18 @@ def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
         pipelines: Annotated[list[str], Field(min_length=2, max_length=8, description="Their names.")],
         ctx: Context[Any, Any],
         budget_tokens: Tokens = None,
+        budget_seconds: Seconds = None,
     ) -> ComparedPipelines:
-        """Ask several pipelines the same question, and see which of them agree, and what each costs."""
+        """Ask several pipelines the same question, and see which of them agree, and what each costs.
+
+        The budget is of each.
+        """
         progress = _Progress(ctx, len(pipelines))
+        budget = {"tokens": budget_tokens, "seconds": budget_seconds}
 
         async def ask_one(index: int, name: str) -> AskedPipeline:
             try:
-                return await _ask(app, _make_body(question, name, {"tokens": budget_tokens}), ctx, progress.of(index))
+                return await _ask(app, _make_body(question, name, budget), ctx, progress.of(index))
             except ToolError as error:
                 return AskedPipeline(model=name, error=str(error))
 

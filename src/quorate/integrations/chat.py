@@ -68,22 +68,22 @@ class Settings(dict[str, Any]):
         super().__init__({name: value for name, value in fields.items() if value is not None})
 
 
-def open_catalog(config: str | Path | None = None, upstream: str | None = None) -> Catalog:
+def open_catalog(config_file: str | Path | None = None, upstream: str | None = None) -> Catalog:
     """The models that names are looked up in: a file's, a server's, or the embedded ones.
 
     A file is read again once it has changed; else the models are the same for all who ask, with what they have loaded.
 
     Args:
-        config: a `quorate.yaml`; where neither is given, the one that QUORATE_CONFIG names.
+        config_file: a `quorate.yaml`; where neither is given, the one that QUORATE_CONFIG names.
         upstream: URL of an OpenAI-compatible server.
 
     Raises:
         ConfigError: the file cannot be used.
         UpstreamError: the server does not list its models.
     """
-    if config is None and upstream is None:
-        config = os.environ.get(CONFIG_VARIABLE) or None
-    path = None if config is None else Path(config)
+    if config_file is None and upstream is None:
+        config_file = os.environ.get(CONFIG_VARIABLE) or None
+    path = None if config_file is None else Path(config_file)
     changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
     return _open_once(path, upstream, changed)
 
@@ -98,11 +98,11 @@ class InProcessChat:
 
     Args:
         model: a model or pipeline, or a name such as `majority@5/qwen`.
-        config, upstream: where a name is looked up, see `open_catalog`.
+        config_file, upstream: where a name is looked up, see `open_catalog`.
         budget: of each answer.
 
     Raises:
-        BadInput: it is no model, or config or upstream stand beside one that needs neither.
+        BadInput: it is no model, or one of config_file and upstream stands beside one that needs neither.
         UnknownName: nothing has this name.
     """
 
@@ -110,18 +110,20 @@ class InProcessChat:
         self,
         model: Model | str,
         *,
-        config: str | Path | None = None,
+        config_file: str | Path | None = None,
         upstream: str | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.budget = budget
-        found = open_catalog(config, upstream).resolve(model) if isinstance(model, str) else model
+        found = open_catalog(config_file, upstream).resolve(model) if isinstance(model, str) else model
         if not isinstance(found, ModelBase):
             raise BadInput(
                 f"model: {model!r:.80} is no model: give a name, Endpoint(...), a pipeline or your own ModelBase"
             )
-        if found is model and (config is not None or upstream is not None):
-            raise BadInput(f"config, upstream: they say where a name is looked up, and {model!r:.80} is a model itself")
+        if found is model and (config_file is not None or upstream is not None):
+            raise BadInput(
+                f"config_file, upstream: they say where a name is looked up, and {model!r:.80} is a model itself"
+            )
         self.model = found
 
     def read(self, body: Mapping[str, Any]) -> Question:

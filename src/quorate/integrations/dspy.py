@@ -3,7 +3,7 @@
     import dspy
     from quorate.integrations.dspy import make_lm
 
-    dspy.configure(lm=make_lm("majority@5/qwen", config="quorate.yaml"))
+    dspy.configure(lm=make_lm("majority@5/qwen", config_file="quorate.yaml"))
     dspy.ChainOfThought("question -> answer: int")(question="What is 17 * 24?")
 
 DSPy's LM keeps its cache, its retries, its history and its callbacks; ours is the engine below it. Each response's
@@ -155,7 +155,7 @@ def _is_told(event: Any) -> bool:
 def make_lm(
     model: ModelBase | str,
     *,
-    config: str | Path | None = None,
+    config_file: str | Path | None = None,
     upstream: str | None = None,
     budget: Budget | None = None,
     **settings: Any,
@@ -163,17 +163,18 @@ def make_lm(
     """A `dspy.LM` that asks a pipeline.
 
     Args:
-        model, config, upstream, budget: see `InProcessChat`.
+        model, config_file, upstream, budget: see `InProcessChat`.
         settings: of `dspy.LM`, such as `temperature`, `max_tokens`, `cache`, `num_retries`.
 
     Raises:
-        BadInput: it is no model, or config or upstream stand beside one that needs neither.
+        BadInput: it is no model, or one of config_file and upstream stands beside one that needs neither.
         UnknownName: nothing has this name.
     """
-    chat = InProcessChat(model, config=config, upstream=upstream, budget=budget)
+    chat = InProcessChat(model, config_file=config_file, upstream=upstream, budget=budget)
     source = None
     if isinstance(model, str) and budget is None:
-        source = {"model": model, "config": None if config is None else str(config), "upstream": upstream}
+        file = None if config_file is None else str(config_file)
+        source = {"model": model, "config_file": file, "upstream": upstream}
     engines = {"engine": PipelineEngine(chat, source), "async_engine": AsyncPipelineEngine(chat, source)}
     # DSPy's cache knows a model by its name alone, and lives on disk.
     return dspy.LM(f"quorate/{chat.model.name}#{fingerprint_models(chat.model)}", **engines, **settings)

@@ -75,7 +75,7 @@ class QuorateAPI(ModelAPI):
         if model_args:
             raise BadInput(f"-M {', '.join(model_args)}: unknown; there is: config_file")
         super().__init__(model_name, base_url, api_key, [], config)
-        self._chat = InProcessChat(model_name, config=config_file, upstream=base_url)
+        self._chat = InProcessChat(model_name, config_file=config_file, upstream=base_url)
 
     async def generate(
         self,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
@@ -65,7 +66,7 @@ class ChatQuorate(BaseChatModel):
 
     model: ModelBase | str
     """A model or pipeline, or a name such as `majority@5/qwen`."""
-    config_file: str | None = None
+    config_file: str | Path | None = None
     """A `quorate.yaml` in which a name is looked up; see `chat.open_catalog` for what holds without it."""
     upstream: str | None = None
     """URL of an OpenAI-compatible server whose models a name may mean."""
@@ -82,7 +83,7 @@ class ChatQuorate(BaseChatModel):
 
     @model_validator(mode="after")
     def _open(self) -> Self:
-        self._chat = InProcessChat(self.model, config=self.config_file, upstream=self.upstream, budget=self.budget)
+        self._chat = InProcessChat(self.model, config_file=self.config_file, upstream=self.upstream, budget=self.budget)
         return self
 
     @property
