@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from typer.testing import CliRunner
 
-from quorate import Embedded
+from quorate import Embedded, load_config
 from quorate.agents.embedded import locate
 from quorate.aggregators import AggLM, SteppedAggLM
 from quorate.aggregators.registry import build_aggregator
 from quorate.cli import app
+from quorate.cli.train.aggregator import how_to_use
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.testing import ScriptedModel
 from tests.evals.bank.banks import filled
@@ -66,6 +68,14 @@ def test_a_bank_with_too_few_samples_names_the_size_that_fits(bank: Path, tmp_pa
     """The preset's eight are more than the six that there are."""
     with pytest.raises(DataError, match=r"cut\.m=6"):
         invoked("--bank", str(bank), "--out", str(tmp_path / "out"))
+
+
+def test_the_lines_that_tell_how_to_use_the_result_are_a_configuration(tmp_path: Path) -> None:
+    """As they are printed; the proposer is one of the file."""
+    _, lines = how_to_use(locate("quorate-tiny-agg"), "steps", 4).split("\n", 1)
+    file = tmp_path / "quorate.yaml"
+    file.write_text(dedent(lines).replace("PROPOSER", "learned"))
+    assert load_config(file).catalog().resolve("mine").identity.name == "mine"
 
 
 def test_agglm_words_its_prompt_as_its_model_was_trained(tmp_path: Path) -> None:

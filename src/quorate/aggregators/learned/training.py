@@ -175,13 +175,15 @@ def _check_same_run(out: Path, settings: TrainingSettings, data: DataSet, model:
 
 
 def _silence_libraries() -> None:
-    """No telemetry, no progress bars of libraries."""
+    """No telemetry, no progress bars of libraries, no warnings of one library at another's use of it."""
     import os
+    import warnings
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     import datasets
     from transformers.utils import logging
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     datasets.disable_progress_bars()
     logging.disable_progress_bar()

@@ -67,7 +67,7 @@ def aggregator(
     from quorate.aggregators.learned.training import train
 
     folder = train(found, chosen, _source(model), out, name=model, grade=grade, tell=lambda s: echo(s, err=True))
-    echo(_use(folder, chosen.form, chosen.cut.m), err=True)
+    echo(how_to_use(folder, chosen.form, chosen.cut.m), err=True)
     echo(str(folder))
 
 
@@ -128,11 +128,11 @@ def _changes(given: list[str]) -> dict[str, Any]:
     return changes
 
 
-def _use(folder: Path, form: str, m: int) -> str:
-    """How the result is used."""
+def how_to_use(folder: Path, form: str, m: int) -> str:
+    """Lines for quorate.yaml that use the result, and a line before them."""
     return (
         f"to use it, in quorate.yaml (see docs/learned-aggregation.md):\n"
         f"  models:\n    learned: {{type: embedded, model: {folder}}}\n"
-        f"  pipelines:\n    mine: {{pipeline: agglm, n: {m}, models: [PROPOSER], aggregator: learned, "
+        f"  pipelines:\n    mine: {{pipeline: agglm, n: {m}, models: [PROPOSER], aggregator_model: learned, "
         f"options: {{form: {form}}}}}"
     )
