@@ -75,7 +75,7 @@ def test_the_lines_that_tell_how_to_use_the_result_are_a_configuration(tmp_path:
     _, lines = how_to_use(locate("quorate-tiny-agg"), "steps", 4).split("\n", 1)
     file = tmp_path / "quorate.yaml"
     file.write_text(dedent(lines).replace("PROPOSER", "learned"))
-    assert load_config(file).catalog().resolve("mine").identity.name == "mine"
+    assert load_config(file).catalog().resolve("mine").name == "mine"
 
 
 def test_agglm_words_its_prompt_as_its_model_was_trained(tmp_path: Path) -> None:
