@@ -13,7 +13,7 @@ from quorate import Endpoint, sample
 from quorate.agents import Rate, Timeouts
 from quorate.agents.endpoint import http as http_module
 from quorate.orchestrator.context import Budget, RunContext
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.sampling import sample_candidates
 from quorate.orchestrator.types import Question, Usage
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream

@@ -21,7 +21,8 @@ from quorate.orchestrator.model import Agent
 from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Aggregator, Model, SamplingProgress, StoppingRule
+from quorate.orchestrator.progress import SamplingProgress
+from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
 from quorate.orchestrator.types import Answer, Question, Sampled, Usage
 from quorate.testing import ScriptedModel
 

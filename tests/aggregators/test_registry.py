@@ -17,7 +17,7 @@ from quorate.aggregators.registry import (
 )
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, UnknownName
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 from quorate.testing import ScriptedModel
 
 STOPPED = ("adaptive-consistency", "esc", "best-of-infinity", "look-ahead")

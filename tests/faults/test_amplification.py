@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from quorate import Budget, Fallback, Hedged, MajorityVote, Pool, SelfMoA, sample
 from quorate.agents import RetryPolicy
 from quorate.agents.endpoint import Endpoint
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.context import RequestLimit, RunContext
 from quorate.orchestrator.errors import NoAnswer
-from quorate.orchestrator.protocols import requests_of
 from quorate.orchestrator.types import Question
 from quorate.testing import Fault, ScriptedUpstream
 

@@ -14,7 +14,7 @@ from quorate.orchestrator.errors import BadGraph, BadInput, Misconfigured, NoAns
 from quorate.orchestrator.events import AnswerToken, Event, NodeEnded, NodeStarted
 from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, ModelNode, SampleNode
 from quorate.orchestrator.pipeline import layers, pipeline, rounds
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.state import ELSE, END, START, Node, State
 
 from .fakes import First, Hangs, Plurality, Texts

@@ -23,7 +23,7 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.sampling import gather, most_actionable, sample_candidates
 from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Candidate, Failure, Question, Sampled, SamplingParams

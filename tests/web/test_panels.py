@@ -15,8 +15,8 @@ from quorate.aggregators.registry import SECTIONS
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.bench import PREFERENCES, BankWorkbench
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.drawing import draw_mermaid
-from quorate.orchestrator.protocols import requests_of
 from quorate.server import ServerSettings, run_server
 from quorate.testing import Reply, ScriptedUpstream
 from quorate.testing.script import Step

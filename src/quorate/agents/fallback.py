@@ -11,12 +11,13 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import reduce
 
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Model, requests_of
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import fill
 from quorate.orchestrator.types import Candidate, Degradation, Failure, Question
 

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.context import Ledger, RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent, Wrapper
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.protocols import Model, requests_of
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import fill, gather
 from quorate.orchestrator.tokens import Tokenized, TokenModel
 from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage

@@ -15,8 +15,8 @@ from rich.table import Table
 from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES, STOPPING_RULES
 from quorate.aggregators.specs import EnsembleSpec, GraphSpec, PipelineSpec, StoppingSpec
 from quorate.config.catalog import CatalogEntry
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import requests_of
 
 from .console import SafeConsole, echo, print_json, wide_console
 from .options import ConfigFile, Json, Upstream, open_catalog

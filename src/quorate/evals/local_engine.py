@@ -12,7 +12,8 @@ from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.pipeline import Pipeline
-from quorate.orchestrator.protocols import Model, SamplingProgress, VoteCounter, is_sampler
+from quorate.orchestrator.progress import SamplingProgress
+from quorate.orchestrator.protocols import Model, VoteCounter, is_sampler
 from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
 

@@ -8,7 +8,8 @@ from math import isfinite
 from typing import ClassVar
 
 from .errors import BadInput
-from .protocols import AnswerScorer, SamplingProgress, StoppingRule
+from .progress import SamplingProgress
+from .protocols import AnswerScorer, StoppingRule
 from .state import Condition, State
 from .types import Answer, Question
 

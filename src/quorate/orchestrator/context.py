@@ -159,7 +159,7 @@ class RequestLimit:
     What a server refuses for its form (400, 422, ...) has cost nothing and does not count.
 
     Args:
-        most: requests, see `protocols.requests_of`.
+        most: requests, see `amplification.requests_of`.
     """
 
     def __init__(self, most: int) -> None:

@@ -67,7 +67,7 @@ class Graph(ModelBase):
 
     @property
     def max_requests(self) -> int:
-        """See `protocols.Amplifying`."""
+        """See `amplification.Amplifying`."""
         return self._structure.max_requests
 
     @property

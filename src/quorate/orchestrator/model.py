@@ -14,13 +14,14 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
+from .amplification import requests_of
 from .conforming import answer_conforming
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
 from .errors import NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .identity import Identity
 from .partial import PartialCandidate
-from .protocols import Model, requests_of
+from .protocols import Model
 from .types import Answer, Candidate, Failure, Message, Question, TokenLogprob
 
 log = logging.getLogger("quorate")

@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass, replace
 from inspect import isawaitable
 from typing import Any, Protocol, Self, runtime_checkable
 
+from .amplification import requests_of
 from .checks import check_aggregator, check_model
 from .context import RunContext, derive_seed, explain_cut
 from .errors import BadInput, Misconfigured, NoAnswer, PromptTooLong, TimedOut
 from .events import AnswerToken, Event
 from .partial import failure_of
-from .protocols import Aggregator, Model, Router, VoteCounter, requests_of
+from .protocols import Aggregator, Model, Router, VoteCounter
 from .sampling import most_actionable, note_undecided, sample_candidates
 from .shadow import sample_watching
 from .stage import SamplingStage

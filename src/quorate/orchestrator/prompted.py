@@ -16,12 +16,13 @@ from pathlib import Path
 
 from quorate.prompts import Prompt, PromptError
 
+from .amplification import requests_of
 from .context import RunContext
 from .errors import BadInput, Misconfigured
 from .identity import Identity
 from .model import Agent, Wrapper
 from .partial import PartialCandidate
-from .protocols import Model, Sampler, is_sampler, requests_of
+from .protocols import Model, Sampler, is_sampler
 from .types import Answer, Message, Question, SamplingParams
 
 SUFFIX = ".jinja"

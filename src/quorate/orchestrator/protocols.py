@@ -7,12 +7,12 @@ others are structural, and a class of yours needs no base.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from .context import RunContext
 from .identity import Identity
 from .partial import PartialCandidate
+from .progress import SamplingProgress
 from .types import Answer, Candidate, Cluster, Question, Sampled
 
 
@@ -104,29 +104,6 @@ class Forwarding(Model, Protocol):
         ...
 
 
-class Amplifying(Protocol):
-    """A model that knows how many requests to servers one answer of it may cause."""
-
-    @property
-    def max_requests(self) -> int:
-        """Most requests for one answer: tried again, hedged, and handed on to others where they fail."""
-        ...
-
-
-def is_amplifying(model: Model) -> TypeGuard[Amplifying]:
-    """Whether a model is `Amplifying`."""
-    return hasattr(type(model), "max_requests")
-
-
-def requests_of(model: Model) -> int:
-    """Most requests to models' servers that one answer causes, whatever fails; known before the first.
-
-    Samples, layers, rounds, judges and synthesis, each with its tries, hedges and fallbacks. Not in it are scorers and
-    embeddings, models that are asked token by token, and what a server refuses for its form, which costs nothing.
-    """
-    return model.max_requests if is_amplifying(model) else model.calls
-
-
 def is_sampler(model: Model) -> TypeGuard[Sampler]:
     """Whether a model is a `Sampler`; Python 3.11 would look at every member of the protocol at every question."""
     return callable(getattr(type(model), "sample", None))
@@ -198,27 +175,6 @@ class Aggregator(Protocol):
             await model.aclose()
         if self.fallback is not None:
             await self.fallback.aclose()
-
-
-@dataclass
-class SamplingProgress:
-    """How far a sampling stage has come."""
-
-    limit: int
-    """Candidates that it draws at most."""
-    candidates: list[Candidate] = field(default_factory=list)
-    """Those that have ended, in the order in which they did; where a rule may stop, the first ones by index."""
-    tally: tuple[Cluster, ...] = ()
-    """Of their votes, where there is a counter."""
-
-    @property
-    def good(self) -> int:
-        return sum(c.ok for c in self.candidates)
-
-    @property
-    def certain(self) -> bool:
-        """Whether a rule may stop by the classes of the tally."""
-        return all(cluster.certain for cluster in self.tally)
 
 
 @runtime_checkable

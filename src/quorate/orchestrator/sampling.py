@@ -21,7 +21,8 @@ from .copies import note_copies
 from .errors import NoAnswer
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
-from .protocols import Model, SamplingProgress, VoteCounter, is_sampler
+from .progress import SamplingProgress
+from .protocols import Model, VoteCounter, is_sampler
 from .stage import SamplingStage
 from .types import Answer, Candidate, Cluster, Code, Degradation, Failure, Question, Sampled
 

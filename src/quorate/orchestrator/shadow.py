@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .context import RunContext
-from .protocols import Aggregator, SamplingProgress, StoppingRule, VoteCounter
+from .progress import SamplingProgress
+from .protocols import Aggregator, StoppingRule, VoteCounter
 from .sampling import sample_candidates
 from .stage import DEFAULT_WAVE, SamplingStage
 from .state import Visit

@@ -16,11 +16,12 @@ from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
+from .amplification import requests_of
 from .checks import check_count, check_seconds
 from .context import Budget, RunContext
 from .errors import BadGraph, BadInput
 from .frozen import Frozen
-from .protocols import Model, requests_of
+from .protocols import Model
 from .types import Answer, Candidate, Degradation, NodeUsage, Question, Sampled
 
 __all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Node", "Result", "State", "Visit"]

@@ -9,6 +9,7 @@ from typing import Any
 from quorate.agents.embedded.stories import refuse_strange
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ServerSettings
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.conforming import answer_conforming
 from quorate.orchestrator.context import Budget, Ledger, RequestLimit, RunContext, derive_seed
 from quorate.orchestrator.errors import BadInput, QuorateError
@@ -16,7 +17,7 @@ from quorate.orchestrator.events import Event, Observer
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.json_schema import Schema
 from quorate.orchestrator.pipeline import Cascade, Pipeline
-from quorate.orchestrator.protocols import Model, requests_of
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.types import Answer, Question
 

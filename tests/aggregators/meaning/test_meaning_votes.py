@@ -25,7 +25,7 @@ from quorate.aggregators.meaning.texts import Statement
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.pipeline import gate, sample
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.types import Answer, Cluster, Question, Sampled
 from quorate.testing import ScriptedModel
 

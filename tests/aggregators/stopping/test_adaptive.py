@@ -10,7 +10,8 @@ from scipy.stats import beta
 from quorate.aggregators import AdaptiveConsistency
 from quorate.aggregators.stopping import lead_probability
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import SamplingProgress, StoppingRule
+from quorate.orchestrator.progress import SamplingProgress
+from quorate.orchestrator.protocols import StoppingRule
 from quorate.orchestrator.types import Cluster
 
 

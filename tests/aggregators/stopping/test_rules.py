@@ -25,7 +25,8 @@ from quorate.aggregators.stopping import (
     mode_probability,
 )
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import SamplingProgress, StoppingRule
+from quorate.orchestrator.progress import SamplingProgress
+from quorate.orchestrator.protocols import StoppingRule
 from quorate.orchestrator.types import Candidate, Cluster, Failure, Usage
 
 RULES: list[SequenceRule] = [

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Self
 
+from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.nodes import StageNode
-from quorate.orchestrator.protocols import Model, requests_of
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.reading import Extractor
 from quorate.orchestrator.sampling import gather, sample_candidates, settle_answer
 from quorate.orchestrator.state import State

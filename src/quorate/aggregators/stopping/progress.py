@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 
 __all__ = ["Draws", "SequenceRule", "find_stopping_point"]
 

@@ -13,7 +13,7 @@ from math import comb, exp, fsum, inf, lgamma, log, prod, sqrt
 from pydantic import Field
 
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.protocols import SamplingProgress
+from quorate.orchestrator.progress import SamplingProgress
 
 from ..specs import Options, StoppingSpec
 from .progress import Draws, SequenceRule
