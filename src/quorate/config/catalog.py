@@ -199,7 +199,7 @@ class Catalog:
         elif "/" not in name:
             near = get_close_matches(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES], NEAREST)
             known += [built_in for built_in in near if built_in not in known]
-        over = "".join(f", and pipelines such as majority@16/{model}" for model in list(self.models)[:1])
+        over = "".join(f"pipelines such as majority@16/{model}" for model in list(self.models)[:1])
         command = "`quorate models` or GET /v1/models"
         return UnknownName(kind, unknown, known, more=over, within=name, listed_by=command)
 

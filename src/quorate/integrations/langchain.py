@@ -17,6 +17,26 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self, cast
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    InvalidToolCall,
+    ToolCall,
+    ToolCallChunk,
+    convert_to_openai_messages,
+)
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 from quorate.aggregators.replies import describe_answer, translate_finish
@@ -25,29 +45,7 @@ from quorate.orchestrator.events import AnswerToken
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.types import Answer, Usage
 
-from .chat import InProcessChat, Settings, fingerprint_models, name_extra
-
-with name_extra("langchain", "LangChain"):
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.exceptions import OutputParserException
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.messages import (
-        AIMessage,
-        AIMessageChunk,
-        BaseMessage,
-        InvalidToolCall,
-        ToolCall,
-        ToolCallChunk,
-        convert_to_openai_messages,
-    )
-    from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-    from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-    from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
-    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-    from langchain_core.tools import BaseTool
-    from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from .chat import InProcessChat, Settings, fingerprint_models
 
 __all__ = ["ChatQuorate"]
 

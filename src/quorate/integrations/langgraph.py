@@ -16,15 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import ModelBase
 
-from .chat import name_extra
 from .langchain import ChatQuorate
-
-with name_extra("langgraph", "LangGraph"):
-    from langchain_core.messages import AIMessage
-    from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 __all__ = ["make_node"]
 

@@ -52,6 +52,7 @@ __all__ = [
     "UnknownName",
     "Unreachable",
     "UpstreamError",
+    "explain_unreadable",
 ]
 
 
@@ -134,13 +135,13 @@ class UnknownName(BadInput):
     ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         where = f" (in {within!r})" if within not in ("", name) else ""
+        near, also = get_close_matches(name, self.known, NEAREST), f", and {more}" if more else ""
         if len(self.known) <= LISTED:
-            told = f"there is: {', '.join(self.known) or 'none'}{more}"
+            told = f"there is: {', '.join(self.known) or 'none'}{also}"
+        elif near:
+            told = f"nearest of {len(self.known)}: {', '.join(near)}{also}"
         else:
-            near = ", ".join(get_close_matches(name, self.known, NEAREST))
-            told = (
-                f"nearest of {len(self.known)}: {near}{more}" if near else f"none of {len(self.known)} is like it{more}"
-            )
+            told = f"none of {len(self.known)} is like it{f'; there are {more}' if more else ''}"
         everything = f"; {listed_by} lists all" if listed_by else ""
         super().__init__(f"no {kind} named {name!r}{where}; {told}{everything}")
 
@@ -263,3 +264,8 @@ class NoAnswer(QuorateError):
         self.retry_after = retry_after
         self.degraded = tuple(degraded)
         """What else went wrong before (`Degradation`s), for the answer of whoever stands in."""
+
+
+def explain_unreadable(error: Exception) -> str:
+    """Why a file could not be read, without its name, which the message has."""
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

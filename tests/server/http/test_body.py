@@ -204,7 +204,7 @@ async def test_unknown_names_list_those_that_exist(start: Start) -> None:
     """404 as the official client's NotFoundError, for models, pipelines and pipelines over unknown models."""
     model = Echo()
     async with start(model, pipelines={"vote": sample(model, n=2) | Plurality()}) as served:
-        pipelines = r"no pipeline named 'nope' \(in 'nope@3/echo'\); none of \d+ is like it"
+        pipelines = r"no pipeline named 'nope' \(in 'nope@3/echo'\); none of \d+ is like it; there are pipelines"
         for name, told in (
             ("nope", r"there is: .*echo.*vote"),
             ("majority@4/nope", r"there is: .*echo.*vote"),
