@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from quorate.agents.settings import RetryPolicy, Timeouts
-from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName, explain_unreadable
+from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
 from quorate.orchestrator.frozen import UNKNOWN, Frozen, explain_fault
 from quorate.orchestrator.protocols import Model
 
@@ -139,7 +139,8 @@ def load_config(path: str | Path) -> Config:
         _check_node(node, path, {})
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {explain_unreadable(error)}", file=path) from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot be read: {told}", file=path) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ConfigError(f"is not YAML: {error.problem or error.context}", file=path, line=line) from error

@@ -52,7 +52,6 @@ __all__ = [
     "UnknownName",
     "Unreachable",
     "UpstreamError",
-    "explain_unreadable",
 ]
 
 
@@ -264,8 +263,3 @@ class NoAnswer(QuorateError):
         self.retry_after = retry_after
         self.degraded = tuple(degraded)
         """What else went wrong before (`Degradation`s), for the answer of whoever stands in."""
-
-
-def explain_unreadable(error: Exception) -> str:
-    """Why a file could not be read, without its name, which the message has."""
-    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

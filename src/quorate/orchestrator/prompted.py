@@ -18,7 +18,7 @@ from quorate.prompts import Prompt, PromptError
 
 from .amplification import requests_of
 from .context import RunContext
-from .errors import BadInput, Misconfigured, explain_unreadable
+from .errors import BadInput, Misconfigured
 from .identity import Identity
 from .model import Agent, Wrapper
 from .partial import PartialCandidate
@@ -105,7 +105,7 @@ def _load(template: str | Path, name: str) -> Prompt:
         path = Path(template)
         return Prompt(path.stem, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        told = explain_unreadable(error)
+        told = error.strerror if isinstance(error, OSError) else error
         raise BadInput(f"prompted(template={str(template)!r}): the file cannot be read: {told}") from error
     except PromptError as error:
         raise BadInput(str(error)) from error

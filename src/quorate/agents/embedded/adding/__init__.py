@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from quorate.orchestrator.errors import BadInput, MissingExtra, explain_unreadable
+from quorate.orchestrator.errors import BadInput, MissingExtra
 
 from ..home import RECORD, AddedModel, find_home, find_models, list_added_models
 from ..weights import list_shipped_models
@@ -84,7 +84,8 @@ def _read_template(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--chat-template {file} cannot be read: {explain_unreadable(error)}") from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"--chat-template {file} cannot be read: {told}") from error
 
 
 def _find_added(name: str) -> AddedModel | None:

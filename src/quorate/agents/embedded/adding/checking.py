@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quorate.orchestrator.errors import BadInput, MissingExtra, explain_unreadable
+from quorate.orchestrator.errors import BadInput, MissingExtra
 
 __all__ = ["check_folder"]
 
@@ -46,7 +46,8 @@ def _read_config(folder: Path, source: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{source}: its config.json cannot be read: {explain_unreadable(error)}") from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{source}: its config.json cannot be read: {told}") from error
     return config
 
 
