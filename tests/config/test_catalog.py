@@ -226,6 +226,7 @@ def test_wrapping_reaches_every_single_model_once() -> None:
         ("majority@3/a/b+a/c", "no model or pipeline named 'a/c'"),
         ("a/c", "nearest of 21: a/b, "),
         ("majorty@5", "majority, "),
+        ("adaptive@5/a/b", ": adaptive-consistency, "),
         ("majority@5/zzz", "`quorate models` or GET /v1/models lists all"),
     ],
 )

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from quorate.aggregators.registry import (
     ENSEMBLES,
@@ -26,7 +25,7 @@ from quorate.aggregators.registry import (
     build_pipeline,
 )
 from quorate.aggregators.specs import BuiltIn, EnsembleSpec, GraphSpec, PipelineSpec
-from quorate.orchestrator.errors import NEAREST, BadInput, UnknownName
+from quorate.orchestrator.errors import BadInput, UnknownName, find_nearest
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -197,7 +196,7 @@ class Catalog:
                 [*self.pipelines, *PIPELINES, *GRAPHS, *ENSEMBLES],
             )
         elif "/" not in name:
-            near = get_close_matches(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES], NEAREST)
+            near = find_nearest(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES])
             known += [built_in for built_in in near if built_in not in known]
         over = "".join(f"pipelines such as majority@16/{model}" for model in list(self.models)[:1])
         command = "`quorate models` or GET /v1/models"

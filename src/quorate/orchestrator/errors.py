@@ -52,6 +52,7 @@ __all__ = [
     "UnknownName",
     "Unreachable",
     "UpstreamError",
+    "find_nearest",
 ]
 
 
@@ -134,7 +135,7 @@ class UnknownName(BadInput):
     ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         where = f" (in {within!r})" if within not in ("", name) else ""
-        near, also = get_close_matches(name, self.known, NEAREST), f", and {more}" if more else ""
+        near, also = find_nearest(name, self.known), f", and {more}" if more else ""
         if len(self.known) <= LISTED:
             told = f"there is: {', '.join(self.known) or 'none'}{also}"
         elif near:
@@ -143,6 +144,13 @@ class UnknownName(BadInput):
             told = f"none of {len(self.known)} is like it{f'; there are {more}' if more else ''}"
         everything = f"; {listed_by} lists all" if listed_by else ""
         super().__init__(f"no {kind} named {name!r}{where}; {told}{everything}")
+
+
+def find_nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Three names at most that were perhaps meant: those that begin with it, then those that are spelled alike."""
+    known = list(known)
+    longer = [one for one in known if len(name) > 2 and one.startswith(name)]
+    return list(dict.fromkeys([*longer, *get_close_matches(name, known, NEAREST)]))[:NEAREST]
 
 
 class MissingExtra(BadInput):
