@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,12 @@ def test_a_saved_program_finds_its_model(config_file: Path, tmp_path: Path) -> N
     program.lm = inside.make_lm("team", config_file=config_file, budget=Budget(samples=1))
     with pytest.raises(Exception, match="object or has a budget"):
         program.save(tmp_path / "program.json")
+
+
+def test_a_copied_program_asks_the_same_model(config_file: Path) -> None:
+    """As DSPy's optimizers copy programs."""
+    lm = inside.make_lm("team", config_file=config_file, cache=False)
+    assert deepcopy(lm)("What is 17 * 24?") == ["17 * 24 = 408. Answer: 408"]
 
 
 def test_failures_keep_their_kind(config_file: Path) -> None:

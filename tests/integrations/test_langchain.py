@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any, TypedDict
 
 import pytest
@@ -194,3 +195,12 @@ def test_failures_and_wrong_settings_are_ours() -> None:
         vote(Failure(code="broken", message="it broke")).invoke("17 * 24?")
     with pytest.raises(ValidationError, match="temprature"):
         ChatQuorate.model_validate({"model": ScriptedModel(), "temprature": 1})
+
+
+def test_a_copy_asks_the_same_model() -> None:
+    """Programs copy what holds a model; connections are not copied with it."""
+    with ScriptedUpstream([Reply("Answer: 408")], models=("m",)) as upstream:
+        endpoint = Endpoint("m", base_url=upstream.url)
+        copied = deepcopy(ChatQuorate(model=endpoint, temperature=0.5))
+        assert copied.model is endpoint
+        assert copied.invoke("What is 17 * 24?").text == "Answer: 408"

@@ -52,6 +52,10 @@ class ModelBase(ABC):
         """See `protocols.Model`: whether all of its parts are."""
         return all(part.available for part in self.parts)
 
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        """Itself: its connections cannot be copied, and programs copy what holds a model."""
+        return self
+
     @abstractmethod
     async def _answer(self, question: Question, run: RunContext) -> Answer:
         """The answer, as `protocols.Model.answer` has it."""
