@@ -111,6 +111,12 @@ def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
     """
     server = _PlainServer("quorate", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
 
+    _add_asking(server, app, default)
+    _add_reading(server, app, default)
+    return server
+
+
+def _add_asking(server: MCPServer[Any], app: ASGIApp, default: str) -> None:
     @server.tool()
     async def ask(
         question: Question,
@@ -148,6 +154,8 @@ def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
         results = await asyncio.gather(*(ask_one(index, name) for index, name in enumerate(pipelines)))
         return ComparedPipelines(results=results, agreeing=await _group(results))
 
+
+def _add_reading(server: MCPServer[Any], app: ASGIApp, default: str) -> None:
     @server.tool()
     async def list_models(ctx: Context[Any, Any]) -> dict[str, Any]:
         """The models and pipelines that can be asked, with what each pipeline does."""
@@ -171,8 +179,6 @@ def make_mcp_server(app: ASGIApp, default: str) -> MCPServer[Any]:
         found = _shorten(await _get(app, f"/v1/traces/{trace}", ctx), characters)
         assert isinstance(found, dict)
         return found
-
-    return server
 
 
 class _Progress:
