@@ -25,7 +25,7 @@ from quorate.aggregators.registry import (
     build_pipeline,
 )
 from quorate.aggregators.specs import BuiltIn, EnsembleSpec, GraphSpec, PipelineSpec
-from quorate.orchestrator.errors import BadInput, UnknownName, find_nearest
+from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -196,7 +196,7 @@ class Catalog:
                 [*self.pipelines, *PIPELINES, *GRAPHS, *ENSEMBLES],
             )
         elif "/" not in name:
-            near = find_nearest(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES])
+            near = UnknownName.find_nearest(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES])
             known += [built_in for built_in in near if built_in not in known]
         over = "".join(f"pipelines such as majority@16/{model}" for model in list(self.models)[:1])
         command = "`quorate models` or GET /v1/models"

@@ -52,7 +52,6 @@ __all__ = [
     "UnknownName",
     "Unreachable",
     "UpstreamError",
-    "find_nearest",
 ]
 
 
@@ -135,7 +134,7 @@ class UnknownName(BadInput):
     ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         where = f" (in {within!r})" if within not in ("", name) else ""
-        near, also = find_nearest(name, self.known), f", and {more}" if more else ""
+        near, also = self.find_nearest(name, self.known), f", and {more}" if more else ""
         if len(self.known) <= LISTED:
             told = f"there is: {', '.join(self.known) or 'none'}{also}"
         elif near:
@@ -145,12 +144,12 @@ class UnknownName(BadInput):
         everything = f"; {listed_by} lists all" if listed_by else ""
         super().__init__(f"no {kind} named {name!r}{where}; {told}{everything}")
 
-
-def find_nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Three names at most that were perhaps meant: those that begin with it, then those that are spelled alike."""
-    known = list(known)
-    longer = [one for one in known if len(name) > 2 and one.startswith(name)]
-    return list(dict.fromkeys([*longer, *get_close_matches(name, known, NEAREST)]))[:NEAREST]
+    @staticmethod
+    def find_nearest(name: str, known: Iterable[str]) -> list[str]:
+        """Three names at most that were perhaps meant: those that begin with it, then those that are spelled alike."""
+        known = list(known)
+        longer = [one for one in known if len(name) > 2 and one.startswith(name)]
+        return list(dict.fromkeys([*longer, *get_close_matches(name, known, NEAREST)]))[:NEAREST]
 
 
 class MissingExtra(BadInput):
