@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from starlette.types import Scope
@@ -14,12 +14,12 @@ from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget, Ledger, StopSwitch
 from quorate.orchestrator.protocols import Model
 
-from .access.control import AccessControl, make_state
+from .access.control import AccessControl
 from .access.errors import NotAllowed
 from .fleet import Fleet, LoneServer
 from .http.routing import read_authorization
 from .names import RefreshingCatalog
-from .readiness import Readiness, assess
+from .readiness import Readiness, assess, judge_state
 from .telemetry.middleware import Telemetry
 from .telemetry.record import RECORD, RequestRecord
 
@@ -120,7 +120,7 @@ class ServerContext:
         self.settings = settings
         self.names = RefreshingCatalog(catalog)
         self.fleet = fleet or LoneServer(settings)
-        self.access = AccessControl(settings, make_state(settings, self.fleet.state))
+        self.access = AccessControl(settings, self.fleet.state)
         self.telemetry = Telemetry(catalog, settings, self.fleet)
         if (metrics := self.telemetry.metrics) is not None:
             metrics.watch(self.access.state, remote=settings.state is not None)
@@ -130,12 +130,7 @@ class ServerContext:
         """How this process stands."""
         if self.access.draining:
             return Readiness(["the server is about to end"])
-        found = await assess(self.names)
-        if (fault := self.access.state.fault) and not found.reasons:
-            limited = all(key.rate or key.budget or key.concurrency for key in self.settings.keys)
-            reasons = [fault] if limited and self.settings.state_down == "closed" else []
-            found = replace(found, reasons=reasons, beside={"state": fault})
-        return found
+        return judge_state(await assess(self.names), self.access.state.fault, self.settings)
 
     def for_batch(self, catalog: Catalog) -> ServerContext:
         """The same server, with a batch's own models under its names, and without batches."""

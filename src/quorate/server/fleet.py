@@ -7,7 +7,8 @@ from typing import Protocol
 
 from quorate.config.server_settings import ServerSettings
 
-from .access.state import LocalState, SharedState
+from .access.control import make_state
+from .access.state import SharedState
 from .readiness import Readiness
 from .telemetry.metrics import Metrics
 from .telemetry.port import MetricsPort
@@ -51,11 +52,12 @@ class LoneServer:
     """One process.
 
     Raises:
+        BadInput: as `make_state`.
         DataError: the file of accounts is none.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.state: SharedState = LocalState(settings)
+        self.state = make_state(settings)
         self.runs: WatchedRuns | None = RecentRuns(settings.watched_runs) if settings.watched_runs else None
 
     def join(self, assess: Assess, metrics: Metrics | None) -> None:

@@ -17,7 +17,6 @@ from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.frozen import Frozen
 
 from .access.control import make_state
-from .access.state import LocalState
 from .context import ServerContext
 from .run import REPLY_SECONDS
 
@@ -57,7 +56,7 @@ def app(args: dict[str, Any]) -> Application:
     config = load_config(arguments.config)
     settings = prepare_settings(config.server)
     config.catalog()  # which is refused here rather than on every replica
-    make_state(settings, LocalState(settings))
+    make_state(settings)
 
     def build() -> ASGIApp:
         return build_replica(config, settings)

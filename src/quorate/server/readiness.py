@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.protocols import Model
 
 from .names import RefreshingCatalog
 
-__all__ = ["Readiness", "add_up_readiness", "assess"]
+__all__ = ["Readiness", "add_up_readiness", "assess", "judge_state"]
 
 PATIENCE = 1.0
 """Seconds that an upstream has to list its models, where none is known yet."""
@@ -52,6 +53,15 @@ def add_up_readiness(workers: Sequence[Readiness]) -> Readiness:
     reasons = found.reasons or (min(workers, key=lambda each: len(each.reasons)).reasons if workers else ())
     beside = {name: value for each in workers for name, value in each.beside.items()}
     return Readiness(reasons, found.pipelines, beside)
+
+
+def judge_state(found: Readiness, fault: str, settings: ServerSettings) -> Readiness:
+    """The same, with what is wrong with the state that servers share: it ends all where every key has limits."""
+    if not fault or found.reasons:
+        return found
+    limited = all(key.rate or key.budget or key.concurrency for key in settings.keys)
+    reasons = [fault] if limited and settings.state_down == "closed" else []
+    return replace(found, reasons=reasons, beside={**found.beside, "state": fault})
 
 
 def _judge(pipelines: dict[str, Any]) -> Readiness:

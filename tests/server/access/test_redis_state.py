@@ -21,11 +21,13 @@ from quorate.orchestrator.types import Usage
 from quorate.server import run_server
 from quorate.server.access.control import make_state
 from quorate.server.access.errors import KeyBudgetExceeded, Overloaded, RateExceeded, StateUnavailable
-from quorate.server.access.state import LocalState, SharedState
+from quorate.server.access.state import SharedState
+from quorate.server.readiness import Readiness, judge_state
+from quorate.server.workers.hub import WorkerHub
 
 from ..conftest import asked
 from ..scripted import Echo
-from ..workers.serving import wait_until
+from ..workers.serving import join, wait_until
 
 pytest.importorskip("redis", reason="needs the extra `redis`")
 if shutil.which("redis-server") is None:
@@ -97,7 +99,7 @@ async def replicas(url: str, prefix: str, count: int = 2, **settings: object) ->
     made = ServerSettings.model_validate(
         {"keys": (ANN,), "state": url, "state_prefix": prefix, "max_queued": 10, **settings}
     )
-    states = [make_state(made, LocalState(made)) for _ in range(count)]
+    states = [make_state(made) for _ in range(count)]
     async with AsyncExitStack() as stack:
         for state in states:
             await stack.enter_async_context(state.open())
@@ -150,6 +152,19 @@ async def test_requests_at_once_hold_over_replicas(shared_redis: RunningRedis, m
         await asyncio.sleep(0.7)
         async with one.place(ANN, 1.0), other.place(ANN, 1.0):
             pass
+
+
+async def test_who_waits_takes_no_place(shared_redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases are renewed many times while as many wait as have places; those that wait get theirs."""
+    monkeypatch.setattr("quorate.server.access.redis_state.LEASE", 0.6)
+    async with replicas(shared_redis.url, "waiting", count=1) as [state]:
+
+        async def ask() -> None:
+            async with state.place(ANN, 1.0):
+                await asyncio.sleep(0.5)
+
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(ask() for _ in range(6)))
 
 
 async def test_a_redis_that_is_away_closes_the_door(own_redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,6 +241,32 @@ async def test_a_redis_that_is_away_may_leave_the_door_open(own_redis: RunningRe
         await wait_until(lambda: is_left(one, 60))
 
 
+async def test_workers_ask_redis_through_their_supervisor(
+    own_redis: RunningRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that it is told once that Redis is away, and the places of a worker that dies come free at once."""
+    settings = ServerSettings.model_validate({"keys": (ANN,), "state": own_redis.url, "queue_seconds": 5})
+    hub = WorkerHub(settings, 2, tmp_path)
+    async with hub.state.open(), join(hub, settings) as (one, _):
+        async with replicas(own_redis.url, "quorate", count=1) as [elsewhere]:
+            async with join(hub, settings) as (other, channel):
+                for _ in range(2):
+                    await other.state.place(ANN, 1.0).__aenter__()
+                one.state.spend(ANN, Usage(prompt_tokens=30))
+                await wait_until(lambda: is_left(elsewhere, 70))
+                channel.close()  # as where it dies
+            async with asyncio.timeout(5), elsewhere.place(ANN, 1.0), one.state.place(ANN, 1.0):
+                pass
+        own_redis.stop()
+        for member in (one, one, one):
+            with pytest.raises(StateUnavailable):
+                await member.state.count(ANN)
+        ready = judge_state(Readiness(beside={"workers": 2}), hub.state.fault, settings)
+        assert "cannot be reached" in ready.reasons[0]
+        assert "quorate_state_down 1.0" in (await hub.write_exposition(""))[0].decode()
+    assert ["until it is back" in line.getMessage() for line in caplog.records] == [True]
+
+
 async def is_left(state: SharedState, tokens: int) -> bool:
     return (await state.left(ANN)).tokens == tokens
 
@@ -245,9 +286,9 @@ async def test_a_wrong_address_is_one_clear_error() -> None:
     with pytest.raises(BadInput, match=r"Redis at 127\.0\.0\.1:9 cannot be reached"):
         async with run_server(Catalog(), ServerSettings.model_validate({"port": 0, "state": "redis://127.0.0.1:9"})):
             pass
-    with pytest.raises(BadInput, match=r"server\.state: .*give redis://"):
-        async with replicas("localhost:6379", "none"):
-            pass
+    for url in ("localhost:6379", "redis://localhost/two", "redis://localhost/0?such=none", "redis://localhost:port"):
+        with pytest.raises(BadInput, match=r"server\.state: .*give redis://"):
+            make_state(ServerSettings.model_validate({"state": url}))
     async with replicas("redis://127.0.0.1:9", "none", state_down="open") as (state, _):
         assert "cannot be reached" in state.fault
         await state.count(ANN)

@@ -242,7 +242,9 @@ async def test_requests_go_before_batches(start: Start, tmp_path: Path) -> None:
         batch = await submit(served.openai, *(line(str(n), "line") for n in range(20)))
         await wait(served.openai, batch, "in_progress")
         waiting = [asyncio.create_task(served.post(**asked("asked"))) for _ in range(16)]
-        await asyncio.sleep(0.2)
+        # Of 16 requests and 4 lines at once 8 have places.
+        while "quorate_queue_length 12.0" not in (await served.http.get("/metrics")).text:
+            await asyncio.sleep(0.02)
         gate.set()
         assert {reply.status_code for reply in await asyncio.gather(*waiting)} == {200}
         assert (await wait(served.openai, batch)).status == "completed"

@@ -1,10 +1,11 @@
-"""`quorate serve` with workers, as a process of its own."""
+"""`quorate serve` with workers as a process of its own, and workers of a hub within this one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,8 +15,12 @@ from typing import Any
 import httpx
 
 import quorate
+from quorate.config.server_settings import ServerSettings
+from quorate.server.workers.channel import Channel, open_channel
+from quorate.server.workers.hub import Session, WorkerHub
+from quorate.server.workers.member import FleetMember
 
-__all__ = ["RunningWorkers", "fresh_client", "run_workers", "wait_until"]
+__all__ = ["RunningWorkers", "fresh_client", "join", "run_workers", "wait_until"]
 
 SOURCE = str(Path(quorate.__file__).parents[1])
 MAIN = "from quorate.cli import main; main()"
@@ -114,3 +119,17 @@ async def fresh_client(url: str, **settings: Any) -> AsyncGenerator[httpx.AsyncC
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, **settings) as client:
         yield client
+
+
+@asynccontextmanager
+async def join(hub: WorkerHub, settings: ServerSettings) -> AsyncGenerator[tuple[FleetMember, Channel], None]:
+    """A worker of a hub, and the hub's end of its channel."""
+    ours, theirs = socket.socketpair()
+    session, member = Session(hub, 0, b"plan"), FleetMember(settings)
+    session.channel = await open_channel(ours, session.handlers, session.give_back)
+    member.connect(await open_channel(theirs, member.handlers))
+    try:
+        yield member, session.channel
+    finally:
+        session.channel.close()
+        await asyncio.sleep(0.01)

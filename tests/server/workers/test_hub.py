@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,28 +10,14 @@ import pytest
 from quorate.config.server_settings import ApiKey, KeyBudget, RequestRate, ServerSettings, hash_key
 from quorate.orchestrator.types import Usage
 from quorate.server.access.errors import KeyBudgetExceeded, Overloaded, QueueFull, RateExceeded
-from quorate.server.workers.channel import Channel, open_channel
-from quorate.server.workers.hub import Session, WorkerHub
-from quorate.server.workers.member import FleetMember
+from quorate.server.workers.hub import WorkerHub
 
-from .serving import wait_until
+from .serving import join, wait_until
 
 ANN = ApiKey(
     name="ann", hash=hash_key("ann"), rate=RequestRate(requests=2, seconds=60), budget=KeyBudget(tokens=10, money=1.0)
 )
 BOB = ApiKey(name="bob", hash=hash_key("bob"))
-
-
-@asynccontextmanager
-async def join(hub: WorkerHub, settings: ServerSettings) -> AsyncGenerator[tuple[FleetMember, Channel], None]:
-    """A worker of a hub, and the hub's end of its channel."""
-    ours, theirs = socket.socketpair()
-    session, member = Session(hub, 0, b"plan"), FleetMember(settings)
-    session.channel = await open_channel(ours, session.handlers, session.give_back)
-    member.connect(await open_channel(theirs, member.handlers))
-    yield member, session.channel
-    session.channel.close()
-    await asyncio.sleep(0.01)
 
 
 async def test_rates_and_budgets_are_one_for_all_workers(tmp_path: Path) -> None:

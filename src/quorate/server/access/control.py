@@ -10,7 +10,7 @@ from ..telemetry.record import RequestRecord
 from .accounts import narrow
 from .errors import Overloaded, Unauthorized
 from .keys import ANYONE, KeyRing
-from .state import SharedState
+from .state import LocalState, SharedState
 
 __all__ = ["AccessControl", "make_state"]
 
@@ -18,23 +18,23 @@ AFTER_RESTART = 5.0
 """Seconds after which another try makes sense when the server is about to end."""
 
 
-def make_state(settings: ServerSettings, own: SharedState) -> SharedState:
+def make_state(settings: ServerSettings) -> SharedState:
     """Where a server counts: on its own, or where its settings say.
 
     Args:
         settings: of the server.
-        own: what it has without others.
 
     Raises:
         BadInput: the address is none, or the library is missing.
+        DataError: the file of accounts is none.
     """
     if settings.state is None:
-        return own
+        return LocalState(settings)
     try:
         from .redis_state import RedisState
     except ImportError:
         raise MissingExtra("redis", "state in Redis") from None
-    return RedisState(settings, own)
+    return RedisState(settings, LocalState(settings))
 
 
 class AccessControl:

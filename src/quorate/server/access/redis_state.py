@@ -20,6 +20,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -128,7 +129,10 @@ class RedisState:
         url = settings.state.get_secret_value()
         self._inner, self._settings = inner, settings
         self._open_when_down = settings.state_down == "open"
+        parts = urlsplit(url)
         try:
+            if parts.scheme != "unix" and not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+                raise ValueError(f"the database {parts.path[1:]!r} is no number")
             self._redis = Redis.from_url(
                 url,
                 decode_responses=True,
@@ -137,8 +141,13 @@ class RedisState:
                 retry=Retry(NoBackoff(), 0),
                 max_connections=2,
             )
-        except ValueError as error:
-            raise BadInput(f"server.state: {error}; give redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]") from None
+            # Which looks at the options for the first time.
+            self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError) as error:
+            why = (
+                error if isinstance(error, ValueError) else "what follows the ? is no option of redis-py's connections"
+            )
+            raise BadInput(f"server.state: {why}; give redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]") from None
         options = self._redis.connection_pool.connection_kwargs
         host = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         self._name = f"Redis at {host}"
@@ -149,7 +158,7 @@ class RedisState:
         """The keys of the places that are taken, by lease."""
         self._some = asyncio.Event()
         self._waiting = 0
-        self._checked = False
+        self._checked = self._ending = False
         self._down_since: float | None = None
         self._fault = ""
 
@@ -188,6 +197,7 @@ class RedisState:
             try:
                 yield
             finally:
+                self._ending = True  # since redis-py may keep a cancellation to itself
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -243,12 +253,13 @@ class RedisState:
         name, end = self._place(key, "places"), time.monotonic() + self._settings.queue_seconds
         self._waiting += 1
         try:
-            self._leases[lease] = name  # from now on, since the reply may be lost
             while await self._do(ENTER, [name], lease, key.concurrency, LEASE * 1e6) == 0:
                 if time.monotonic() > end:
                     raise Overloaded(f"no place came free in {self._settings.queue_seconds:g} s", 1.0)
                 await asyncio.sleep(TURN)
+            self._leases[lease] = name  # and not before: to renew it would take a place
         except BaseException:
+            self._leases[lease] = name  # the reply may be lost, or on its way
             self.leave(lease)
             raise
         finally:
@@ -281,7 +292,7 @@ class RedisState:
 
     async def _keep_running(self) -> None:
         """Runs all that has come since the last time in one go, so that a busy server sends few packets."""
-        while True:
+        while not self._ending:
             await self._some.wait()
             self._some.clear()
             steps, self._steps = self._steps, []

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from pydantic_core import to_json
 
@@ -27,7 +27,7 @@ from quorate.config.server_settings import TelemetrySettings
 
 from .record import RequestRecord, current_record
 
-__all__ = ["configure", "find_secrets", "is_for_humans", "log_request", "mask"]
+__all__ = ["configure", "find_secrets", "is_for_humans", "log_request", "mask", "take_turns"]
 
 log = logging.getLogger("quorate.requests")
 
@@ -101,7 +101,6 @@ def configure(
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
     worker: int | None = None,
-    lock: Path | None = None,
 ) -> None:
     """Sends this process's logs to a stream, standard error if not given.
 
@@ -109,12 +108,11 @@ def configure(
         settings: format, level and what may be told.
         secrets: never written, whoever logs them.
         worker: which one of several this is; stands in every line.
-        lock: a file that others who write to the stream take turns by.
     """
     stream = stream or sys.stderr
     human = is_for_humans(settings, stream)
     render = _make_terminal_renderer(colors=stream.isatty()) if human else _render_json
-    handler = logging.StreamHandler(stream) if lock is None else _TurnTakingHandler(stream, lock)
+    handler = _StreamHandler(stream)
     own = {} if worker is None else {"worker": worker}
     hidden = [*secrets, *find_secrets(os.environ)]
     handler.setFormatter(_Formatter(render, texts=settings.log_prompts, secrets=hidden, own=own))
@@ -127,6 +125,17 @@ def configure(
     logging.getLogger("quorate").setLevel(settings.log_level.upper())
     # No line shows them, and finding them out takes longer than to write it.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def take_turns(lock: Path) -> None:
+    """Lets this process write lines when no other one does.
+
+    Args:
+        lock: a file of all that write to the stream that `configure` was given.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _StreamHandler):
+            handler.lock_file = lock.open("ab")
 
 
 def is_for_humans(settings: TelemetrySettings, stream: TextIO) -> bool:
@@ -148,22 +157,24 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-class _TurnTakingHandler(logging.StreamHandler[TextIO]):
-    """Writes whole lines to a stream that other processes write to: a pipe takes 4 KiB in one piece, and no more."""
+class _StreamHandler(logging.StreamHandler[TextIO]):
+    """Writes whole lines to a stream that others may write to: a pipe takes 4 KiB in one piece, and no more."""
 
-    def __init__(self, stream: TextIO, lock: Path) -> None:
-        super().__init__(stream)
-        self._lock_file = lock.open("ab")
+    lock_file: IO[bytes] | None = None
+    """By which they take turns."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`. A process that is killed while it writes gives the lock back."""
+        if self.lock_file is None:
+            super().emit(record)
+            return
         import fcntl
 
-        fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
+        fcntl.lockf(self.lock_file, fcntl.LOCK_EX)
         try:
             super().emit(record)
         finally:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
+            fcntl.lockf(self.lock_file, fcntl.LOCK_UN)
 
 
 class _Formatter(logging.Formatter):

@@ -29,7 +29,7 @@ from ..access.state import SharedState
 from ..names import find_models
 from .record import CallRecord, RequestRecord
 
-__all__ = ["LabelLimiter", "Metrics", "label_node", "label_pipeline", "label_stop"]
+__all__ = ["LabelLimiter", "Metrics", "StateCollector", "label_node", "label_pipeline", "label_stop"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Buckets of durations, from a cached prompt to a long deliberation."""
@@ -157,7 +157,7 @@ class Metrics:
             state: where requests are counted.
             remote: whether that can be away.
         """
-        collector = _StateCollector(state, remote=remote)
+        collector = StateCollector(state, remote=remote)
         self.registry.register(collector)
         self._live += (collector,)
 
@@ -266,7 +266,7 @@ class EndpointCollector(Collector):
         yield from (breakers, calls, limits, hedges)
 
 
-class _StateCollector(Collector):
+class StateCollector(Collector):
     """The queue, and whether the shared state can be reached."""
 
     def __init__(self, state: SharedState, *, remote: bool) -> None:

@@ -1,6 +1,6 @@
 """What the supervisor does for its workers: counts what they may only do together, and adds up what they tell.
 
-It is a lone server's own state, asked over channels: one fair queue, one account of each key. A worker that ends
+It is a lone server's state, asked over channels: one fair queue, one account of each key or Redis. A worker that ends
 gives back the places that its requests had; what they would still have spent, nobody knows.
 """
 
@@ -28,10 +28,11 @@ from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.types import Usage
 from quorate.storage.traces import TraceLine
 
+from ..access.control import make_state
 from ..access.keys import ANYONE
-from ..access.state import LocalState
-from ..readiness import Readiness, add_up_readiness
+from ..readiness import Readiness, add_up_readiness, judge_state
 from ..telemetry.adding import add_up
+from ..telemetry.metrics import StateCollector
 from ..telemetry.recent import RecentRuns, WatchedRun
 from .channel import Channel, ChannelClosed
 
@@ -52,18 +53,19 @@ class WorkerHub:
         folder: where workers keep their counters, each in files that outlive it.
 
     Raises:
+        BadInput: as `make_state`.
         DataError: the file of accounts is none.
     """
 
     def __init__(self, settings: ServerSettings, wanted: int, folder: Path) -> None:
-        self.state = LocalState(settings)
+        self.state = make_state(settings)
         self.runs = RecentRuns(max(1, settings.watched_runs))
         self.keys = {ANYONE.name: ANYONE, **{key.name: key for key in settings.keys}}
         self.sessions: list[Session] = []
         """Of the workers that serve."""
         self.draining = False
         self.replaced = 0
-        self._wanted, self._folder = wanted, folder
+        self._settings, self._wanted, self._folder = settings, wanted, folder
         self._processes = ProcessCollector(registry=None)
         self._buried: list[Metric] = []
         """Counters of workers that have ended, as far as they had told them."""
@@ -73,7 +75,7 @@ class WorkerHub:
         if self.draining:
             return Readiness(["the server is about to end"])
         answers: list[Readiness] = await self._ask("assess")
-        told = add_up_readiness(answers)
+        told = judge_state(add_up_readiness(answers), self.state.fault, self._settings)
         beside = {**told.beside, "workers": {"ready": len(answers), "wanted": self._wanted}}
         return Readiness(told.reasons, told.pipelines, beside)
 
@@ -113,15 +115,14 @@ class WorkerHub:
         return list(MultiProcessCollector(None, str(self._folder)).collect())  # type: ignore[no-untyped-call]
 
     def _own_families(self) -> Iterable[Metric]:
-        queue = GaugeMetricFamily("quorate_queue_length", "Requests that wait for their turn.")
-        queue.add_metric([], self.state.waiting)
         workers = GaugeMetricFamily("quorate_workers", "Worker processes by whether they serve.", labels=["state"])
         workers.add_metric(["ready"], len(self.sessions))
         workers.add_metric(["missing"], max(0, self._wanted - len(self.sessions)))
         replaced = CounterMetricFamily("quorate_workers_replaced", "Worker processes that ended and were replaced.")
         replaced.add_metric([], self.replaced)
         info = InfoMetricFamily("quorate", "The running version.", value={"version": __version__})
-        return queue, workers, replaced, info
+        state = StateCollector(self.state, remote=self._settings.state is not None).collect()
+        return *state, workers, replaced, info
 
     async def _ask(self, method: str) -> list[Any]:
         """What each worker says; one that is too busy to answer is left out."""

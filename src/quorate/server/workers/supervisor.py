@@ -33,6 +33,7 @@ from quorate.orchestrator.errors import BadInput, QuorateError
 
 from ..files.runner import OpenBank, forget
 from ..run import REPLY_SECONDS, bind, find_url
+from ..telemetry.logs import take_turns
 from ..telemetry.port import MetricsPort
 from ..workbench import Workbench
 from .accepting import Board
@@ -59,6 +60,8 @@ QUIET = 1.0
 """Seconds that workers have to stop listening."""
 BOARD = "connections"
 """File of the board of connections."""
+LOCK = "log.lock"
+"""File by which they take turns to write log lines."""
 START = "from quorate.server.workers.worker import main; main()"
 
 
@@ -106,6 +109,7 @@ async def serve_workers(plan: WorkerPlan, *, on_ready: Callable[[str], None] | N
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-")))
         except OSError as error:
             raise BadInput(f"workers need a folder for temporary files (TMPDIR): {error.strerror}") from None
+        take_turns(folder / LOCK)
         hub = WorkerHub(settings, count_workers(settings), folder)
         if settings.metrics and settings.metrics_port is not None:
             port = MetricsPort(settings, _serve_from(hub, asyncio.get_running_loop()))
@@ -124,6 +128,8 @@ class _Worker:
     session: Session
     began: float = field(default_factory=time.monotonic)
     served: bool = False
+    silent: asyncio.Event = field(default_factory=asyncio.Event)
+    """All that it said has been read."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """It has ended, or is about to and needs another in its place."""
 
@@ -254,7 +260,7 @@ class _Supervision:
             "ready": lambda: self._note_ready(worker),
             "leaving": lambda: self._let_go(worker),
         }
-        worker.session.channel = await open_channel(ours, handlers)
+        worker.session.channel = await open_channel(ours, handlers, worker.silent.set)
         self._workers.add(worker)
         task = asyncio.create_task(self._reap(worker))
         self._reaping.add(task)
@@ -263,6 +269,8 @@ class _Supervision:
 
     async def _reap(self, worker: _Worker) -> None:
         await worker.process.wait()
+        with suppress(TimeoutError):  # what it said last is told: a child that it leaves behind may hold its end
+            await asyncio.wait_for(worker.silent.wait(), QUIET)
         self._hub.bury(worker.session)
         if not worker.gone.is_set():  # else another one has its place
             self._board.set(worker.index)

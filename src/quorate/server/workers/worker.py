@@ -19,13 +19,13 @@ from quorate.orchestrator.errors import QuorateError
 from ..context import ServerContext
 from ..files.runner import OpenBank
 from ..run import GracefulServer, allow_files, bound_connections, loop_factory, spare_the_collector
-from ..telemetry.logs import configure
+from ..telemetry.logs import configure, take_turns
 from ..workbench import Workbench
 from .accepting import Acceptor, Board, BoardLimits
 from .channel import Channel, open_channel
 from .member import FleetMember
 from .sharing import share
-from .supervisor import BOARD, WorkerPlan
+from .supervisor import BOARD, LOCK, WorkerPlan
 
 __all__ = ["main"]
 
@@ -63,7 +63,8 @@ async def _serve(channel: Channel, control: _StopControl, listener: socket.socke
     index, count, plan, folder = pickle.loads(await channel.call("plan"))
     assert isinstance(plan, WorkerPlan)
     settings = plan.settings
-    configure(settings, worker=index, lock=folder / "log.lock", secrets=settings.secrets)
+    configure(settings, worker=index, secrets=settings.secrets)
+    take_turns(folder / LOCK)
     member = FleetMember(settings)
     member.connect(channel)
     catalog = await plan.open_catalog()
