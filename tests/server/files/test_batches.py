@@ -243,7 +243,7 @@ async def test_requests_go_before_batches(start: Start, tmp_path: Path) -> None:
         await wait(served.openai, batch, "in_progress")
         waiting = [asyncio.create_task(served.post(**asked("asked"))) for _ in range(16)]
         # Of 16 requests and 4 lines at once 8 have places.
-        while "quorate_queue_length 12.0" not in (await served.http.get("/metrics")).text:
+        while "quorate_queue_length 12.0" not in (await served.http.get("/metrics")).text:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         gate.set()
         assert {reply.status_code for reply in await asyncio.gather(*waiting)} == {200}
