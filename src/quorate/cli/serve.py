@@ -30,9 +30,6 @@ __all__ = ["serve"]
 log = logging.getLogger("quorate.server")
 
 
-MOST_WORKERS = 1024
-
-
 class LogFormat(StrEnum):
     """See `config.server_settings`."""
 
@@ -101,6 +98,8 @@ def serve(
 
 
 def _read_workers(given: str) -> int | str:
+    from quorate.config.server_settings import MOST_WORKERS
+
     if given == "auto":
         return given
     if given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MOST_WORKERS:

@@ -24,6 +24,7 @@ from .patterns import fits
 KEYS_VARIABLE = "QUORATE_API_KEYS"
 STATE_VARIABLE = "QUORATE_STATE"
 PREFIX = "qk-"
+MOST_WORKERS = 1024
 
 
 def make_key() -> str:
@@ -143,7 +144,7 @@ class ServerSettings(TelemetrySettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free one."""
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"] = 1
     """Processes that serve the address together; `auto` is one for each core."""
     max_n: int = Field(default=16, ge=1)
     """Choices of one request (OpenAI's `n`)."""

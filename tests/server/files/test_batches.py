@@ -19,6 +19,7 @@ from quorate.evals.banked_sampler import keep_samples
 from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, run_server
+from quorate.server.files.store import FileStore
 
 from ..conftest import Start, asked
 from ..scripted import Echo, Plurality
@@ -160,10 +161,11 @@ async def test_a_file_without_lines_fails_as_a_whole(start: Start, tmp_path: Pat
 
 async def test_a_cancelled_batch_keeps_what_is_done(start: Start, tmp_path: Path) -> None:
     """Lines under way end, no more are begun, and their file can be deleted only then."""
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
 
     class Slow(Echo):
         async def sample(self, *given: Any) -> None:
+            begun.set()
             await gate.wait()
             await super().sample(*given)
 
@@ -171,11 +173,10 @@ async def test_a_cancelled_batch_keeps_what_is_done(start: Start, tmp_path: Path
     async with start(echo, files=FileSettings(folder=tmp_path, concurrency=2)) as served:
         client = served.openai
         batch = await submit(client, *(line(str(n)) for n in range(10)))
-        await wait(client, batch, "in_progress")
+        await begun.wait()
         with pytest.raises(openai.BadRequestError, match="is read by batch_"):
             await client.files.delete(batch.input_file_id)
         assert (await client.batches.cancel(batch.id)).status == "cancelling"
-        await asyncio.sleep(0.1)
         gate.set()
         done = await wait(client, batch)
         assert done.status == "cancelled"
@@ -284,8 +285,10 @@ async def test_a_batch_of_a_key_that_is_gone_fails(start: Start, tmp_path: Path)
     async with start(Stuck("echo"), keys=(ann, bob), files=files) as served, client_of(served.url, "ann") as client:
         batch = await submit(client, line("a"))
         await wait(client, batch, "in_progress")
-    async with start(Echo(), keys=(bob,), files=files) as served:
-        await asyncio.sleep(0.2)
+    async with start(Echo(), keys=(bob,), files=files):
+        store = FileStore(files)
+        while store.find_batch(batch.id, "ann").status != "failed":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     async with start(Echo(), keys=(ann, bob), files=files) as served, client_of(served.url, "ann") as client:
         done = await client.batches.retrieve(batch.id)
         assert done.status == "failed"
