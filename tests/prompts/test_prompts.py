@@ -52,7 +52,7 @@ def test_replacements(tmp_path: Path) -> None:
 
 def test_unreadable_replacements(tmp_path: Path) -> None:
     """A file that is not there and a template that is broken are told with their place."""
-    with pytest.raises(PromptError, match=r"cannot be read from .*missing"):
+    with pytest.raises(PromptError, match=r"cannot be read from .*missing.*: No such file or directory$"):
         load("self-moa", {"self-moa": tmp_path / "missing.jinja"})
     with pytest.raises(PromptError, match="prompt 'self-moa', line 2"):
         load("self-moa", {"self-moa": "fine\n{% for %}"})

@@ -109,4 +109,5 @@ def load(name: str, overrides: Mapping[str, str | Path] | None = None) -> Prompt
     try:
         return Prompt(name, replacement.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"prompt {name!r} cannot be read from {replacement}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PromptError(f"prompt {name!r} cannot be read from {replacement}: {reason}") from error
