@@ -233,6 +233,22 @@ async def test_what_no_worker_can_serve_is_one_error(
         await serve_workers(WorkerPlan(open_catalog, ServerSettings(port=0, workers=1)))
 
 
+async def hang() -> Catalog:
+    """Never begins to serve, though its process lives."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.slow
+async def test_workers_that_never_begin_to_serve_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where none does, the server ends with the reason."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    for name, seconds in (("LOOK", 0.1), ("START_SECONDS", 1.0), ("PAUSE", 0.1)):
+        monkeypatch.setattr(f"quorate.server.workers.supervisor.{name}", seconds)
+    with pytest.raises(QuorateError, match="could not start 3 times: it was ended by SIGKILL"):
+        await serve_workers(WorkerPlan(hang, ServerSettings(port=0, workers=1)))
+
+
 def test_workers_are_counted() -> None:
     """One for each core that the process may use, where the number is not said."""
     assert count_workers(ServerSettings(workers=3)) == 3

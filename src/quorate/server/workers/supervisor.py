@@ -54,6 +54,8 @@ LOOK = 5.0
 """Seconds between looks whether each worker answers its supervisor."""
 SILENCE = 60.0
 """Seconds without an answer after which a worker is killed."""
+START_SECONDS = 120.0
+"""Seconds until a worker has to serve, after which it is killed."""
 GRACE = 5.0
 """Seconds beyond those that requests have to end, after which a worker is killed."""
 QUIET = 1.0
@@ -203,7 +205,7 @@ class _Supervision:
                     await asyncio.wait_for(self._stopping.wait(), pause)
 
     async def _watch(self) -> None:
-        """Kills workers that hang, so that others take their place."""
+        """Kills workers that hang, at their start or later, so that others take their place."""
         heard: dict[Session, float] = {}
         while True:
             await asyncio.sleep(LOOK)
@@ -214,17 +216,20 @@ class _Supervision:
                 each: now if answer else heard.get(each, now) for each, answer in zip(sessions, answers, strict=True)
             }
             for worker in self._workers:
+                told = "worker process %d has not %s for %.0f s and is killed"
                 if now - heard.get(worker.session, now) > SILENCE:
-                    log.error(
-                        "worker process %d has not answered for %.0f s and is killed", worker.process.pid, SILENCE
-                    )
+                    log.error(told, worker.process.pid, "answered", SILENCE)
+                    worker.process.kill()
+                elif not worker.served and worker.process.returncode is None and now - worker.began > START_SECONDS:
+                    log.error(told, worker.process.pid, "begun to serve", START_SECONDS)
                     worker.process.kill()
 
     def _judge(self, worker: _Worker, failures: int) -> None:
         """Tells that a worker is gone; gives up where there is no hope."""
         index, process = worker.index, worker.process.pid
         if worker.served:
-            log.error("worker %d (process %d) %s; another one takes its place", index, process, worker.end)
+            level = logging.INFO if worker.process.returncode in (None, 0) else logging.ERROR
+            log.log(level, "worker %d (process %d) %s; another one takes its place", index, process, worker.end)
             return
         why = worker.session.fault or f"it {worker.end}"
         if self._complete or self._hub.sessions:
