@@ -27,7 +27,8 @@ from quorate.evals.statistics import compare_paired, mean_interval
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 
 
 class Form(Agent):

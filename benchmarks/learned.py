@@ -25,8 +25,8 @@ from quorate.aggregators.learned.measuring import same_answer
 from quorate.aggregators.synthesis import choose_agglm
 from quorate.evals.bank import Bank
 from quorate.evals.statistics import compare_paired, mean_interval
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.state import State, Visit
 from quorate.orchestrator.types import Answer, Candidate, CandidateSet, Sampled, SamplingParams
 from quorate.orchestrator.types import Question as ModelQuestion

@@ -21,7 +21,8 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 from quorate.server import ServerSettings, run_server
 from quorate.web import find_asset
 

@@ -47,7 +47,8 @@ from quorate.cli.train.material import panel_examples
 from quorate.cli.train.routed import measure_cascade, measure_router
 from quorate.evals.statistics import compare_paired
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.types import Candidate, CandidateSet, Question, Usage
+from quorate.orchestrator.types import Candidate, CandidateSet, Question
+from quorate.orchestrator.usage import Usage
 
 FOLDS = 5
 LETTER = re.compile(r"\b([A-E1-5])\b")

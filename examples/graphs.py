@@ -19,8 +19,9 @@ from quorate import (
     prompted,
     sample,
 )
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.drawing import draw_mermaid
-from quorate.orchestrator.nodes import AggregateNode, SampleNode
+from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.state import ELSE, END, START, State
 
 QUESTION = "A bakery bakes 7 trays of 12 rolls each. It sells 30 rolls. How many rolls are left?"

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .orchestrator.types import Question as Question
     from .orchestrator.types import Sampled as Sampled
     from .orchestrator.types import SamplingParams as SamplingParams
-    from .orchestrator.types import Usage as Usage
+    from .orchestrator.usage import Usage as Usage
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,8 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.events import CandidateToken, Event
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Sampler
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.usage import Usage
 
 from .watching import Notes
 

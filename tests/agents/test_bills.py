@@ -13,7 +13,7 @@ from quorate.agents import Price
 from quorate.agents.endpoint import Endpoint
 from quorate.agents.endpoint.response import ReplyChoice
 from quorate.agents.endpoint.usage import Counts, UsageSplitter
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Raw, ScriptedUpstream
 
 from .asking import draw

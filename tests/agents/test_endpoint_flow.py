@@ -15,7 +15,8 @@ from quorate.agents.endpoint import http as http_module
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.sampling import sample_candidates
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Raw, Reply, ScriptedUpstream
 
 from .asking import Drawing, draw

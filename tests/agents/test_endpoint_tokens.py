@@ -19,7 +19,8 @@ from quorate.aggregators.token_level.decode_state import MemberUsage
 from quorate.config.file import load_config
 from quorate.orchestrator.errors import BadInput, BadReply, NoAnswer, Rejected, UpstreamError
 from quorate.orchestrator.tokens import DraftAsk, Draw, ScoreAsk, TokenModel
-from quorate.orchestrator.types import Answer, Message, Question, Usage
+from quorate.orchestrator.types import Answer, Message, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Raw, Received, ScriptedUpstream
 from quorate.testing.script import Step
 

@@ -7,7 +7,8 @@ import pytest
 from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import RetryPolicy, ScoreModel
 from quorate.orchestrator.errors import UpstreamError
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
 from .asking import Drawing

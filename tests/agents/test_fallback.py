@@ -14,7 +14,8 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.protocols import is_sampler
 from quorate.orchestrator.tokens import TokenModel
-from quorate.orchestrator.types import Failure, Usage
+from quorate.orchestrator.types import Failure
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Reply, ScriptedModel, ScriptedUpstream, Step
 from tests.aggregators.token_level.writers import model
 

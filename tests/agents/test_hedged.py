@@ -11,7 +11,7 @@ import pytest
 from quorate import Endpoint, Hedged, MajorityVote, Pool, sample
 from quorate.agents import RetryPolicy, Timeouts
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 
 from .asking import Drawing, draw

@@ -10,7 +10,8 @@ import pytest
 
 from quorate import Question, Recorded
 from quorate.orchestrator.errors import DataError, NoAnswer
-from quorate.orchestrator.types import Candidate, Usage
+from quorate.orchestrator.types import Candidate
+from quorate.orchestrator.usage import Usage
 
 from .asking import Drawing, draw
 

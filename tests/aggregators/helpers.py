@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from quorate.aggregators.equivalence.algebra import Algebra
 from quorate.aggregators.equivalence.mathematics import MathEquivalence
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import (
@@ -20,10 +21,10 @@ from quorate.orchestrator.events import (
     UpstreamStarted,
 )
 from quorate.orchestrator.model import ModelBase
-from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.protocols import Aggregator, VoteCounter
 from quorate.orchestrator.state import State, Visit
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, FinishReason, Question, Sampled, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, FinishReason, Question, Sampled
+from quorate.orchestrator.usage import Usage
 
 __all__ = [
     "Exact",

@@ -14,16 +14,17 @@ from quorate.aggregators import AdaptiveConsistency, Agreement, SelfMoA
 from quorate.aggregators.registry import build_pipeline
 from quorate.cli.show import answer_json
 from quorate.config.catalog import Catalog
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import AnswerToken, Done
 from quorate.orchestrator.model import Agent
-from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule
-from quorate.orchestrator.types import Answer, Question, Sampled, Usage
+from quorate.orchestrator.types import Answer, Question, Sampled
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 from .helpers import Exact, candidate, tallied

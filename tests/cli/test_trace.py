@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from quorate.cli import app
 from quorate.orchestrator.errors import BadInput, UnknownName
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Failure, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Failure, Question
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice, TraceStore
 
 

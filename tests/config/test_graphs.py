@@ -13,8 +13,9 @@ import yaml
 from quorate import Graph, Pipeline, load_config
 from quorate.config.catalog import Catalog
 from quorate.config.file import schema
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.errors import BadInput, ConfigError, UnknownName
-from quorate.orchestrator.nodes import AggregateNode, LayerNode, SampleNode
+from quorate.orchestrator.nodes import LayerNode, SampleNode
 
 ANSWERS = Path(__file__).with_name("answers.jsonl")
 

@@ -17,7 +17,8 @@ from quorate.orchestrator.identity import Identity, Price
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Question, SamplingParams, Usage
+from quorate.orchestrator.types import Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["Guesser", "Sums", "catalog", "ledger_of"]
 

@@ -18,12 +18,14 @@ from quorate.evals.banked_sampler import BankedSampler, DualLedger
 from quorate.evals.local_engine import bank_models
 from quorate.evals.throttle import PrioritySemaphore
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.ensembling import Ensembling
 from quorate.orchestrator.errors import RateLimited, UpstreamError
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.protocols import Model, Sampler
-from quorate.orchestrator.types import Candidate, Ensembling, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 from quorate.testing.tokens import FormulaTokens
 from tests.aggregators.token_level.writers import model, vocabulary
 from tests.orchestrator.fakes import Plurality

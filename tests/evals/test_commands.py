@@ -13,7 +13,8 @@ from quorate.cli import app
 from quorate.evals.bank import Bank, BankedAgent, BankedItem, BankedSample, SampleRequest
 from quorate.evals.outcome import Outcome
 from quorate.orchestrator.errors import BadInput, UnknownName
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.usage import Usage
 
 from .replay.banks import written
 

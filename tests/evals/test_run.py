@@ -28,7 +28,8 @@ from quorate.orchestrator.errors import (
 )
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.pipeline import Pipeline, sample
-from quorate.orchestrator.types import Answer, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Answer, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 from tests.aggregators.token_level.writers import model
 
 from .fakes import PROMPT, Guesser, Sums, catalog

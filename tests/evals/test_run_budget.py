@@ -19,7 +19,8 @@ from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 
 from .fakes import PROMPT, Guesser, Sums, catalog
 

@@ -15,7 +15,8 @@ from quorate.agents import BreakerPolicy, Price, RetryPolicy, Timeouts
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.model import Agent, ModelBase
-from quorate.orchestrator.types import Answer, Question, Usage
+from quorate.orchestrator.types import Answer, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Reply, ScriptedUpstream, Step
 
 TEXT = Reply("the answer is 42")

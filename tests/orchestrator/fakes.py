@@ -13,7 +13,8 @@ from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Question, Sampled
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["Echo", "First", "Hangs", "Plurality", "PowerCut", "Texts"]
 

@@ -16,7 +16,7 @@ from quorate import Answer, Checkpoints, Edge, Graph, Node, Question
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.nodes import ModelNode
 from quorate.orchestrator.state import ELSE, END, START, State
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["build_graph", "run_once"]
 

@@ -19,7 +19,7 @@ from quorate import Answer, Checkpoints, Edge, Graph, Node, Question, sample
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.nodes import ModelNode
 from quorate.orchestrator.state import ELSE, END, START, State
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .fakes import First, Plurality, PowerCut, Texts
 from .resumable import run_once

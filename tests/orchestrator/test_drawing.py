@@ -9,9 +9,10 @@ import pytest
 
 from quorate import Budget, Edge, Graph, cascade, sample
 from quorate.aggregators.registry import build_pipeline
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.drawing import draw_mermaid, save_drawing
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.nodes import AggregateNode, ModelNode, SampleNode
+from quorate.orchestrator.nodes import ModelNode, SampleNode
 from quorate.orchestrator.state import ELSE, END, START
 from quorate.testing import ScriptedModel
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from quorate import Answer, Budget, Edge, Graph, Question, cascade, gate, prompted, route, sample
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadGraph, BadInput, Misconfigured, NoAnswer, QuorateError, TimedOut
 from quorate.orchestrator.events import AnswerToken, Event, NodeEnded, NodeStarted
-from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, ModelNode, SampleNode
+from quorate.orchestrator.nodes import ChoiceNode, ModelNode, SampleNode
 from quorate.orchestrator.pipeline import layers, pipeline, rounds
 from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.state import ELSE, END, START, Node, State

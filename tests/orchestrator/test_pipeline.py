@@ -16,7 +16,8 @@ from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import AnswerToken, Done, TallyChanged
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.protocols import Model, Sampler, is_sampler
-from quorate.orchestrator.types import Message, Usage
+from quorate.orchestrator.types import Message
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 from .fakes import Echo, First, Hangs, Plurality, PowerCut, Texts

@@ -11,7 +11,8 @@ from quorate.orchestrator.events import AnswerToken
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Aggregator
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, Sampled, TokenLogprob, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, Question, Sampled, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["Echo", "Merged", "Plurality", "Stuck"]
 

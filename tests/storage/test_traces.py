@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, NodeUsage, NodeVisit, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Failure, NodeVisit, Question
+from quorate.orchestrator.usage import NodeUsage, Usage
 from quorate.storage.traces import Moment, Trace, TracedChoice, TraceStore, is_store
 
 ANY = st.text(st.characters(codec=None), max_size=20)

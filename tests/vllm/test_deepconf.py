@@ -8,7 +8,8 @@ from quorate import VLLM, Endpoint, SamplingParams
 from quorate.aggregators import deepconf
 from quorate.evals.tasks.stories import generate
 from quorate.orchestrator.model import Agent
-from quorate.orchestrator.types import Answer, Usage
+from quorate.orchestrator.types import Answer
+from quorate.orchestrator.usage import Usage
 
 pytestmark = [
     pytest.mark.vllm,

@@ -10,7 +10,7 @@ from typing import Any
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .reward import PostedModel
 

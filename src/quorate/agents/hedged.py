@@ -22,7 +22,8 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import fill, gather
 from quorate.orchestrator.tokens import Tokenized, TokenModel
-from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 from .endpoint.breaker import RetryBudget
 from .settings import HedgePolicy

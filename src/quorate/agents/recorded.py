@@ -19,7 +19,8 @@ from quorate.orchestrator.frozen import first_fault
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Candidate, Failure, FinishReason, Message, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Failure, FinishReason, Message, Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 
 class RecordedSample(BaseModel):

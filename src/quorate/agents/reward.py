@@ -22,8 +22,9 @@ from typing import Any, Self
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, BadReply, UpstreamError
 from quorate.orchestrator.identity import Price
-from quorate.orchestrator.types import Candidate, Message, Question, Usage
+from quorate.orchestrator.types import Candidate, Message, Question
 from quorate.orchestrator.upstream import UpstreamCall
+from quorate.orchestrator.usage import Usage
 
 from .endpoint.http import Http
 from .endpoint.request import encode_body

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from quorate.orchestrator.types import Answer, Candidate, Degradation, NodeUsage, TokenLogprob, Usage
+from quorate.orchestrator.types import Answer, Candidate, Degradation, TokenLogprob
+from quorate.orchestrator.usage import NodeUsage, Usage
 
 from .meaning.grouping import measure_agreement
 

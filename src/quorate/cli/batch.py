@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .console import SafeConsole, echo, print_json
 from .options import (

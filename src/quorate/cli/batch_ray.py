@@ -23,7 +23,7 @@ from quorate.config.catalog import Catalog
 from quorate.evals.banked_sampler import bank_model
 from quorate.evals.ray_engine import RETRIES, BankWriter, OpenCatalog, RayCluster, RemoteBank, RemoteError
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.server import ServerSettings, create_app
 from quorate.server.http.errors import encode_json
 

@@ -23,7 +23,8 @@ from quorate.orchestrator.events import (
     TallyChanged,
 )
 from quorate.orchestrator.state import END
-from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeUsage, NodeVisit, Usage
+from quorate.orchestrator.types import Answer, Candidate, Cluster, NodeVisit
+from quorate.orchestrator.usage import NodeUsage, Usage
 
 from .console import SafeConsole, wide_console
 

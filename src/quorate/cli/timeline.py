@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.orchestrator.types import Candidate, Usage
+from quorate.orchestrator.types import Candidate
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice
 
 BAR = 32

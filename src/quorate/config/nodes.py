@@ -10,10 +10,11 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from quorate.aggregators.registry import PIPELINES, STOPPING_RULES, build_aggregator, build_pipeline, build_rule
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.frozen import Frozen
-from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, SampleNode, StageNode
+from quorate.orchestrator.nodes import ChoiceNode, LayerNode, ModelNode, SampleNode, StageNode
 from quorate.orchestrator.protocols import Model, StoppingRule
 from quorate.orchestrator.shadow import ShadowRule
 from quorate.orchestrator.stage import SamplingStage

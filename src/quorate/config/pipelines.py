@@ -35,10 +35,11 @@ from quorate.aggregators.registry import (
     build_graph,
     build_pipeline,
 )
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.errors import BadGraph, BadInput, ConfigError
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.graph import Graph
-from quorate.orchestrator.nodes import AggregateNode, ChoiceNode, SampleNode, StageNode
+from quorate.orchestrator.nodes import ChoiceNode, SampleNode, StageNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Aggregator, Model
 from quorate.orchestrator.state import ELSE, END, START, Edge, Node

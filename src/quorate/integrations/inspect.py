@@ -15,7 +15,8 @@ from typing import Any
 
 from quorate.aggregators.replies import describe_answer, list_logprobs, translate_finish
 from quorate.orchestrator.errors import BadInput, QuorateError
-from quorate.orchestrator.types import Answer, Usage
+from quorate.orchestrator.types import Answer
+from quorate.orchestrator.usage import Usage
 
 from .chat import InProcessChat, Settings, make_completion, name_extra
 

@@ -43,7 +43,8 @@ from quorate.aggregators.replies import describe_answer, translate_finish
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.events import AnswerToken
 from quorate.orchestrator.model import ModelBase
-from quorate.orchestrator.types import Answer, Usage
+from quorate.orchestrator.types import Answer
+from quorate.orchestrator.usage import Usage
 
 from .chat import InProcessChat, Settings, fingerprint_models
 

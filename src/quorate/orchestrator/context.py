@@ -25,7 +25,8 @@ from .events import (
 )
 from .frozen import Frozen
 from .reading import AnswerReader
-from .types import Code, Degradation, NodeUsage, Usage
+from .types import Code, Degradation
+from .usage import NodeUsage, Usage
 
 NESTED_EARLIER = 0.05
 """Of the time left, by which a nested pipeline has to end before the node that waits for it..."""

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from .types import Answer, Candidate, Cluster, Code, TokenLogprob, Usage
+from .types import Answer, Candidate, Cluster, Code, TokenLogprob
+from .usage import Usage
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,7 +22,8 @@ from .events import (
     CandidateToken,
     Event,
 )
-from .types import Candidate, Failure, FinishReason, TokenLogprob, Usage
+from .types import Candidate, Failure, FinishReason, TokenLogprob
+from .usage import Usage
 
 log = logging.getLogger("quorate")
 

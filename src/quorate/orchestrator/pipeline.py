@@ -14,12 +14,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Self, cast
 
+from .aggregating import AggregateNode
 from .checks import check_aggregator, check_count, check_model, check_rule, check_seconds
 from .conditions import WATCHED, Accepted, Chosen, NotAccepted, Settled, Unfinished, Unsettled, WatchedAcceptance
 from .context import RunContext
 from .errors import BadInput
 from .graph import Graph
-from .nodes import AggregateNode, ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
+from .nodes import ChoiceNode, LayerNode, ModelNode, Refiner, SampleNode
 from .protocols import Aggregator, Model, Router, StoppingRule
 from .shadow import ShadowRule, accepted_saving, compare_answers, gate_saving
 from .stage import SamplingStage

@@ -17,7 +17,8 @@ from .protocols import Aggregator, StoppingRule, VoteCounter
 from .sampling import sample_candidates
 from .stage import DEFAULT_WAVE, SamplingStage
 from .state import Visit
-from .types import Answer, Candidate, Cluster, Question, Sampled, Saving, Usage
+from .types import Answer, Candidate, Cluster, Question, Sampled, Saving
+from .usage import Usage
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from .context import Budget, RunContext
 from .errors import BadGraph, BadInput
 from .frozen import Frozen
 from .protocols import Model
-from .types import Answer, Candidate, Degradation, NodeUsage, Question, Sampled
+from .types import Answer, Candidate, Degradation, Question, Sampled
+from .usage import NodeUsage
 
 __all__ = ["ELSE", "END", "START", "Choice", "Condition", "Edge", "Node", "Result", "State", "Visit"]
 

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from .context import RunContext
-from .types import Question, Usage
+from .types import Question
+from .usage import Usage
 
 
 class Vocabulary(Protocol):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from .analysis import Analysis, Dissent
+from .ensembling import Ensembling
 from .errors import BadInput
 from .frozen import Frozen
+from .usage import NodeUsage, Usage
 
 __all__ = [
     "Answer",
@@ -24,17 +26,12 @@ __all__ = [
     "Cluster",
     "Code",
     "Degradation",
-    "Ensembling",
     "Failure",
     "FinishReason",
-    "Member",
     "Message",
     "Question",
     "Saving",
-    "TokenChoice",
     "TokenLogprob",
-    "TokenStep",
-    "Usage",
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "error"]
@@ -173,64 +170,6 @@ def _says_something(content: str | Sequence[Any] | None) -> bool:
     return bool(content.strip() if isinstance(content, str) else content)
 
 
-class Usage(Frozen):
-    """Tokens that an upstream counted.
-
-    A prompt shared by several samples of one request is counted once, as the upstream does, on the
-    first of its candidates; so the usage of candidates sums to that of the request.
-    """
-
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
-    reasoning_tokens: int = Field(default=0, ge=0)
-    """The part of `completion_tokens` spent on thinking, where the upstream tells."""
-    cached_tokens: int = Field(default=0, ge=0)
-    """The part of `prompt_tokens` that was read from the upstream's cache, where it tells."""
-    cache_write_tokens: int = Field(default=0, ge=0)
-    """The part of `prompt_tokens` that was written to the upstream's cache, where it tells."""
-    prompt_audio_tokens: int = Field(default=0, ge=0)
-    """The part of `prompt_tokens` that was audio, where the upstream tells."""
-    completion_audio_tokens: int = Field(default=0, ge=0)
-    """The part of `completion_tokens` that was audio, where the upstream tells."""
-    requests: int = Field(default=0, ge=0)
-    cost: float | None = None
-    """Money: the upstream's own figure where it tells one (US dollars), else by the configured prices, in their
-    currency; None where neither is known."""
-    estimated: bool = False
-    """True where some of it is our own count because the upstream's never came."""
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        costs = [c for c in (self.cost, other.cost) if c is not None]
-        return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            prompt_audio_tokens=self.prompt_audio_tokens + other.prompt_audio_tokens,
-            completion_audio_tokens=self.completion_audio_tokens + other.completion_audio_tokens,
-            requests=self.requests + other.requests,
-            cost=sum(costs) if costs else None,
-            estimated=self.estimated or other.estimated,
-        )
-
-    @classmethod
-    def total(cls, parts: Iterable[Usage]) -> Usage:
-        return sum(parts, cls())
-
-
-class NodeUsage(Frozen):
-    """What one model spent in one node of a graph."""
-
-    node: str
-    model: str
-    usage: Usage
-
-
 class NodeVisit(Frozen):
     """What one node of a graph did, once."""
 
@@ -266,70 +205,6 @@ class TokenLogprob(Frozen):
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
-
-
-class TokenChoice(Frozen):
-    """What one of several models that write together would have said."""
-
-    model: str
-    text: str | None
-    """None for a token without text; empty for the end of the answer."""
-    probability: float
-
-
-class TokenStep(Frozen):
-    """One token that several models wrote together, and why it stands."""
-
-    text: str
-    """Empty for the end of the answer; a part of a character is shown as a replacement mark."""
-    why: str
-    """`agreed`, `sure`, `boundary`, `textless`, `alone`, `accepted`, `ensembled`, `spoken`, `opened` or `routed`; see
-    docs/token-level.md."""
-    drafted: str | None = None
-    """What the drafter proposed."""
-    probability: float | None = None
-    """Of the token in the mixture of all models, where one was made."""
-    choices: tuple[TokenChoice, ...] = ()
-    """Every model's likeliest token, the drafter's first; empty where only the drafter was asked."""
-
-
-class Member(Frozen):
-    """The part of one of several models that write together."""
-
-    model: str
-    usage: Usage = Usage()
-    judged: int = 0
-    """Drafted tokens that it looked at as a verifier, up to the first one of each draft that was overruled."""
-    agreed: int = 0
-    """Those of them that were its own first choice."""
-
-
-class Ensembling(Frozen):
-    """How several models wrote one answer together."""
-
-    counts: Mapping[str, int]
-    """Tokens by why they stand, see `TokenStep.why`."""
-    drafted: int
-    """Tokens that the drafter wrote, those thrown away included."""
-    verifications: int
-    """How often the verifiers were asked."""
-    lost: tuple[str, ...] = ()
-    """Verifiers that dropped out, and why."""
-    members: tuple[Member, ...] = ()
-    """The models, the drafter first; those that could not even be opened are left out."""
-    bounded: bool = False
-    """Whether some probability was only known to lie below a bound, because a server tells the best few."""
-    steps: tuple[TokenStep, ...] = ()
-    """Every token's story, where it was asked for."""
-
-    @property
-    def tokens(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def share(self) -> float:
-        """Part of the tokens that the models decided together."""
-        return self.counts.get("ensembled", 0) / max(1, self.tokens)
 
 
 class Candidate(Frozen):

@@ -8,7 +8,7 @@ from itertools import count
 
 from .context import RunContext
 from .events import UpstreamEnded, UpstreamRetried, UpstreamStarted
-from .types import Usage
+from .usage import Usage
 
 _numbers = count(1)
 

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from quorate.aggregators.registry import SECTIONS
 from quorate.aggregators.specs import BuiltIn, EnsembleSpec, PipelineSpec
 from quorate.config.catalog import Catalog
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.graph import Graph
-from quorate.orchestrator.nodes import AggregateNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 

@@ -20,9 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quorate.orchestrator.ensembling import Ensembling
 from quorate.orchestrator.errors import BadInput, DataError, QuorateError
 from quorate.orchestrator.frozen import Frozen
-from quorate.orchestrator.types import Candidate, Degradation, Ensembling, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Degradation, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 PATIENCE = 60.0
 """Seconds to wait for another process's write, each of which takes milliseconds."""

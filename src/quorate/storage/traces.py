@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from quorate.orchestrator.frozen import Frozen
-from quorate.orchestrator.types import Answer, Candidate, Failure, NodeUsage, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Failure, Question
+from quorate.orchestrator.usage import NodeUsage, Usage
 
 from .sqlite import CANDIDATE, PARTS, USAGE, Database, candidate_of, columns_of
 

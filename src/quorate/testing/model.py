@@ -9,7 +9,8 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Failure, Question, Usage
+from quorate.orchestrator.types import Failure, Question
+from quorate.orchestrator.usage import Usage
 
 from .script import pieces_of
 

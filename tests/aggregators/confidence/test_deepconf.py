@@ -17,7 +17,8 @@ from quorate.orchestrator.events import CandidateToken
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Failure, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Raw, ScriptedModel, ScriptedUpstream
 from tests.agents.tiny import build
 

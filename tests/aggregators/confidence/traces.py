@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Candidate, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["Streams", "token", "trace"]
 

@@ -15,7 +15,8 @@ from quorate.aggregators.execution import CodeExtractor, Execution, consensus_se
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
 from quorate.orchestrator.events import Done
-from quorate.orchestrator.types import Candidate, Usage
+from quorate.orchestrator.types import Candidate
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import Exact, aggregated, candidate, counter_of, failed, happened, tallied
 

@@ -19,7 +19,8 @@ from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
 from quorate.orchestrator.model import ModelBase
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 from tests.aggregators.helpers import aggregated, candidate, failed, happened
 

@@ -14,7 +14,8 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Failure, Message, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Failure, Message, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 LOST = Failure(code="boom", message="no luck", status=503)

@@ -19,7 +19,8 @@ from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Cascade
-from quorate.orchestrator.types import Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 SURE = ["The answer is 4."]

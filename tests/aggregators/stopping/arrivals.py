@@ -16,7 +16,8 @@ from quorate.aggregators.registry import STOPPING_RULES, build_rule
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["Delayed", "outcomes"]
 

@@ -11,7 +11,7 @@ import sys
 from quorate import sample
 from quorate.aggregators import MajorityVote
 from quorate.aggregators.stopping import ESC
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .arrivals import NUMBERS, Delayed
 

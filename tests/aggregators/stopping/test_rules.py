@@ -27,7 +27,8 @@ from quorate.aggregators.stopping import (
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.progress import SamplingProgress
 from quorate.orchestrator.protocols import StoppingRule
-from quorate.orchestrator.types import Candidate, Cluster, Failure, Usage
+from quorate.orchestrator.types import Candidate, Cluster, Failure
+from quorate.orchestrator.usage import Usage
 
 RULES: list[SequenceRule] = [
     AdaptiveConsistency(),

@@ -13,7 +13,8 @@ from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.drawing import draw_mermaid
 from quorate.orchestrator.errors import NoAnswer
 from quorate.orchestrator.events import AnswerToken, Event
-from quorate.orchestrator.types import Candidate, Failure, Question, Usage
+from quorate.orchestrator.types import Candidate, Failure, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 from ..helpers import candidate, failed

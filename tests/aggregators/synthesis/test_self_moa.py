@@ -10,7 +10,8 @@ from quorate.aggregators.synthesis.context import allocate, truncate_middle
 from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, RateLimited
 from quorate.orchestrator.events import AnswerToken, Done, Event
-from quorate.orchestrator.types import Answer, Candidate, Question, Usage
+from quorate.orchestrator.types import Answer, Candidate, Question
+from quorate.orchestrator.usage import Usage
 from tests.orchestrator.fakes import Texts
 
 from ..helpers import Exact, Writer, aggregate_at_node, candidate, failed, happened

@@ -18,7 +18,8 @@ from quorate.orchestrator.errors import BadInput, NoAnswer, QuorateError, Upstre
 from quorate.orchestrator.events import AnswerToken, CandidateFinished, CandidateToken, Done, Event
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.tokens import Draft, DraftAsk
-from quorate.orchestrator.types import Answer, Question, Usage
+from quorate.orchestrator.types import Answer, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 from quorate.testing.tokens import FormulaTokens
 

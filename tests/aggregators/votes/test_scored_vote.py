@@ -19,7 +19,8 @@ from quorate.orchestrator.context import Budget, RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, RateLimited
 from quorate.orchestrator.events import Done
 from quorate.orchestrator.protocols import Verifier
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import Fault, Received, Reply, ScriptedModel, ScriptedUpstream, Step
 from tests.aggregators.helpers import Exact, aggregated, candidate, failed, happened, tallied
 

@@ -8,17 +8,9 @@ from pathlib import Path
 
 from quorate.evals.bank import Bank, BankedAgent, BankedSample, SampleRequest
 from quorate.evals.task import Item
-from quorate.orchestrator.types import (
-    Candidate,
-    Degradation,
-    Ensembling,
-    Member,
-    Question,
-    TokenChoice,
-    TokenLogprob,
-    TokenStep,
-    Usage,
-)
+from quorate.orchestrator.ensembling import Ensembling, Member, TokenChoice, TokenStep
+from quorate.orchestrator.types import Candidate, Degradation, Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["filled", "python", "sample"]
 

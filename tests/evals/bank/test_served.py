@@ -9,7 +9,8 @@ import pytest
 from quorate.evals.bank import Bank
 from quorate.evals.bank.importers import import_path
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Candidate, Failure, Question, TokenLogprob, Usage
+from quorate.orchestrator.types import Candidate, Failure, Question, TokenLogprob
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import Trace, TracedChoice, TraceStore
 
 

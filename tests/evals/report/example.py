@@ -9,7 +9,8 @@ from typing import Any
 from quorate.evals.bank import Bank, BankedAgent, BankedSample, SampleRequest, grade
 from quorate.evals.outcome import Outcome
 from quorate.evals.task import Item
-from quorate.orchestrator.types import Candidate, Failure, Question, Usage
+from quorate.orchestrator.types import Candidate, Failure, Question
+from quorate.orchestrator.usage import Usage
 from tests.evals.fakes import Sums
 
 __all__ = ["EVIL", "PIPELINES", "SAMPLES", "filled"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quorate.config.server_settings import ApiKey, KeyBudget, hash_key
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.server.access.accounts import Accounts, narrow
 from quorate.server.access.errors import KeyBudgetExceeded
 

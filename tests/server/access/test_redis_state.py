@@ -17,7 +17,7 @@ import pytest
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, KeyBudget, RequestRate, ServerSettings, hash_key
 from quorate.orchestrator.errors import BadInput, QuorateError
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.server import run_server
 from quorate.server.access.control import make_state
 from quorate.server.access.errors import KeyBudgetExceeded, Overloaded, RateExceeded, StateUnavailable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quorate.orchestrator.types import Candidate, Usage
+from quorate.orchestrator.types import Candidate
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import TraceStore
 
 from ..conftest import Start

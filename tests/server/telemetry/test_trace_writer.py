@@ -18,8 +18,9 @@ from quorate import Endpoint, MajorityVote, sample
 from quorate.agents import RetryPolicy
 from quorate.aggregators import AdaptiveConsistency
 from quorate.config.server_settings import ApiKey, hash_key
+from quorate.orchestrator.ensembling import Ensembling, TokenStep
 from quorate.orchestrator.errors import BadInput, DataError
-from quorate.orchestrator.types import Candidate, Degradation, Ensembling, TokenStep
+from quorate.orchestrator.types import Candidate, Degradation
 from quorate.storage.traces import Trace, TraceStore
 from quorate.testing import Fault, Reply, ScriptedUpstream
 

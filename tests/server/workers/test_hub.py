@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quorate.config.server_settings import ApiKey, KeyBudget, RequestRate, ServerSettings, hash_key
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.server.access.errors import KeyBudgetExceeded, Overloaded, QueueFull, RateExceeded
 from quorate.server.workers.hub import WorkerHub
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import torch
 
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob, Usage
+from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 from .batch_engine import LOST, BatchPrompt, BatchRow, DrawnToken
 from .batch_groups import BatchGroups

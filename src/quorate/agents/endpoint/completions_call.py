@@ -14,7 +14,8 @@ from typing import Any
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import NoAnswer, UpstreamError
 from quorate.orchestrator.identity import Price
-from quorate.orchestrator.types import SamplingParams, Usage
+from quorate.orchestrator.types import SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from .chat_call import STREAM_OPTIONS, ServedModel
 from .dialect import Refused

@@ -13,7 +13,8 @@ from typing import Any
 
 from quorate.orchestrator.errors import UpstreamError
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.types import Degradation, FinishReason, TokenLogprob, Usage
+from quorate.orchestrator.types import Degradation, FinishReason, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 from .errors import ErrorFactory, repair_surrogates
 from .framing import Malformed, describe_kind

@@ -21,8 +21,9 @@ from quorate.orchestrator.errors import BadInput, Rejected, UpstreamError
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
 from quorate.orchestrator.upstream import UpstreamCall
+from quorate.orchestrator.usage import Usage
 
 from .framing import Malformed
 from .served_tokenizer import ServedTokenizer, find_tokenizer

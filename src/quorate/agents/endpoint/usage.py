@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from quorate.orchestrator.identity import Price
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 __all__ = ["CHARACTERS", "LARGEST", "Counts", "Share", "UsageSplitter", "estimate_tokens", "is_count"]
 

@@ -25,7 +25,8 @@ from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate, failure_of
 from quorate.orchestrator.sampling import gather
-from quorate.orchestrator.types import Failure, FinishReason, Question, SamplingParams, TokenLogprob, Usage
+from quorate.orchestrator.types import Failure, FinishReason, Question, SamplingParams, TokenLogprob
+from quorate.orchestrator.usage import Usage
 
 from .engine import VLLMEngine, is_refusal
 from .token_model import VLLMTokenModel

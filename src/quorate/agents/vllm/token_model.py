@@ -19,7 +19,8 @@ from quorate.agents.vocabulary import ALL, MOST, SMALL, TokenizerVocabulary, mak
 from quorate.orchestrator.errors import BadInput, QuorateError, Rejected, UpstreamError
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
-from quorate.orchestrator.types import Question, Usage
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 
 from .engine import VLLMEngine, is_refusal
 

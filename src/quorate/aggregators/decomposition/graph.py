@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.checks import check_aggregator, check_count, check_model
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.nodes import AggregateNode, SampleNode
+from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.prompted import prompted
 from quorate.orchestrator.protocols import Aggregator, Model

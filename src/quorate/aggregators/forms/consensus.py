@@ -13,10 +13,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.checks import check_aggregator
 from quorate.orchestrator.conditions import Settled
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.nodes import AggregateNode, SampleNode
+from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.pipeline import Pipeline, Sampling
 from quorate.orchestrator.prompted import prompted
 from quorate.orchestrator.protocols import Aggregator, Model

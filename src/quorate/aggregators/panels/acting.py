@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Unpack
 
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer
-from quorate.orchestrator.nodes import AggregateNode, SampleNode
+from quorate.orchestrator.nodes import SampleNode
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import sample_candidates

@@ -19,10 +19,11 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.analysis import Analysis
 from quorate.orchestrator.conditions import Settled
 from quorate.orchestrator.context import RunContext, explain_cut
-from quorate.orchestrator.nodes import AggregateNode, hand_on
+from quorate.orchestrator.nodes import hand_on
 from quorate.orchestrator.pipeline import Pipeline, ShadowGate
 from quorate.orchestrator.protocols import Aggregator, Model, StoppingRule, VoteCounter
 from quorate.orchestrator.shadow import ShadowRule

@@ -19,9 +19,10 @@ from typing import Self, Unpack
 
 from pydantic import Field
 
+from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.context import RunContext, explain_cut
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.nodes import AggregateNode, Revision, SampleNode, hand_on, mark_member, note_members
+from quorate.orchestrator.nodes import Revision, SampleNode, hand_on, mark_member, note_members
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.sampling import sample_candidates

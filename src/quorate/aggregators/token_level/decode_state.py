@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple, Protocol
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.tokens import NO_RUN, Draft, Scores, StoppableText
-from quorate.orchestrator.types import FinishReason, Usage
+from quorate.orchestrator.types import FinishReason
+from quorate.orchestrator.usage import Usage
 
 from .alignment import VerifierContext
 from .monitor import Monitor, Watch

@@ -18,22 +18,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.ensembling import Ensembling, Member, TokenChoice, TokenStep
 from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.tokens import Tokenized, TokenModel
-from quorate.orchestrator.types import (
-    Degradation,
-    Ensembling,
-    Member,
-    Question,
-    SamplingParams,
-    TokenChoice,
-    TokenStep,
-    Usage,
-)
+from quorate.orchestrator.types import Degradation, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from .conditions import Adaptive, Safe
 from .decode_state import CommittedToken, DecodeParams, DecodeState, name_loss

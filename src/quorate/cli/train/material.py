@@ -20,7 +20,8 @@ from quorate.evals.answer_files import JsonLine, lines_of, read_bank
 from quorate.evals.bank import Bank
 from quorate.evals.records import POOLED, AnswerRecord, RecordedBank
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Candidate, CandidateSet, Question, Usage
+from quorate.orchestrator.types import Candidate, CandidateSet, Question
+from quorate.orchestrator.usage import Usage
 
 
 async def bank_examples(

@@ -15,7 +15,7 @@ from typing import TypeVar
 from quorate.config.server_settings import ApiKey
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .errors import KeyBudgetExceeded
 

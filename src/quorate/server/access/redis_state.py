@@ -32,7 +32,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import BadInput
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .errors import KeyBudgetExceeded, Overloaded, QueueFull, RateExceeded, StateUnavailable
 from .state import SharedState

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from .accounts import Accounts
 from .keys import KeyRates

@@ -13,7 +13,8 @@ from quorate.agents.endpoint.chat_call import dump_message
 from quorate.aggregators.synthesis.context import TokenBudget, learn_limits
 from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Answer, Question, Usage
+from quorate.orchestrator.types import Answer, Question
+from quorate.orchestrator.usage import Usage
 
 from ..context import Caller, ServerContext
 from ..deltas import Delta

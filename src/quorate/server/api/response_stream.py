@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
-from quorate.orchestrator.types import Answer, Usage
+from quorate.orchestrator.types import Answer
+from quorate.orchestrator.usage import Usage
 
 from ..deltas import Delta
 from ..http.sse import encode_event

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from quorate.config.server_settings import ApiKey
 from quorate.orchestrator.errors import BadInput, QuorateError
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 
 from ..access.keys import ANYONE
 from ..batch import Batch, BatchProgress, BatchReply, lock_file

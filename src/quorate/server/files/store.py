@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Literal
 from quorate.config.server_settings import FileSettings
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.frozen import Frozen
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.storage.sqlite import Database
 
 __all__ = ["FileInUse", "FileStore", "StoredBatch", "StoredFile", "UnknownObject"]

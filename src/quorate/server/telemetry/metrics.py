@@ -23,7 +23,8 @@ from quorate.aggregators.registry import ENSEMBLES, GRAPHS, PIPELINES
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished, Event, StoppedEarly
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Answer, NodeUsage
+from quorate.orchestrator.types import Answer
+from quorate.orchestrator.usage import NodeUsage
 
 from ..access.state import SharedState
 from ..names import find_models

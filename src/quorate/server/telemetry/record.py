@@ -18,7 +18,8 @@ from quorate.orchestrator.events import (
     UpstreamRetried,
     UpstreamStarted,
 )
-from quorate.orchestrator.types import Answer, Question, Usage
+from quorate.orchestrator.types import Answer, Question
+from quorate.orchestrator.usage import Usage
 
 __all__ = [
     "ANSWER",

@@ -25,7 +25,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from quorate import __version__
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.events import Event, NodeEnded, NodeStarted, UpstreamEnded, UpstreamStarted
-from quorate.orchestrator.types import SamplingParams, Usage
+from quorate.orchestrator.types import SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from .record import CallRecord, ChoiceRecord, RequestRecord
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quorate.orchestrator.ensembling import Ensembling
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.events import (
     CandidateCancelled,
@@ -27,7 +28,7 @@ from quorate.orchestrator.events import (
     StoppedEarly,
     TallyChanged,
 )
-from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Ensembling, Failure
+from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Failure
 from quorate.storage.traces import Moment, Trace, TracedCall, TracedChoice, TraceStore
 
 from .record import ANSWER, CallRecord, ChoiceRecord, RequestRecord

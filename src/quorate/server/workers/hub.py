@@ -25,7 +25,7 @@ from quorate import __version__
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget
 from quorate.orchestrator.errors import QuorateError
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import TraceLine
 
 from ..access.control import make_state

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from quorate.config.server_settings import ApiKey, ServerSettings
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.types import Usage
+from quorate.orchestrator.usage import Usage
 from quorate.storage.traces import TraceLine
 
 from ..access.errors import Overloaded

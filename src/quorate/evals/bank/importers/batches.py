@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from quorate.evals.answer_files import JsonLine, lines_of
 from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from ..ingest import Found, Incoming, LeftOut, Remark
 from ..values import BankedItem

@@ -21,7 +21,8 @@ from typing import Any
 
 from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import BadInput, DataError, MissingExtra
-from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Message, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from ..ingest import Found, Incoming, LeftOut, Remark
 from ..values import BankedAgent, BankedItem

@@ -14,7 +14,8 @@ from typing import Any
 
 from quorate.orchestrator.context import derive_seed
 from quorate.orchestrator.errors import DataError
-from quorate.orchestrator.types import Candidate, Question, SamplingParams, Usage
+from quorate.orchestrator.types import Candidate, Question, SamplingParams
+from quorate.orchestrator.usage import Usage
 
 from ..ingest import Found, Incoming, LeftOut
 from ..values import BankedItem

@@ -16,7 +16,8 @@ from typing import Any
 from quorate.evals.answer_files import JsonLine, answer_files, lines_of, rows_of
 from quorate.evals.records import AnswerRow
 from quorate.orchestrator.context import derive_seed
-from quorate.orchestrator.types import Candidate, Question, Usage
+from quorate.orchestrator.types import Candidate, Question
+from quorate.orchestrator.usage import Usage
 
 from ..ingest import Incoming
 from ..queries import OF_QUESTION, RECORDED
