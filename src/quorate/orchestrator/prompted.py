@@ -16,10 +16,8 @@ from pathlib import Path
 
 from quorate.prompts import Prompt, PromptError
 
-from .amplification import requests_of
 from .context import RunContext
 from .errors import BadInput, Misconfigured
-from .identity import Identity
 from .model import Agent, Wrapper
 from .partial import PartialCandidate
 from .protocols import Model, Sampler, is_sampler
@@ -123,29 +121,14 @@ class PromptedModel(Wrapper):
         return answer.replace(model=self.name, prompt_version=answer.prompt_version or self.words.version)
 
 
-class PromptedAgent(Agent):
+class PromptedAgent(Wrapper, Agent):
     """A model that draws its own samples, with words around the question; see `prompted`."""
 
+    model: Sampler
+
     def __init__(self, model: Sampler, words: Words, *, name: str) -> None:
-        self.model = model
+        super().__init__(model, name=name)
         self.words = words
-        self.name = name
-
-    @property
-    def identity(self) -> Identity:
-        return self.model.identity
-
-    @property
-    def parts(self) -> tuple[Model, ...]:
-        return (self.model,)
-
-    @property
-    def calls(self) -> int:
-        return self.model.calls
-
-    @property
-    def max_requests(self) -> int:
-        return requests_of(self.model)
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         for slot in slots:

@@ -183,11 +183,6 @@ class Dialect:
             return Refused(setting, _key(setting, body)[1], was_named=setting in named)
         return None
 
-    def names_setting(self, body: Body, words: str) -> bool:
-        """Whether a refusal speaks of something in the body that can be left out."""
-        found = self.suspect(body, words)
-        return found is not None and found.was_named
-
     def note_served(self, body: Body, left_out: Sequence[Refused] = ()) -> None:
         """A body was answered well, after some things had been left out."""
         self._served.update(body)
