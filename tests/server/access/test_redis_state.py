@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -29,7 +30,7 @@ from ..conftest import asked
 from ..scripted import Echo
 from ..workers.serving import join, wait_until
 
-pytest.importorskip("redis", reason="needs the extra `redis`")
+redis = pytest.importorskip("redis.asyncio", reason="needs the extra `redis`")
 if shutil.which("redis-server") is None:
     pytest.skip("needs redis-server (apt-get install redis-server)", allow_module_level=True)
 
@@ -221,6 +222,53 @@ async def test_a_redis_that_is_away_closes_the_door(own_redis: RunningRedis, cap
     async with replicas(own_redis.url, "quorate") as (state, _):
         # The first account was lost with the Redis that held it; the stream's 6 tokens and the last 6 were not.
         assert (await state.left(ANN)).tokens == 100 - 12
+
+
+async def test_spending_leaves_one_name_for_each_key(shared_redis: RunningRedis) -> None:
+    """However many requests spend; it goes with the key's period."""
+    async with replicas(shared_redis.url, "names") as states, redis.Redis.from_url(shared_redis.url) as client:
+        for number in range(1, 31):
+            states[number % 2].spend(ANN, Usage(prompt_tokens=1))
+            await wait_until(partial(is_left, states[0], 100 - number))
+        assert await client.keys("names:{*") == [b"names:{ann}:spent"]
+        assert len(await client.hkeys("names:{ann}:spent")) == 2 + len(states)
+        assert 0 < await client.ttl("names:{ann}:spent") <= 60
+
+
+async def test_spending_whose_replies_are_lost_counts_once(shared_redis: RunningRedis) -> None:
+    """It is sent again, with all that was spent meanwhile."""
+    lost = 0
+
+    async def forward(client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        nonlocal lost
+        answers, ask = await asyncio.open_connection("127.0.0.1", shared_redis.port)
+        reading = asyncio.create_task(client.read(65536))
+        while request := await reading:
+            ask.write(request)
+            reply = await answers.read(65536)
+            if b"spent" in request and lost < 3:
+                lost += 1
+                break
+            answer.write(reply)
+            reading = asyncio.create_task(client.read(65536))
+        ask.close()
+        answer.close()
+
+    def is_lost(replies: int) -> bool:
+        return lost == replies
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as proxy:
+        url = shared_redis.url.replace(str(shared_redis.port), str(proxy.sockets[0].getsockname()[1]))
+        async with replicas(url, "lost", count=1, state_down="open") as [state]:
+            for replies in range(1, 4):
+                state.spend(ANN, Usage(prompt_tokens=10))
+                await wait_until(partial(is_lost, replies))
+                state.spend(ANN, Usage(prompt_tokens=1))
+            await wait_until(lambda: not state.fault)
+            await wait_until(lambda: is_left(state, 67))
+    async with replicas(shared_redis.url, "lost", count=1) as [state]:
+        assert (await state.left(ANN)).tokens == 67
+    assert lost == 3
 
 
 async def test_a_redis_that_is_away_may_leave_the_door_open(own_redis: RunningRedis) -> None:

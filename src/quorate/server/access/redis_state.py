@@ -12,12 +12,13 @@ this server count alone. What is spent meanwhile is added when Redis is back.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,14 +69,18 @@ return '0'
 )
 """KEYS: of the rate. ARGV: microseconds of one request, and of a burst. Gives those to wait, 0 where it was counted."""
 SPEND = """
-if redis.call('SET', KEYS[2], 1, 'NX', 'EX', 3600) then
+if tonumber(ARGV[5]) > tonumber(redis.call('HGET', KEYS[1], ARGV[4]) or 0) then
+    redis.call('HSET', KEYS[1], ARGV[4], ARGV[5])
     redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[1])
     redis.call('HINCRBYFLOAT', KEYS[1], 'money', ARGV[2])
     if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 end
 return 1
 """
-"""KEYS: of the account, and of this entry, which counts once however often it is sent. ARGV: what, milliseconds."""
+"""KEYS: of the account. ARGV: tokens, money, milliseconds of the period, whose entry it is, and its number.
+
+Numbers grow, so an entry counts once however often it is sent.
+"""
 LEFT = "local s = redis.call('HMGET', KEYS[1], 'tokens', 'money') s[3] = redis.call('PTTL', KEYS[1]) return s"
 """KEYS: of the account. Gives tokens, money, and the milliseconds that are left of the period."""
 ENTER = (
@@ -105,12 +110,13 @@ class _ScriptRun:
 
 @dataclass
 class _Entry:
-    """What a request has used, on its way to Redis."""
+    """What requests of one key have used, on its way to Redis."""
 
     key: ApiKey
-    tokens: int
-    money: float
-    identity: str = field(default_factory=lambda: secrets.token_hex(12))
+    tokens: int = 0
+    money: float = 0.0
+    number: int = 0
+    """Of this replica's entries, from 1."""
 
 
 class RedisState:
@@ -153,7 +159,12 @@ class RedisState:
         self._name = f"Redis at {host}"
         self._prefix = settings.state_prefix
         self._steps: list[_ScriptRun] = []
-        self._entries: list[_Entry] = []
+        self._unsent: dict[str, _Entry] = {}
+        """By key."""
+        self._sent: tuple[_Entry, ...] = ()
+        """What Redis may have or not: no other entry goes before it is known."""
+        self._numbers = itertools.count(1)
+        self._replica = f"of {secrets.token_hex(8)}"
         self._leases: dict[str, str] = {}
         """The keys of the places that are taken, by lease."""
         self._some = asyncio.Event()
@@ -202,7 +213,9 @@ class RedisState:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with suppress(RedisError, OSError):
-                    await self._run(self._steps, self._entries)
+                    while self._steps or self._sent or self._unsent:
+                        steps, self._steps = self._steps, []
+                        await self._run(steps)
 
     async def count(self, key: ApiKey) -> None:
         """See `SharedState`."""
@@ -233,7 +246,9 @@ class RedisState:
         """See `SharedState`."""
         if self._open_when_down:
             self._inner.spend(key, usage)
-        self._entries.append(_Entry(key, usage.total_tokens, usage.cost or 0.0))
+        entry = self._unsent.setdefault(key.name, _Entry(key))
+        entry.tokens += usage.total_tokens
+        entry.money += usage.cost or 0.0
         self._some.set()
 
     def place(self, key: ApiKey, cost: float) -> AbstractAsyncContextManager[None]:
@@ -304,11 +319,9 @@ class RedisState:
                 await self._try(steps)
 
     async def _try(self, steps: Sequence[_ScriptRun]) -> None:
-        entries, self._entries = self._entries, []
         try:
-            replies = await self._run(steps, entries)
+            replies = await self._run(steps)
         except (RedisError, OSError) as error:
-            self._entries = entries + self._entries
             self._note_down(self._explain(error))
             self._refuse(steps)
             return
@@ -316,18 +329,24 @@ class RedisState:
             if not step.reply.done():
                 step.reply.set_result(reply)
 
-    async def _run(self, steps: Sequence[_ScriptRun], entries: Sequence[_Entry]) -> list[Any]:
+    async def _run(self, steps: Sequence[_ScriptRun]) -> list[Any]:
+        if not self._sent:
+            self._sent, self._unsent = tuple(self._unsent.values()), {}
+            for entry in self._sent:
+                entry.number = next(self._numbers)
         pipe = self._redis.pipeline(transaction=False)
-        for entry in entries:
+        for entry in self._sent:
             assert entry.key.budget is not None
-            account = self._place(entry.key, "spent")
             milliseconds = int(1000 * entry.key.budget.seconds)
-            names = (account, f"{account}:{entry.identity}")
-            pipe.eval(SPEND, 2, *names, entry.tokens, repr(entry.money), milliseconds)
+            what = (entry.tokens, repr(entry.money), milliseconds, self._replica, entry.number)
+            pipe.eval(SPEND, 1, self._place(entry.key, "spent"), *what)
         for step in steps:
             pipe.eval(step.script, len(step.keys), *step.keys, *step.values)
         replies: list[Any] = await pipe.execute()
-        return replies[len(entries) :]
+        known, self._sent = len(self._sent), ()
+        if self._unsent:
+            self._some.set()
+        return replies[known:]
 
     def _refuse(self, steps: Sequence[_ScriptRun]) -> None:
         """Redis is away."""
@@ -338,6 +357,7 @@ class RedisState:
     async def _look_again(self) -> None:
         try:
             await self._greet()
+            await self._run(())  # what it may have or not
         except (RedisError, OSError) as error:
             self._fault = self._explain(error)
         else:
