@@ -8,6 +8,8 @@ from quorate.aggregators import AdaptiveConsistency, Agreement, MajorityVote, Se
 from quorate.config.nodes import StopConfig
 from quorate.orchestrator.pipeline import gate, sample
 from quorate.orchestrator.shadow import ShadowRule
+from quorate.orchestrator.types import Question
+from quorate.orchestrator.usage import Usage
 from quorate.testing import ScriptedModel
 
 SURE = ["so \\boxed{42}"]
@@ -25,6 +27,26 @@ async def test_a_rule_is_watched_and_stops_nothing() -> None:
     assert (saving.where, saving.after, saving.of, saving.answer, saving.same) == ("sample", 4, 16, "42", True)
     assert saving.tokens == sum(c.usage.total_tokens for c in watched.candidates[4:])
     assert watched.stopped == "complete"
+
+
+class PricedModel(ScriptedModel):
+    """Every sample of it costs a coin."""
+
+    def _usage(self, question: Question, written: int) -> Usage:
+        return super()._usage(question, written).model_copy(update={"cost": 1.0})
+
+
+async def test_money_is_saved_where_it_is_known() -> None:
+    """By the rule of a stage, and by a gate that would not have asked the expensive side."""
+    rule = Agreement(1.0, min_votes=4)
+    vote = sample(PricedModel(SURE), n=8, stop=ShadowRule(rule)) | MajorityVote()
+    [saving] = (await vote.answer("?", seed=1)).savings
+    assert saving.cost == 4.0
+    watched = gate(
+        sample(PricedModel(SURE), n=8), MajorityVote(), expensive=SelfMoA(PricedModel(SURE)), rule=rule, shadow=True
+    )
+    [saving] = (await watched.answer("?", seed=1)).savings
+    assert saving.cost == 5.0
 
 
 async def test_a_rule_that_would_not_stop_saves_nothing() -> None:

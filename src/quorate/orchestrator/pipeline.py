@@ -26,6 +26,7 @@ from .shadow import ShadowRule, accepted_saving, compare_answers, gate_saving
 from .stage import SamplingStage
 from .state import ELSE, END, START, Condition, Edge, Node, State, Visit
 from .types import Answer, Question, Sampled, SamplingParams, Saving
+from .usage import Usage
 
 
 class Pipeline(Graph):
@@ -290,7 +291,7 @@ class ShadowGate(Pipeline):
         entry = self.entry
         if last is None:
             return found
-        spent = sum(u.usage.total_tokens for v in visits if v.node != entry.name for u in v.usage)
+        spent = Usage.total(each.usage for v in visits if v.node != entry.name for each in v.usage)
         candidates = [c for v in visits if isinstance(v.result, Sampled) for c in v.result.candidates]
         told: list[Saving] = []
         for saving in found:

@@ -61,12 +61,14 @@ async def _watch(
         some = candidates[:taken]
         tally = () if counter is None else await counter.tally(some)
         if (reason := rule.stop(SamplingProgress(stage.n, list(some), tally))) is not None:
+            later = Usage.total(candidate.usage for candidate in candidates[taken:])
             return Saving(
                 where=node,
                 reason=reason,
                 after=taken,
                 of=len(candidates),
-                tokens=sum(c.usage.total_tokens for c in candidates[taken:]),
+                tokens=later.total_tokens,
+                cost=later.cost,
                 answer=tally[0].answer if tally else None,
                 same=_same_leader(tally, sampled.tally or ()),
             )
@@ -80,15 +82,17 @@ def _same_leader(early: Sequence[Cluster], late: Sequence[Cluster]) -> bool | No
     return set(early[0].voters) <= set(late[0].voters)
 
 
-def gate_saving(saving: Saving, spent: int, *, same: bool | None) -> Saving:
+def gate_saving(saving: Saving, spent: Usage, *, same: bool | None) -> Saving:
     """What a gate would have saved: the samples left out, and all that came after them.
 
     Args:
         saving: of its rule.
-        spent: tokens of the nodes behind the gate.
+        spent: in the nodes behind the gate.
         same: whether its answer is the one that was given.
     """
-    return saving.model_copy(update={"tokens": saving.tokens + spent, "same": same})
+    costs = [cost for cost in (saving.cost, spent.cost) if cost is not None]
+    changes = {"tokens": saving.tokens + spent.total_tokens, "cost": sum(costs) if costs else None, "same": same}
+    return saving.model_copy(update=changes)
 
 
 def accepted_saving(visit: Visit, reason: str, later: Sequence[Visit], *, same: bool | None) -> Saving:
