@@ -15,7 +15,7 @@ from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.run import Answered, EvalSpec, Opened, Progress, run_eval
-from quorate.evals.throttle import IN_FLIGHT
+from quorate.evals.throttle import IN_FLIGHT, Drawn
 from quorate.orchestrator.context import RunContext, derive_seed
 from quorate.orchestrator.errors import (
     BadInput,
@@ -231,9 +231,14 @@ async def test_progress_tells_the_beginning_and_every_answer(tmp_path: Path) -> 
     assert told[0] == Opened("sums", 6, ("m", "majority@4/m"), 0, ())
     answered = [progress for progress in told if isinstance(progress, Answered)]
     assert [(a.done, a.total) for a in answered] == [(n, 12) for n in range(1, 13)]
+    drawn = [progress for progress in told if isinstance(progress, Drawn)]
+    assert (drawn[0].wanted, drawn[0].ended) == (1, 0)
+    assert drawn[-1] == Drawn(wanted=24, ended=24, tokens=sum(a.outcome.spent for a in answered))
+    assert [a.outcome.drawn for a in answered if a.outcome.pipeline == "majority@4/m"] == [3] * 6
     told.clear()
     await evaluated(Guesser(), "m", limit=6, out=tmp_path, on_progress=told.append)
     assert told[0] == Opened("sums", 6, ("m",), 24, ())
+    assert not any(isinstance(progress, Drawn) for progress in told)
 
 
 async def test_a_question_that_fails_counts_as_wrong_and_is_told(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +14,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+
+from quorate.evals.throttle import Drawn
 
 from .console import SafeConsole
 
@@ -27,37 +31,75 @@ Clock = Callable[[], float]
 
 @dataclass
 class EvalProgress:
-    """What the outcomes so far amount to."""
+    """What the draws and outcomes so far amount to.
 
-    started: float
+    Time goes by samples, not by questions: those of the bank cost none, and of many questions in one batch all end
+    together.
+    """
+
+    since: float
+    """When the first sample began to be drawn; until then the latest event."""
+    questions: int = 0
+    pipelines: int = 1
     done: int = 0
     total: int = 0
-    tokens: int = 0
-    """Generated in this run."""
+    live: Drawn = field(default_factory=Drawn)
+    """What the engine tells of samples; nothing where it runs elsewhere."""
+    answered: Drawn = field(default_factory=Drawn)
+    """What the outcomes tell."""
     cost: float | None = None
     """Money spent in this run, None without prices."""
-    right: dict[str, int] = field(default_factory=dict)
-    asked: dict[str, int] = field(default_factory=dict)
+    right: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    by_item: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Samples drawn for each pipeline that is through with a question."""
 
-    def note(self, progress: Answered) -> None:
+    @property
+    def drawn(self) -> Drawn:
+        return max(self.live, self.answered, key=lambda drawn: drawn.ended)
+
+    def note_draws(self, live: Drawn, now: float) -> None:
+        if not self.drawn.wanted:
+            self.since = now
+        self.live = live
+
+    def note(self, progress: Answered, now: float) -> None:
         outcome = progress.outcome
         name = outcome.pipeline
+        # A model that the engine cannot count has drawn at least one.
+        samples = max(outcome.drawn, int(outcome.spent > 0))
+        if not samples and not self.drawn.wanted:
+            self.since = now
         self.done, self.total = progress.done, progress.total
-        self.asked[name] = self.asked.get(name, 0) + 1
-        self.right[name] = self.right.get(name, 0) + outcome.correct
-        self.tokens += outcome.spent
+        self.asked[name] += 1
+        self.right[name] += outcome.correct
+        self.by_item[outcome.item].append(samples)
+        self.answered += Drawn(samples, samples, outcome.spent)
         if outcome.spent_cost is not None:
             self.cost = (self.cost or 0.0) + outcome.spent_cost
 
     def pace(self, now: float) -> str:
-        """Tokens a second, time left and money, as far as they can be told."""
-        passed = max(now - self.started, 1e-9)
-        parts = [f"{self.tokens / passed:,.0f} tokens/s"]
-        if 0 < self.done < self.total:
-            parts.append(f"{_format_span(passed * (self.total - self.done) / self.done)} left")
+        """Samples, tokens a second, time left and money, as far as they can be told."""
+        drawn, passed = self.drawn, max(now - self.since, 1e-9)
+        parts = []
+        if drawn.wanted:
+            parts = [f"{drawn.ended:,} of {drawn.wanted:,} samples so far", f"{drawn.tokens / passed:,.0f} tokens/s"]
+        elif self.done:
+            parts = ["all from the bank"]
+        if (left := self._left()) and drawn.ended:
+            parts.append(f"{_format_span(passed * left / drawn.ended)} left")
         if self.cost is not None:
             parts.append(f"cost {self.cost:.4g}")
         return ", ".join(parts)
+
+    def _left(self) -> float | None:
+        """Samples still to be drawn; None before a question has shown how many it takes."""
+        whole = [sum(samples) for samples in self.by_item.values() if len(samples) == self.pipelines]
+        drew = [samples for samples in whole if samples]
+        if not drew:
+            return None
+        expected = fmean(drew) * (self.questions - len(whole) + len(drew))
+        return max(expected, self.drawn.wanted) - self.drawn.ended
 
     def accuracy(self, name: str) -> str:
         """The share of right answers so far with its 95 % interval."""
@@ -104,36 +146,43 @@ class EvalWatcher:
 
     def note(self, progress: Event) -> None:
         """Takes in one event of the evaluation."""
-        from quorate.evals.run import Answered
+        from quorate.evals.run import Answered, Opened
 
-        if isinstance(progress, Answered):
-            self._progress.note(progress)
-            if self._live is None:
-                self._print_line()
-        else:
-            self._begin(progress)
+        match progress:
+            case Opened():
+                self._begin(progress)
+                return
+            case Answered():
+                self._progress.note(progress, self._clock())
+            case Drawn():
+                self._progress.note_draws(progress, self._clock())
+        if self._live is None:
+            self._print_line(at_tenth=isinstance(progress, Answered))
 
     def _begin(self, opened: Opened) -> None:
-        self._progress = EvalProgress(self._clock())
+        total = opened.questions * len(opened.pipelines)
+        self._progress = EvalProgress(self._clock(), opened.questions, len(opened.pipelines), total=total)
+        self._last_line = self._clock()
         for line in opened.notes:
             self._console.print(f"! {line}", markup=False)
         kept = f", {opened.recorded:,} samples in the bank" if opened.recorded else ""
         counts = f"{opened.questions} questions, {len(opened.pipelines)} pipelines{kept}"
         self._console.print(f"{opened.task}: {counts}", markup=False, highlight=False)
 
-    def _print_line(self) -> None:
+    def _print_line(self, *, at_tenth: bool) -> None:
         """A plain line at every tenth of the run, and after a long silence."""
         now, so_far = self._clock(), self._progress
-        if so_far.done % max(1, so_far.total // LINES) and now - self._last_line < SILENCE:
+        is_tenth = at_tenth and so_far.done % max(1, so_far.total // LINES) == 0
+        if not is_tenth and now - self._last_line < SILENCE:
             return
         self._last_line = now
         accuracy = "; ".join(f"{name} {so_far.accuracy(name)}" for name in so_far.asked)
-        line = f"{so_far.done}/{so_far.total}  {so_far.pace(now)}  {accuracy}"
-        self._console.print(line, markup=False, soft_wrap=True, highlight=False)
+        parts = (f"{so_far.done}/{so_far.total}", so_far.pace(now), accuracy)
+        self._console.print("  ".join(filter(None, parts)), markup=False, soft_wrap=True, highlight=False)
 
     def _render(self) -> Group:
         so_far = self._progress
-        pace = so_far.pace(self._clock()) if so_far.done else ""
+        pace = so_far.pace(self._clock())
         self._bar.update(self._row, completed=so_far.done, total=so_far.total or None, pace=pace)
         table = Table(box=None, pad_edge=False, show_header=False)
         for name in so_far.asked:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .task import Selection as Selection
     from .task import Source as Source
     from .task import Task as Task
+    from .throttle import Drawn as Drawn
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -41,6 +42,7 @@ __getattr__, __dir__ = lazy_names(
         ".registry": "find_task register task_names",
         ".report": "EvalResult markdown tables",
         ".run": "Answered EvalSpec Opened Progress run_eval",
+        ".throttle": "Drawn",
         ".task": "Item Selection Source Task",
     },
 )

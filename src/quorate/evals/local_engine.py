@@ -201,6 +201,7 @@ def _add_costs(outcome: Outcome, ledger: DualLedger, queue: QueueTime, took: flo
         update={
             "tokens": alone.completion_tokens,
             "prompt_tokens": alone.prompt_tokens,
+            "drawn": queue.samples,
             "spent": ledger.spent_tokens,
             "spent_prompt": spent.prompt_tokens,
             "spent_cost": spent.cost,

@@ -24,7 +24,7 @@ from .registry import find_task
 from .report import EvalResult, markdown, summarize
 from .runner import Engine, RunBudget, Runner
 from .task import Item, Selection, Task, in_task
-from .throttle import IN_FLIGHT, PrioritySemaphore
+from .throttle import IN_FLIGHT, Drawn, PrioritySemaphore
 
 if TYPE_CHECKING:
     from quorate.config.catalog import Catalog
@@ -94,7 +94,7 @@ class Answered:
     outcome: Outcome
 
 
-Progress = Opened | Answered
+Progress = Opened | Drawn | Answered
 OnProgress = Callable[[Progress], None]
 
 
@@ -110,7 +110,7 @@ async def run_eval(
         catalog: where the pipelines' names lead; closing it stays the caller's.
         spec: what is measured.
         engine: asks there; in this process if not given.
-        on_progress: told of the beginning and of every answer.
+        on_progress: told of the beginning, of every answer and, by an engine in this process, of every sample drawn.
 
     Raises:
         BadInput: something asked for is impossible; nothing has been sampled.
@@ -172,6 +172,7 @@ async def _evaluate(
         async with _open_engine(engine, catalog, task, names, folder.bank, spec, places) as opened:
             runner = Runner(opened, names, on_outcome=progress.note, budget=budget)
             progress.open()
+            places.on_draw = progress.tell
             try:
                 await runner.run(items)
             except (asyncio.CancelledError, QuorateError):
@@ -283,12 +284,12 @@ class _RunProgress:
 
     def open(self) -> None:
         bank = self.folder.bank
-        self._tell(Opened(self.task.name, self.questions, self.names, len(bank), bank.notes))
+        self.tell(Opened(self.task.name, self.questions, self.names, len(bank), bank.notes))
 
     def note(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self.folder.bank.add_outcome(self.number, outcome)
-        self._tell(Answered(len(self.outcomes), self.questions * len(self.names), outcome))
+        self.tell(Answered(len(self.outcomes), self.questions * len(self.names), outcome))
 
     def finish(self, ended: str | None = None) -> EvalResult:
         """The result, written.
@@ -322,7 +323,7 @@ class _RunProgress:
         """Whether some question was answered by every pipeline."""
         return len(self.names) in Counter(outcome.item for outcome in self.outcomes).values()
 
-    def _tell(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
         if self.on_progress is not None:
             self.on_progress(progress)
 

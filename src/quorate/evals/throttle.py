@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from asyncio import Future, get_running_loop
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -26,12 +26,28 @@ IN_FLIGHT = 256
 """Samples in flight where nobody says otherwise: what vLLM runs at once by default on most hardware."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Samples that are drawn, calls of judges and synthesizers included; what the bank holds is not."""
+
+    wanted: int = 0
+    """Asked for so far."""
+    ended: int = 0
+    tokens: int = 0
+    """Generated in those that have ended."""
+
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn(self.wanted + other.wanted, self.ended + other.ended, self.tokens + other.tokens)
+
+
 @dataclass
 class QueueTime:
     """How long the draws of one priority stood in the queue."""
 
     seconds: float = 0.0
     """In which some draw was waiting; several at once count once."""
+    samples: int = 0
+    """Of these draws."""
     waiting: int = 0
     """Draws that wait now."""
     since: float = 0.0
@@ -66,6 +82,23 @@ class PrioritySemaphore:
         self._queue: list[tuple[float, int, int, Future[None]]] = []
         self._tickets = count()
         self._times: dict[float, QueueTime] = {}
+        self._drawn = Drawn()
+        self.on_draw: Callable[[Drawn], None] | None = None
+        """Told of all draws so far when samples are asked for, and when one has ended."""
+
+    def note_draw(self, priority: float, samples: int) -> None:
+        """A draw of so many samples begins to wait."""
+        self._times.get(priority, QueueTime()).samples += samples
+        self._tell(Drawn(wanted=samples))
+
+    def note_end(self, slot: PartialCandidate) -> None:
+        """A sample of a draw has ended."""
+        self._tell(Drawn(ended=1, tokens=slot.result.usage.completion_tokens if slot.result else 0))
+
+    def _tell(self, more: Drawn) -> None:
+        self._drawn += more
+        if self.on_draw is not None:
+            self.on_draw(self._drawn)
 
     @contextmanager
     def time_queue(self, priority: float) -> Iterator[QueueTime]:
@@ -124,6 +157,9 @@ class Throttled(Wrapper, Agent):
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         """See `protocols.Sampler`; every sample that ends makes room at once."""
+        self._places.note_draw(run.priority, len(slots))
+        for slot in slots:
+            slot.add_listener(self._places.note_end)
         held = await self._places.acquire(len(slots), run.priority)
 
         def free_place(_: PartialCandidate) -> None:
