@@ -48,7 +48,7 @@ async def test_connections_spread_evenly(tmp_path: Path) -> None:
 def test_the_most_connections_hold_for_all(tmp_path: Path) -> None:
     """And come free again."""
     board = Board(tmp_path / "board", 2)
-    one, other = (BoardLimits(board, index, 3, 2) for index in range(2))
+    one, other = (BoardLimits(board, index, 3, 3) for index in range(2))
     assert [one.admit("a"), one.admit("a"), other.admit("b")] == [None] * 3
     assert "3 connections already" in (other.admit("b") or "")
     other.leave("b")
@@ -57,3 +57,22 @@ def test_the_most_connections_hold_for_all(tmp_path: Path) -> None:
     assert other.admit("c") is None
     board.set(1)
     assert board.total == 1
+
+
+def test_one_address_has_so_many_connections_to_all(tmp_path: Path) -> None:
+    """Others have theirs; those of a worker that has ended, or of one that another replaces, come free."""
+    boards = [Board(tmp_path / "board", 2) for _ in range(3)]
+    one, other = (BoardLimits(board, index, 100, 3) for index, board in enumerate(boards[:2]))
+    assert [one.admit("a"), other.admit("a"), one.admit("a"), one.admit("b")] == [None] * 4
+    assert "3 connections from your address" in (other.admit("a") or "")
+    other.leave("a")
+    one.leave("a")
+    assert other.admit("a") is None
+    boards[2].forget(0)  # it was killed, as its supervisor knows
+    assert [other.admit("a"), other.admit("b")] == [None] * 2
+    boards[1].leave(1)
+    later = BoardLimits(boards[2], 1, 100, 3)
+    for _ in range(3):
+        other.leave("a")
+        assert later.admit("a") is None
+    assert later.admit("a") is not None

@@ -21,13 +21,16 @@ class ConnectionLimits:
         self._count += 1
         if self._total > self._most:
             return f"there are {self._most} connections already, as many as this server takes"
-        if self._by_address[address] > self._from_one:
+        if self._count_from(address) > self._from_one:
             return f"there are {self._from_one} connections from your address already, as many as one may have"
         return None
 
     @property
     def _total(self) -> int:
         return self._count
+
+    def _count_from(self, address: str) -> int:
+        return self._by_address[address]
 
     def leave(self, address: str) -> None:
         """A connection is closed."""

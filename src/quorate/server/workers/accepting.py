@@ -4,20 +4,26 @@ The system wakes all of them for each connection, and whoever comes first has it
 nine connections in ten of clients that keep theirs open. So each worker writes the number of its connections on a
 board, and one that has more than another leaves a new one to that one for a moment. A connection that is still there
 after it is taken all the same: the other may be busy, or hang.
+
+The board also has how many each worker has from one address, by a hash of two bytes: addresses that share one count
+as one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import mmap
+import os
 import socket
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 from ..http.connection_limits import ConnectionLimits
 
 __all__ = ["Acceptor", "Board", "BoardLimits"]
 
+ADDRESSES = 2**16
 ABSENT = 2**32 - 1
 """Stands for a worker that takes no connections."""
 MOMENT = 0.004
@@ -30,19 +36,44 @@ class Board:
     """Numbers of connections by worker, in a file that all of them have in memory.
 
     Args:
-        file: of it; made if there is none.
+        file: of it, in a folder whose name nobody guesses; made if there is none.
         count: of workers.
     """
 
     def __init__(self, file: Path, count: int) -> None:
         if not file.exists():
             file.write_bytes(ABSENT.to_bytes(4, "little") * count)
+            os.truncate(file, 4 * count * (1 + ADDRESSES))
+        self._count = count
+        self._secret = os.fsencode(file.parent.name)[:64]  # else somebody with many addresses shuts others out
         with file.open("r+b") as opened:
-            self._numbers = memoryview(mmap.mmap(opened.fileno(), 4 * count)).cast("I")
+            self._use(memoryview(mmap.mmap(opened.fileno(), 0)))
+
+    def _use(self, memory: memoryview) -> None:
+        self._memory, numbers, count = memory, memory.cast("I"), self._count
+        self._numbers = numbers[:count]
+        self._by_address = [numbers[at : at + ADDRESSES] for at in range(count, len(numbers), ADDRESSES)]
 
     def set(self, index: int, connections: int = ABSENT) -> None:
         """A worker has so many; without a number it takes none."""
         self._numbers[index] = connections
+
+    def add(self, index: int, address: str, more: int) -> int:
+        """A worker has so many more from an address; gives how many all of them have."""
+        at = int.from_bytes(blake2b(address.encode(), digest_size=2, key=self._secret).digest())
+        self._by_address[index][at] = max(0, self._by_address[index][at] + more)
+        return sum(worker[at] for worker in self._by_address)
+
+    def forget(self, index: int) -> None:
+        """A worker has ended, and its connections with it."""
+        self.set(index)
+        self._by_address[index][:] = memoryview(bytes(4 * ADDRESSES)).cast("I")
+
+    def leave(self, index: int) -> None:
+        """This worker takes no more connections; another one has its place on the board, which it sees no longer."""
+        before = bytearray(self._memory)
+        self.forget(index)
+        self._use(memoryview(before))
 
     def get(self, index: int) -> int:
         """How many a worker has."""
@@ -66,16 +97,18 @@ class BoardLimits(ConnectionLimits):
         board: where it is written how many there are.
         index: of the worker.
         most: connections of all workers.
-        from_one: of one address to one worker.
+        from_one: of one address to all workers.
     """
 
     def __init__(self, board: Board, index: int, most: int, from_one: int) -> None:
         super().__init__(most, from_one)
         self._board, self._index = board, index
+        board.forget(index)
         board.set(index, 0)
 
     def admit(self, address: str) -> str | None:
         """See `ConnectionLimits`."""
+        self._board.add(self._index, address, 1)
         refusal = super().admit(address)
         self._board.set(self._index, self._count)
         return refusal
@@ -83,7 +116,11 @@ class BoardLimits(ConnectionLimits):
     def leave(self, address: str) -> None:
         """See `ConnectionLimits`."""
         super().leave(address)
+        self._board.add(self._index, address, -1)
         self._board.set(self._index, self._count)
+
+    def _count_from(self, address: str) -> int:
+        return self._board.add(self._index, address, 0)
 
     @property
     def _total(self) -> int:
@@ -111,7 +148,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Takes no more."""
-        self._board.set(self._index)
+        self._board.leave(self._index)
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)

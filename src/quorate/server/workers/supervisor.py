@@ -278,7 +278,7 @@ class _Supervision:
             await asyncio.wait_for(worker.silent.wait(), QUIET)
         self._hub.bury(worker.session)
         if not worker.gone.is_set():  # else another one has its place
-            self._board.set(worker.index)
+            self._board.forget(worker.index)
         worker.session.quiet.set()
         self._workers.discard(worker)
         worker.gone.set()
