@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
@@ -134,7 +134,7 @@ async def _serve_alone(open_models: Callable[[], Awaitable[Catalog]], settings: 
 
     def ready(url: str) -> None:
         spare_the_collector()
-        _greet(url, settings, f"{len(catalog.models)} models", next(iter(catalog.models), "MODEL"))
+        _greet(url, settings, list(catalog.models))
 
     try:
         workbench = _open_workbench(settings.bank)
@@ -148,25 +148,26 @@ async def _serve_workers(open_models: Callable[[], Awaitable[Catalog]], settings
 
     plan = WorkerPlan(open_models, settings, partial(_open_workbench, settings.bank), _open_batch_bank)
 
-    def ready(url: str) -> None:
-        _greet(url, settings, f"with {count_workers(settings)} workers", "MODEL")
+    def ready(url: str, models: Sequence[str]) -> None:
+        _greet(url, settings, models, f" with {count_workers(settings)} workers")
 
     await serve_workers(plan, on_ready=ready)
 
 
-def _greet(url: str, settings: ServerSettings, what: str, model: str) -> None:
+def _greet(url: str, settings: ServerSettings, models: Sequence[str], how: str = "") -> None:
     """Says that the server is there, and to people how to ask it."""
     from quorate.server.telemetry.logs import is_for_humans
 
-    told = f"quorate serves {what} at {url}/v1"
+    told = f"quorate serves {len(models)} model{'s' * (len(models) != 1)}{how} at {url}/v1"
     if not is_for_humans(settings, sys.stderr):
         log.info(told, extra={"url": url})
         return
+    example = "/".join(("majority@16", *models[:1]))
     look = f"look: {url}/\n" if settings.page else ""
     echo(
         f"{told} (Ctrl-C stops it)\n{look}"
         f"try: curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d "
-        f'\'{{"model": "majority@16/{model}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
+        f'\'{{"model": "{example}", "messages": [{{"role": "user", "content": "What is 17 * 24?"}}]}}\'',
         err=True,
     )
 

@@ -180,7 +180,7 @@ async def test_a_worker_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(f"quorate.server.workers.{name}", seconds)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     plan = WorkerPlan(load_nothing, ServerSettings(port=0, workers=1))
-    serving = asyncio.create_task(serve_workers(plan, on_ready=ready.set_result))
+    serving = asyncio.create_task(serve_workers(plan, on_ready=lambda url, _: ready.set_result(url)))
     async with fresh_client(await ready) as client:
         first, count = list_children(), "quorate_workers_replaced_total"
         os.kill(first[-1], signal.SIGSTOP)

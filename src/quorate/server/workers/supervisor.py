@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,12 +91,12 @@ def count_workers(settings: ServerSettings) -> int:
     return max(1, cores)
 
 
-async def serve_workers(plan: WorkerPlan, *, on_ready: Callable[[str], None] | None = None) -> None:
+async def serve_workers(plan: WorkerPlan, *, on_ready: Callable[[str, Sequence[str]], None] | None = None) -> None:
     """Serves with several processes until SIGINT or SIGTERM; requests in flight get `shutdown_seconds` to end.
 
     Args:
         plan: what they serve, and how.
-        on_ready: is told the server's URL once all of them answer.
+        on_ready: is told the server's URL once all of them answer, and the names of the single models there are.
 
     Raises:
         BadInput: the address cannot be listened on, a worker refuses what it is given, or workers cannot be had here.
@@ -153,7 +153,7 @@ class _Supervision:
         hub: WorkerHub,
         listener: socket.socket,
         folder: Path,
-        on_ready: Callable[[str], None] | None,
+        on_ready: Callable[[str, Sequence[str]], None] | None,
     ) -> None:
         self._settings = plan.settings
         # The wait for load balancers is the supervisor's.
@@ -260,9 +260,9 @@ class _Supervision:
             )
         plan = pickle.dumps((index, self._count, self._plan, self._folder))
         worker = _Worker(index, process, Session(self._hub, process.pid, plan))
-        handlers = {
+        handlers: dict[str, Callable[..., Any]] = {
             **worker.session.handlers,
-            "ready": lambda: self._note_ready(worker),
+            "ready": lambda models: self._note_ready(worker, models),
             "leaving": lambda: self._let_go(worker),
         }
         worker.session.channel = await open_channel(ours, handlers, worker.silent.set)
@@ -285,13 +285,13 @@ class _Supervision:
         assert worker.session.channel is not None
         worker.session.channel.close()
 
-    def _note_ready(self, worker: _Worker) -> None:
+    def _note_ready(self, worker: _Worker, models: Sequence[str]) -> None:
         worker.served = True
         self._hub.sessions.append(worker.session)
         if not self._complete and len(self._hub.sessions) == self._count:
             self._complete = True
             if self._on_ready is not None:
-                self._on_ready(find_url(self._listener))
+                self._on_ready(find_url(self._listener), models)
 
     def _let_go(self, worker: _Worker) -> None:
         """Somebody has asked this worker alone to end, as it seems: others go on taking connections."""

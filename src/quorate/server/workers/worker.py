@@ -76,7 +76,7 @@ async def _serve(channel: Channel, control: _StopControl, listener: socket.socke
 
         def ready() -> None:
             spare_the_collector()
-            channel.tell("ready")
+            channel.tell("ready", list(catalog.models))
 
         allow_files(4 * settings.max_connections)
         workbench = None if plan.open_workbench is None else plan.open_workbench()
