@@ -27,6 +27,8 @@ OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 """Of batches that are not over."""
 LEFT_OVER = 86_400.0
 """Seconds after which bytes without a row are nobody's any more."""
+Kind = Literal["File", "Batch"]
+TABLES: dict[Kind, str] = {"File": "files", "Batch": "batches"}
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
 
 
@@ -186,16 +188,13 @@ CREATE INDEX open_batches ON batches (number) WHERE open"""
         Raises:
             UnknownObject: it has no such file.
         """
-        found = self._find("files", identity, key)
-        if found is None:
-            raise UnknownObject(f"No such File object: {identity[:80]}")
-        return StoredFile.model_validate_json(found)
+        return StoredFile.model_validate_json(self._find("File", identity, key))
 
     def list_files(
         self, key: str, *, limit: int, after: str | None, purpose: str | None, oldest_first: bool
     ) -> list[StoredFile]:
         """The key's files, the latest first unless told otherwise, after one of them."""
-        rows = self._list("files", key, limit, after, oldest_first, "AND ifnull(?, purpose) = purpose", purpose)
+        rows = self._list("File", key, limit, after, oldest_first, "AND ifnull(?, purpose) = purpose", purpose)
         return [StoredFile.model_validate_json(row) for row in rows]
 
     def delete_file(self, file: StoredFile) -> None:
@@ -251,14 +250,11 @@ CREATE INDEX open_batches ON batches (number) WHERE open"""
         Raises:
             UnknownObject: it has no such batch.
         """
-        found = self._find("batches", identity, key)
-        if found is None:
-            raise UnknownObject(f"No such Batch object: {identity[:80]}")
-        return StoredBatch.model_validate_json(found)
+        return StoredBatch.model_validate_json(self._find("Batch", identity, key))
 
     def list_batches(self, key: str, *, limit: int, after: str | None) -> list[StoredBatch]:
         """The key's batches, the latest first, after one of them."""
-        return [StoredBatch.model_validate_json(row) for row in self._list("batches", key, limit, after)]
+        return [StoredBatch.model_validate_json(row) for row in self._list("Batch", key, limit, after)]
 
     def open_batches(self) -> list[StoredBatch]:
         """Those of all keys that are not over, the oldest first."""
@@ -291,14 +287,19 @@ CREATE INDEX open_batches ON batches (number) WHERE open"""
                     if path.stat().st_mtime < now - LEFT_OVER:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _find(self, table: str, identity: str, key: str) -> Any:
-        return self.value(f"SELECT document FROM {table} WHERE id = ? AND key = ?", (identity, key))
+    def _find(self, kind: Kind, identity: str, key: str) -> str:
+        """Its document; raises UnknownObject in OpenAI's words."""
+        found = self.value(f"SELECT document FROM {TABLES[kind]} WHERE id = ? AND key = ?", (identity, key))
+        if found is None:
+            raise UnknownObject(f"No such {kind} object: {identity[:80]}")
+        return str(found)
 
     def _list(
-        self, table: str, key: str, limit: int, after: str | None, rising: bool = False, more: str = "", *values: Any
+        self, kind: Kind, key: str, limit: int, after: str | None, rising: bool = False, more: str = "", *values: Any
     ) -> list[str]:
-        if after is not None and self._find(table, after, key) is None:
-            raise UnknownObject(f"after: there is no {after[:80]}")
+        if after is not None:
+            self._find(kind, after, key)
+        table = TABLES[kind]
         sign, order, end = (">", "", "0") if rising else ("<", "DESC", "1 << 62")
         rows = self.rows(
             f"SELECT document FROM {table} WHERE key = ? "
