@@ -131,7 +131,9 @@ async def test_leaving_ends_both(steps: tuple[Step, Step]) -> None:
     async with ScriptedUpstream(then(*steps)) as up, Hedged(endpoint(up), after=0.05) as model:
         drawing = Drawing.of([0], live=True)
         task = asyncio.create_task(drawing.draw(model, "How many?"))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(30):
+            while len(up.requests) < 2 and not drawing.token_count:  # noqa: ASYNC110  a token is no change of the server
+                await asyncio.sleep(0.01)
         await drawing.let_go(task)
         await up.wait_until(lambda up: up.in_flight == 0)
     cut = drawing.one

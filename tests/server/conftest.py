@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -14,7 +15,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.protocols import Model
 from quorate.server import ServerSettings, run_server
 
-__all__ = ["Serving", "asked"]
+__all__ = ["Serving", "asked", "wait_until", "wait_until_queued"]
 
 
 class Serving:
@@ -32,6 +33,22 @@ class Serving:
 def asked(text: str = "hello there") -> dict[str, Any]:
     """The smallest body."""
     return {"model": "echo", "messages": [{"role": "user", "content": text}]}
+
+
+async def wait_until(check: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Returns when it is so."""
+    async with asyncio.timeout(30):
+        while not (await found if isinstance(found := check(), Awaitable) else found):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def wait_until_queued(http: httpx.AsyncClient, requests: int) -> None:
+    """Returns when so many wait for their turn."""
+
+    async def are_queued() -> bool:
+        return f"quorate_queue_length {requests}.0" in (await http.get("/metrics")).text
+
+    await wait_until(are_queued)
 
 
 Start = Callable[..., AbstractAsyncContextManager[Serving]]

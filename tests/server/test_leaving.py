@@ -12,7 +12,7 @@ from quorate.config.catalog import Catalog
 from quorate.orchestrator.pipeline import sample
 from quorate.server import ServerSettings, run_server
 
-from .conftest import Start, asked
+from .conftest import Start, asked, wait_until_queued
 from .scripted import Echo, Plurality, Stuck
 
 
@@ -139,11 +139,12 @@ async def test_who_waits_when_the_server_ends_is_sent_away() -> None:
     async with httpx.AsyncClient(timeout=30) as client:
         async with run_server(Catalog({"stuck": stuck}), settings) as url:
             body = {**asked(), "model": "stuck"}
-            first = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body))
+            client.base_url = httpx.URL(url)
+            first = asyncio.create_task(client.post("/v1/chat/completions", json=body))
             await stuck.asked.wait()
             stuck.asked.clear()
-            second = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body))
-            await asyncio.sleep(0.2)
+            second = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+            await wait_until_queued(client, 1)
         replies = [await first, await second]
     assert [reply.status_code for reply in replies] == [503, 503]
     assert replies[1].headers["retry-after"]

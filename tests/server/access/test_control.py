@@ -20,7 +20,7 @@ from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import sample
 from quorate.server import ServerSettings, run_server, serve
 
-from ..conftest import Start, asked
+from ..conftest import Start, asked, wait_until, wait_until_queued
 from ..scripted import Echo, Plurality
 
 
@@ -94,11 +94,9 @@ async def test_a_full_server_queues_and_then_refuses(start: Start) -> None:
     model.hold = asyncio.Event()
     async with start(model, max_concurrent=1, max_queued=1) as served:
         first = asyncio.create_task(served.post(stream=True))
-        async with asyncio.timeout(30):
-            while not model.questions:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: bool(model.questions))
         second = asyncio.create_task(served.post(stream=True))
-        await asyncio.sleep(0.2)
+        await wait_until_queued(served.http, 1)
         third = await served.post()
         assert (third.status_code, third.json()["error"]["code"]) == (429, "queue_full")
         assert int(third.headers["retry-after"]) >= 1
@@ -114,13 +112,11 @@ async def test_who_leaves_the_queue_frees_it(start: Start) -> None:
     model.hold = asyncio.Event()
     async with start(model, max_concurrent=1, max_queued=5) as served:
         first = asyncio.create_task(served.post(stream=True))
-        async with asyncio.timeout(30):
-            while not model.questions:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: bool(model.questions))
         leaving = asyncio.create_task(served.post(messages=[{"role": "user", "content": "left"}]))
-        await asyncio.sleep(0.1)
+        await wait_until_queued(served.http, 1)
         leaving.cancel()
-        await asyncio.sleep(0.1)
+        await wait_until_queued(served.http, 0)
         model.hold.set()
         assert (await first).status_code == 200
         assert (await served.post()).status_code == 200
@@ -210,9 +206,12 @@ async def test_a_draining_server_still_serves() -> None:
     url = (await process.stdout.readline()).decode().strip()
     async with httpx.AsyncClient(base_url=url) as client:
         process.send_signal(signal.SIGTERM)
+
+        async def is_draining() -> bool:
+            return (await client.get("/ready")).status_code == 503
+
+        await wait_until(is_draining)
         for _ in range(5):
-            await asyncio.sleep(0.1)
             assert (await client.get("/health")).status_code == 200
-        assert (await client.get("/ready")).status_code == 503
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.wait(), 20)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +26,9 @@ from quorate.server.access.state import SharedState
 from quorate.server.readiness import Readiness, judge_state
 from quorate.server.workers.hub import WorkerHub
 
-from ..conftest import asked
+from ..conftest import asked, wait_until
 from ..scripted import Echo
-from ..workers.serving import join, wait_until
+from ..workers.serving import join
 
 redis = pytest.importorskip("redis.asyncio", reason="needs the extra `redis`")
 if shutil.which("redis-server") is None:
@@ -136,23 +136,40 @@ async def test_budgets_hold_over_replicas(shared_redis: RunningRedis) -> None:
 
 async def test_requests_at_once_hold_over_replicas(shared_redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place comes free when its request ends or gives up; those of a replica that died run out."""
-    monkeypatch.setattr("quorate.server.access.redis_state.LEASE", 0.6)
-    async with replicas(shared_redis.url, "places", queue_seconds=0.1) as (one, other):
+    monkeypatch.setattr("quorate.server.access.redis_state.LEASE", 1.5)
+    async with (
+        replicas(shared_redis.url, "places", queue_seconds=0.1) as (one, other),
+        redis.Redis.from_url(shared_redis.url) as client,
+    ):
+
+        async def list_leases() -> list[float]:
+            return [until for _, until in await client.zrange("places:{ann}:places", 0, -1, withscores=True)]
+
         async with one.place(ANN, 1.0), other.place(ANN, 1.0):
             with pytest.raises(Overloaded):
                 await other.place(ANN, 1.0).__aenter__()
-            await asyncio.sleep(0.8)  # longer than a lease: it is renewed
+            last = max(await list_leases())
+
+            async def are_renewed() -> bool:
+                return min(await list_leases()) > last
+
+            await wait_until(are_renewed)
             waiting = asyncio.create_task(one.place(ANN, 1.0).__aenter__())
-            await asyncio.sleep(0.02)
+            await wait_until(lambda: one.waiting == 1)
             waiting.cancel()
         async with replicas(shared_redis.url, "places", count=1) as [dying]:
             for _ in range(2):
                 await dying.place(ANN, 1.0).__aenter__()
             with pytest.raises(Overloaded):
                 await one.place(ANN, 1.0).__aenter__()
-        await asyncio.sleep(0.7)
-        async with one.place(ANN, 1.0), other.place(ANN, 1.0):
-            pass
+
+        async def has_room() -> bool:
+            with suppress(Overloaded):
+                async with one.place(ANN, 1.0), other.place(ANN, 1.0):
+                    return True
+            return False
+
+        await wait_until(has_room)
 
 
 async def test_who_waits_takes_no_place(shared_redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:

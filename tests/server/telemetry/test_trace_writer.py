@@ -24,7 +24,7 @@ from quorate.orchestrator.types import Candidate, Degradation
 from quorate.storage.traces import Trace, TraceStore
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
-from ..conftest import Start, asked
+from ..conftest import Start, asked, wait_until
 from ..scripted import Echo, Stuck
 from .scraping import scraped
 
@@ -141,7 +141,7 @@ async def test_failed_and_left_requests_are_kept_too(start: Start, tmp_path: Pat
     async with start(stuck, echo, traces=file, pipelines={"mixed": mixed}) as served:
         leaving = asyncio.create_task(served.post(model="mixed"))
         await stuck.asked.wait()
-        await asyncio.sleep(0.05)
+        await wait_until(lambda: bool(echo.questions))
         leaving.cancel()
         await asyncio.wait_for(stuck.cancelled.wait(), 30)
         assert (await served.post(model="nobody")).status_code == 404

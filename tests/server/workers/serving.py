@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from quorate.server.workers.channel import Channel, open_channel
 from quorate.server.workers.hub import Session, WorkerHub
 from quorate.server.workers.member import FleetMember
 
-__all__ = ["RunningWorkers", "fresh_client", "join", "run_workers", "wait_until"]
+__all__ = ["RunningWorkers", "fresh_client", "join", "run_workers"]
 
 SOURCE = str(Path(quorate.__file__).parents[1])
 MAIN = "from quorate.cli import main; main()"
@@ -104,13 +104,6 @@ async def run_workers(
         if process.returncode is None and running.url:
             process.terminate()
         await running.end()
-
-
-async def wait_until(check: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Returns when it is so."""
-    async with asyncio.timeout(30):
-        while not (await found if isinstance(found := check(), Awaitable) else found):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

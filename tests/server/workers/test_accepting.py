@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quorate.server.workers.accepting import Acceptor, Board, BoardLimits
 
-from .serving import wait_until
+from ..conftest import wait_until
 
 
 async def test_connections_spread_evenly(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from quorate.orchestrator.usage import Usage
 from quorate.server.access.errors import KeyBudgetExceeded, Overloaded, QueueFull, RateExceeded
 from quorate.server.workers.hub import WorkerHub
 
-from .serving import join, wait_until
+from ..conftest import wait_until
+from .serving import join
 
 ANN = ApiKey(
     name="ann", hash=hash_key("ann"), rate=RequestRate(requests=2, seconds=60), budget=KeyBudget(tokens=10, money=1.0)

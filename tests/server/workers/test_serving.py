@@ -22,8 +22,8 @@ from quorate.server import serve
 from quorate.server.workers.supervisor import WorkerPlan, count_workers, serve_workers
 from quorate.testing import Reply, ScriptedUpstream
 
-from ..conftest import asked
-from .serving import RunningWorkers, fresh_client, run_workers, wait_until
+from ..conftest import asked, wait_until
+from .serving import RunningWorkers, fresh_client, run_workers
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found by /proc")
 
@@ -137,9 +137,10 @@ async def ask_while_one_is_killed(server: RunningWorkers) -> Counter[str]:
     async with fresh_client(server.url) as client, asyncio.TaskGroup() as clients:
         for _ in range(8):
             clients.create_task(keep_asking(client))
-        await asyncio.sleep(0.4)
+        await wait_until(lambda: outcomes["200"] > 16)
         os.kill(server.workers[0], signal.SIGKILL)
-        await asyncio.sleep(0.4)
+        enough = outcomes["200"] + 32
+        await wait_until(lambda: outcomes["200"] > enough)
         ending.set()
     return outcomes
 
