@@ -98,6 +98,16 @@ def test_the_unit_is_sound(tmp_path: Path) -> None:
     assert exposed.returncode == 0, exposed.stdout[-2000:]
 
 
+def test_the_composition_is_one(tmp_path: Path) -> None:
+    """By the schema of the Compose Specification, which knows each of its words."""
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((DEPLOY / "compose.yaml").read_text().replace("healthcheck:", "health_check:"))
+    for file, status in ((DEPLOY / "compose.yaml", 0), (wrong, 1)):
+        check = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", file)
+        done = subprocess.run(check, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+
+
 def test_the_composition_fits_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its configuration can be used, and its parts name each other by names and ports that they have."""
     compose: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
