@@ -71,6 +71,16 @@ class Counting(WorkerPool):
         ("5x", "5", False),
         ("x^2", "2x", False),
         ("\\sqrt{2}", "1.41", False),
+        ("X^2+1", "x^2+1", True),
+        ("2\\pi R", "2\\pi r", True),
+        ("\\frac{M}{M+m}", "\\frac{m}{M+m}", False),
+        ("\\frac{M}{M+m}", "\\frac{1}{2}", False),
+        ("\\frac{GMm}{R}", "\\frac{GMm}{r}", False),
+        ("\\frac{\\Delta}{\\delta}", "1", False),
+        ("\\frac{I_1}{I_2}", "1", False),
+        ("\\frac{1}{2}I\\omega^2", "\\frac{1}{2}I^2\\omega^2", False),
+        ("RI^2", "I^2R", True),
+        ("2+3I", "2+3i", True),
     ],
 )
 async def test_what_algebra_knows(algebra: Algebra, a: str, b: str, same: bool) -> None:

@@ -17,6 +17,7 @@ Policies, where people differ:
 - Numbers of other places. `1 234`, `12'500`, `１２`, `1.234,56`, `0,75` and `3,5 kg` are read as they are meant; `1,2`
   alone is a list, `2 3` no number.
 - Angles. `60°` goes with `60` if somebody answered that, else with pi/3.
+- Case. `X^2 + 1` is `x^2 + 1`, but where an answer has both letters they are two: `M/(M+m)` is not 1/2.
 - Order. It counts in brackets, not in a bare list or a set. `(1, 2)` is not `1, 2`.
 """
 

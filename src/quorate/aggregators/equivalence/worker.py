@@ -34,9 +34,12 @@ TOLERANCE = 10.0**-40
 """Relative difference of equal values."""
 POINTS = (("7/5", "11/10"), ("3/7", "2/9"), ("37/11", "5/13"), ("-13/9", "-2/11"))
 """Where expressions with variables are compared: first variable and step to the next; the last below zero."""
+CAPITAL_I = "mho"
+"""What the parser reads for `I`, which would be the imaginary unit there without index and exponent: `I_1/I_2` is 1."""
 WARM_UP = (("x+1", "1+x"), (r"\frac{\sqrt{3}}{2}", "0.866025403784"), ("(x-1)(x+1)", "x^{2}-1"))
 _DECIMAL = re.compile(r"-?([0-9]*)\.([0-9]+)")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+_CAPITAL_I = re.compile(r"(\\[A-Za-z]+)|I")
 _DEGREES = re.compile(r"([0-9.]+)\s*\^\s*\{?\s*\\circ\s*\}?")
 
 
@@ -94,6 +97,7 @@ def comparable(answer: str) -> bool:
 def parsed(answer: str) -> Any:
     """The expression, its numbers exact and `i` imaginary; None where it cannot be read."""
     from latex2sympy2_extended import NormalizationConfig, latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
     from sympy import MatrixBase
 
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", answer)
@@ -104,7 +108,9 @@ def parsed(answer: str) -> Any:
         basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
     )
     is_real = "i" not in _COMMAND.sub("", text)
-    value = latex2sympy(text, is_real=is_real, normalization_config=spelling)
+    text = _CAPITAL_I.sub(lambda match: match[1] or rf"\{CAPITAL_I} ", text)
+    conversion = ConversionConfig(lowercase_symbols=False)
+    value = latex2sympy(text, is_real=is_real, normalization_config=spelling, conversion_config=conversion)
     if isinstance(value, MatrixBase):
         return value.applyfunc(_exact)
     return _exact(value)
@@ -115,7 +121,8 @@ def _exact(value: Any) -> Any:
 
     exact = value.xreplace({number: Rational(str(number)) for number in value.atoms(Float)})
     names = {symbol.name for symbol in exact.free_symbols}
-    units = {symbol: I for symbol in exact.free_symbols if symbol.name == "i" or {symbol.name} == names == {"j"}}
+    alone = names in ({"j"}, {CAPITAL_I})
+    units = {symbol: I for symbol in exact.free_symbols if symbol.name == "i" or alone}
     exact = exact.xreplace(units)
     return exact if exact.has(Derivative) else exact.doit()  # dy/dx would be 0
 
@@ -124,7 +131,21 @@ def same(a: str, b: str) -> bool:
     first, second = parsed(a), parsed(b)
     if first is None or second is None:
         return False
+    if not (_has_both_cases(first) or _has_both_cases(second)):
+        first, second = _lowered(first), _lowered(second)
     return equal(first, second) or rounds(a, second) or rounds(b, first)
+
+
+def _has_both_cases(value: Any) -> bool:
+    """Whether a name stands in it in capitals and in small letters, as the masses of `M/(M+m)`."""
+    names = {symbol.name for symbol in value.free_symbols}
+    return len({name.lower() for name in names}) < len(names)
+
+
+def _lowered(value: Any) -> Any:
+    from sympy import Symbol
+
+    return value.xreplace({name: Symbol(name.name.lower(), real=name.is_real) for name in value.free_symbols})
 
 
 def rounds(decimal: str, value: Any) -> bool:
