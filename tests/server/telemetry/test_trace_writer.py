@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
@@ -21,6 +23,7 @@ from quorate.config.server_settings import ApiKey, hash_key
 from quorate.orchestrator.ensembling import Ensembling, TokenStep
 from quorate.orchestrator.errors import BadInput, DataError
 from quorate.orchestrator.types import Candidate, Degradation
+from quorate.server.telemetry import trace_writer
 from quorate.storage.traces import Trace, TraceStore
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
@@ -212,6 +215,38 @@ async def test_a_store_that_breaks_loses_traces_and_no_request(start: Start, tmp
             while (await scraped(served)).value("quorate_traces_lost_total") != 1:
                 pass
         assert (await served.post()).status_code == 200
+
+
+async def test_traces_wait_for_a_full_disk(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The latest of them, in order; the log says why, and that there is room again."""
+    most_pages, tries = 1, 0
+
+    class SmallStore(TraceStore):
+        def add(self, given: Iterable[Trace]) -> None:
+            nonlocal tries
+            self.execute(f"PRAGMA max_page_count={most_pages}")
+            tries += 1
+            super().add(given)
+
+    monkeypatch.setattr(trace_writer, "TraceStore", SmallStore)
+    monkeypatch.setattr(trace_writer, "PAUSE", 0.05)
+    monkeypatch.setattr(trace_writer, "KEPT", 2)
+    long = [random.Random(number).randbytes(10_000).hex() for number in range(4)]
+    file = tmp_path / "traces.sqlite"
+    async with start(Echo(), traces=file, log_prompts=True) as served:
+        for text in long:
+            assert (await served.post(**asked(text))).status_code == 200
+        before = tries
+        await wait_until(lambda: tries > before + 2)
+        assert (await scraped(served)).value("quorate_traces_lost_total") == 2
+        assert traces(file) == []
+        most_pages = 2**30
+        await wait_until(lambda: len(traces(file)) == 2)
+    assert [trace.question.text for trace in traces(file) if trace.question] == long[2:]
+    assert "disk is full; everything before is kept; the latest 2 traces wait" in caplog.text
+    assert "traces are written again" in caplog.text
 
 
 def test_old_traces_and_too_many_are_deleted(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The trace store's writer: a thread of its own, so that the event loop never waits for a disk.
 
 The loop hands over the records that it has anyway; traces are made, compressed and written here, many a transaction.
-The queue is bounded: where the disk cannot keep up, traces are lost and counted, never requests.
+The queue is bounded: where the disk cannot keep up, traces are lost and counted, never requests. While it is full the
+latest traces wait for room.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.orchestrator.ensembling import Ensembling
-from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.errors import DataError, QuorateError
 from quorate.orchestrator.events import (
     CandidateCancelled,
     CandidateFailed,
@@ -43,6 +44,10 @@ WINDOW = 0.05
 """Seconds that traces wait for others to be written with: what a killed server can forget."""
 PRUNE_INTERVAL = 60.0
 """Seconds between looks at age and size."""
+KEPT = 1_000
+"""Traces that wait for a disk that takes none."""
+PAUSE = 5.0
+"""Seconds until what could not be written is tried again."""
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about the same trouble."""
 
@@ -71,8 +76,10 @@ class TraceWriter:
         self._bytes = int(megabytes * 2**20)
         self._on_lost = on_lost
         self._waiting: deque[RequestRecord] = deque()
+        self._unwritten: list[Trace] = []
         self._some_waiting = threading.Event()
         self._closing = threading.Event()
+        self._stuck = False
         self._last_pruned = self._last_complaint = -float("inf")
         self._thread = threading.Thread(target=self._write, name="quorate-traces", daemon=True)
         self._thread.start()
@@ -98,25 +105,42 @@ class TraceWriter:
             self._closing.wait(WINDOW)
             self._some_waiting.clear()
             self._flush()
+            if self._unwritten:
+                self._closing.wait(PAUSE)
+                self._some_waiting.set()
         self._flush()
+        if self._unwritten:
+            self._on_lost(len(self._unwritten))
+            log.error("%d traces are lost: there was no room for them until the end", len(self._unwritten))
 
     def _flush(self) -> None:
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
-            if batch:
-                self._store.add([make_trace(record, texts=self._texts) for record in batch])
+            self._unwritten += [make_trace(record, texts=self._texts) for record in batch]
+            batch = []
+            if self._unwritten:
+                self._store.add(self._unwritten)
+                self._unwritten = []
+                if self._stuck:
+                    log.warning("%s: traces are written again", self._store.path)
+                self._stuck = False
             if time.monotonic() - self._last_pruned > PRUNE_INTERVAL:
                 self._last_pruned = time.monotonic()
                 self._store.prune(before=time.time() - self._seconds, most_bytes=self._bytes)
+        except DataError as error:
+            self._on_lost(len(self._unwritten[:-KEPT]))
+            self._unwritten, self._stuck = self._unwritten[-KEPT:], True
+            self._complain(f"{error}; the latest {KEPT} traces wait to be written", None)
         except Exception as error:
             # A trace that cannot be made must not end the thread, which would end all traces.
-            self._complain(len(batch), error)
+            lost, self._unwritten = len(batch) + len(self._unwritten), []
+            self._on_lost(lost)
+            self._complain(f"{lost} traces could not be written", error)
 
-    def _complain(self, count: int, error: Exception) -> None:
-        self._on_lost(count)
+    def _complain(self, words: str, error: Exception | None) -> None:
         if time.monotonic() - self._last_complaint > COMPLAINT_INTERVAL:
             self._last_complaint = time.monotonic()
-            log.error("%d traces could not be written", count, exc_info=error)
+            log.error(words, exc_info=error)
 
 
 def make_trace(record: RequestRecord, *, texts: bool) -> Trace:
