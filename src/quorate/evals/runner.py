@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from quorate.orchestrator.context import Budget
-from quorate.orchestrator.errors import BadInput, CircuitOpen, DataError, NoAnswer, Unreachable
+from quorate.orchestrator.errors import BadInput, CircuitOpen, DataError, NoAnswer, Unreachable, Unwritable
 from quorate.orchestrator.types import Failure
 
 from .outcome import Outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 16
 """Failures of one kind in a row after which a pipeline is given up; the run ends when all are."""
-_FATAL = frozenset({Unreachable.code, CircuitOpen.code, DataError.code})
+_FATAL = frozenset({Unreachable.code, CircuitOpen.code, DataError.code, Unwritable.code})
 """What ends a run that went well before: the server is gone, or the bank cannot be written."""
 
 

@@ -4,6 +4,7 @@
     ├── BadInput                  the caller's fault: what, where and the fix (HTTP 400, exit code 2)
     │   ├── ConfigError           quorate.yaml: file, line and field
     │   ├── DataError             a JSONL or data file: file, line and field
+    │   │   └── Unwritable        it takes nothing more, as where the disk is full (HTTP 507)
     │   ├── BadGraph              a graph that cannot run: an edge to nowhere, a loop without an exit, ...
     │   ├── UnknownName           no such model or pipeline, with those that exist (HTTP 404)
     │   └── MissingExtra          an optional dependency is not installed
@@ -51,6 +52,7 @@ __all__ = [
     "TimedOut",
     "UnknownName",
     "Unreachable",
+    "Unwritable",
     "UpstreamError",
 ]
 
@@ -112,6 +114,13 @@ class DataError(_InFile):
     """A data file that cannot be read; names file, line and field."""
 
     code = "bad_data"
+
+
+class Unwritable(DataError):
+    """A file that takes nothing more, most likely since the disk is full; what it holds already is kept."""
+
+    status = 507
+    code = "unwritable"
 
 
 class UnknownName(BadInput):

@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp
 
 from quorate.orchestrator.context import derive_seed
-from quorate.orchestrator.errors import BadInput, DataError
+from quorate.orchestrator.errors import BadInput, DataError, Unwritable
 
 from .http.errors import encode_json
 
@@ -43,7 +43,7 @@ TRIES = 6
 LONGEST = 60.0
 """Seconds between two of them at most."""
 AGAIN = {429, 502, 503, 504}
-WAITING = {"queue_full", "overloaded", "insufficient_quota"}
+WAITING = {"queue_full", "overloaded", "insufficient_quota", "state_unavailable"}
 """Codes of refusals that are this server's own and say nothing about the line: it waits for its turn, or for money."""
 
 
@@ -204,7 +204,8 @@ class Batch:
             stop: whether no more lines shall be asked; those under way end.
 
         Raises:
-            BadInput: the output cannot be written, or lines of the input are gone.
+            BadInput: lines of the input are gone.
+            Unwritable: the output takes nothing more, or what samples are kept in.
         """
         places, window = asyncio.Semaphore(concurrency), AHEAD * concurrency
         pending: deque[asyncio.Task[BatchReply]] = deque()
@@ -280,7 +281,8 @@ class Batch:
             self._file.write(reply.encode())
             self._file.flush()
         except OSError as error:
-            raise BadInput(f"{self._out}: cannot be written: {error.strerror}; everything before is kept") from error
+            words = f"cannot be written: {error.strerror}; everything before is kept"
+            raise Unwritable(words, file=self._out) from error
         self.progress.answered += reply.ok
         self.progress.failed += not reply.ok
         note(reply)
@@ -314,6 +316,9 @@ async def _ask(
         while not stop():
             reply = await client.post(line.url, content=json.dumps(line.body))
             body = from_json(reply.content)
+            if reply.status_code == Unwritable.status and body["error"].get("code") == Unwritable.code:
+                # What is drawn now cannot be kept, and would be paid for again.
+                raise Unwritable(body["error"]["message"])
             again = reply.status_code in AGAIN
             tried += not (again and body["error"].get("code") in WAITING)
             if not again or tried == TRIES:

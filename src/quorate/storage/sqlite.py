@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from quorate.orchestrator.ensembling import Ensembling
-from quorate.orchestrator.errors import BadInput, DataError, QuorateError
+from quorate.orchestrator.errors import BadInput, DataError, QuorateError, Unwritable
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.types import Candidate, Degradation, TokenLogprob
 from quorate.orchestrator.usage import Usage
@@ -159,7 +159,7 @@ class Database:
             fix = self.rescue.format(file=where)
             return DataError(f"is broken or cut off ({error}); {fix}", file=self.path)
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            return DataError(f"cannot be written: {error}; everything before is kept", file=self.path)
+            return Unwritable(f"cannot be written: {error}; everything before is kept", file=self.path)
         if name.startswith("SQLITE_BUSY"):
             return BadInput(f"{where}: another process has been writing for {PATIENCE:.0f} s; try again later")
         return BadInput(f"{where}: cannot be used as a {self.kind}: {error}")

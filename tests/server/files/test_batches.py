@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI
-from openai.types import Batch
+from openai.types import Batch, BatchRequestCounts
 
 from quorate.config.catalog import Catalog
 from quorate.config.server_settings import ApiKey, FileSettings, KeyBudget, hash_key
-from quorate.evals.banked_sampler import keep_samples
+from quorate.evals.bank import Bank
+from quorate.evals.banked_sampler import bank_model, keep_samples
 from quorate.orchestrator.pipeline import sample
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Failure
 from quorate.server import ServerSettings, run_server
+from quorate.server.files import runner, store
 from quorate.server.files.store import FileStore
 
-from ..conftest import Start, asked
+from ..conftest import Start, asked, wait_until
 from ..scripted import Echo, Plurality
 
 CHAT = "/v1/chat/completions"
@@ -212,6 +217,39 @@ async def test_a_batch_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert len(first.questions) + len(second.questions) == 8
     assert done.usage is not None
     assert done.usage.output_tokens == 8 * 2 * 2
+
+
+async def test_a_batch_waits_for_room_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not fail, asks nobody where there is none to begin with, and is told of now and then."""
+    monkeypatch.setattr(runner, "PAUSE", 0.1)
+    monkeypatch.setattr(store, "ROOM", 2**60)
+    echo, full = Echo(), True
+
+    @contextmanager
+    def keep(path: Path) -> Generator[Callable[[Model], Model]]:
+        with Bank(path) as bank:
+            if full:
+                bank.store.execute("PRAGMA max_page_count=1")
+            yield lambda model: bank_model(model, bank)
+
+    def count_waits() -> int:
+        return sum("goes on as soon as it can be written" in record.getMessage() for record in caplog.records)
+
+    settings = ServerSettings(port=0, files=FileSettings(folder=tmp_path, concurrency=2))
+    async with run_server(Catalog({"echo": echo}), settings, banks=keep) as url, client_of(url, "any") as client:
+        batch = await submit(client, *(line(str(n), f"say {n} " * 500, model="majority@2/echo") for n in range(8)))
+        await wait_until(lambda: count_waits() == 2)
+        assert echo.questions == []
+        assert "bytes are free, and" in caplog.text
+        monkeypatch.setattr(store, "ROOM", 0)
+        await wait_until(lambda: count_waits() >= 4)
+        assert "disk is full" in caplog.text
+        assert (await client.batches.retrieve(batch.id)).status == "in_progress"
+        full = False
+        done = await wait(client, batch)
+        assert (done.status, done.request_counts) == ("completed", BatchRequestCounts(completed=8, failed=0, total=8))
 
 
 async def test_a_batch_has_an_end(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

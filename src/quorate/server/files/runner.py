@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quorate.config.server_settings import ApiKey
-from quorate.orchestrator.errors import BadInput, QuorateError
+from quorate.orchestrator.errors import BadInput, QuorateError, Unwritable
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.usage import Usage
 
@@ -36,6 +36,8 @@ log = logging.getLogger("quorate.server")
 
 LOOK = 1.0
 """Seconds between two looks at what other processes may have changed."""
+PAUSE = 10.0
+"""Seconds until a batch is gone on with for which the disk had no room."""
 SWEEP = 600.0
 """Seconds between two searches for what has expired."""
 EXPIRED = "was not answered before the batch expired"
@@ -157,24 +159,37 @@ class BatchRunner:
         )
 
     async def _run(self, batch: StoredBatch, running: _RunningBatch) -> None:
-        """One batch to its end, whichever it is."""
-        words = ""
+        """One batch to its end, whichever it is, or as far as the disk has room for it."""
         try:
-            await self._answer(batch, running)
-        except QuorateError as error:
-            words = str(error).replace(f"{self._store.settings.folder}/", "")
-        except Exception:
-            log.exception("batch %s failed", batch.id)
-            words = "the server failed; its log has the cause"
-        finally:
-            del self._running[batch.id]
-        try:
+            words = await self._find_fault(batch, running)
             if words:
                 self._store.change_batch(batch.id, lambda batch: batch.to("failed", errors=(words,)))
             shutil.rmtree(self._store.place(batch.id), ignore_errors=True)
-        except QuorateError as error:
-            log.error("batch %s: %s", batch.id, error)
+        except (QuorateError, OSError) as error:
+            log.error("batch %s: %s; it goes on as soon as it can be written", batch.id, error)
+            await asyncio.sleep(PAUSE)
+        finally:
+            del self._running[batch.id]
         self.wake()
+
+    async def _find_fault(self, batch: StoredBatch, running: _RunningBatch) -> str:
+        """Answers it; says why it fails as a whole, where it does.
+
+        Raises:
+            Unwritable: there is no room for its answers, which is none of its faults.
+            OSError: the same.
+        """
+        try:
+            self._store.check_disk()
+            await self._answer(batch, running)
+        except (Unwritable, OSError):
+            raise
+        except QuorateError as error:
+            return str(error).replace(f"{self._store.settings.folder}/", "")
+        except Exception:
+            log.exception("batch %s failed", batch.id)
+            return "the server failed; its log has the cause"
+        return ""
 
     async def _answer(self, batch: StoredBatch, running: _RunningBatch) -> None:
         store, context = self._store, self._context

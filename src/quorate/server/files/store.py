@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any, BinaryIO, Literal
 
 from quorate.config.server_settings import FileSettings
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import BadInput, Unwritable
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.usage import Usage
 from quorate.storage.sqlite import Database
@@ -25,6 +25,8 @@ __all__ = ["FileInUse", "FileStore", "StoredBatch", "StoredFile", "UnknownObject
 
 OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 """Of batches that are not over."""
+ROOM = 2**24
+"""Bytes on the disk with which a batch is worked on: samples that cannot be kept would be paid for twice."""
 LEFT_OVER = 86_400.0
 """Seconds after which bytes without a row are nobody's any more."""
 Kind = Literal["File", "Batch"]
@@ -167,7 +169,16 @@ CREATE INDEX open_batches ON batches (number) WHERE open"""
         try:
             return identity, os.fdopen(os.open(self.place(identity), os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600), "wb")
         except OSError as error:
-            raise BadInput(f"{self.settings.folder}: no file can be made in it: {error.strerror}") from error
+            raise Unwritable(f"no file can be made in it: {error.strerror}", file=self.settings.folder) from error
+
+    def check_disk(self) -> None:
+        """Whether there is room to work on a batch.
+
+        Raises:
+            Unwritable: no.
+        """
+        if (free := shutil.disk_usage(self.settings.folder).free) < ROOM:
+            raise Unwritable(f"{free} bytes are free, and {ROOM} are needed", file=self.settings.folder)
 
     def drop(self, identity: str) -> None:
         """Removes the bytes."""

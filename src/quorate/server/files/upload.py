@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
-from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.errors import Unwritable
 
 from ..http.body import TooLarge, TooSlow
 from ..http.errors import BadField, ClientGone
@@ -102,7 +102,7 @@ class Upload:
             try:
                 self._into.write(memoryview(data)[start:end])
             except OSError as error:
-                raise BadInput(f"the file cannot be written: {error.strerror}") from error
+                raise Unwritable(f"the file cannot be written: {error.strerror}") from error
             return
         self._text += data[start:end]
         if len(self._text) > FIELD_BYTES:
