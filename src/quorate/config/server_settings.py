@@ -12,10 +12,10 @@ import secrets
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from quorate.orchestrator.frozen import Frozen
 
@@ -25,6 +25,7 @@ KEYS_VARIABLE = "QUORATE_API_KEYS"
 STATE_VARIABLE = "QUORATE_STATE"
 PREFIX = "qk-"
 MOST_WORKERS = 1024
+MOST_SECONDS = 1e9
 
 
 def make_key() -> str:
@@ -37,24 +38,36 @@ def hash_key(key: str) -> str:
     return f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
-class RequestRate(Frozen):
+class _Finite(Frozen):
+    """Of numbers that have an end."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class RequestRate(_Finite):
     """At most so many requests in any so many seconds; further ones are refused with a 429."""
 
     requests: int = Field(ge=1)
-    seconds: float = Field(default=60.0, ge=1)
+    seconds: float = Field(default=60.0, ge=1, le=MOST_SECONDS)
 
 
-class KeyBudget(Frozen):
+class KeyBudget(_Finite):
     """What a key may spend in a period, counted from its first request in it."""
 
     tokens: int | None = Field(default=None, ge=1)
     """Prompt and generated tokens of all upstreams together."""
     money: float | None = Field(default=None, gt=0)
     """In the currency of the configured prices."""
-    seconds: float = Field(default=86400.0, ge=1)
+    seconds: float = Field(default=86400.0, ge=1, le=MOST_SECONDS)
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.tokens is None and self.money is None:
+            raise ValueError("limits nothing: give tokens or money")
+        return self
 
 
-class ApiKey(Frozen):
+class ApiKey(_Finite):
     """One caller of the server and what it may do."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")
@@ -92,7 +105,7 @@ def read_secret(variable: str) -> SecretStr | None:
     return SecretStr(value) if (value := os.environ.get(variable, "").strip()) else None
 
 
-class TelemetrySettings(Frozen):
+class TelemetrySettings(_Finite):
     """What the server tells of its work, and to whom."""
 
     log_format: Literal["auto", "json", "human"] = "auto"
@@ -123,7 +136,7 @@ class TelemetrySettings(Frozen):
     """Whether upstreams get the request's id in `x-request-id`."""
 
 
-class FileSettings(Frozen):
+class FileSettings(_Finite):
     """Where files of `/v1/files` are, and with them the batches over them."""
 
     folder: Path
@@ -132,7 +145,7 @@ class FileSettings(Frozen):
     """Of one file."""
     key_bytes: int = Field(default=4 * 2**30, ge=1)
     """Of all files of one key, beyond which it gets to upload no more and to start no batch."""
-    days: float = Field(default=30.0, gt=0)
+    days: float = Field(default=30.0, gt=0, le=36_500)
     """Older files and batches are deleted, where the request does not say another time."""
     concurrency: int = Field(default=64, ge=1)
     """Lines of one batch that are under way."""
@@ -172,9 +185,9 @@ class ServerSettings(TelemetrySettings):
     """The same from one address, such as that of a proxy."""
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """A silent stream sends a comment this often, so that proxies keep it open."""
-    shutdown_seconds: float = Field(default=10.0, ge=0)
+    shutdown_seconds: float = Field(default=10.0, ge=0, le=MOST_SECONDS)
     """How long requests may go on after the server was asked to stop; then they end with the best answer so far."""
-    drain_seconds: float = Field(default=0.0, ge=0)
+    drain_seconds: float = Field(default=0.0, ge=0, le=MOST_SECONDS)
     """How long, before that, the server still takes requests while `/ready` already says 503, so that a load
     balancer gets to notice."""
     progress: bool = True
@@ -187,7 +200,7 @@ class ServerSettings(TelemetrySettings):
     """Files and batches; without it there are none: a server that keeps what it was sent is somebody's decision."""
     open: bool = False
     """Lets anyone ask without a key, also from other machines; else a server without keys listens on loopback only."""
-    origins: tuple[str, ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+/?)$")], ...] = ()
     """Web pages that may ask, as in `https://chat.example.org`; `*` is all of them. Others get a 403."""
     accounts: Path | None = None
     """An SQLite file that keeps what keys have spent of their budgets, across restarts."""

@@ -107,6 +107,8 @@ class _StopControl:
 
     def stop_alone(self) -> None:
         """The supervisor has ended, so that nobody else is there to serve whoever has a connection."""
+        if self.server is not None and not self.server.should_exit:
+            log.error("the supervisor has ended: this worker finishes what it has, and ends too")
         self._stop(True)
 
     def _stop(self, last: bool) -> None:
