@@ -95,6 +95,26 @@ def test_a_disk_that_fails_for_a_while_loses_nothing(tmp_path: Path, caplog: pyt
     assert limit_budget(Accounts([ann], file, clock=clock), ann, Budget()).tokens == 40
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_clock_that_is_set_back_locks_nobody_out(tmp_path: Path, kept: bool) -> None:
+    """What was spent counts on, for one period from then."""
+    ann, clock, file = key(tokens=50, seconds=60), Clock(), tmp_path / "accounts.db" if kept else None
+    clock.now = 10**9
+    accounts = Accounts([ann], file, clock=clock)
+    accounts.spend(ann, used(50))
+    accounts.save()
+    clock.now = 1000
+    for _ in range(2):
+        with pytest.raises(KeyBudgetExceeded) as refused:
+            accounts.left(ann)
+        assert refused.value.retry_after == 60
+        accounts.spend(ann, used(1))
+        accounts.save()
+    clock.now += 60
+    assert accounts.left(ann).tokens == 50
+    assert Accounts([ann], file, clock=clock).left(ann).tokens == 50
+
+
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     """Named, before the server starts."""
     file = tmp_path / "accounts.db"

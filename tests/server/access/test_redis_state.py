@@ -118,6 +118,19 @@ async def test_rates_hold_over_replicas(shared_redis: RunningRedis) -> None:
             assert 11 < (refused.value.retry_after or 0) <= 12
 
 
+async def test_a_clock_that_is_set_back_locks_nobody_out(shared_redis: RunningRedis) -> None:
+    """Redis had counted until a moment that is far away now; the rate holds from here on."""
+    async with (
+        replicas(shared_redis.url, "clock", count=1) as [state],
+        redis.Redis.from_url(shared_redis.url) as client,
+    ):
+        await client.set("clock:{ann}:rate", str(10**6 * 10**10))
+        for _ in range(5):
+            await state.count(ANN)
+        with pytest.raises(RateExceeded):
+            await state.count(ANN)
+
+
 async def test_budgets_hold_over_replicas(shared_redis: RunningRedis) -> None:
     """What one has spent, another has not left; money too, to the last bit; the period ends by itself."""
     async with replicas(shared_redis.url, "budgets") as (one, other):

@@ -132,6 +132,8 @@ class Accounts:
                 known = _select(database)
                 for name, spending in new.items():
                     old, budget = known.get(name), self._keys[name].budget
+                    if old is not None:
+                        old.since = min(old.since, self._clock())
                     if old is None or budget is None or spending.since >= old.since + budget.seconds:
                         old = known[name] = _KeySpending(spending.since)
                     old.add(spending.tokens, spending.money)
@@ -160,9 +162,10 @@ class Accounts:
 
     def _spending(self, key: ApiKey) -> _KeySpending:
         assert key.budget is not None
-        spending = self._spent.get(key.name)
-        if spending is None or self._clock() >= spending.since + key.budget.seconds:
-            spending = self._spent[key.name] = _KeySpending(self._clock())
+        spending, now = self._spent.get(key.name), self._clock()
+        if spending is None or now >= spending.since + key.budget.seconds:
+            spending = self._spent[key.name] = _KeySpending(now)
+        spending.since = min(spending.since, now)  # the clock may have been set back, by years
         return spending
 
 

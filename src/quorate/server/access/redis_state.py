@@ -60,7 +60,9 @@ COUNT = (
     NOW
     + """
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + interval
+local last = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
+if last > now + burst + 1 then last = now end -- the clock was set back
+local tat = last + interval
 local wait = tat - now - burst
 if wait > 0 then return string.format('%.0f', wait) end
 redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1)
