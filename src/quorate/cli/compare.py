@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -24,26 +24,37 @@ if TYPE_CHECKING:
     from quorate.evals.records import Unit
 
 
+Folders = Annotated[
+    list[Path],
+    typer.Argument(metavar="DIR...", help="Folders of `quorate eval run --out` or `eval bank import`, or answers."),
+]
+Runs = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--run", metavar="N", help="These runs of one bank; the newest and those sampled like it if not given."
+    ),
+]
+Baseline = Annotated[str | None, typer.Option(metavar="NAME", help="Compare with this system only, not all pairs.")]
+AsRun = Annotated[bool, typer.Option("--as-run", help="Compare at what each took instead of at equal tokens.")]
+By = Annotated[
+    str, typer.Option(metavar="tokens|money|seconds", help="What the systems are compared at equal amounts of.")
+]
+Systems = Annotated[
+    list[str] | None, typer.Option("--system", metavar="NAME", help="Only these systems; may be repeated.")
+]
+Every = Annotated[
+    bool, typer.Option("--all-pairs", help="Print every pair, not only the best system against the others.")
+]
+
+
 def compare(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Folders of `quorate eval run --out` or `eval bank import`, or answers."),
-    ],
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Compare with this system only, not all pairs.")
-    ] = None,
-    as_run: Annotated[
-        bool, typer.Option("--as-run", help="Compare at what each took instead of at equal tokens.")
-    ] = False,
-    by: Annotated[
-        str, typer.Option(metavar="tokens|money|seconds", help="What the systems are compared at equal amounts of.")
-    ] = "tokens",
-    systems: Annotated[
-        list[str] | None, typer.Option("--system", metavar="NAME", help="Only these systems; may be repeated.")
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all-pairs", help="Print every pair, not only the best system against the others.")
-    ] = False,
+    folders: Folders,
+    runs: Runs = None,
+    baseline: Baseline = None,
+    as_run: AsRun = False,
+    by: By = "tokens",
+    systems: Systems = None,
+    every: Every = False,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
     seed: Annotated[int, typer.Option(help="Chooses subsets and resamples.")] = 0,
     as_json: Json = False,
@@ -52,29 +63,20 @@ def compare(
 
     Models of different price are compared fairly by money; that needs prices, in quorate.yaml when they were asked.
     """
-    from quorate.evals.measures import best_first, compare_systems
+    from quorate.evals.contenders import read_contenders
 
     unit = _check_unit(by)
-
-    for folder in folders:
-        if not folder.exists():
-            raise BadInput(f"{folder}: there is no such folder; `quorate eval run --out DIR` makes one")
-    found = asyncio.run(_collect_systems(folders, task, seed))
-    chosen = {name: kept for name, some in found.items() if (kept := _choose(some, systems))}
+    found = asyncio.run(read_contenders(folders, task=task, runs=runs or (), seed=seed))
+    chosen = {name: kept for name, some in found.items() if (kept := _choose(some.systems, systems))}
     if not chosen:
-        raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(_names(found))}")
-    compared = {
-        name: compare_systems(
-            best_first(some, unit),
-            by=unit,
-            equal=not as_run,
-            baseline=baseline if baseline in _names({name: some}) or len(chosen) == 1 else None,
-            seed=seed,
-        )
-        for name, some in chosen.items()
-    }
+        there = _names({name: some.systems for name, some in found.items()})
+        raise BadInput(f"no system is named {', '.join(systems or ())}; there are: {', '.join(there)}")
     if baseline is not None and baseline not in _names(chosen):
         raise BadInput(f"--baseline {baseline}: no system has this name; there are: {', '.join(_names(chosen))}")
+    compared = {
+        name: _compare(some, found[name].notes, unit, equal=not as_run, baseline=baseline, seed=seed)
+        for name, some in chosen.items()
+    }
     rankings = _rankings(chosen, seed)
     if as_json:
         tasks = [{"task": name, **one.as_json()} for name, one in compared.items()]
@@ -87,6 +89,17 @@ def compare(
         _print_rankings(console, rankings)
 
 
+def _compare(
+    some: Sequence[System], notes: Sequence[str], by: Unit, *, equal: bool, baseline: str | None, seed: int
+) -> Comparisons:
+    """One task's systems; all pairs where the baseline was not asked."""
+    from quorate.evals.measures import best_first, compare_systems
+
+    known = baseline if baseline in [system.name for system in some] else None
+    found = compare_systems(best_first(some, by), by=by, equal=equal, baseline=known, seed=seed)
+    return found.model_copy(update={"notes": (*notes, *found.notes)})
+
+
 def _check_unit(by: str) -> Unit:
     from quorate.evals.records import UNITS
 
@@ -96,64 +109,7 @@ def _check_unit(by: str) -> Unit:
     return found
 
 
-async def _collect_systems(folders: Sequence[Path], task: str | None, seed: int) -> dict[str, list[System]]:
-    """The systems of every task; those of one name in several folders are told apart by the folder.
-
-    Raises:
-        BadInput: no folder has the task.
-    """
-    per_folder = {folder: await _read_systems(folder, task, seed) for folder in dict.fromkeys(folders)}
-    names = [folder.name for folder in per_folder]
-    found: dict[str, list[tuple[str, System]]] = {}
-    for folder, tasks in per_folder.items():
-        label = folder.name if names.count(folder.name) == 1 else str(folder)
-        for name, some in tasks.items():
-            found.setdefault(name, []).extend((label, system) for system in some)
-    if not found:
-        what = f"task {task!r}" if task else "answers or samples"
-        raise BadInput(f"{', '.join(map(str, folders))}: no {what} to compare")
-    return {name: _tell_apart(pairs) for name, pairs in found.items()}
-
-
-def _tell_apart(pairs: Sequence[tuple[str, System]]) -> list[System]:
-    from dataclasses import replace
-
-    names = [system.name for _, system in pairs]
-    return [replace(s, name=f"{s.name} [{label}]") if names.count(s.name) > 1 else s for label, s in pairs]
-
-
-async def _read_systems(folder: Path, task: str | None, seed: int) -> dict[str, list[System]]:
-    from quorate.evals.answer_files import read_bank
-    from quorate.evals.bank import Bank
-    from quorate.evals.measures import list_systems, recorded_systems
-
-    if not _is_bank(folder):
-        bank = await read_bank(folder)
-        return {bank.name: recorded_systems(bank, seed=seed)} if task in (None, bank.name) else {}
-    made: dict[str, list[System]] = {}
-    with Bank(folder, create=False) as opened:
-        outcomes: dict[str, dict[str, list[Any]]] = {}
-        for run in sorted(opened.runs(), key=lambda run: run.id):
-            latest: dict[str, list[Any]] = {}
-            for outcome in opened.outcomes(run.id):
-                latest.setdefault(outcome.pipeline, []).append(outcome)
-            outcomes.setdefault(run.task, {}).update(latest)
-        for name in opened.tasks():
-            if task not in (None, name):
-                continue
-            records = await opened.records(name)
-            asked = [outcome for some in outcomes.get(name, {}).values() for outcome in some]
-            made[name] = list_systems(asked, records, seed=seed) if asked else recorded_systems(records, seed=seed)
-    return made
-
-
-def _is_bank(folder: Path) -> bool:
-    from quorate.evals.bank import bank_file
-
-    return bank_file(folder).is_file()
-
-
-def _names(tasks: dict[str, list[System]]) -> list[str]:
+def _names(tasks: Mapping[str, Sequence[System]]) -> list[str]:
     return list(dict.fromkeys(system.name for some in tasks.values() for system in some))
 
 

@@ -119,7 +119,7 @@ class BankedSampler(Wrapper, Agent):
         begun = time.monotonic()
         identity = self.identity
         complete = question.model_copy(update={"sampling": question.sampling.over(identity.sampling)})
-        agent = _banked_agent(self.name, identity)
+        agent = as_banked(self.name, identity)
         request = SampleRequest(agent.id, complete.key, run.seed)
         by_index = {slot.index: slot for slot in sorted(slots, key=lambda slot: slot.index)}
         async with self._bank.lock(request):
@@ -270,7 +270,8 @@ def sample_identity(identity: Identity) -> dict[str, str]:
     return {**kind, **{name: str(value) for name, value in facts.items() if value is not None}}
 
 
-def _banked_agent(name: str, identity: Identity) -> BankedAgent:
+def as_banked(name: str, identity: Identity) -> BankedAgent:
+    """Who a model of this name is in a bank."""
     facts = sample_identity(identity)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     return BankedAgent(

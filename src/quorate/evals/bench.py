@@ -93,7 +93,10 @@ class BankWorkbench:
             outcomes = list(bank.outcomes(number))
             key = (number, len(outcomes), by)
             if self._compared is None or self._compared[0] != key:
-                self._compared = key, _compare(outcomes, asyncio.run(bank.records(run.task)), by) if outcomes else {}
+                self._compared = (
+                    key,
+                    _compare(outcomes, asyncio.run(bank.records(run.task, models=run.models)), by) if outcomes else {},
+                )
             return self._compared[1]
 
     @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.context import Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished
+from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.progress import SamplingProgress
@@ -17,8 +18,8 @@ from quorate.orchestrator.protocols import Model, VoteCounter, is_sampler
 from quorate.orchestrator.stage import SamplingStage
 from quorate.orchestrator.types import Answer, Candidate, Question, SamplingParams
 
-from .bank import Bank, grade
-from .banked_sampler import BankedSampler, DualLedger, SampleBank
+from .bank import Bank, describe_draws, grade
+from .banked_sampler import BankedSampler, DualLedger, SampleBank, as_banked
 from .outcome import Outcome, Together
 from .task import in_task
 from .throttle import PrioritySemaphore, QueueTime, Throttled
@@ -106,7 +107,7 @@ class LocalEngine:
             MissingExtra: a library is missing, which would fail every question.
             BadInput: the answer cannot be graded, whoever gives it.
         """
-        model, question, begun = self._pipelines[name], self._question(item), time.monotonic()
+        model, question, begun = self._pipelines[name], item.ask(self._sampling), time.monotonic()
         ledger, samples = DualLedger(self._spent), _FirstSamples(model)
         run = RunContext(
             seed=derive_seed(self._seed, item.id),
@@ -130,12 +131,6 @@ class LocalEngine:
         graded = await self._grade(outcome, item, answer, samples.of(answer))
         needed = await streaming_cost(model, question, answer, samples.of(answer), run)
         return _add_costs(graded.model_copy(update={"needed": needed}), ledger, queue, took)
-
-    def _question(self, item: Item) -> Question:
-        question = item.question
-        if self._sampling is None:
-            return question
-        return question.model_copy(update={"sampling": question.sampling.over(self._sampling)})
 
     async def _grade(self, blank: Outcome, item: Item, answer: Answer, samples: Sequence[Candidate]) -> Outcome:
         """The outcome of an answer; every distinct extracted answer is compared with the gold one once."""
@@ -185,6 +180,24 @@ def bank_models(
 
     over = catalog.wrap_models(wrap)
     return {name: over.resolve(name) for name in names}
+
+
+def list_draws(models: Iterable[Model], question: Question) -> dict[str, str]:
+    """How each single model below these samples the question (see `RunRecord.models`)."""
+    found: dict[str, str] = {}
+
+    def note(model: Model) -> Model:
+        if isinstance(model, Graph):
+            model.map_models(note)
+        elif is_sampler(model):
+            identity = model.identity
+            sampling = question.sampling.over(identity.sampling)
+            found[model.name] = describe_draws(as_banked(model.name, identity).id, sampling)
+        return model
+
+    for model in models:
+        note(model)
+    return found
 
 
 def _measure_writing(candidates: Sequence[Candidate]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from quorate.orchestrator.types import SamplingParams
 
 from . import statistics
 from .bank import Bank
-from .local_engine import LocalEngine
+from .local_engine import LocalEngine, list_draws
 from .outcome import Outcome
 from .ray_engine import RayEngine
 from .registry import find_task
@@ -167,7 +167,8 @@ async def _evaluate(
         items = _check_ids(await asyncio.to_thread(task.items, selection), spec.data)
     await task.prepare()
     with _RunFolder(spec.out, part) as folder:
-        number = _note_run(folder.bank, task, spec, items, names)
+        draws = list_draws(map(catalog.resolve, names), items[0].ask(spec.sampling))
+        number = _note_run(folder.bank, task, spec, items, names, draws)
         progress = _RunProgress(task, spec, tuple(names), len(items), folder, number, on_progress)
         async with _open_engine(engine, catalog, task, names, folder.bank, spec, places) as opened:
             runner = Runner(opened, names, on_outcome=progress.note, budget=budget)
@@ -200,7 +201,14 @@ async def _open_engine(
         await engine.aclose()
 
 
-def _note_run(bank: Bank, task: Task, spec: EvalSpec, items: Sequence[Item], names: Sequence[str]) -> int:
+def _note_run(
+    bank: Bank,
+    task: Task,
+    spec: EvalSpec,
+    items: Sequence[Item],
+    names: Sequence[str],
+    models: Mapping[str, str],
+) -> int:
     """Takes note in the bank of the questions and that a run begins; the run's number."""
     selection = spec.selection
     source, split, template = task.source(selection), task.split(spec.split), task.prompt(selection)
@@ -214,6 +222,7 @@ def _note_run(bank: Bank, task: Task, spec: EvalSpec, items: Sequence[Item], nam
         "source": source.name,
         "prompt": prompt,
         "sampling": (spec.sampling or SamplingParams()).model_dump(mode="json", exclude_defaults=True),
+        "models": models,
     }
     content = bank.note_items(task.name, items, revision=source.revision, split=split, prompt=prompt or "")
     return bank.start_run(

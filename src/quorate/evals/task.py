@@ -26,7 +26,7 @@ from typing import Any
 
 from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
 from quorate.orchestrator.reading import AnswerReader, Equivalence, Extractor
-from quorate.orchestrator.types import Question
+from quorate.orchestrator.types import Question, SamplingParams
 from quorate.prompts import Prompt, PromptError, load
 
 BETWEEN = " | "
@@ -43,6 +43,12 @@ class Item:
     gold: str
     cluster: str = ""
     """What it has in common with other items, such as the template they were made from."""
+
+    def ask(self, sampling: SamplingParams | None) -> Question:
+        """The question with these settings where it has none of its own."""
+        if sampling is None:
+            return self.question
+        return self.question.model_copy(update={"sampling": self.question.sampling.over(sampling)})
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ Pipelines over the same model share their samples through it, a run that was kil
 exactly those that are missing, and whoever learns or measures afterwards reads them from it.
 """
 
+from .alike import AlikeRuns, choose_alike, describe_draws
 from .bank import Bank
 from .ingest import grade
 from .store import bank_file
 from .values import BankedAgent, BankedItem, BankedSample, RunRecord, SampleRequest, content_key
 
 __all__ = [
+    "AlikeRuns",
     "Bank",
     "BankedAgent",
     "BankedItem",
@@ -21,6 +23,8 @@ __all__ = [
     "RunRecord",
     "SampleRequest",
     "bank_file",
+    "choose_alike",
     "content_key",
+    "describe_draws",
     "grade",
 ]

@@ -255,13 +255,18 @@ class Bank:
         """
         return (group.candidates for group in queries.sample_groups(self.store, task, agent))
 
-    async def records(self, task: str | None = None, agent: str | None = None) -> RecordedBank:
+    async def records(
+        self, task: str | None = None, agent: str | None = None, *, models: Mapping[str, str] | None = None
+    ) -> RecordedBank:
         """The same, graded and with classes of equal answers, as metrics and replays read them; all in memory.
+
+        Args:
+            models: of these, only samples that were drawn thus, such as `RunRecord.models`.
 
         Raises:
             DataError: no sample belongs to a question.
         """
-        return await queries.records_of(self.store, task, agent)
+        return await queries.records_of(self.store, task, agent, models)
 
     def items(self, task: str | None = None) -> Iterator[BankedItem]:
         """The questions of a task, or of all, as they read now."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.types import Question, SamplingParams
 
+from .alike import dump_sampling
 from .store import Store
 from .values import BankedAgent, BankedItem, RunRecord, SampleRequest, content_key
 
@@ -57,8 +58,8 @@ def note_request(store: Store, request: SampleRequest, content: str | None, samp
     )
     assert number is not None
     if content is not None:
-        settings = sampling.model_dump_json(exclude_defaults=True, exclude={"seed"})
-        store.execute("UPDATE requests SET question = ?, sampling = ? WHERE id = ?", (content, settings, number))
+        values = (content, dump_sampling(sampling), number)
+        store.execute("UPDATE requests SET question = ?, sampling = ? WHERE id = ?", values)
     return number
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from quorate.storage.sqlite import candidate_of
 
 from ..records import AnswerRow, RecordedBank, assemble
 from ..registry import reader_of
+from .alike import describe_draws
 from .store import Store
 from .values import BankedItem
 
@@ -76,6 +77,11 @@ class SampleGroup(NamedTuple):
     """What else is known of each, as JSON."""
     candidates: CandidateSet
 
+    def drawn_by(self, models: Mapping[str, str]) -> bool:
+        """Whether these runs' models drew them, or one that they do not know (see `RunRecord.models`)."""
+        draws = describe_draws(self.agent, self.sampling)
+        return models.get(self.name, draws) == draws
+
 
 def sample_groups(store: Store, task: str | None, agent: str | None) -> Iterator[SampleGroup]:
     """The candidates of every question as it reads now, a group an agent and sampling settings."""
@@ -112,9 +118,11 @@ def _question(content: str | None) -> Question:
     return Question(messages=()) if content is None else Question.model_validate_json(content)
 
 
-async def records_of(store: Store, task: str | None = None, agent: str | None = None) -> RecordedBank:
+async def records_of(
+    store: Store, task: str | None = None, agent: str | None = None, models: Mapping[str, str] | None = None
+) -> RecordedBank:
     """See `Bank.records`."""
-    found = await answer_rows(store, task, agent)
+    found = await answer_rows(store, task, agent, models)
     name = store.path.parent.name if store.path is not None else "bank"
     if not found:
         wanted = "".join(f" of {kind} {name!r}" for kind, name in (("task", task), ("agent", agent)) if name)
@@ -122,13 +130,15 @@ async def records_of(store: Store, task: str | None = None, agent: str | None = 
     return assemble(name, found)
 
 
-async def answer_rows(store: Store, task: str | None = None, agent: str | None = None) -> list[AnswerRow]:
+async def answer_rows(
+    store: Store, task: str | None = None, agent: str | None = None, models: Mapping[str, str] | None = None
+) -> list[AnswerRow]:
     """A row for every question, agent and sampling settings.
 
     Answers are those that the grading found, read by the task's extractor where there was none; classes
     those of the task's equivalence, as in a live vote. Answers recorded elsewhere are taken as they are.
     """
-    found = list(sample_groups(store, task, agent))
+    found = [group for group in sample_groups(store, task, agent) if group.drawn_by(models or {})]
     names = _names(found)
     several = len({group.candidates.task for group in found}) > 1
     # Once a task: finding one that is not built in looks through all installed packages.
@@ -136,8 +146,8 @@ async def answer_rows(store: Store, task: str | None = None, agent: str | None =
     made: list[AnswerRow] = []
     for (name, _), of_question in groupby(found, key=lambda g: (g.candidates.task, g.candidates.item)):
         asked = list(of_question)
-        models = [names[group.agent, group.sampling] for group in asked]
-        made += await _question_rows(asked, readers[name], models, several=several)
+        voters = [names[group.agent, group.sampling] for group in asked]
+        made += await _question_rows(asked, readers[name], voters, several=several)
     return made
 
 

@@ -87,6 +87,12 @@ class RunRecord(Frozen):
     versions: Mapping[str, str] = {}
     """Of Python, quorate and the libraries that decide what comes out."""
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        """By name, agent and settings of each model's samples (`alike.describe_draws`); none of an import."""
+        found: Mapping[str, str] = self.settings.get("models", {})
+        return found
+
 
 def content_key(question: Question) -> str:
     """`Question.key` without the sampling settings: the same for everybody who asks the same."""

@@ -8,7 +8,7 @@ with one sample and plurality as its systems.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -47,6 +47,8 @@ class _Collected:
     rows: list[QuestionRow] = field(default_factory=list)
     details: BlockPacker = field(default_factory=BlockPacker)
     records: dict[str, list[AnswerRecord]] = field(default_factory=lambda: defaultdict(list))
+    groups: dict[str, SampleGroup] = field(default_factory=dict)
+    """One of each group of records."""
     first: BankedItem | None = None
 
 
@@ -84,7 +86,7 @@ async def collect(bank: Bank, *, run: int | None = None, task: str | None = None
         pairs=pairs,
         curves=scaling_curves(panel or records),
         pools=sample_pools(everything),
-        equal=compare_at_equal_tokens(flat, records, [s.name for s in systems if s.accuracy.value > 0])
+        equal=compare_at_equal_tokens(flat, _own(found, record), [s.name for s in systems if s.accuracy.value > 0])
         if pipelines
         else (),
         rows=rows,
@@ -144,6 +146,14 @@ def _pipelines(run: RunRecord | None, outcomes: Mapping[str, Mapping[str, Outcom
     return [name for name in (run.pipelines if run else ()) if name in answered]
 
 
+def _own(found: _Collected, run: RunRecord | None) -> dict[str, tuple[AnswerRecord, ...]]:
+    """The records of samples with the run's own settings, by the model alone, as its pipelines name it."""
+    models = run.models if run else {}
+    own = {name: group for name, group in found.groups.items() if group.drawn_by(models)}
+    alone = Counter(group.name for group in own.values())
+    return {group.name if alone[group.name] == 1 else name: tuple(found.records[name]) for name, group in own.items()}
+
+
 def _equivalence(task: str) -> Equivalence | None:
     """The task's own, where this installation knows the task."""
     try:
@@ -172,6 +182,7 @@ async def _collect_questions(
         found.details.add(one.detail)
         for group, recorded in one.records.items():
             found.records[group].append(recorded)
+            found.groups.setdefault(group, named[group])
     return found
 
 
