@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,19 @@ def test_both_stages_give_a_model_that_serves(data: DataSet, tmp_path: Path) -> 
     pipeline = sample(Embedded(sampling=short), n=2) | SteppedAggLM(Embedded(folder, sampling=short))
     answer = pipeline.answer_sync("What is 3 + 4?")
     assert not answer.degraded
+
+
+def test_an_answer_may_take_twice_the_tokens_of_the_longest_solution(data: DataSet) -> None:
+    """Tokens and not characters, of which one may take several; within the limits that the settings give."""
+    tokenizer = AutoTokenizer.from_pretrained(str(BASE))
+    unbounded = SHORT.model_copy(update={"reinforcement": None, "max_tokens": 10_000})
+    written = data.train[0].model_copy(update={"target": "\N{SNOWMAN}" * 60})
+    tokens = len(tokenizer("\N{SNOWMAN}" * 60, add_special_tokens=False)["input_ids"])
+    assert tokens > 60
+    longer = replace(data, train=(*data.train, written))
+    assert training._most_new_tokens(longer, unbounded, tokenizer) == 2 * tokens
+    assert training._most_new_tokens(longer, SHORT, tokenizer) == 16
+    assert training._most_new_tokens(replace(data, train=()), unbounded, tokenizer) == 10_000
 
 
 def test_a_crash_costs_what_came_after_the_last_checkpoint(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from heapq import nlargest
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .settings import TrainingSettings
 
 STAGES = ("copying", "warm-up", "reinforcement")
 SIDECAR = "aggregator.json"
+LONGEST = 64
+"""Solutions whose tokens are counted, the longest ones."""
 
 
 def train(
@@ -82,9 +85,10 @@ def _run_stage(
     from .trainers import reinforce, warm_up
 
     model, tokenizer = models.load_model(source, settings)
+    most = _most_new_tokens(data, settings, tokenizer)
 
-    def look(at: Any) -> Measured:
-        return _measure_rows(at, tokenizer, data.validation, data, settings, grade)
+    def look(at: Any, rows: Sequence[TrainingRow] = data.validation) -> Measured:
+        return measure(at, tokenizer, rows[: settings.evaluate_sets], max_new_tokens=most, grade=grade)
 
     before = look(model)
     tell(f"{stage}: begins at {before}")
@@ -109,24 +113,19 @@ def _run_stage(
     minutes = round((time.monotonic() - start) / 60, 1)
     record = {"stage": stage, "minutes": minutes, "before": before.as_json(), "after": after.as_json()}
     if data.unseen:
-        new = _measure_rows(trained, tokenizer, data.unseen, data, settings, grade)
+        new = look(trained, data.unseen)
         tell(f"{stage}: families not trained on: {new}")
         record["unseen"] = new.as_json()
     return record
 
 
-def _measure_rows(
-    model: Any, tokenizer: Any, rows: Sequence[TrainingRow], data: DataSet, settings: TrainingSettings, grade: Grade
-) -> Measured:
-    part = rows[: settings.evaluate_sets]
-    return measure(model, tokenizer, part, max_new_tokens=_most_new_tokens(data, settings), grade=grade)
-
-
-def _most_new_tokens(data: DataSet, settings: TrainingSettings) -> int:
-    """New tokens that an answer may take when looked at."""
-    longest = max((len(row.target) for row in data.train if row.target), default=0)
+def _most_new_tokens(data: DataSet, settings: TrainingSettings, tokenizer: Any) -> int:
+    """New tokens that an answer may take when looked at: twice what the longest solution to learn from has."""
+    # The longest in tokens is among the longest in characters.
+    targets = nlargest(LONGEST, (row.target for row in data.train if row.target), key=len)
+    longest = max((len(tokenizer(target, add_special_tokens=False)["input_ids"]) for target in targets), default=0)
     limit = settings.reinforcement.max_new_tokens if settings.reinforcement else settings.max_tokens
-    return max(16, min(limit, longest or limit))
+    return max(16, min(limit, 2 * longest or limit))
 
 
 def _write_folder(
