@@ -199,8 +199,7 @@ async def pilot(
     made: list[Trial] = []
     if trials:
         by_name = dict(zip(names, models, strict=True))
-        teams = [(shares, _team(by_name, shares, sampling)) for shares in _candidates(members)]
-        weights, made = await _try(teams, written[members[0].name].right, asked)
+        weights, made = await _try(by_name, members, written[members[0].name].right, asked, sampling)
     return Pilot(
         questions=len(questions),
         labelled=gold is not None,
@@ -214,9 +213,14 @@ async def pilot(
 
 
 async def _try(
-    teams: Sequence[tuple[Mapping[str, float], SAFE]], best: Sequence[float], asked: _PilotTask
+    models: Mapping[str, Model | TokenModel],
+    members: Sequence[PilotMember],
+    best: Sequence[float],
+    asked: _PilotTask,
+    sampling: SamplingParams,
 ) -> tuple[Mapping[str, float], list[Trial]]:
     """The weights of the best team, and what each team made of the questions."""
+    teams = [(shares, _team(models, shares, sampling)) for shares in _candidates(members)]
     runs = [(shares, await _write(team, asked)) for shares, team in teams]
     made = [_trial(shares, run, best, asked) for shares, run in runs]
     return _choose(made, {id(trial): run.right for trial, (_, run) in zip(made, runs, strict=True)}, asked)

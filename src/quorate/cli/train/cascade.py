@@ -16,6 +16,7 @@ from quorate.orchestrator.errors import BadInput
 
 from ..console import print_json, wide_console
 from ..options import Json
+from .options import Bank, Folds, FoldSeed, Out, Price, Recorded, Task
 
 if TYPE_CHECKING:
     from quorate.aggregators.learned.selector import Example
@@ -30,12 +31,8 @@ MARGIN = 0.005
 
 
 def cascade(
-    bank: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A sample bank, as `quorate eval run --out` makes it.")
-    ] = None,
-    recorded: Annotated[
-        Path | None, typer.Option(metavar="FILE|DIR", help="Recorded answers instead, as `quorate eval replay` reads.")
-    ] = None,
+    bank: Bank = None,
+    recorded: Recorded = None,
     stage: Annotated[
         list[str] | None,
         typer.Option(metavar="A,B[@N]", help="Who is asked at a stage, and how often; repeated, the dearest last."),
@@ -63,15 +60,11 @@ def cascade(
     selector: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For --score selector; trained on other questions than these.")
     ] = None,
-    price: Annotated[
-        str | None, typer.Option(metavar="A=MONEY,...", help="Of a million tokens; of one answer where none are known.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the cascade goes; only measured if not given.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Only this task of the bank.")] = None,
-    folds: Annotated[int, typer.Option(help="Of the cross-validation, by question.")] = 5,
-    seed: Annotated[int, typer.Option(help="Chooses the folds.")] = 0,
+    price: Price = None,
+    out: Out = None,
+    task: Task = None,
+    folds: Folds = 5,
+    seed: FoldSeed = 0,
     as_json: Json = False,
 ) -> None:
     """Find the scores that answers of a cascade need, by a budget, a risk or a margin; no model is called.

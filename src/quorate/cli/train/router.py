@@ -14,6 +14,7 @@ from quorate.orchestrator.errors import BadInput, UnknownName
 
 from ..console import print_json, wide_console
 from ..options import Json
+from .options import Bank, Folds, FoldSeed, Out, Price, Recorded, Task
 
 if TYPE_CHECKING:
     from quorate.aggregators.routing.router import Objective, TrainedRouter
@@ -23,45 +24,43 @@ if TYPE_CHECKING:
     from .routed import RouterMeasures
 
 
+Pipelines = Annotated[
+    bool, typer.Option("--pipelines", help="Choose between the pipelines of the bank's runs, not its single models.")
+]
+Models = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Only these models or pipelines; may be repeated.")
+]
+Budget = Annotated[
+    float | None, typer.Option(help="Money that a question may take on average; finds the weight of money.")
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="accuracy=1,money=-20,...", help="Weights of accuracy, money, seconds and size.")
+]
+Sizes = Annotated[
+    str | None, typer.Option(metavar="A=SIZE,...", help="Of the models, where the objective weighs size.")
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|URL,MODEL[,KEY_ENV]", help="Looks at embeddings, too: of an encoder, or of an endpoint."
+    ),
+]
+
+
 def router(
-    bank: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A sample bank, as `quorate eval run --out` makes it.")
-    ] = None,
-    recorded: Annotated[
-        Path | None, typer.Option(metavar="FILE|DIR", help="Recorded answers instead, as `quorate eval replay` reads.")
-    ] = None,
-    pipelines: Annotated[
-        bool,
-        typer.Option("--pipelines", help="Choose between the pipelines of the bank's runs, not its single models."),
-    ] = False,
-    model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only these models or pipelines; may be repeated.")
-    ] = None,
-    price: Annotated[
-        str | None, typer.Option(metavar="A=MONEY,...", help="Of a million tokens; of one answer where none are known.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(help="Money that a question may take on average; finds the weight of money.")
-    ] = None,
-    objective: Annotated[
-        str | None,
-        typer.Option(metavar="accuracy=1,money=-20,...", help="Weights of accuracy, money, seconds and size."),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="A=SIZE,...", help="Of the models, where the objective weighs size.")
-    ] = None,
-    embedder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|URL,MODEL[,KEY_ENV]", help="Looks at embeddings, too: of an encoder, or of an endpoint."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the router goes; only measured if not given.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Only this task of the bank.")] = None,
-    folds: Annotated[int, typer.Option(help="Of the cross-validation, by question.")] = 5,
-    seed: Annotated[int, typer.Option(help="Chooses the folds.")] = 0,
+    bank: Bank = None,
+    recorded: Recorded = None,
+    pipelines: Pipelines = False,
+    model: Models = None,
+    price: Price = None,
+    budget: Budget = None,
+    objective: Weights = None,
+    size: Sizes = None,
+    embedder: Embedder = None,
+    out: Out = None,
+    task: Task = None,
+    folds: Folds = 5,
+    seed: FoldSeed = 0,
     as_json: Json = False,
 ) -> None:
     """Learn from recorded answers which model answers which question; no GPU is needed and no model is called.
@@ -84,10 +83,7 @@ def router(
     )
     questions = asyncio.run(_questions(bank, recorded, task, pipelines=pipelines, prices=parse_prices(price)))
     if model:
-        known = {name for question in questions for name in question.right}
-        if strange := [name for name in model if name not in known]:
-            raise UnknownName("model or pipeline", strange[0], known)
-        questions = [_only(question, model) for question in questions]
+        questions = _only(questions, model)
     if settings.embedder is not None:
         questions = asyncio.run(_embed(questions, settings.embedder))
     found = measure_router(route_out_of_fold(questions, settings), seed=seed)
@@ -173,10 +169,13 @@ async def _questions(
     return mark_models(await panel_examples(recorded), prices)
 
 
-def _only(question: RoutedQuestion, names: list[str]) -> RoutedQuestion:
+def _only(questions: list[RoutedQuestion], names: list[str]) -> list[RoutedQuestion]:
     from dataclasses import replace
 
-    return replace(question, right={name: mark for name, mark in question.right.items() if name in names})
+    known = {name for question in questions for name in question.right}
+    if strange := [name for name in names if name not in known]:
+        raise UnknownName("model or pipeline", strange[0], known)
+    return [replace(q, right={name: mark for name, mark in q.right.items() if name in names}) for q in questions]
 
 
 def _print(source: Path | None, found: RouterMeasures, learned: TrainedRouter, out: Path | None) -> None:

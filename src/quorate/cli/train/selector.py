@@ -15,6 +15,7 @@ from quorate.orchestrator.errors import BadInput
 
 from ..console import print_json, wide_console
 from ..options import Json
+from .options import Bank, Folds, Out, Recorded, Task
 
 if TYPE_CHECKING:
     from quorate.aggregators.learned.selector import Example, TrainedSelector
@@ -26,16 +27,10 @@ STRONGEST = 8
 
 
 def selector(
-    bank: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A sample bank, as `quorate eval run --out` makes it.")
-    ] = None,
-    recorded: Annotated[
-        Path | None, typer.Option(metavar="FILE|DIR", help="Recorded answers instead, as `quorate eval replay` reads.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the trained selector goes; only measured if not given.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Only this task of the bank.")] = None,
+    bank: Bank = None,
+    recorded: Recorded = None,
+    out: Out = None,
+    task: Task = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this model's (or agent's) samples; all of them otherwise.")
     ] = None,
@@ -49,7 +44,7 @@ def selector(
     features: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Families of features; --list tells them.")
     ] = None,
-    folds: Annotated[int, typer.Option(help="Of the cross-validation, by question.")] = 5,
+    folds: Folds = 5,
     risk: Annotated[
         float | None,
         typer.Option(help="Learn when to abstain: the part of questions that may be answered wrongly, such as 0.1."),
