@@ -6,7 +6,6 @@ order of the lines. So the output, the bank and what a kill costs are those of t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import reduce
@@ -21,7 +20,14 @@ from starlette.types import Receive, Scope, Send
 
 from quorate.config.catalog import Catalog
 from quorate.evals.banked_sampler import bank_model
-from quorate.evals.ray_engine import RETRIES, BankWriter, OpenCatalog, RayCluster, RemoteBank, RemoteError
+from quorate.evals.ray_engine import (
+    RETRIES,
+    BankWriter,
+    CatalogWorker,
+    OpenCatalog,
+    RayCluster,
+    RemoteError,
+)
 from quorate.orchestrator.errors import QuorateError
 from quorate.orchestrator.usage import Usage
 from quorate.server import ServerSettings, create_app
@@ -42,27 +48,13 @@ class WorkerReply(NamedTuple):
     """All that it has drawn so far."""
 
 
-class LineWorker:
-    """An application of its own over the far bank; started anew by Ray when it dies."""
+class LineWorker(CatalogWorker[httpx.AsyncClient]):
+    """An application over the models."""
 
     def __init__(self, opens: OpenCatalog, settings: ServerSettings, writer: str) -> None:
-        import ray
-
-        # By name: a worker that starts anew gets the same arguments, which must not hold references.
-        self._opens, self._settings = opens, settings
-        self._bank = RemoteBank(ray.get_actor(writer))
+        super().__init__(opens, writer)
+        self._settings = settings
         self._name = uuid4().hex
-        self._opening = asyncio.Lock()
-        self._catalog: Catalog | None = None
-        self._client: httpx.AsyncClient | None = None
-
-    async def ready(self) -> RemoteError | None:
-        """Opens the models; what is wrong with them, if anything is."""
-        try:
-            await self._open()
-        except QuorateError as error:
-            return RemoteError.of(error)
-        return None
 
     async def ask(self, path: str, body: bytes) -> WorkerReply | RemoteError:
         """What the application replies."""
@@ -73,20 +65,13 @@ class LineWorker:
         return WorkerReply(reply.status_code, dict(reply.headers), reply.content, self._name, self._bank.spent.usage)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-        if self._catalog is not None:
-            await self._catalog.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
+        await super().close()
 
-    async def _open(self) -> httpx.AsyncClient:
-        async with self._opening:
-            if self._client is None:
-                self._catalog = await self._opens()
-                app = create_app(self._catalog.wrap_models(lambda model: bank_model(model, self._bank)), self._settings)
-                self._client = httpx.AsyncClient(
-                    transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=None
-                )
-            return self._client
+    def _begin(self, catalog: Catalog) -> httpx.AsyncClient:
+        app = create_app(catalog.wrap_models(lambda model: bank_model(model, self._bank)), self._settings)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=None)
 
 
 class RayApplication:

@@ -2,6 +2,16 @@
 
 from .cluster import RETRIES, RayCluster
 from .engine import RayEngine
-from .worker import BankWriter, OpenCatalog, RemoteBank, RemoteError, WorkerJob
+from .worker import BankWriter, CatalogWorker, OpenCatalog, RemoteBank, RemoteError, WorkerJob
 
-__all__ = ["RETRIES", "BankWriter", "OpenCatalog", "RayCluster", "RayEngine", "RemoteBank", "RemoteError", "WorkerJob"]
+__all__ = [
+    "RETRIES",
+    "BankWriter",
+    "CatalogWorker",
+    "OpenCatalog",
+    "RayCluster",
+    "RayEngine",
+    "RemoteBank",
+    "RemoteError",
+    "WorkerJob",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from quorate.config.catalog import MAX_SAMPLES
@@ -30,6 +31,8 @@ REMEMBERED = 4096
 """Requests whose samples a worker holds; those of the questions under way are far fewer."""
 
 
+Opened = TypeVar("Opened")
+"""What a worker asks its models through."""
 OpenCatalog = Callable[[], Awaitable["Catalog"]]
 """Makes the models anew on a worker; sent there, so a function of a module or a `partial` of one."""
 
@@ -170,18 +173,23 @@ class RemoteBank:
         self._prompts[request.agent, request.question] = max(tokens, self.prompt_tokens(request))
 
 
-class RayWorker:
-    """Pipelines of its own over the far bank; started anew by Ray when it dies."""
+class CatalogWorker(ABC, Generic[Opened]):
+    """Models of its own over the far bank, opened once; started anew by Ray when it dies.
 
-    def __init__(self, job: WorkerJob, writer: str) -> None:
+    Args:
+        opens: makes the models.
+        writer: name of the bank's writer: a worker that starts anew gets the same arguments, which must not hold
+            references.
+    """
+
+    def __init__(self, opens: OpenCatalog, writer: str) -> None:
         import ray
 
-        # By name: a worker that starts anew gets the same arguments, which must not hold references.
-        self._job, self._writer = job, ray.get_actor(writer)
+        self._opens, self._writer = opens, ray.get_actor(writer)
         self._bank = RemoteBank(self._writer)
         self._opening = asyncio.Lock()
         self._catalog: Catalog | None = None
-        self._engine: LocalEngine | None = None
+        self._opened: Opened | None = None
 
     async def ready(self) -> RemoteError | None:
         """Opens the models; what is wrong with them, if anything is."""
@@ -191,33 +199,48 @@ class RayWorker:
             return RemoteError.of(error)
         return None
 
+    async def close(self) -> None:
+        """Closes the models."""
+        if self._catalog is not None:
+            await self._catalog.aclose()
+
+    async def _open(self) -> Opened:
+        async with self._opening:
+            if self._opened is None:
+                self._catalog = await self._opens()
+                self._opened = self._begin(self._catalog)
+            return self._opened
+
+    @abstractmethod
+    def _begin(self, catalog: Catalog) -> Opened:
+        """What asks these models."""
+
+
+class RayWorker(CatalogWorker[LocalEngine]):
+    """Asks pipelines."""
+
+    def __init__(self, job: WorkerJob, writer: str) -> None:
+        super().__init__(job.opens, writer)
+        self._job = job
+
     async def ask(self, name: str, place: int, item: Item) -> Outcome | RemoteError:
         try:
             return await (await self._open()).ask(name, place, item)
         except QuorateError as error:
             return RemoteError.of(error)
 
-    async def close(self) -> None:
-        if self._catalog is not None:
-            await self._catalog.aclose()
+    def _begin(self, catalog: Catalog) -> LocalEngine:
+        job, places = self._job, PrioritySemaphore(self._job.places)
 
-    async def _open(self) -> LocalEngine:
-        async with self._opening:
-            if self._engine is None:
-                job, writer = self._job, self._writer
+        async def keep_grades(item: Item, known: Mapping[str | None, bool]) -> None:
+            await self._writer.grade.remote(item, known)
 
-                async def keep_grades(item: Item, known: Mapping[str | None, bool]) -> None:
-                    await writer.grade.remote(item, known)
-
-                self._catalog = await job.opens()
-                places = PrioritySemaphore(job.places)
-                self._engine = LocalEngine(
-                    job.task,
-                    bank_models(self._catalog, job.pipelines, self._bank, places),
-                    seed=job.seed,
-                    sampling=job.sampling,
-                    spent=self._bank.spent,
-                    keep_grades=keep_grades,
-                    places=places,
-                )
-            return self._engine
+        return LocalEngine(
+            job.task,
+            bank_models(catalog, job.pipelines, self._bank, places),
+            seed=job.seed,
+            sampling=job.sampling,
+            spent=self._bank.spent,
+            keep_grades=keep_grades,
+            places=places,
+        )
