@@ -78,6 +78,16 @@ def test_an_evaluation_of_an_embedded_vote(tmp_path: Path) -> None:
         assert sum(cluster["votes"] for cluster in each["output"]["metadata"]["quorate"]["tally"]) <= 5
 
 
+def test_several_choices_are_independent_votes(tmp_path: Path) -> None:
+    """As many as are asked for, each described, the tokens of all of them counted."""
+    asked = ("--model", "quorate/majority@3/quorate-tiny-base", "--seed", "1", "--num-choices", "2", "--limit", "1")
+    [sample] = evaluate(tmp_path, "stories", *asked)["samples"]
+    told = sample["output"]["metadata"]["quorate_choices"]
+    assert len(sample["output"]["choices"]) == len(told) == 2
+    assert all(0 < sum(cluster["votes"] for cluster in each["tally"]) <= 3 for each in told)
+    assert sample["output"]["usage"]["output_tokens"] > 2 * 3 * 5
+
+
 def test_a_file_and_a_tool(tmp_path: Path, config_file: Path) -> None:
     """A configured pipeline; its votes call tools, whose results go back."""
     chosen = ("--model", "quorate/team", "-M", f"config_file={config_file}")
@@ -92,7 +102,6 @@ def test_a_file_and_a_tool(tmp_path: Path, config_file: Path) -> None:
     [
         (["--model", "quorate/nonsense"], "no model or pipeline named 'nonsense'"),
         (["--model", "quorate/quorate-tiny-base", "-M", "confg=x.yaml"], "-M confg: unknown"),
-        (["--model", "quorate/quorate-tiny-base", "--num-choices", "2"], "n=2: one answer"),
     ],
 )
 def test_what_cannot_be_asked_is_told(tmp_path: Path, options: list[str], told: str) -> None:

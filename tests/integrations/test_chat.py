@@ -60,7 +60,19 @@ def test_what_only_tools_give_a_meaning_stays_out_without_them() -> None:
 
 @pytest.mark.parametrize(
     ("body", "told"),
-    [({"messages": []}, "empty"), (BODY | {"n": 2}, "n=2: one answer"), ({}, "empty"), (BODY | {"n": 0}, "n=0")],
+    [
+        ({"messages": []}, "empty"),
+        ({}, "empty"),
+        (BODY | {"n": 2}, "n=2: one answer"),
+        (BODY | {"n": 0}, "n=0"),
+        (BODY | {"response_format": "json"}, "response_format: 'json': must be an object with a type"),
+        (BODY | {"response_format": {"schema": {}}}, "response_format: .*: needs a type"),
+        (
+            BODY | {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": "object"}}},
+            "response_format: .*: needs the schema in json_schema.schema, an object",
+        ),
+        (BODY | {"tools": ["weather"]}, "tools: 'weather' is no object"),
+    ],
 )
 def test_impossible_bodies_are_refused(body: dict[str, Any], told: str) -> None:
     """By name."""
@@ -81,6 +93,24 @@ async def test_an_answer_becomes_a_completion() -> None:
     assert reply["quorate"]["answer"] == "408"
     assert [cluster["votes"] for cluster in reply["quorate"]["tally"]] == [2, 1]
     assert reply["quorate"]["agreement"]["share"] == pytest.approx(2 / 3)
+
+
+async def test_several_answers_are_independent_and_begin_as_one_does() -> None:
+    """Each with a seed of its own from the body's, each a choice of the completion, the tokens of all together."""
+    chat = InProcessChat(ScriptedModel(["I say 408"]))
+    answers = await chat.answer_several(BODY | {"seed": 7}, 3)
+    seeds = [answer.candidates[0].seed for answer in answers]
+    assert (len(set(seeds)), seeds[0]) == (3, 7)
+    reply = make_completion(*answers)
+    assert [(c["index"], c["message"]["content"]) for c in reply["choices"]] == [
+        (index, answer.text) for index, answer in enumerate(answers)
+    ]
+    assert reply["usage"]["completion_tokens"] == sum(answer.usage.completion_tokens for answer in answers)
+    with pytest.raises(BadInput, match="n=0"):
+        await chat.answer_several(BODY, 0)
+    broken = InProcessChat(ScriptedModel([Failure(code="broken", message="it broke", status=503)]))
+    with pytest.raises(NoAnswer, match="it broke"):
+        await broken.answer_several(BODY, 2)
 
 
 async def test_a_stream_ends_in_the_answer_whose_text_it_has_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -17,9 +18,11 @@ from quorate.agents.embedded.stories import refuse_strange
 from quorate.aggregators.replies import describe_answer, list_logprobs, make_usage, translate_finish
 from quorate.config.catalog import Catalog
 from quorate.config.opening import open_models
-from quorate.orchestrator.context import Budget
+from quorate.orchestrator.checks import check_count
+from quorate.orchestrator.context import Budget, derive_seed
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.events import AnswerToken, Done
+from quorate.orchestrator.json_schema import find_format_fault
 from quorate.orchestrator.model import ModelBase, iterate_sync, run_sync
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Answer, Question, SamplingParams
@@ -140,6 +143,22 @@ class InProcessChat:
         """The answer; for errors see `ModelBase.answer` and `read`."""
         return await self.model.answer(self.read(body), budget=self.budget)
 
+    async def answer_several(self, body: Mapping[str, Any], n: int) -> list[Answer]:
+        """So many independent answers, as the server gives for OpenAI's `n`: the first has the body's own seed.
+
+        The budget is one of each answer; for errors see `answer`.
+        """
+        check_count("n", n, 1)
+        question = self.read(body)
+        seeds = [derive_seed(question.sampling.seed, "choice", repeat) for repeat in range(1, n)]
+        asked = [question, *(question.with_params(seed=seed) for seed in seeds)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.model.answer(each, budget=self.budget)) for each in asked]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
     def answer_sync(self, body: Mapping[str, Any]) -> Answer:
         """`answer` for synchronous code."""
         return self.model.answer_sync(self.read(body), budget=self.budget)
@@ -177,7 +196,8 @@ def read_question(body: Mapping[str, Any]) -> Question:
     """The question of a body of OpenAI's chat completions; what is unknown goes to the models as it is.
 
     Raises:
-        BadInput: no message says anything, more than one choice is wanted, or a setting is impossible.
+        BadInput: no message says anything, more than one choice is wanted, or a setting, a tool or the format is
+            impossible.
     """
     if body.get("n") not in (None, 1):
         raise BadInput(
@@ -186,6 +206,11 @@ def read_question(body: Mapping[str, Any]) -> Question:
     given = {name: value for name, value in body.items() if value is not None}
     stop = given.get("stop", ())
     tools = tuple(given.get("tools", ()))
+    if strange := [tool for tool in tools if not isinstance(tool, Mapping)]:
+        raise BadInput(f"tools: {strange[0]!r:.80} is no object such as {{'type': 'function', 'function': {{...}}}}")
+    wanted = given.get("response_format")
+    if wanted is not None and (fault := find_format_fault(wanted)) is not None:
+        raise BadInput(f"response_format: {wanted!r:.80}: {fault}")
     extra = {name: given[name] for name in given if name not in ASKED | STAY and name not in SAMPLING}
     if not tools:
         extra.pop("parallel_tool_calls", None)
@@ -199,32 +224,35 @@ def read_question(body: Mapping[str, Any]) -> Question:
     asked = Settings(
         tools=tools or None,
         tool_choice=given.get("tool_choice") if tools else None,
-        response_format=given.get("response_format"),
+        response_format=wanted,
         sampling=SamplingParams(**sampling),
     )
     return Question.of(given.get("messages", ())).model_copy(update=asked)
 
 
-def make_completion(answer: Answer) -> dict[str, Any]:
-    """A `chat.completion` with the `quorate` object beside OpenAI's fields."""
+def make_completion(answer: Answer, *others: Answer) -> dict[str, Any]:
+    """A `chat.completion`, a choice an answer, with the first one's `quorate` object beside OpenAI's fields."""
+    return {
+        "id": f"chatcmpl-{token_hex(16)}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": answer.model,
+        "choices": [_make_choice(index, each) for index, each in enumerate((answer, *others))],
+        "usage": make_usage(sum((each.usage for each in others), answer.usage)),
+        "quorate": describe_answer(answer),
+    }
+
+
+def _make_choice(index: int, answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
     if answer.tool_calls:
         message |= {"content": answer.text or None, "tool_calls": [dict(call) for call in answer.tool_calls]}
     logprobs = list_logprobs(answer)
-    choice = {
-        "index": 0,
+    return {
+        "index": index,
         "message": message,
         "finish_reason": translate_finish(answer),
         "logprobs": None if logprobs is None else {"content": logprobs, "refusal": None},
-    }
-    return {
-        "id": f"chatcmpl-{token_hex(16)}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": answer.model,
-        "choices": [choice],
-        "usage": make_usage(answer.usage),
-        "quorate": describe_answer(answer),
     }

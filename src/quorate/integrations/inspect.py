@@ -10,7 +10,7 @@ each answer in its output's metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.aggregators.replies import describe_answer, list_logprobs, translate_finish
@@ -91,8 +91,8 @@ class QuorateAPI(ModelAPI):
             tools=[_describe_tool(tool) for tool in tools] or None,
             tool_choice=_describe_choice(tool_choice) if tools else None,
         )
-        answer = await self._chat.answer(body)
-        return _make_output(answer), ModelCall.create(body, make_completion(answer))
+        answers = await self._chat.answer_several(body, 1 if config.num_choices is None else config.num_choices)
+        return _make_output(answers), ModelCall.create(body, make_completion(*answers))
 
     def should_retry(self, ex: BaseException) -> bool:
         """Whether a server has asked to slow down; other failures have been tried again where that may help."""
@@ -178,7 +178,6 @@ def _read_config(config: GenerateConfig) -> dict[str, Any]:
         top_k=config.top_k,
         seed=config.seed,
         stop=config.stop_seqs,
-        n=config.num_choices,
         logprobs=config.logprobs,
         top_logprobs=config.top_logprobs,
         frequency_penalty=config.frequency_penalty,
@@ -191,7 +190,21 @@ def _read_config(config: GenerateConfig) -> dict[str, Any]:
     return {**own, **(config.extra_body or {})}
 
 
-def _make_output(answer: Answer) -> ModelOutput:
+def _make_output(answers: Sequence[Answer]) -> ModelOutput:
+    """A choice an answer, and the tokens of all of them."""
+    first = answers[0]
+    metadata: dict[str, Any] = {"quorate": describe_answer(first)}
+    if len(answers) > 1:
+        metadata["quorate_choices"] = [describe_answer(answer) for answer in answers]
+    return ModelOutput(
+        model=first.model,
+        choices=[_make_choice(answer) for answer in answers],
+        usage=_make_usage(sum((answer.usage for answer in answers[1:]), first.usage)),
+        metadata=metadata,
+    )
+
+
+def _make_choice(answer: Answer) -> ChatCompletionChoice:
     content: str | list[Content] = answer.text
     if answer.reasoning:
         content = [ContentReasoning(reasoning=answer.reasoning), ContentText(text=answer.text)]
@@ -203,16 +216,10 @@ def _make_output(answer: Answer) -> ModelOutput:
     )
     finish = translate_finish(answer)
     logprobs = list_logprobs(answer)
-    choice = ChatCompletionChoice(
+    return ChatCompletionChoice(
         message=message,
         stop_reason=STOPS.get(finish, finish),
         logprobs=None if logprobs is None else Logprobs.model_validate({"content": logprobs}),
-    )
-    return ModelOutput(
-        model=answer.model,
-        choices=[choice],
-        usage=_make_usage(answer.usage),
-        metadata={"quorate": describe_answer(answer)},
     )
 
 

@@ -30,6 +30,20 @@ def wants_json(question: Question) -> bool:
     return (question.response_format or {}).get("type") in {"json_schema", "json_object"}
 
 
+def find_format_fault(given: object) -> str | None:
+    """What is wrong with a `response_format`, in words; None where it can be asked for."""
+    if not isinstance(given, Mapping):
+        return "must be an object with a type: 'text', 'json_object' or 'json_schema'"
+    kind, described = given.get("type"), given.get("json_schema")
+    if not isinstance(kind, str):
+        return "needs a type: 'text', 'json_object' or 'json_schema'"
+    if kind != "json_schema":
+        return None
+    if not (isinstance(described, Mapping) and isinstance(described.get("schema"), Mapping)):
+        return "needs the schema in json_schema.schema, an object"
+    return None if isinstance(described.get("name", ""), str) else "json_schema.name must be text"
+
+
 class Schema:
     """A JSON schema that says yes or no.
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic.config import JsonDict
 
+from quorate.orchestrator.json_schema import find_format_fault
+
 from ..http.errors import BadField
 
 __all__ = ["CHOICE_NEEDS_TOOLS", "ResponseFormat", "Tool", "ToolChoice", "choose_tools", "function_name"]
@@ -56,16 +58,8 @@ def _check_choice(choice: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 
 
 def _check_format(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    kind = given.get("type")
-    if not isinstance(kind, str):
-        raise ValueError("needs a type: 'text', 'json_object' or 'json_schema'")
-    schema = given.get("json_schema")
-    if kind != "json_schema":
-        return given
-    if not (isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping)):
-        raise ValueError("needs the schema in json_schema.schema, an object")
-    if not isinstance(schema.get("name", ""), str):
-        raise ValueError("json_schema.name must be text")
+    if (fault := find_format_fault(given)) is not None:
+        raise ValueError(fault)
     return given
 
 
