@@ -8,12 +8,25 @@ import pytest
 
 from quorate import Pipeline, sample
 from quorate.agents import Embedded
+from quorate.aggregators import (
+    Council,
+    ExecutionAgreement,
+    Knockout,
+    MajorityVote,
+    SelfMoA,
+    StructuredVote,
+    TestWriter,
+    fusion,
+    self_moa_seq,
+)
+from quorate.aggregators.meaning.judged import JudgedGrouping
 from quorate.aggregators.registry import ENSEMBLES, PIPELINES
 from quorate.aggregators.token_level import SAFE
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.protocols import Model
+from quorate.orchestrator.stage import SamplingStage
 from quorate.testing import ScriptedModel
 from tests.aggregators.token_level.writers import model as writer
 from tests.orchestrator.fakes import First, Plurality, Texts
@@ -238,3 +251,27 @@ def test_an_unknown_name_says_which_part_it_is(name: str, says: str) -> None:
         catalog.resolve(name)
     assert says in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_wrapping_reaches_the_models_of_aggregators() -> None:
+    """Judges, synthesizers, judges of meaning and writers of tests, of configured pipelines and of those by name."""
+    models = {name: Texts("x", name=name) for name in ("m", "judge", "writer", "meaning", "tests")}
+    vote = MajorityVote().with_grouping(JudgedGrouping(models["meaning"]))
+    given: dict[str, Model] = {
+        "knockout": sample(models["m"], n=3) | Knockout(models["judge"]),
+        "council": sample(models["m"], n=3) | Council([models["judge"], models["m"]]),
+        "fused": sample(models["m"], n=3) | SelfMoA(models["writer"]),
+        "windows": self_moa_seq(SamplingStage((models["m"],), n=9), models["writer"], window=3),
+        "fusion": fusion(SamplingStage((models["m"],), n=3), models["judge"], analyst=models["writer"]),
+        "by meaning": sample(models["m"], n=3) | StructuredVote(vote, error_correlation=0.2),
+        "programs": sample(models["m"], n=3) | ExecutionAgreement(TestWriter(models["tests"])),
+    }
+    wrapped = Catalog(dict(models), given).wrap_models(lambda model: Texts("wrapped", name=f"bank of {model.name}"))
+    for name, graph in given.items():
+        found = wrapped.resolve(name)
+        assert isinstance(found, Graph)
+        assert isinstance(graph, Graph)
+        assert [model.name for model in found.parts] == [f"bank of {model.name}" for model in graph.parts]
+    by_name = wrapped.resolve("usc@3/judge")
+    assert isinstance(by_name, Graph)
+    assert [model.name for model in by_name.parts] == ["bank of judge"]

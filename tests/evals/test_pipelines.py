@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from quorate.agents.embedded import Embedded
+from quorate.aggregators import Knockout, MajorityVote, SelfMoA, StructuredVote
+from quorate.aggregators.meaning.judged import JudgedGrouping
 from quorate.aggregators.synthesis.agglm import SteppedAggLM
 from quorate.cli import app
+from quorate.config.catalog import Catalog
 from quorate.evals import registry
 from quorate.evals.bank import Bank
 from quorate.evals.local_engine import bank_models
@@ -18,7 +23,8 @@ from quorate.evals.run import EvalSpec, run_eval
 from quorate.evals.throttle import PrioritySemaphore
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.partial import PartialCandidate
-from quorate.orchestrator.pipeline import Pipeline
+from quorate.orchestrator.pipeline import Pipeline, sample
+from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Question
 
 from .fakes import Guesser, Sums, catalog
@@ -66,3 +72,48 @@ async def test_samples_of_a_layered_pipeline_are_those_of_its_first_layer(
     assert layered.tokens is not None
     assert plain.tokens is not None
     assert layered.tokens > plain.tokens
+
+
+def judged(agent: Guesser, judge: Guesser) -> Catalog:
+    """Configured pipelines whose judge, synthesizer and judge of meaning are another model than their proposer."""
+    voted = StructuredVote(MajorityVote().with_grouping(JudgedGrouping(judge)))
+    pipelines: dict[str, Model] = {
+        "fused": sample(agent, n=3) | SelfMoA(judge, fallback=voted),
+        "picked": sample(agent, n=3) | Knockout(judge),
+    }
+    return Catalog({"m": agent, "judge": judge}, pipelines)
+
+
+@pytest.mark.parametrize("name", ["fused", "picked"])
+async def test_calls_of_judges_and_synthesizers_are_kept_as_samples_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Stopped in the middle of its judging and taken up again, a run pays for no call twice."""
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
+    spec = EvalSpec("sums", pipelines=[name], limit=8, out=tmp_path, concurrency=3)
+    log = tmp_path / "judge.log"
+    enough = asyncio.Event()
+
+    def watch(_: Question, __: int) -> None:
+        if len(log.read_text().splitlines()) > spec.concurrency:
+            enough.set()
+
+    slow = judged(Guesser(pause=0.001), Guesser("judge", fails=watch, log=log, pause=0.001))
+    running = asyncio.create_task(run_eval(slow, spec))
+    waiting = asyncio.create_task(enough.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with Bank(tmp_path) as bank:
+        kept = sum(sample.candidate.agent == "judge" for sample in bank)
+    before = len(log.read_text().splitlines())
+    whole, again = Guesser("judge"), Guesser("judge")
+    await run_eval(judged(Guesser(), whole), spec)
+    await run_eval(judged(Guesser(), again), spec)
+    alone = Guesser("judge")
+    await run_eval(judged(Guesser(), alone), replace(spec, out=None))
+    assert 0 < before - spec.concurrency <= kept <= before
+    assert sum(whole.drawn.values()) == sum(alone.drawn.values()) - kept
+    assert not again.drawn

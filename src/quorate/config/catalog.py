@@ -147,10 +147,10 @@ class Catalog:
     def wrap_models(self, wrap: Callable[[Model], Model]) -> Catalog:
         """The same names over other models: `wrap` is applied to every single model, once each.
 
+        Those are proposers, judges, synthesizers and whatever else answers, aggregators' own models included.
         Models that write together are a single one in this: it is wrapped as a whole, and not they.
         """
-        models = {name: wrap(model) for name, model in self.models.items()}
-        known = {id(self.models[name]): wrapper for name, wrapper in models.items()}
+        known: dict[int, Model] = {}
 
         def wrap_once(model: Model) -> Model:
             if isinstance(model, Graph):
@@ -159,9 +159,12 @@ class Catalog:
                 known[id(model)] = wrap(model)
             return known[id(model)]
 
-        pipelines = {name: wrap_once(model) for name, model in self.pipelines.items()}
         return Catalog(
-            models, pipelines, self.discover, self.max_samples, _ensemble=lambda name: wrap_once(self.resolve(name))
+            {name: wrap_once(model) for name, model in self.models.items()},
+            {name: wrap_once(model) for name, model in self.pipelines.items()},
+            self.discover,
+            self.max_samples,
+            _ensemble=lambda name: wrap_once(self.resolve(name)),
         )
 
     async def aclose(self) -> None:
@@ -180,9 +183,8 @@ class Catalog:
             raise self._unknown(name)
         models = self._proposers(rest) if rest else (self._default(name),)
         n = self._check_n(n or spec.n, name)
-        if isinstance(spec, GraphSpec):
-            return build_graph(spec.name, models, n=n, name=name, providers=PROVIDERS)
-        return build_pipeline(spec.name, models, n=n, name=name, providers=PROVIDERS)
+        build = build_graph if isinstance(spec, GraphSpec) else build_pipeline
+        return build(spec.name, models, n=n, name=name, providers=PROVIDERS)
 
     def _unknown(self, name: str) -> UnknownName:
         """Says which part of a name is unknown: its pipeline, where a model or pipeline stands behind it."""

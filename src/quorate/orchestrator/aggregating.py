@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Self
 
 from .checks import check_aggregator
 from .context import RunContext, explain_cut
@@ -41,6 +43,10 @@ class AggregateNode(Node):
         """Those that it asks itself."""
         more = () if self.stand_in is None else self.stand_in.models
         return (*self.aggregator.models, *more)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        stand_in = None if self.stand_in is None else self.stand_in.map_models(change)
+        return replace(self, aggregator=self.aggregator.map_models(change), stand_in=stand_in)
 
     @property
     def available(self) -> bool:

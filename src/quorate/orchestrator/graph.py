@@ -96,7 +96,7 @@ class Graph(ModelBase):
         return self._structure.out[name]
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
-        """The same graph over other proposers."""
+        """The same graph over other models: those of aggregators, too."""
         return self.replace([node.map_models(change) for node in self.nodes.values()])
 
     def with_name(self, name: str) -> Self:

@@ -58,7 +58,9 @@ class StageNode(Node):
         return replace(self, stage=self.stage.with_n(n)) if self.stage.n == old else self
 
     def map_models(self, change: Callable[[Model], Model]) -> Self:
-        return replace(self, stage=replace(self.stage, models=tuple(map(change, self.stage.models))))
+        stage = replace(self.stage, models=tuple(map(change, self.stage.models)))
+        counted_by = None if self.counted_by is None else self.counted_by.map_models(change)
+        return replace(self, stage=stage, counted_by=counted_by)
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,6 @@ class LayerNode(StageNode):
 
     refiner: Refiner
     _: KW_ONLY
-    proposers: bool = True
-    """Its models are those that propose; else an aggregator's, which stays when the proposers change."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -199,9 +199,6 @@ class LayerNode(StageNode):
         candidates = tuple(found[index] for index in sorted(found))
         tally = None if counter is None else await counter.tally(candidates)
         return drawn.model_copy(update={"candidates": candidates, "tally": tally, "stopped": more.stopped})
-
-    def map_models(self, change: Callable[[Model], Model]) -> Self:
-        return super().map_models(change) if self.proposers else self
 
 
 def check_read(reader: str, sampled: Sampled) -> None:

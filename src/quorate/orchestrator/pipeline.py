@@ -151,7 +151,6 @@ def layers(
     inner: Sequence[tuple[SamplingStage, Refiner]],
     aggregator: Aggregator,
     *,
-    proposers: bool = True,
     name: str | None = None,
     word: str = "layer",
 ) -> Pipeline:
@@ -161,7 +160,6 @@ def layers(
         stage: the first layer.
         inner: the layers after it, each with what it is asked.
         aggregator: reads the last one.
-        proposers: whether those who propose write the layers, too; else an aggregator's model does.
         name: how the graph is called.
         word: what its layers are called in names of nodes: `layer-1`, `layer-2`, ...
 
@@ -173,8 +171,7 @@ def layers(
         raise BadInput(f"layers(inner): {wrong[0]!r:.80}: each layer is a pair of a sampling stage and a Refiner")
     nodes: list[Node] = [SampleNode("sample", stage, counted_by=aggregator)]
     nodes += [
-        LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator, proposers=proposers)
-        for number, (s, refiner) in enumerate(pairs, 1)
+        LayerNode(f"{word}-{number}", s, refiner, counted_by=aggregator) for number, (s, refiner) in enumerate(pairs, 1)
     ]
     nodes.append(AggregateNode("aggregate", aggregator))
     places = [START, *(node.name for node in nodes), END]
@@ -209,7 +206,7 @@ def rounds(
     check_count("rounds(most)", most, 0)
     if most < 1:
         return pipeline(stage, aggregator, name=name)
-    looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, proposers=again is None, max_visits=most)
+    looping = LayerNode(word, again or stage, refiner, counted_by=aggregator, max_visits=most)
     return Pipeline(
         [SampleNode("sample", stage, counted_by=aggregator), looping, AggregateNode("aggregate", aggregator)],
         [

@@ -6,8 +6,8 @@ others are structural, and a class of yours needs no base.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
 
 from .context import RunContext
 from .identity import Identity
@@ -149,6 +149,10 @@ class Aggregator(Protocol):
     def models(self) -> tuple[Model, ...]:
         """Every model that it may ask."""
         return ()
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002 - for those who ask
+        """The same over other models."""
+        return self
 
     def calls(self, n: int) -> int:  # noqa: ARG002 - for those who call
         """Most answers of these models that aggregating n candidates takes."""

@@ -267,6 +267,6 @@ class Node:
         """The same node in a graph whose first stage draws n candidates instead of so many."""
         return self
 
-    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002 - for those who propose
-        """The same node with other proposers."""
+    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002 - for those who ask
+        """The same node over other models."""
         return self

@@ -13,8 +13,9 @@ import hashlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from copy import copy
+from typing import NamedTuple, Self
 
 from pydantic import Field
 
@@ -102,6 +103,13 @@ class ExecutionAgreement(Aggregator):
     @property
     def models(self) -> tuple[Model, ...]:
         return (self.tests.model,) if isinstance(self.tests, TestWriter) else ()
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = copy(self)
+        other._fallback = self._fallback.map_models(change)
+        if isinstance(self.tests, TestWriter):
+            other.tests = self.tests.map_models(change)
+        return other
 
     def calls(self, n: int) -> int:
         return self.tests.samples if isinstance(self.tests, TestWriter) and n > 1 else 0

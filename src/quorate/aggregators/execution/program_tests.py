@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Protocol, Self
 
 from quorate import prompts
 from quorate.orchestrator.context import RunContext
@@ -76,6 +77,11 @@ class TestWriter:
         self.samples, self.limit = samples, limit
         self._concurrency = concurrency
         self.prompt = prompts.load("code-tests")
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = copy(self)
+        other.model = change(self.model)
+        return other
 
     async def tests(self, question: Question, run: RunContext) -> tuple[tuple[str, ...], tuple[Degradation, ...]]:
         """See `TestSource`; what the model failed to give is noted as `tests_missing`."""

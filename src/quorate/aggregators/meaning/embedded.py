@@ -6,9 +6,9 @@ help to find wordings that share no words, and never make classes certain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import fsum, isfinite, sqrt
-from typing import Protocol
+from typing import Protocol, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
@@ -56,6 +56,9 @@ class EmbeddedGrouping:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002
+        return self
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:
         return _EmbeddedClasses(self.embedder, question.text, run)

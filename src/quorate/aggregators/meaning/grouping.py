@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Protocol
+from typing import Protocol, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.protocols import Model
@@ -34,6 +34,10 @@ class Grouping(Protocol):
         """Those that it may ask."""
         ...
 
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """The same over other models."""
+        ...
+
     @property
     def calls(self) -> int:
         """Most answers of these models that one set takes."""
@@ -58,6 +62,9 @@ class LexicalGrouping:
 
     models: tuple[Model, ...] = ()
     calls = 0
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:  # noqa: ARG002
+        return self
 
     def bind(self, question: Question, run: RunContext) -> ProseClasses:  # noqa: ARG002
         return LexicalClasses(question.text)

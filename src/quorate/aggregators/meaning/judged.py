@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import combinations
-from typing import Literal
+from typing import Literal, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
@@ -90,6 +91,11 @@ class JudgedGrouping:
     @property
     def models(self) -> tuple[Model, ...]:
         return (self.judge,)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = copy(self)
+        other.judge = change(self.judge)
+        return other
 
     @property
     def calls(self) -> int:

@@ -7,10 +7,12 @@ the others in both orders, and no further reviewer is asked once the leader's ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Self
 
 from quorate.orchestrator.analysis import Dissent
 from quorate.orchestrator.context import RunContext, explain_cut
@@ -118,6 +120,11 @@ class Council(Aggregator):
     @property
     def models(self) -> tuple[Model, ...]:
         return tuple({id(model): model for model in self.members}.values())
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = copy(self)
+        other.members, other._fallback = tuple(map(change, self.members)), self._fallback.map_models(change)
+        return other
 
     def calls(self, n: int) -> int:
         """See `protocols.Aggregator`: both orders of each reviewer, and each once more where nothing can be read."""

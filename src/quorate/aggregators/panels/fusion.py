@@ -14,10 +14,10 @@ Where the question has tools, the panel only advises (see `acting`) and the writ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from quorate.orchestrator.aggregating import AggregateNode
 from quorate.orchestrator.analysis import Analysis
@@ -94,6 +94,9 @@ class AnalyseNode(Node):
     @property
     def models(self) -> tuple[Model, ...]:
         return (self.analyst,)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        return replace(self, analyst=change(self.analyst))
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
         """One for the analysis, one for its repair."""

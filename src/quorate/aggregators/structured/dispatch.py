@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 from pydantic import Field
 
@@ -58,6 +59,12 @@ class StructuredVote(Aggregator):
     @property
     def models(self) -> tuple[Model, ...]:
         return self.vote.models
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        if not self.models:
+            return self
+        vote, ignored = self.vote.map_models(change), self.ignore_arguments
+        return type(self)(vote, ignore_arguments=ignored, error_correlation=self.error_correlation)
 
     def calls(self, n: int) -> int:
         return self.vote.calls(n)

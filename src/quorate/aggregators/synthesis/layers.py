@@ -97,7 +97,7 @@ def mixture_of_agents(
     last = SelfMoA(aggregator, **options)
     if inner is None:
         inner = [SamplingStage(stage.models, n=stage.n)] * (layers - 2)
-    return _read_in_layers("moa", stage, inner, last, proposers=True)
+    return _read_in_layers("moa", stage, inner, last)
 
 
 class ProposeAndAggregate(Synthesizer):
@@ -132,17 +132,15 @@ def propose_and_aggregate(
         raise BadInput(f"propose_and_aggregate(rounds={rounds}): give at least 1 layer of aggregation")
     last = ProposeAndAggregate(aggregator, **options)
     layer = SamplingStage((aggregator,), n=stage.n if n is None else n)
-    return _read_in_layers("aft", stage, [layer] * (rounds - 1), last, proposers=False)
+    return _read_in_layers("aft", stage, [layer] * (rounds - 1), last)
 
 
-def _read_in_layers(
-    name: str, stage: SamplingStage, inner: Sequence[SamplingStage], last: Synthesizer, *, proposers: bool
-) -> Pipeline:
+def _read_in_layers(name: str, stage: SamplingStage, inner: Sequence[SamplingStage], last: Synthesizer) -> Pipeline:
     refiner = ReadAll(last.prompt)
     name = f"{name}@{stage.n}/{'+'.join(model.name for model in stage.models)}"
     # A layer has no stopping rule: every member is read by the next one.
     whole = [(replace(layer, stop=None), refiner) for layer in inner]
-    return build_layers(stage, whole, last, proposers=proposers, name=name)
+    return build_layers(stage, whole, last, name=name)
 
 
 MOST = 64

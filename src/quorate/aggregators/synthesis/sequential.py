@@ -12,7 +12,7 @@ that what each window holds follows from the candidates alone, also after a cras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from math import ceil
 from typing import Self, Unpack
@@ -112,6 +112,9 @@ class FoldNode(Node):
     @property
     def models(self) -> tuple[Model, ...]:
         return (self.model,)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        return replace(self, model=change(self.model))
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - a window holds as many as it does
         return self.model.calls

@@ -8,9 +8,10 @@ model fails a vote answers instead, saying so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -102,6 +103,11 @@ class Synthesizer(Aggregator):
     @property
     def models(self) -> tuple[Model, ...]:
         return (self.aggregator,)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = copy(self)
+        other.aggregator, other._fallback = change(self.aggregator), self._fallback.map_models(change)
+        return other
 
     def calls(self, n: int) -> int:  # noqa: ARG002 - one prompt holds them all
         return 1

@@ -118,6 +118,9 @@ class MajorityVote(Aggregator):
         """The judge of meaning, if there is one."""
         return self.grouping.models
 
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        return self.with_grouping(self.grouping.map_models(change)) if self.models else self
+
     def calls(self, n: int) -> int:  # noqa: ARG002 - one call is about all of them
         return self.grouping.calls
 
