@@ -11,6 +11,7 @@ from quorate.evals.bank import Bank, RunRecord, choose_alike
 from quorate.evals.contenders import Contenders, read_contenders
 from quorate.evals.report.collect import collect
 from quorate.evals.run import EvalSpec, run_eval
+from quorate.evals.task import Selection
 from quorate.orchestrator.errors import BadInput, UnknownName
 from quorate.orchestrator.types import SamplingParams
 
@@ -109,3 +110,14 @@ def test_complete_runs_come_first_and_other_prompts_and_models_do_not_mix() -> N
     assert "its prompt is another than in run 2: q, not none" in note
     [running] = choose_alike([record(1, finished=False, a="hot")]).runs
     assert running.id == 1
+
+
+async def test_a_task_without_samples_is_passed_over(tmp_path: Path) -> None:
+    """A run of it was stopped before its first one; a bank of nothing else has nothing to compare."""
+    with Bank(tmp_path) as bank:
+        bank.note_items("dates", Sums().items(Selection(2, tier="large")))
+        bank.start_run("dates", pipelines=("m",), questions=2)
+    with pytest.raises(BadInput, match="no answers or samples to compare"):
+        await read_contenders([tmp_path])
+    await ran(tmp_path, "m")
+    assert list(await read_contenders([tmp_path])) == ["sums"]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quorate.orchestrator.errors import BadInput, DataError, UnknownName
+from quorate.orchestrator.errors import BadInput, UnknownName
 
 from .answer_files import read_bank
-from .bank import Bank, RunRecord, bank_file, choose_alike
+from .bank import AlikeRuns, Bank, RunRecord, bank_file, choose_alike
+from .bank.queries import sample_groups
 from .measures import System, list_systems, recorded_systems
 from .outcome import Outcome
 
@@ -75,27 +76,27 @@ async def _read_bank(folder: Path, task: str | None, seed: int, number: int | No
             raise UnknownName("run with answers", str(number), list(map(str, numbers)))
         chosen = [run for run in runs if number in (None, run.id)]
         tasks = bank.tasks() if number is None else [run.task for run in chosen]
-        return {
+        found = {
             name: await _contenders(bank, name, [run for run in chosen if run.task == name], seed)
             for name in tasks
             if task in (None, name)
         }
+        return {name: some for name, some in found.items() if some.systems}
 
 
 async def _contenders(bank: Bank, task: str, runs: Sequence[RunRecord], seed: int) -> Contenders:
+    alike = choose_alike(runs) if runs else AlikeRuns((), ())
+    # A run may have been stopped before its first sample, and where nothing could be sampled its failures are compared.
+    drawn = any(group.drawn_by(alike.models) for group in sample_groups(bank.store, task, None))
+    records = await bank.records(task, models=alike.models) if drawn else None
     if not runs:
-        return Contenders(tuple(recorded_systems(await bank.records(task), seed=seed)))
-    alike = choose_alike(runs)
+        return Contenders(() if records is None else tuple(recorded_systems(records, seed=seed)))
     latest: dict[str, list[Outcome]] = {}
     for run in alike.runs:
         answered: dict[str, list[Outcome]] = {}
         for outcome in bank.outcomes(run.id):
             answered.setdefault(outcome.pipeline, []).append(outcome)
         latest |= answered
-    try:
-        records = await bank.records(task, models=alike.models)
-    except DataError:  # nothing could be sampled: the failures are compared
-        records = None
     asked = [outcome for some in latest.values() for outcome in some]
     return Contenders(tuple(list_systems(asked, records, seed=seed)), alike.notes)
 

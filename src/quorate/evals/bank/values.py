@@ -90,8 +90,8 @@ class RunRecord(Frozen):
     @property
     def models(self) -> Mapping[str, str]:
         """By name, agent and settings of each model's samples (`alike.describe_draws`); none of an import."""
-        found: Mapping[str, str] = self.settings.get("models", {})
-        return found
+        found: Mapping[str, str] | None = self.settings.get("models")
+        return found or {}
 
 
 def content_key(question: Question) -> str:
