@@ -11,7 +11,7 @@ import pytest
 
 from quorate import Endpoint, load_config
 from quorate.agents import Embedded
-from quorate.aggregators.registry import SECTIONS
+from quorate.aggregators.registry import PIPELINES, SECTIONS
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
 from quorate.evals.bench import PREFERENCES, BankWorkbench
@@ -121,6 +121,13 @@ async def test_every_way_is_composed_by_clicking(start: Start, open_page: OpenPa
         await picks.filter(has_text="far").click()
         assert await named.input_value() == "cascade@3/a+c"
         assert (await page.locator(".rank").all_inner_texts()) == ["1", "2"]
+        await page.select_option(".models select", "majority")
+        assert await named.input_value() == f"cascade@3/a+majority@{PIPELINES['majority'].n}/c"
+        assert (await page.locator(".rank").all_inner_texts()) == ["1", "2"]
+        assert await violations(page) == []
+        await picks.filter(has_text="b").click()
+        assert await named.input_value() == "cascade@3/a+c+b", "what is asked next is the last one"
+        await picks.filter(has_text="b").click()
         await page.select_option(".composer select", "built:glimpse")
         assert (await picks.all_inner_texts()) == ["1\na", "b", "2\nc"]
         await picks.filter(has_text="b").click()

@@ -1,7 +1,7 @@
 // The form: the question, and the pipeline that is to answer it.
 
 import { html } from "./html.js";
-import { choose, entryOf, examplesFor, isEnsemble, membersFor, nameOf, sectionsOf, toggle } from "./compose.js";
+import { askLastBy, bareOf, choose, entryOf, examplesFor, innerPipelines, isEnsemble, membersFor, nameOf, readName, sectionsOf, toggle } from "./compose.js";
 import { brief, plural } from "./words.js";
 
 /** Which pipeline, over which models, with how many samples. */
@@ -31,11 +31,13 @@ export function Composer({ catalog, choice, onChoice, name = "pipeline" }) {
 
 /** The models that are asked, in the order in which they were clicked where that says what each does. */
 function Members({ catalog, choice, entry, onChoice }) {
-  const able = membersFor(catalog, entry), ordered = entry?.fewest > 1 && choice.models.length > 1;
+  const able = membersFor(catalog, entry), ordered = entry?.fewest > 1 && choice.models.length > 1, chosen = choice.models.map(bareOf);
   const few = entry?.most === entry?.fewest ? `${entry.fewest}` : `${entry?.fewest} or more`;
   const hint = !(entry?.fewest > 1) ? "" : isEnsemble(entry) ? `${few} that can be asked token by token, the first one drafts` : `${few}, in the order in which they are asked`;
-  return html`<fieldset class="models"><legend>Models${hint ? `: ${hint}` : ""}</legend>${able.map((m) => html`<label key=${m.id} class="pick"><input type="checkbox" checked=${choice.models.includes(m.id)} onChange=${(e) => { const next = toggle(catalog, choice, m.id); e.target.checked = next.models.includes(m.id); onChoice(next); }}/>
-    ${ordered && choice.models.includes(m.id) ? html`<b class="rank">${choice.models.indexOf(m.id) + 1}</b>` : null}<span>${m.id}</span></label>`)}</fieldset>`;
+  return html`<fieldset class="models"><legend>Models${hint ? `: ${hint}` : ""}</legend>${able.map((m) => html`<label key=${m.id} class="pick"><input type="checkbox" checked=${chosen.includes(m.id)} onChange=${(e) => { const next = toggle(catalog, choice, m.id); e.target.checked = next.models.map(bareOf).includes(m.id); onChoice(next); }}/>
+    ${ordered && chosen.includes(m.id) ? html`<b class="rank">${chosen.indexOf(m.id) + 1}</b>` : null}<span>${m.id}</span></label>`)}
+    ${ordered && !isEnsemble(entry) ? html`<label class="field">The last one is asked<select value=${readName(choice.models.at(-1))?.name ?? ""} onChange=${(e) => onChoice(askLastBy(catalog, choice, e.target.value))}>
+      <option value="">alone</option>${innerPipelines(catalog, choice).map((p) => html`<option value=${p.name}>by ${p.name}</option>`)}</select></label>` : null}</fieldset>`;
 }
 
 function describeOwn(entry) {

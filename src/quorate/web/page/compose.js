@@ -64,11 +64,23 @@ export function choose(catalog, value, before = {}) {
   return { temperature: "", tokens: "", seed: "", budget: "", ...before, value, kind, name, typed: null, stop: "", n: entry?.n ?? null, models: [...known, ...more] };
 }
 
+/** A member of a choice without the pipeline around it. */
+export const bareOf = (member) => readName(member)?.models.join("+") ?? member;
+
 /** The choice with one more model, or without it: never fewer than its entry takes, and a newer one in place of one too many. */
 export function toggle(catalog, choice, id) {
-  const entry = entryOf(catalog, choice), without = choice.models.filter((m) => m !== id);
-  if (without.length < choice.models.length) return without.length < (entry?.fewest ?? 1) ? choice : { ...choice, models: without, typed: null };
+  const entry = entryOf(catalog, choice), models = choice.models.map(bareOf), without = models.filter((m) => m !== id);
+  if (without.length < models.length) return without.length < (entry?.fewest ?? 1) ? choice : { ...choice, models: without, typed: null };
   return { ...choice, models: [...without.slice(0, (entry?.most ?? Infinity) - 1), id], typed: null };
+}
+
+/** The built-in pipelines by which the last member can be asked. */
+export const innerPipelines = (catalog, choice) => catalog.built.filter((p) => p.n && !(p.fewest > 1) && p.name !== choice.name);
+
+/** The choice whose last member is asked by a built-in pipeline, or alone: in the first place a name would mean a pipeline over all of them. */
+export function askLastBy(catalog, choice, name) {
+  const last = bareOf(choice.models.at(-1)), pipeline = catalog.built.find((p) => p.name === name);
+  return { ...choice, models: [...choice.models.slice(0, -1), pipeline ? `${name}@${pipeline.n}/${last}` : last], typed: null };
 }
 
 /** The entry that is chosen. */
