@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 import subprocess
 import sys
+import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+from quorate.orchestrator.errors import MissingExtra
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +42,14 @@ def test_an_example_runs(name: str, says: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_imports_is_there(page: Path) -> None:
+    """Where its code says that it is."""
+    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for step in ast.walk(ast.parse(textwrap.dedent(block), type_comments=False)):
+            if isinstance(step, ast.ImportFrom) and (step.module or "").split(".")[0] == "quorate":
+                with suppress(MissingExtra):
+                    module = importlib.import_module(str(step.module))
+                    assert [name.name for name in step.names if not hasattr(module, name.name)] == [], step.module

@@ -19,11 +19,11 @@ import pytest
 import uvloop
 
 from quorate import Endpoint
-from quorate.agents import RetryPolicy, Timeouts
+from quorate.agents import BreakerPolicy, RetryPolicy, Timeouts
 from quorate.agents.endpoint import http as http_module
 from quorate.testing import Fault, Reply, ScriptedUpstream
 
-from .asking import draw
+from .asking import Drawing, draw
 
 TLS = Path(__file__).parent / "tls"
 ONCE = RetryPolicy(attempts=1)
@@ -255,6 +255,25 @@ async def test_no_connection_in_time() -> None:
     assert candidate.error is not None
     assert (candidate.error.code, candidate.usage.requests) == ("upstream_unreachable", 1)
     assert "no connection in time" in candidate.error.message
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["before the reply", "in the middle"])
+async def test_closing_ends_what_is_being_asked(live: bool) -> None:
+    """It is told so at once, is not asked again, and is no fault of the server."""
+    first = BreakerPolicy(failures=1)
+    async with (
+        ScriptedUpstream([Reply("a b", hold=asyncio.Event()) if live else Fault.hang(), Reply("c")]) as up,
+        Endpoint("m", base_url=up.url, breaker=first) as agent,
+    ):
+        drawing = Drawing.of([0], live=live)
+        task = asyncio.create_task(drawing.draw(agent, "?"))
+        await (drawing.wait_until(lambda d: d.token_count > 0) if live else up.wait_until(lambda up: up.in_flight == 1))
+        await agent.aclose()
+        await asyncio.wait_for(task, 5)
+        assert drawing.one.error is not None
+        assert drawing.one.error.code == "model_closed"
+        assert (await draw(agent)).texts == ["c"]
+        assert len(up.requests) == 2
 
 
 def test_on_uvloop() -> None:

@@ -72,3 +72,12 @@ def test_what_votes_say_is_put_in_words(votes: list[str], text: str, says: str) 
     told = list(_remarks(answer_of(votes, text)))
     assert len(told) == bool(says)
     assert says in "".join(told)
+
+
+def test_samples_that_were_not_waited_for_are_no_disagreement() -> None:
+    """Four of four that ended agree, whatever the twelve that a rule stopped would have said."""
+    whole = answer_of(["1"] * 4 + [None] * 12)
+    cut = {"finish_reason": "cancelled", "text": ""}
+    answer = whole.replace(candidates=tuple(c if c.answer else c.model_copy(update=cut) for c in whole.candidates))
+    assert [line.split()[:2] for line in table(answer, 80)[1:]] == [["4", "100%"]]
+    assert list(_remarks(answer))[-1:] == ["samples that were not waited for, and have no vote: 12"]

@@ -12,7 +12,7 @@ import yaml
 from quorate import Endpoint, Fallback, Hedged, Pipeline, load_config
 from quorate.agents import RoundRobin
 from quorate.config.file import schema
-from quorate.orchestrator.errors import ConfigError, MissingExtra, UnknownName
+from quorate.orchestrator.errors import ConfigError, MissingExtra
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quorate.yaml"
 
@@ -143,8 +143,8 @@ def test_keys_come_from_the_environment_and_stay_out_of_sight(tmp_path: Path, mo
 
 
 def test_unknown_embedded_models_and_missing_extras_say_so(tmp_path: Path) -> None:
-    """Built lazily or not, the message names the fix."""
-    with pytest.raises((UnknownName, MissingExtra)):
+    """Built lazily or not, the message names the fix, and the line."""
+    with pytest.raises((ConfigError, MissingExtra), match=r"yaml:1: models.m: no embedded model named 'no-such'|extra"):
         load_config(written(tmp_path, "models: {m: {type: embedded, model: no-such}}")).catalog()
 
 

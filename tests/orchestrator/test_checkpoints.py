@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from quorate import Answer, Checkpoints, Edge, Graph, Node, Question, sample
 from quorate.orchestrator.context import RunContext
+from quorate.orchestrator.errors import NodeCrashed
 from quorate.orchestrator.nodes import ModelNode
 from quorate.orchestrator.state import ELSE, END, START, State
 from quorate.orchestrator.usage import Usage
@@ -75,7 +76,7 @@ async def resume(graph: Graph, script: Script, path: Path, *, breaks: set[str]) 
     """The answer of a run that died once at these nodes; the script's log is what ran after that."""
     script.breaks = breaks
     async with Checkpoints(path) as kept:
-        with pytest.raises(script.error):
+        with pytest.raises((script.error, NodeCrashed)):
             await graph.answer(QUESTION, checkpoints=kept, thread="t")
     script.breaks = set()
     script.log.clear()
@@ -144,6 +145,30 @@ async def test_a_resumed_graph_repeats_nothing(tmp_path: Path, breaks: str) -> N
     assert script.log == list("abcd")["abcd".index(breaks) :]
     assert (answer.text, answer.usage.completion_tokens) == ("d(c(b(a())))", 4)
     assert [visit.node for visit in answer.path] == list("abcd")
+
+
+async def test_a_node_that_ended_before_its_step_did_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LangGraph writes what a node gives first, and that its step is over later; between the two, power may fail."""
+    script = Script()
+    graph = graph_of(script, "start a; a b; b end")
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        put = kept._saver.aput
+
+        async def fail_after_the_node(*arguments: Any) -> Any:
+            if script.log:
+                raise PowerCut
+            return await put(*arguments)
+
+        monkeypatch.setattr(kept._saver, "aput", fail_after_the_node)
+        with pytest.raises(PowerCut):
+            await graph.answer(QUESTION, checkpoints=kept, thread="t")
+    assert script.log == ["a"]
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        answer = await graph.answer(QUESTION, checkpoints=kept, thread="t")
+    assert (answer.text, answer.usage.completion_tokens) == ("b(a())", 2)
+    assert script.log == ["a", "b"]
 
 
 async def test_of_a_fan_out_only_the_failed_branch_is_resumed(tmp_path: Path) -> None:

@@ -411,7 +411,7 @@ async def test_branches_that_all_fail_are_named_with_the_best_advice() -> None:
     [
         (lambda: Node(""), "has the name ''"),  # type: ignore[abstract]
         (lambda: ModelNode("a", Texts("x"), seconds=-1), "node 'a': seconds=-1: give a number of seconds above 0"),
-        (lambda: ModelNode("a", Texts("x"), budget=5), "node 'a': budget=5: give a Budget"),  # type: ignore[arg-type]
+        (lambda: ModelNode("a", Texts("x"), budget=5), "node 'a': budget=5: give Budget"),  # type: ignore[arg-type]
         (lambda: ModelNode("a", Texts("x"), max_visits=1.5), "whole number"),  # type: ignore[arg-type]
         (lambda: ModelNode("a", Texts("x"), fallback=Texts("y")), "the name of a node"),  # type: ignore[arg-type]
         (lambda: ModelNode("a", Texts), "is no model"),  # type: ignore[arg-type]

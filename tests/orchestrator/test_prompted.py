@@ -145,12 +145,6 @@ def test_a_missing_variable_is_an_error() -> None:
         prompted(Texts("a"), "{% for n in range(2) %}{{ question }}{{ n }}{% endfor %} {{ answer }}")
 
 
-def test_what_is_no_model_is_refused() -> None:
-    """In words that say what is."""
-    with pytest.raises(BadInput, match="not a model"):
-        prompted("a", "{{ question }}")  # type: ignore[arg-type]
-
-
 def test_a_pipeline_cannot_go_on_with_a_beginning() -> None:
     """It would be lost among its candidates."""
     with pytest.raises(BadInput, match="only a single model"):

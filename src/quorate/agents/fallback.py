@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from quorate.orchestrator.amplification import requests_of
+from quorate.orchestrator.checks import check_model
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.identity import Identity
@@ -38,8 +39,10 @@ class Chain(Agent):
     kind: str
 
     def __init__(self, models: Sequence[Model], *, name: str | None = None) -> None:
-        if len(models) < 2 or not all(isinstance(model, Model) for model in models):
+        if not isinstance(models, Sequence) or len(models) < 2:
             raise BadInput(f"{type(self).__name__}: give two or more models")
+        for model in models:
+            check_model(type(self).__name__, model)
         self.models = tuple(models)
         self.name = name or models[0].name
 

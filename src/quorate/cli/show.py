@@ -185,9 +185,9 @@ def _path_table(answer: Answer) -> Table:
 
 
 def _tally_table(answer: Answer, width: int) -> Table:
-    """Votes, their share of all samples, and answers; what room is left has the beginning of a sample."""
+    """Votes, their share of all samples that ended, and answers; what room is left has the beginning of a sample."""
     cast = sum(cluster.votes for cluster in answer.tally)
-    drawn = max(len(answer.candidates), cast)
+    drawn = max(len(answer.candidates) - _count_stopped(answer), cast)
     texts = {candidate.index: candidate.text for candidate in answer.candidates}
     rows = [(c.votes, c.answer, texts.get(c.voters[0], "")) for c in answer.tally]
     if drawn > cast:
@@ -211,6 +211,11 @@ def _tally_table(answer: Answer, width: int) -> Table:
     return table
 
 
+def _count_stopped(answer: Answer) -> int:
+    """The samples that nobody waited for, since enough had been said."""
+    return sum(candidate.finish_reason == "cancelled" for candidate in answer.candidates)
+
+
 def _remarks(answer: Answer) -> Iterator[str]:
     """What the votes say of themselves in words; ties and lone votes are in `degraded`."""
     texts = [candidate.text for candidate in answer.candidates if candidate.ok]
@@ -219,6 +224,9 @@ def _remarks(answer: Answer) -> Iterator[str]:
             f"all {len(texts)} samples are the same text, so the vote says no more than one of them: does the model "
             "answer greedily (temperature 0)?"
         )
-    votes, drawn = answer.tally[0].votes, len(answer.candidates)
+    stopped = _count_stopped(answer)
+    votes, drawn = answer.tally[0].votes, len(answer.candidates) - stopped
+    if stopped:
+        yield f"samples that were not waited for, and have no vote: {stopped}"
     if drawn > 1 and votes / drawn < LOW:
         yield f"low agreement: {votes} of {drawn} samples gave this answer"

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from quorate.agents.settings import BreakerPolicy, HedgePolicy, Rate, RetryPolicy, Timeouts
 from quorate.aggregators.meaning.embedded import Embedder
 from quorate.aggregators.specs import EmbedderConfig, VerifierConfig
-from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra, UnknownName
+from quorate.orchestrator.errors import BadInput, ConfigError, MissingExtra
 from quorate.orchestrator.frozen import Frozen
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.protocols import Model, Verifier
@@ -59,12 +59,12 @@ PROVIDERS = PackageProviders()
 
 
 @contextmanager
-def at_field(field: str, *unplaced: type[BadInput]) -> Iterator[None]:
+def at_field(field: str) -> Iterator[None]:
     """What is wrong inside is wrong with this field of the file, but for errors that say themselves what to do."""
     try:
         yield
     except BadInput as error:
-        if isinstance(error, (ConfigError, MissingExtra, *unplaced)):
+        if isinstance(error, ConfigError | MissingExtra):
             raise
         raise ConfigError(str(error), field=field) from error
 
@@ -205,7 +205,7 @@ class PromptedConfig(_FallbackConfig):
     """Message before all others."""
     prefill: str | None = None
     """How the answer begins."""
-    sampling: SamplingParams = SamplingParams()
+    sampling: SamplingParams | None = None
 
     def build(self, name: str, models: tuple[Model, ...]) -> Model:
         from quorate.orchestrator.prompted import prompted
@@ -276,7 +276,7 @@ def _build_model(
         return built[name]
     config, at = described[name], f"models.{name}"
     if not isinstance(config, PromptedConfig | PoolConfig):
-        with at_field(at, UnknownName):
+        with at_field(at):
             built[name] = config.build(name)
         return built[name]
     field = f"{at}.models" if isinstance(config, PoolConfig) else f"{at}.model"
@@ -287,7 +287,7 @@ def _build_model(
         if member not in described:
             raise ConfigError(_unknown(member, described), field=field)
         members.append(_build_model(member, described, built, (*above, name)))
-    with at_field(at, UnknownName):
+    with at_field(at):
         built[name] = config.build(name, tuple(members))
     return built[name]
 

@@ -152,6 +152,8 @@ async def _aggregate(node: AggregateNode, question: Question, sampled: Sampled, 
             raise TimeoutError(reason)
         async with run.time_limit(slack=SLACK):
             answer = await aggregator.aggregate(question, uncounted, inner)
+        if not isinstance(answer, Answer):
+            raise TypeError(f"{aggregator.name} gave {answer!r:.80}: give an Answer, such as Answer.of(candidate)")
         if node.stand_in is not None and not answer.text.strip() and not answer.tool_calls:
             raise NoAnswer("it gave an empty answer", degraded=answer.degraded)
         if told is not None:

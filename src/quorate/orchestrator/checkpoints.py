@@ -100,17 +100,19 @@ class Checkpoints:
         compiled, config = self.compile(graph), self.config(graph, question, run)
         known = await compiled.aget_state(config)
         attempt = known.values.get("attempt")
+        visits = known.values.get("visits", ())
         same = known.values.get("question") == question
-        if not (same and (attempt == run.attempt if run.attempt else known.next)):
+        # LangGraph names no next node where one has ended and its step has not: what is left follows from the visits.
+        left = known.next or graph.ready(State(question=question, visits=tuple(visits)))
+        if not (same and (attempt == run.attempt if run.attempt else left)):
             attempt = run.attempt or uuid4().hex
             begin = {"question": question, "visits": ANEW, "attempt": attempt}
             found = await compiled.ainvoke(begin, config, context=run.replace(attempt=attempt), durability="sync")
             return State(question=question, visits=tuple(found["visits"]))
-        visits = known.values["visits"]
         for visit in visits:
             for entry in visit.usage:
                 run.ledger.record(entry.node, entry.model, entry.usage)
-        if known.next:
+        if left:
             found = await compiled.ainvoke(None, config, context=run.replace(attempt=attempt), durability="sync")
             visits = found["visits"]
         return State(question=question, visits=tuple(visits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from inspect import iscoroutinefunction
 from types import UnionType
 
 from .errors import BadInput
@@ -21,6 +22,12 @@ def check_count(what: str, count: object, least: int) -> None:
         raise BadInput(f"{what}={count!r:.60}: give a whole number, at least {least}")
 
 
+def check_value(what: str, value: object, kind: type) -> None:
+    """Refuses what is neither None nor of this class of values."""
+    if not (value is None or isinstance(value, kind)):
+        raise BadInput(f"{what}={value!r:.60}: give {'a text' if kind is str else f'{kind.__name__}(...)'}")
+
+
 def _is_number(value: object, kind: type | UnionType) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
@@ -35,13 +42,21 @@ def check_rule(what: str, rule: object) -> None:
     """Refuses what is no stopping rule."""
     if isinstance(rule, type) or not isinstance(rule, StoppingRule):
         raise BadInput(f"{what}: {rule!r:.80} is not a stopping rule: it needs a method `stop`")
+    if iscoroutinefunction(rule.stop):
+        raise BadInput(
+            f"{what}: the method `stop` of {rule!r:.80} is async, and cannot be: it only looks at the progress"
+        )
 
 
 def check_aggregator(what: str, aggregator: object) -> None:
     """Refuses what is no aggregator."""
     wanted = ("name", "aggregate", "counter", "models", "calls", "fallback", "aclose")
-    if isinstance(aggregator, type) or not all(hasattr(aggregator, name) for name in wanted):
+    lost = [name for name in wanted if not hasattr(aggregator, name)]
+    if isinstance(aggregator, type) or lost:
+        why = f"; it has no {lost[0]!r}" if lost and hasattr(aggregator, "aggregate") else ""
         raise BadInput(
             f"{what}: {aggregator!r:.80} is not an aggregator (an instance, such as MajorityVote(); derive a class of "
-            "yours from quorate.Aggregator)"
+            f"yours from quorate.Aggregator){why}"
         )
+    for model in aggregator.models:  # type: ignore[attr-defined]
+        check_model(f"{what}: {type(aggregator).__name__}", model)

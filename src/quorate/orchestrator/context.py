@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -27,6 +29,8 @@ from .frozen import Frozen
 from .reading import AnswerReader
 from .types import Code, Degradation
 from .usage import NodeUsage, Usage
+
+log = logging.getLogger("quorate")
 
 NESTED_EARLIER = 0.05
 """Of the time left, by which a nested pipeline has to end before the node that waits for it..."""
@@ -242,6 +246,25 @@ def _unobserved(_: Event) -> None:
     """Nobody looks."""
 
 
+class _Guarded:
+    """An observer that fails is told nothing more, and the run that it looked at goes on."""
+
+    def __init__(self, emit: Observer) -> None:
+        self._emit: Observer | None = emit
+
+    def __call__(self, event: Event) -> None:
+        if self._emit is None:
+            return
+        try:
+            told: object = self._emit(event)
+            if iscoroutine(told):
+                told.close()
+                raise TypeError("an observer cannot be async, since nobody waits for it")
+        except Exception:
+            log.exception("the observer of a run raised at %s, and is told nothing more", type(event).__name__)
+            self._emit = None
+
+
 def _untraced(_: UpstreamStarted) -> Mapping[str, str]:
     return {}
 
@@ -289,6 +312,10 @@ class RunContext:
     """The caller's share of those places, in proportion to that of others."""
     requests: RequestLimit | None = None
     """Of all that this run and those around it ask."""
+
+    def __post_init__(self) -> None:
+        if self.observed:
+            object.__setattr__(self, "emit", _Guarded(self.emit))
 
     def replace(self, **changes: Any) -> RunContext:
         """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""

@@ -14,11 +14,13 @@
     │   ├── RateLimited           429, with the server's Retry-After
     │   ├── CircuitOpen           not asked, because it failed too often just now (HTTP 503, with Retry-After)
     │   ├── RequestsSpent         not asked, because the run has caused as many requests as it may (HTTP 503)
+    │   ├── ModelClosed           the model was closed while it answered (HTTP 503)
     │   ├── TimedOut              no reply in time (HTTP 504)
     │   ├── Rejected              another 4xx: the request or the key was refused
     │   │   └── PromptTooLong     prompt and answer do not fit into the model's context
     │   └── BadReply              a 5xx, or a reply that is not what the protocol says
     ├── Misconfigured             the graph or prompt of whoever set this up failed while it ran (HTTP 500)
+    ├── NodeCrashed               the code of a node raised what is none of these (HTTP 500)
     └── NoAnswer                  every candidate failed, or the budget ran out before the first one
 
 One agent's failure travels as a value (`Failure` on a `Candidate`); these are raised only where no
@@ -43,7 +45,9 @@ __all__ = [
     "DataError",
     "Misconfigured",
     "MissingExtra",
+    "ModelClosed",
     "NoAnswer",
+    "NodeCrashed",
     "PromptTooLong",
     "QuorateError",
     "RateLimited",
@@ -179,6 +183,17 @@ class Misconfigured(QuorateError):
     code = "misconfigured"
 
 
+class NodeCrashed(QuorateError):
+    """The code of a node, such as an aggregator of a user's own, raised what is no error of ours: its `__cause__`."""
+
+    code = "node_crashed"
+
+    def __init__(self, message: str, *, sampled: Any = None) -> None:
+        super().__init__(message)
+        self.sampled = sampled
+        """The candidates (`Sampled`) that the node was given: what they have cost is not lost."""
+
+
 class UpstreamError(QuorateError):
     """A model's server failed.
 
@@ -227,6 +242,13 @@ class RequestsSpent(UpstreamError):
 
     status = 503
     code = "requests_spent"
+
+
+class ModelClosed(UpstreamError):
+    """The model was closed while it answered; the server is not to blame, and is not asked again."""
+
+    status = 503
+    code = "model_closed"
 
 
 class TimedOut(UpstreamError):

@@ -22,8 +22,10 @@ class _Refusing(ModelMetaclass):
     """Whoever builds a value by its class gets a `BadInput` in our words; pydantic's own parsing does not come here."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
+        if args:
+            raise BadInput(f"{cls.__name__}(...): give each field by its name; there is: {', '.join(cls.model_fields)}")  # type: ignore[attr-defined]
         try:
-            return _build(cls, *args, **kwargs)
+            return _build(cls, **kwargs)
         except ValidationError as error:
             field, words = first_fault(error)
             known = f"; there is: {', '.join(cls.model_fields)}" if words == UNKNOWN else ""  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Self, cast
 
 from .context import Ledger, RunContext
-from .errors import BadInput, Misconfigured, NoAnswer, TimedOut
+from .errors import BadInput, Misconfigured, NoAnswer, NodeCrashed, QuorateError, TimedOut
 from .events import AnswerToken, Event, NodeEnded, NodeStarted
 from .identity import Identity
 from .model import ModelBase
@@ -226,7 +226,10 @@ class Graph(ModelBase):
             raise
         except Exception as error:
             if node.fallback is None and name not in self._branches:
-                raise
+                if isinstance(error, QuorateError | TimeoutError):
+                    raise
+                sampled = replace(state, inputs=inputs).sampled
+                raise NodeCrashed(f"{self.name}: node {name!r} raised {error!r}", sampled=sampled) from error
             failure = failure_of(error)
             outcome = failure.message
             degraded = (Degradation(code="node_failed", where=name, detail=outcome),)

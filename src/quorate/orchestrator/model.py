@@ -15,9 +15,10 @@ from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from .amplification import requests_of
+from .checks import check_model, check_value
 from .conforming import answer_conforming
 from .context import Budget, Ledger, RunContext, Saver, explain_cut
-from .errors import NoAnswer, QuorateError
+from .errors import BadInput, Misconfigured, NoAnswer, QuorateError
 from .events import AnswerToken, Done, Event, NodeEnded, NodeStarted
 from .identity import Identity
 from .partial import PartialCandidate
@@ -30,10 +31,18 @@ Asked = Question | str | Sequence[Message | Mapping[str, Any]]
 T = TypeVar("T")
 
 
+class _ClassName:
+    """The name of a model that has been given none."""
+
+    def __get__(self, model: object, owner: type) -> str:
+        return owner.__name__.lower()
+
+
 class ModelBase(ABC):
     """Base of models: give it `_answer`, get `answer`, `answer_sync` and `events`."""
 
-    name: str
+    name: str = _ClassName()  # type: ignore[assignment]
+    """How answers call it."""
 
     @property
     def identity(self) -> Identity:
@@ -85,10 +94,16 @@ class ModelBase(ABC):
             UpstreamError: the model's server failed.
             NoAnswer: every candidate failed, or the budget ended before the first.
         """
-        if run is not None and isinstance(question, Question):
-            return await self._answer(question, run)
+        if isinstance(run, RunContext) and isinstance(question, Question):
+            answer = await self._answer(question, run)
+            if not isinstance(answer, Answer):
+                raise Misconfigured(f"{self.name} gave {answer!r:.80}: its _answer has to give an Answer")
+            return answer
         asked = Question.of(question)
-        run = run or _new_run(asked, seed, budget, checkpoints, thread, live=False)
+        if run is None:
+            run = _new_run(asked, seed, budget, checkpoints, thread, live=False)
+        elif not isinstance(run, RunContext):
+            raise BadInput(f"answer(run={run!r:.60}): give a RunContext")
         return await answer_conforming(self, asked, run)
 
     def events(
@@ -141,6 +156,11 @@ def _new_run(
     question: Question, seed: int | None, budget: Budget | None, checkpoints: Saver | None, thread: str, *, live: bool
 ) -> RunContext:
     seed = question.sampling.seed if seed is None else seed
+    if not isinstance(seed, int | None):
+        raise BadInput(f"seed={seed!r:.60}: give a whole number")
+    check_value("budget", budget, Budget)
+    if checkpoints is not None and not hasattr(checkpoints, "execute"):
+        raise BadInput(f"checkpoints={checkpoints!r:.60}: give Checkpoints(...), opened by 'async with'")
     return RunContext(seed=seed, budget=budget or Budget(), checkpoints=checkpoints, thread=thread, live=live)
 
 
@@ -249,6 +269,7 @@ class Wrapper(ModelBase):
     """Base of what stands before one model and hands on what it is."""
 
     def __init__(self, model: Model, *, name: str | None = None) -> None:
+        check_model(type(self).__name__, model)
         self.model = model
         self.name = name or model.name
 

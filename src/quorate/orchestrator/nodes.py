@@ -42,14 +42,13 @@ class StageNode(Node):
     @property
     def available(self) -> bool:
         """As many samples as there have to be come of models that can be asked."""
-        stage = self.stage
-        return sum(stage.model_of(index).available for index in range(stage.n)) >= stage.min_candidates
+        return self.stage.sum_over_samples(lambda model: model.available) >= self.stage.min_candidates
 
     def calls_for(self, n: int) -> int:  # noqa: ARG002 - it draws as many as its stage says
-        return sum(self.stage.model_of(index).calls for index in range(self.stage.n))
+        return self.stage.sum_over_samples(lambda model: model.calls)
 
     def requests_for(self, n: int) -> int:  # noqa: ARG002 - likewise
-        return sum(requests_of(self.stage.model_of(index)) for index in range(self.stage.n))
+        return self.stage.sum_over_samples(requests_of)
 
     def gives(self, n: int) -> int:  # noqa: ARG002 - likewise
         return self.stage.n

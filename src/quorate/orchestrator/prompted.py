@@ -16,6 +16,7 @@ from pathlib import Path
 
 from quorate.prompts import Prompt, PromptError
 
+from .checks import check_model, check_value
 from .context import RunContext
 from .errors import BadInput, Misconfigured
 from .model import Agent, Wrapper
@@ -46,10 +47,13 @@ class Words:
     def __init__(
         self, template: str | Path | None, system: str | None, prefill: str | None, sampling: SamplingParams, name: str
     ) -> None:
+        for field, value in (("system", system), ("prefill", prefill), ("name", name)):
+            check_value(f"prompted({field})", value, str)
+        check_value("prompted(sampling)", sampling, SamplingParams)
         self.system, self.prefill, self.sampling = system, prefill or "", sampling
         self._template = None if template is None else _load(template, name)
-        if self._template is not None and (lost := sorted(self._template.variables - {"question", "messages"})):
-            raise BadInput(f"prompt {name!r}: the template names {lost[0]!r}, and there is: question, messages")
+        if self._template is not None:
+            _check_variables(self._template)
         source = None if self._template is None else self._template.source
         content = json.dumps([source, system, prefill])
         name = name if self._template is None else self._template.name
@@ -94,6 +98,15 @@ def with_text(message: Message, text: str) -> Message:
         return message.model_copy(update={"content": text})
     others = [part for part in message.content if part.get("type") != "text"]
     return message.model_copy(update={"content": ({"type": "text", "text": text}, *others)})
+
+
+def _check_variables(template: Prompt) -> None:
+    if lost := sorted(template.variables - {"question", "messages"}):
+        raise BadInput(f"prompt {template.name!r}: the template names {lost[0]!r}, and there is: question, messages")
+    if not template.variables:
+        raise BadInput(
+            f"prompt {template.name!r}: the template asks nothing: write {{{{ question }}}} where it belongs"
+        )
 
 
 def _load(template: str | Path, name: str) -> Prompt:
@@ -162,8 +175,9 @@ def prompted(
         BadInput: there are no words, the template cannot be read, is none or names what there is not, or a pipeline is
             to begin its answer with given words.
     """
-    if not isinstance(model, Model):
-        raise BadInput(f"prompted({model!r}): not a model, such as Endpoint(...) or a pipeline")
+    check_model("prompted()", model)
+    if not isinstance(template, Path):
+        check_value("prompted(template)", template, str)
     if template is system is None and not prefill and sampling is None:
         raise BadInput(f"prompted({model.name}) has no words: give a template, system, prefill or sampling")
     name = name or model.name

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from .context import RunContext, explain_cut
 from .copies import note_copies
-from .errors import NoAnswer
+from .errors import Misconfigured, NoAnswer
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
 from .progress import SamplingProgress
-from .protocols import Model, VoteCounter, is_sampler
+from .protocols import Model, StoppingRule, VoteCounter, is_sampler
 from .stage import SamplingStage
 from .types import Answer, Candidate, Cluster, Code, Degradation, Failure, Question, Sampled
 
@@ -370,14 +370,27 @@ class _StageRun:
 
     def _stop_now(self) -> _Ending | None:
         """Why to stop; a budget that ends just with the wave has cut nothing off."""
-        rule = self.stage.stop
-        if rule is not None and (reason := rule.stop(self.progress)) is not None:
+        if self.stage.stop is not None and (reason := self._ask_rule(self.stage.stop)) is not None:
             return _Ending(reason)
         if not self.writing and not self.ended:
             return None
         if (reason := self.run.exhausted(self._unrecorded())) is not None:
             return _cut_off(reason)
         return self._overtime() if self.patience is not None and time.monotonic() >= self.patience else None
+
+    def _ask_rule(self, rule: StoppingRule) -> str | None:
+        """Why the rule would stop now.
+
+        Raises:
+            Misconfigured: it raised, or gave what is no text.
+        """
+        try:
+            reason = rule.stop(self.progress)
+        except Exception as error:
+            raise Misconfigured(f"{self.run.node}: the stopping rule {rule!r:.80} raised {error!r}") from error
+        if reason is None or isinstance(reason, str):
+            return reason
+        raise Misconfigured(f"{self.run.node}: the stopping rule {rule!r:.80} gave {reason!r:.80}: give a text or None")
 
     def _overtime(self) -> _Ending:
         """A deadline has passed: the run's, the node's, or that of the grace after a quorum."""

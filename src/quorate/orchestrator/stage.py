@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 
-from .checks import check_count, check_model, check_rule, check_seconds
+from .checks import check_count, check_model, check_rule, check_seconds, check_value
 from .errors import BadInput
 from .protocols import Model, StoppingRule
 from .types import Question, SamplingParams
@@ -50,8 +50,7 @@ class SamplingStage:
         self._check_limits()
 
     def _check_limits(self) -> None:
-        if not isinstance(self.sampling, SamplingParams):
-            raise BadInput(f"sample(sampling={self.sampling!r:.60}): give SamplingParams(...)")
+        check_value("sample(): sampling", self.sampling, SamplingParams)
         for name, value in (("quorum", self.quorum), ("grace", self.grace)):
             if isinstance(value, bool) or not isinstance(value, int | float | None):
                 raise BadInput(f"sample({name}={value!r:.60}): give a number")
@@ -89,6 +88,11 @@ class SamplingStage:
         """The indices drawn together, wave after wave; small waves where all may not be needed or paid for."""
         size = self.wave or (DEFAULT_WAVE if frugal or self.stop is not None else len(indices))
         return (indices[start : start + size] for start in range(0, len(indices), size))
+
+    def sum_over_samples(self, of: Callable[[Model], int]) -> int:
+        """The sum of what each sample's model has, found without going through all samples."""
+        whole, rest = divmod(self.n, len(self.models))
+        return sum(of(model) * (whole + (place < rest)) for place, model in enumerate(self.models))
 
     def model_of(self, index: int) -> Model:
         """Who draws an index: dealt round-robin, whatever the wave it falls into."""

@@ -10,14 +10,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from math import ceil
 from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
 from .amplification import requests_of
-from .checks import check_count, check_seconds
+from .checks import check_count, check_seconds, check_value
 from .context import Budget, RunContext
 from .errors import BadGraph, BadInput
 from .frozen import Frozen
@@ -154,6 +154,9 @@ class Predicate:
 
     def holds(self, state: State) -> str | None:
         told = self.function(state)
+        if iscoroutine(told):
+            told.close()
+            raise TypeError("it is async, and cannot be: a condition only reads the state")
         return told if isinstance(told, str) else str(self) if told else None
 
     def __str__(self) -> str:
@@ -210,8 +213,7 @@ class Node:
         if not isinstance(self.name, str) or not self.name.strip():
             raise BadInput(f"a {type(self).__name__} has the name {self.name!r:.60}: give a text of its own")
         check_seconds(f"node {self.name!r}: seconds", self.seconds)
-        if not isinstance(self.budget, Budget | None):
-            raise BadInput(f"node {self.name!r}: budget={self.budget!r:.60}: give a Budget, as Budget(tokens=1000)")
+        check_value(f"node {self.name!r}: budget", self.budget, Budget)
         if not isinstance(self.fallback, str | None):
             raise BadInput(f"node {self.name!r}: fallback={self.fallback!r:.60}: give the name of a node")
         if self.max_visits is not None:

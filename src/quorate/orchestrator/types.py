@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from .analysis import Analysis, Dissent
 from .ensembling import Ensembling
 from .errors import BadInput
-from .frozen import Frozen
+from .frozen import Frozen, first_fault
 from .usage import NodeUsage, Usage
 
 __all__ = [
@@ -121,6 +121,20 @@ class SamplingParams(Frozen):
         )
 
 
+def _read_message(message: Message | Mapping[str, Any], place: int) -> Message:
+    if isinstance(message, Message):
+        return message
+    if not isinstance(message, Mapping):
+        raise BadInput(
+            f"messages.{place}: {message!r:.60} is no message, as {{'role': 'user', 'content': 'How many?'}}"
+        )
+    try:
+        return Message.model_validate(message)
+    except ValidationError as error:
+        field, words = first_fault(error)
+        raise BadInput(f"messages.{place}.{field}: {words}") from None
+
+
 class Question(Frozen):
     """What is asked: the conversation so far, its tools and format, and how to sample."""
 
@@ -135,13 +149,15 @@ class Question(Frozen):
         """A question from plain text or chat messages.
 
         Raises:
-            BadInput: there is no message, or the last one is empty.
+            BadInput: there is no message, none says anything, or it is nothing of the kind.
         """
         if isinstance(question, Question):
             return question
         if isinstance(question, str):
             question = [Message(role="user", content=question)]
-        messages = tuple(m if isinstance(m, Message) else Message.model_validate(m) for m in question)
+        if isinstance(question, bytes | Mapping | Message) or not isinstance(question, Iterable):
+            raise BadInput(f"{question!r:.60} is no question: give a text, a list of chat messages or a Question")
+        messages = tuple(_read_message(message, place) for place, message in enumerate(question))
         if not any(_says_something(m.content) for m in messages if m.role != "system"):
             raise BadInput("the question is empty: give some text, or messages of which one has content")
         return cls(messages=messages)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from quorate.orchestrator.checks import check_value
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.identity import Identity
@@ -85,6 +86,7 @@ class Embedded(Agent):
         self._model = self._folder.name
         self._dtype: Dtype = dtype or default_dtype(self._folder)
         self.name = name or self._model
+        check_value("sampling", sampling, SamplingParams)
         self.sampling = sampling or SamplingParams()
         self._load: Callable[[], LoadedModel] = lambda: load(model, self._dtype, device)
         self._max_batch, self._threads = max_batch, threads

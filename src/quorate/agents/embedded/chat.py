@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from quorate.orchestrator.errors import BadInput, UpstreamError
+from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.tokens import StoppableText
 from quorate.orchestrator.types import Message, Question
 
@@ -22,13 +22,6 @@ class ContextExceeded(BadInput):
     """The prompt leaves no room for an answer."""
 
     code = "context_length_exceeded"
-
-
-class ModelClosed(UpstreamError):
-    """The model was closed while it answered."""
-
-    status = 503
-    code = "model_closed"
 
 
 def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:

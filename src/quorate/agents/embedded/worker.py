@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from quorate.orchestrator.errors import QuorateError
+from quorate.orchestrator.errors import ModelClosed, QuorateError
 from quorate.orchestrator.types import Failure, FinishReason, TokenLogprob
 from quorate.orchestrator.usage import Usage
 
 from .batch_engine import LOST, BatchPrompt, BatchRow, DrawnToken
 from .batch_groups import BatchGroups
 from .batch_places import BatchPlaces
-from .chat import IncrementalDetokenizer, ModelClosed
+from .chat import IncrementalDetokenizer
 from .weights import LoadedModel
 
 log = logging.getLogger("quorate")

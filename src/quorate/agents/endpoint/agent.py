@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from quorate.orchestrator.checks import check_value
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, NoAnswer, UpstreamError
 from quorate.orchestrator.identity import Identity, Price
@@ -55,6 +56,7 @@ class ChatAgent(Agent):
     def __init__(self, served: ServedModel, sampling: SamplingParams | None) -> None:
         self.served = served
         self.name = served.name
+        check_value("sampling", sampling, SamplingParams)
         self.sampling = sampling or SamplingParams()
         self._listed = False
         self._listing: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

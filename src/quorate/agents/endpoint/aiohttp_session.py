@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from ssl import SSLContext
 from urllib.request import getproxies
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
@@ -48,6 +49,7 @@ class AiohttpSession:
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=bool(getproxies())
         )
+        self._reading: WeakSet[aiohttp.ClientResponse] = WeakSet()
 
     async def request(
         self,
@@ -71,8 +73,9 @@ class AiohttpSession:
                 method, url, headers=every, data=content, allow_redirects=False, timeout=limits
             )
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._not_sent(error) from None
-        return _AiohttpReply(response, self._timeouts, self._errors)
+            raise (self._errors.closed() if self._session.closed else self._not_sent(error)) from None
+        self._reading.add(response)
+        return _AiohttpReply(response, self._session, self._timeouts, self._errors)
 
     def _not_sent(self, error: Exception) -> UpstreamError:
         errors = self._errors
@@ -90,13 +93,22 @@ class AiohttpSession:
 
     async def close(self) -> None:
         """See `HttpSession`."""
+        for response in self._reading:  # aiohttp itself would let whoever reads a body wait for ever
+            if not response.content.is_eof():
+                response.content.set_exception(aiohttp.ClientConnectionError())
         await self._session.close()
 
 
 class _AiohttpReply(HttpReply):
-    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, errors: ErrorFactory) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        session: aiohttp.ClientSession,
+        timeouts: Timeouts,
+        errors: ErrorFactory,
+    ) -> None:
         super().__init__(errors, response.status, response.headers)
-        self._response = response
+        self._response, self._session = response, session
         self._timeouts = timeouts
 
     async def _receive(self) -> bytes:
@@ -106,6 +118,8 @@ class _AiohttpReply(HttpReply):
             raise self._broken_off(error) from None
 
     def _broken_off(self, error: Exception) -> UpstreamError:
+        if self._session.closed:
+            return self._errors.closed()
         if isinstance(error, aiohttp.ServerTimeoutError):
             return self._errors.timed_out("the reply stopped coming")
         if isinstance(error, TimeoutError):

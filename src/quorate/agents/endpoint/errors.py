@@ -14,6 +14,7 @@ from typing import Any
 from quorate.orchestrator.errors import (
     BadReply,
     CircuitOpen,
+    ModelClosed,
     PromptTooLong,
     RateLimited,
     Rejected,
@@ -89,6 +90,9 @@ class ErrorFactory:
 
     def timed_out(self, text: str) -> TimedOut:
         return TimedOut(self.line(text))
+
+    def closed(self) -> ModelClosed:
+        return ModelClosed(self.line("the model was closed while it answered"))
 
     def circuit_open(self, reason: str, wait: float) -> CircuitOpen:
         """It is left alone; `reason` is the message of an error made here."""

@@ -120,7 +120,7 @@ class LeanSession:
         self._open.discard(connection)
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections; whoever waits for a reply is told."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -196,8 +196,10 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
-        self._reply = None
+        reply, self._reply = self._reply, None
         self._transport.close()
+        if reply is not None:
+            reply.end_by_us()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -353,6 +355,11 @@ class _LeanReply(HttpReply):
             self.fail(self.errors.bad_reply("the connection broke off in the middle of the reply"))
         else:
             self.complete(keep=False)  # the end of the connection is that of the body
+
+    def end_by_us(self) -> None:
+        """Somebody closed the connections, and not the one who reads this."""
+        if self._connection is not None and not self.ended:
+            self.fail(self.errors.closed())
 
     def fail(self, error: UpstreamError) -> None:
         self._timer.cancel()

@@ -16,13 +16,22 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from asyncio_throttle import Throttler
 
+from quorate.orchestrator.checks import check_value
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, CircuitOpen, RateLimited, Rejected, Unreachable, UpstreamError
+from quorate.orchestrator.errors import (
+    BadInput,
+    CircuitOpen,
+    ModelClosed,
+    RateLimited,
+    Rejected,
+    Unreachable,
+    UpstreamError,
+)
 from quorate.orchestrator.turns import Turns
 from quorate.orchestrator.upstream import UpstreamCall
 
@@ -160,7 +169,7 @@ class Place:
             self._limits.places.limit.refuse(self._limits.places.taken, self._culprit(request))  # under a good status
         if error is None or isinstance(error, Rejected) or (self._begun and not isinstance(error, UpstreamError)):
             breaker.note_success()
-        elif isinstance(error, UpstreamError) and not isinstance(error, RateLimited):
+        elif isinstance(error, UpstreamError) and not isinstance(error, RateLimited | ModelClosed):
             # What no request can be the cause of counts for everybody, and once a run.
             unmade = type(error) is Unreachable
             subject, caller = (run.started, EVERYBODY) if unmade else (request.subject(), run.caller)
@@ -213,6 +222,10 @@ class Transport(ABC):
     ) -> None:
         if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
             raise BadInput(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
+        check_value("rate", rate, Rate)
+        check_value("timeouts", timeouts, Timeouts)
+        check_value("retries", retries, RetryPolicy)
+        check_value("breaker", breaker, BreakerPolicy)
         self.server = server
         self.errors = errors
         self.timeouts = timeouts or Timeouts()
@@ -235,6 +248,11 @@ class Transport(ABC):
             BadInput: the body cannot be written as JSON.
             UpstreamError: it came to nothing before a reply began.
         """
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"the connections to {self.server} cannot be pickled: make the model in the process that asks it"
+        )
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from quorate.agents.embedded import list_embedded_models, locate
-from quorate.agents.embedded.chat import TEMPLATE_FIELDS, ModelClosed, encode_prompt, limit_answer, refuse_formats
+from quorate.agents.embedded.chat import TEMPLATE_FIELDS, encode_prompt, limit_answer, refuse_formats
 from quorate.agents.embedded.weights import FAMILY
+from quorate.orchestrator.checks import check_value
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.errors import BadInput, MissingExtra, ModelClosed
 from quorate.orchestrator.identity import Identity
 from quorate.orchestrator.model import Agent
 from quorate.orchestrator.partial import PartialCandidate, failure_of
@@ -68,6 +69,7 @@ class VLLM(Agent):
         source = str(locate(model)) if shipped else str(model)
         self._model = Path(source).name if shipped or Path(source).is_dir() else source
         self.name = name or self._model
+        check_value("sampling", sampling, SamplingParams)
         self.sampling = sampling or SamplingParams()
         self._identity = Identity(
             kind="vllm",

@@ -14,9 +14,9 @@ from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from quorate.agents.embedded.chat import ModelClosed, encode_prompt
+from quorate.agents.embedded.chat import encode_prompt
 from quorate.agents.vocabulary import ALL, MOST, SMALL, TokenizerVocabulary, make_vocabulary, top_k_distribution
-from quorate.orchestrator.errors import BadInput, QuorateError, Rejected, UpstreamError
+from quorate.orchestrator.errors import BadInput, ModelClosed, QuorateError, Rejected, UpstreamError
 from quorate.orchestrator.sampling import gather
 from quorate.orchestrator.tokens import Distribution, Draft, DraftAsk, Draw, ScoreAsk, Scores
 from quorate.orchestrator.types import Question
