@@ -312,6 +312,13 @@ async def test_prompt_too_long_is_a_failure(model: Embedded) -> None:
     assert tight.usage.prompt_tokens + tight.usage.completion_tokens <= CONTEXT
 
 
+async def test_half_a_character_is_read_as_one_that_is_lost(model: Embedded) -> None:
+    """As UTF-8 has it: JSON can name half of a surrogate pair, and no tokenizer can read that."""
+    half, lost = [(await draw(model, Question.of(text)))[0] for text in ("Tom \ud83d has", "Tom \ufffd has")]
+    assert half.ok
+    assert (half.text, half.usage.prompt_tokens) == (lost.text, lost.usage.prompt_tokens)
+
+
 async def test_unplain_format_is_a_failure(model: Embedded) -> None:
     """A format that cannot be kept is refused, not ignored."""
     question = TOM.model_copy(update={"response_format": {"type": "json_object"}})

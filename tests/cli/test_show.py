@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from quorate.cli.ask import extract_answers
 from quorate.cli.console import SafeConsole
 from quorate.cli.show import _remarks, _tally_table
 from quorate.orchestrator.types import Answer, Candidate, Cluster
@@ -81,3 +82,16 @@ def test_samples_that_were_not_waited_for_are_no_disagreement() -> None:
     answer = whole.replace(candidates=tuple(c if c.answer else c.model_copy(update=cut) for c in whole.candidates))
     assert [line.split()[:2] for line in table(answer, 80)[1:]] == [["4", "100%"]]
     assert list(_remarks(answer))[-1:] == ["samples that were not waited for, and have no vote: 12"]
+
+
+def test_samples_that_were_cut_off_are_told_without_a_vote_too() -> None:
+    """A greedy model whose samples all end at the limit states no answer, and both is said."""
+    voted = answer_of(["1", "1"], "")
+    cut = tuple(c.model_copy(update={"finish_reason": "length", "answer": None}) for c in voted.candidates)
+    silent = voted.replace(candidates=cut, tally=(), answer=None, text="12 + 30 = 32. This", finish_reason="length")
+    same, limit = _remarks(silent)
+    assert same.startswith("all 2 samples are the same text")
+    assert limit == "cut off before their end: 2 of 2 samples; a larger --max-tokens may help"
+    assert extract_answers(silent).answer is None
+    assert extract_answers(silent.replace(candidates=cut[:1])).answer is None
+    assert extract_answers(silent.replace(candidates=cut[:1], finish_reason="stop")).answer == "32"

@@ -212,6 +212,7 @@ URL = "http://localhost:1/v1"
         (lambda: Endpoint("m", base_url=URL, retries=3), r"retries=3: give RetryPolicy\(...\)"),  # type: ignore[arg-type]
         (lambda: Endpoint("m", base_url=URL, timeouts=3), r"timeouts=3: give Timeouts\(...\)"),  # type: ignore[arg-type]
         (lambda: Endpoint("m", base_url=URL, sampling={"seed": 1}), r"sampling=.*: give SamplingParams\(...\)"),  # type: ignore[arg-type]
+        (lambda: SamplingParams(temperature=float("inf")), r"SamplingParams\(temperature\): should be a finite number"),
         (lambda: SamplingParams(0.7), r"SamplingParams\(...\): give each field by its name; there is: temperature"),  # type: ignore[call-arg]
         (lambda: sample(Texts("x"), n=10**15) | Plurality(), "could take 1000000000000000 answers"),
     ],

@@ -105,8 +105,8 @@ async def _watch(model: Model, question: Question, run: RunContext, *, quiet: bo
 
 
 def extract_answers(answer: Answer) -> Answer:
-    """A single model's answer with what its text says, as a vote would read it; its candidates too."""
-    if answer.answer is not None:
+    """A single model's answer with what its text says, as a vote would read it: nothing where it was cut."""
+    if answer.answer is not None or len(answer.candidates) > 1 or answer.finish_reason == "length":
         return answer
     from quorate.aggregators import AnswerExtractor
 

@@ -145,8 +145,8 @@ def print_answer(answer: Answer) -> None:
     console = wide_console()
     if answer.tally:
         console.print(_tally_table(answer, console.width))
-        for remark in _remarks(answer):
-            console.print(f"! {remark}", markup=False, style="yellow")
+    for remark in _remarks(answer):
+        console.print(f"! {remark}", markup=False, style="yellow")
     console.print(answer.text.strip(), markup=False)
     for degradation in answer.degraded:
         console.print(f"! {degradation.code}: {degradation.where}: {degradation.detail}", markup=False, style="yellow")
@@ -224,9 +224,12 @@ def _remarks(answer: Answer) -> Iterator[str]:
             f"all {len(texts)} samples are the same text, so the vote says no more than one of them: does the model "
             "answer greedily (temperature 0)?"
         )
+    cut = sum(candidate.finish_reason == "length" for candidate in answer.candidates)
+    if cut:
+        yield f"cut off before their end: {cut} of {len(answer.candidates)} samples; a larger --max-tokens may help"
     stopped = _count_stopped(answer)
-    votes, drawn = answer.tally[0].votes, len(answer.candidates) - stopped
     if stopped:
         yield f"samples that were not waited for, and have no vote: {stopped}"
-    if drawn > 1 and votes / drawn < LOW:
+    votes, drawn = answer.tally[0].votes if answer.tally else 0, len(answer.candidates) - stopped
+    if drawn > 1 and 0 < votes < LOW * drawn:
         yield f"low agreement: {votes} of {drawn} samples gave this answer"

@@ -175,7 +175,7 @@ def _first(error: ValidationError, node: yaml.Node, path: Path) -> ConfigError:
     loc = _place(first)
     # Where one form of a value is wrong inside, it is not said as well that the value has not the other form.
     places = {place for e in errors if (place := tuple(_place(e))) != tuple(loc)[: len(place)]}
-    more = f" (and {len(places)} more)" if places else ""
+    more = f" (and {len(places)} more mistake{'s' * (len(places) > 1)})" if places else ""
     message = " or ".join(dict.fromkeys(_words(e) for e in errors if _place(e) == loc))
     loc = [part for part in loc if part != "[key]"]
     return ConfigError(message + more, file=path, line=_line(node, loc), field=".".join(loc) or None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from inspect import iscoroutinefunction
-from types import UnionType
 
 from .errors import BadInput
 from .protocols import Model, StoppingRule
@@ -12,13 +11,13 @@ from .protocols import Model, StoppingRule
 
 def check_seconds(what: str, seconds: object) -> None:
     """Refuses what is neither None nor a finite number above 0."""
-    if seconds is not None and not (_is_number(seconds, int | float) and 0 < seconds < math.inf):  # type: ignore[operator]
+    if seconds is not None and not (is_number(seconds) and 0 < seconds < math.inf):  # type: ignore[operator]
         raise BadInput(f"{what}={seconds!r:.60}: give a number of seconds above 0")
 
 
 def check_count(what: str, count: object, least: int) -> None:
     """Refuses what is no whole number from `least` on."""
-    if not (_is_number(count, int) and count >= least):  # type: ignore[operator]
+    if not (is_whole(count) and count >= least):  # type: ignore[operator]
         raise BadInput(f"{what}={count!r:.60}: give a whole number, at least {least}")
 
 
@@ -28,8 +27,14 @@ def check_value(what: str, value: object, kind: type) -> None:
         raise BadInput(f"{what}={value!r:.60}: give {'a text' if kind is str else f'{kind.__name__}(...)'}")
 
 
-def _is_number(value: object, kind: type | UnionType) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number; True and False are none."""
+    return isinstance(value, float) or is_whole(value)
 
 
 def check_model(what: str, model: object) -> None:

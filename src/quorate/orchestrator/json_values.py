@@ -66,7 +66,7 @@ def to_canonical(value: Json) -> str:
     Raises:
         ValueError: it is nested too deeply.
     """
-    return _repair_surrogates(to_json(value, sort=True))
+    return repair_surrogates(to_json(value, sort=True))
 
 
 def to_json(value: Json, *, sort: bool = False, depth: int = 0) -> str:
@@ -114,9 +114,15 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _repair_surrogates(text: str) -> str:
-    """Text that UTF-8 can hold: an escape may name half of a surrogate pair."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def repair_surrogates(text: str) -> str:
+    """Text that UTF-8 can hold: halves of surrogate pairs, which an escape may name, are joined, lone ones replaced."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _refuse(constant: str) -> NoReturn:

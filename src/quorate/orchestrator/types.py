@@ -100,7 +100,7 @@ class Message(Frozen):
 class SamplingParams(Frozen):
     """The caller's sampling settings; None leaves the choice to the model's own default."""
 
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1)
     max_tokens: int | None = Field(default=None, ge=1)

@@ -191,6 +191,10 @@ def test_waves_pay_for_all_of_their_samples() -> None:
         lambda: LookAhead(limit=0),
         lambda: Consensus(0.5),
         lambda: Consensus(after=0),
+        lambda: ESC(2.5),  # type: ignore[arg-type]
+        lambda: Agreement("0.5"),  # type: ignore[arg-type]
+        lambda: AdaptiveConsistency(True),
+        lambda: LookAhead(limit="3"),  # type: ignore[arg-type]
     ],
 )
 def test_impossible_parameters_are_refused(make: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from quorate.orchestrator.errors import BadInput
+from quorate.orchestrator.json_values import repair_surrogates
 from quorate.orchestrator.tokens import StoppableText
 from quorate.orchestrator.types import Message, Question
 
@@ -58,7 +59,7 @@ def encode_prompt(tokenizer: Any, question: Question, name: str) -> list[int]:
         raise BadInput(f"the chat template of {name} refused the messages: {error}") from error
     if lost := [m for m in question.messages if m.role == "system" and m.text.strip() not in text]:
         raise BadInput(f"the chat template of {name} leaves out system messages ({lost[0].text[:40]!r}): {_MOVE}")
-    return list(tokenizer.encode(text, add_special_tokens=False, verbose=False))
+    return list(tokenizer.encode(repair_surrogates(text), add_special_tokens=False, verbose=False))
 
 
 def _plain(message: Message, name: str) -> dict[str, Any]:

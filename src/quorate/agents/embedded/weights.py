@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
+from quorate.orchestrator.json_values import repair_surrogates
 from quorate.orchestrator.types import Question
 
 from .attention import share_keys
@@ -108,7 +109,7 @@ class LoadedModel:
     def count(self, text: str) -> int:
         """Tokens of a text by itself."""
         with self.lock:
-            return len(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+            return len(self.tokenizer.encode(repair_surrogates(text), add_special_tokens=False, verbose=False))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, without special ones."""

@@ -22,10 +22,11 @@ from quorate.orchestrator.errors import (
     TimedOut,
     UpstreamError,
 )
+from quorate.orchestrator.json_values import repair_surrogates
 
 from .context import is_too_long
 
-__all__ = ["ErrorFactory", "repair_surrogates", "retry_after"]
+__all__ = ["ErrorFactory", "retry_after"]
 
 LONGEST = 400
 """Characters of a server's own words that go into a message."""
@@ -56,17 +57,6 @@ _STATUSES = {
 }
 """Names that OpenAI, Anthropic, Google, AWS, Mistral, Moonshot, DashScope, Groq and others give to errors."""
 _AGAIN_IN = re.compile(r"(?:try again|retry) in (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
-
-
-def repair_surrogates(text: str) -> str:
-    """Text that UTF-8 can hold: halves of surrogate pairs are joined, lone ones replaced."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 class ErrorFactory:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.orchestrator.errors import UpstreamError
+from quorate.orchestrator.json_values import repair_surrogates
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.types import Degradation, FinishReason, TokenLogprob
 from quorate.orchestrator.usage import Usage
 
-from .errors import ErrorFactory, repair_surrogates
+from .errors import ErrorFactory
 from .framing import Malformed, describe_kind
 from .shapes import find_report, find_report_in_all, read_calls, read_finish, read_logprobs, read_message
 from .tool_calls import ToolCalls

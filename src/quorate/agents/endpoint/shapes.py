@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quorate.orchestrator.json_values import repair_surrogates
 from quorate.orchestrator.types import FinishReason, TokenLogprob
 
-from .errors import repair_surrogates
 from .framing import Malformed, describe_kind
 from .usage import LARGEST
 

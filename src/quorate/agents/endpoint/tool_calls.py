@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import repair_surrogates
+from quorate.orchestrator.json_values import repair_surrogates
+
 from .framing import Malformed, describe_kind
 
 __all__ = ["ToolCalls"]

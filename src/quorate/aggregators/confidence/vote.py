@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from quorate.orchestrator.checks import is_number
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.pipeline import Pipeline
@@ -168,7 +169,7 @@ def check_share(keep: float, where: str) -> None:
     Raises:
         BadInput: it is no share of the traces that could be kept.
     """
-    if not 0 < keep <= 1:
+    if not (is_number(keep) and 0 < keep <= 1):
         raise BadInput(f"{where}(keep={keep}): the share lies above 0 and is at most 1, such as 0.9")
 
 

@@ -21,6 +21,7 @@ from math import exp, lgamma
 
 from pydantic import Field
 
+from quorate.orchestrator.checks import is_number, is_whole
 from quorate.orchestrator.errors import BadInput
 
 from ..specs import Options, StoppingSpec
@@ -44,9 +45,9 @@ class LookAhead(SequenceRule):
     """
 
     def __init__(self, epsilon: float = 0.05, limit: int | None = None) -> None:
-        if not 0 < epsilon < 0.5:
+        if not (is_number(epsilon) and 0 < epsilon < 0.5):
             raise BadInput(f"LookAhead(epsilon={epsilon}): the risk must lie between 0 and 0.5, such as 0.05")
-        if limit is not None and limit < 1:
+        if limit is not None and not (is_whole(limit) and limit >= 1):
             raise BadInput(f"LookAhead(limit={limit}): the limit is at least 1 sample")
         self.epsilon = epsilon
         self.limit = limit

@@ -12,6 +12,7 @@ from math import comb, exp, fsum, inf, lgamma, log, prod, sqrt
 
 from pydantic import Field
 
+from quorate.orchestrator.checks import is_number, is_whole
 from quorate.orchestrator.errors import BadInput
 from quorate.orchestrator.progress import SamplingProgress
 
@@ -46,7 +47,7 @@ class AdaptiveConsistency(SequenceRule):
     """
 
     def __init__(self, threshold: float = 0.95) -> None:
-        if not 0.5 < threshold < 1:
+        if not (is_number(threshold) and 0.5 < threshold < 1):
             raise BadInput(f"AdaptiveConsistency({threshold}): the threshold must lie between 0.5 and 1, such as 0.95")
         self.threshold = threshold
         self._exact = Fraction(threshold)
@@ -91,7 +92,7 @@ class ESC(SequenceRule):
     """
 
     def __init__(self, window: int = 5) -> None:
-        if window < 2:
+        if not (is_whole(window) and window >= 2):
             raise BadInput(f"ESC(window={window}): a window holds at least 2 samples, such as 5")
         self.window = window
 
@@ -131,9 +132,9 @@ class BestOfInfinity(SequenceRule):
     """
 
     def __init__(self, bayes_factor: float = 10.0, unknown: float = 0.3) -> None:
-        if not 1 < bayes_factor < inf:
+        if not (is_number(bayes_factor) and 1 < bayes_factor < inf):
             raise BadInput(f"BestOfInfinity(bayes_factor={bayes_factor}): give a number above 1, such as 10")
-        if not 0 < unknown < inf:
+        if not (is_number(unknown) and 0 < unknown < inf):
             raise BadInput(f"BestOfInfinity(unknown={unknown}): give a positive number of votes, such as 0.3")
         self.bayes_factor = bayes_factor
         self.unknown = unknown
@@ -234,7 +235,7 @@ class FixedVotes(SequenceRule):
     reads_classes = False
 
     def __init__(self, n: int) -> None:
-        if n < 1:
+        if not (is_whole(n) and n >= 1):
             raise BadInput(f"FixedVotes({n}): ask for at least 1 vote")
         self.n = n
 
@@ -266,7 +267,7 @@ class TokenLimit(SequenceRule):
     reads_classes = False
 
     def __init__(self, tokens: int) -> None:
-        if tokens < 1:
+        if not (is_whole(tokens) and tokens >= 1):
             raise BadInput(f"TokenLimit({tokens}): allow at least 1 token")
         self.tokens = tokens
 
@@ -297,9 +298,9 @@ class Consensus:
     """
 
     def __init__(self, share: float = 0.95, after: int = 16) -> None:
-        if not 0.5 < share <= 1:
+        if not (is_number(share) and 0.5 < share <= 1):
             raise BadInput(f"Consensus(share={share}): the share lies above 0.5 and is at most 1, such as 0.95")
-        if after < 1:
+        if not (is_whole(after) and after >= 1):
             raise BadInput(f"Consensus(after={after}): wait for at least 1 sample, such as 16")
         self.share = share
         self.after = after
@@ -331,9 +332,9 @@ class Agreement:
     """
 
     def __init__(self, share: float = 0.75, *, min_votes: int = 3) -> None:
-        if not 0 < share <= 1:
+        if not (is_number(share) and 0 < share <= 1):
             raise BadInput(f"Agreement({share}): the share must lie above 0 and at most at 1, such as 0.75")
-        if min_votes < 1:
+        if not (is_whole(min_votes) and min_votes >= 1):
             raise BadInput(f"Agreement(min_votes={min_votes}): give at least 1 vote")
         self.share = share
         self.min_votes = min_votes
