@@ -220,7 +220,7 @@ def test_one_model_is_no_pool(kind: type[Pool]) -> None:
     """Nor is something that is no model."""
     with pytest.raises(BadInput, match="two or more"):
         kind([ScriptedModel()])
-    with pytest.raises(BadInput, match="two or more"):
+    with pytest.raises(BadInput, match="'m' is no model"):
         kind([ScriptedModel(), "m"])  # type: ignore[list-item]
 
 

@@ -12,7 +12,7 @@ from quorate.config.server_settings import ServerSettings
 from quorate.orchestrator.amplification import requests_of
 from quorate.orchestrator.conforming import answer_conforming
 from quorate.orchestrator.context import Budget, Ledger, RequestLimit, RunContext, derive_seed
-from quorate.orchestrator.errors import BadInput, QuorateError
+from quorate.orchestrator.errors import BadInput, NodeCrashed, QuorateError
 from quorate.orchestrator.events import Event, Observer
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.json_schema import Schema
@@ -148,6 +148,8 @@ class Generation:
         record = self.caller.record.choice(index)
         try:
             answer = await answer_conforming(self.model, question, run)
+        except NodeCrashed as error:
+            raise RuntimeError(str(error)) from error  # what has crashed is for the log, and not for who asks
         except QuorateError as error:
             record.error = error
             raise

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from quorate.config.catalog import Catalog
 from quorate.orchestrator.pipeline import sample
-from quorate.orchestrator.types import Failure
+from quorate.orchestrator.protocols import Aggregator
+from quorate.orchestrator.types import Answer, Failure
 from quorate.server import create_app
 from quorate.server.http.body import MOST_VALUES
 
@@ -260,10 +261,16 @@ async def test_a_crash_tells_nothing_but_its_request() -> None:
         async def sample(self, question: Any, slots: Any, run: Any) -> None:
             raise RuntimeError("secret detail")
 
-    app = create_app(Catalog({"echo": Crashing()}))
+    class Counting(Aggregator):
+        name = "counting"
+
+        async def aggregate(self, question: Any, sampled: Any, run: Any) -> Answer:
+            raise RuntimeError("secret detail")
+
+    app = create_app(Catalog({"echo": Crashing()}, {"own": sample(Echo(), n=2) | Counting()}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-        for extra in ({}, {"n": 2}, {"stream": True}):
+        for extra in ({}, {"n": 2}, {"stream": True}, {"model": "own"}, {"model": "own", "n": 2}):
             reply = await client.post("/v1/chat/completions", json=asked() | extra, headers={"x-request-id": "r1"})
             assert reply.status_code == 500
             assert error_of(reply)["message"] == "the server failed; its log has the cause (request r1)"
