@@ -38,4 +38,5 @@ for _ in $(seq 60); do
     [ -z "$url" ] || break
     sleep 1
 done
+[ -n "$url" ] || { cat log; echo "the server did not tell where it listens" >&2; exit 1; }
 "$python" -c "import sys, urllib.request as r; print(r.urlopen(sys.argv[1] + '/health', timeout=5).read().decode())" "$url"

@@ -79,6 +79,7 @@ def test_killed_again_and_again(kills: int, tmp_path: Path) -> None:
             )
             while len(up.requests) < before + 4:
                 assert process.poll() is None, process.stderr and process.stderr.read()
+                time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         assert CliRunner().invoke(app, command(up.url, source, out)).exit_code == 0

@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import CliRunner
@@ -21,18 +24,31 @@ pytest.importorskip("ray")
 PROGRAM = [sys.executable, "-c", "from quorate.cli import main; main()"]
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: paths of sockets have a hundred characters."""
+    with TemporaryDirectory(prefix="ray") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_a_batch_on_a_cluster(tmp_path: Path) -> None:
-    """Killed with its workers, it goes on with what was drawn; its answers are those of one process."""
+def test_a_batch_on_a_cluster(tmp_path: Path, short: Path) -> None:
+    """Killed with its workers, it goes on with what was drawn; its answers are those of one process.
+
+    It starts its own cluster, whichever one was last started on the machine.
+    """
     source, out = write(tmp_path)
     here = tmp_path / "here.jsonl"
     ray = ("--engine", "ray", "--ray-workers", "1")
-    environment = {**os.environ, "NO_COLOR": "1"}
+    environment = {**os.environ, "NO_COLOR": "1", "RAY_TMPDIR": str(short), "RAY_worker_niceness": "0"}
+    (short / "ray").mkdir()
+    (short / "ray/ray_current_cluster").write_text("127.0.0.1:1")
     with ScriptedUpstream(say, models=("m",)) as up:
         asked = [*PROGRAM, *command(up.url, source, out, *ray)]
         with subprocess.Popen(asked, env=environment, stderr=subprocess.PIPE, start_new_session=True) as process:
             while len(up.requests) < 4:
                 assert process.poll() is None, process.stderr and process.stderr.read()
+                time.sleep(0.01)
             os.killpg(process.pid, signal.SIGKILL)
         done = subprocess.run([*asked, "--json"], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -31,8 +31,8 @@ class RayCluster:
     """Where workers run.
 
     Args:
-        address: `HOST:PORT` or `auto`; without one the cluster that this process is connected to, or
-            else a local one is started, and stopped at the end.
+        address: `HOST:PORT` or `auto`; without one the cluster that this process is connected to, or that
+            RAY_ADDRESS names, or else a local one is started, and stopped at the end.
         workers: how many; one a machine if not given.
         gpus: of each worker, for models in its process.
 
@@ -49,7 +49,9 @@ class RayCluster:
                 f"--ray-address {address}: the bank's writer must run where the run was started, which a Ray client "
                 "cannot do; start it on a machine of the cluster (--ray-address auto), or by `ray job submit`"
             )
-        self._address, self._count, self._gpus = address, workers, gpus
+        # Without an address Ray itself joins whatever cluster was last started on this machine.
+        self._address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self._count, self._gpus = workers, gpus
         self._ours = False
         self._writer: Any = None
         self._workers: list[Any] = []
@@ -175,13 +177,13 @@ class RayCluster:
             raise MissingExtra("ray", "--engine ray") from None
         if ray.is_initialized():
             return ray
-        local = {} if self._address else {"include_dashboard": False}
+        local = {"include_dashboard": False} if self._address == "local" else {}
         _check(self._address)
         try:
             ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             first = next(iter(str(error).splitlines()), "")
-            raise BadInput(f"--ray-address {self._address or 'local'}: no Ray cluster answers: {first}") from error
+            raise BadInput(f"--ray-address {self._address}: no Ray cluster answers: {first}") from error
         self._ours = True
         return ray
 
@@ -204,13 +206,13 @@ class RayCluster:
                 raise refused.error()
 
 
-def _check(address: str | None) -> None:
+def _check(address: str) -> None:
     """Whether somebody answers there at all; Ray itself looks for minutes.
 
     Raises:
         BadInput: nobody does.
     """
-    if address is None or address == "auto":
+    if address in {"auto", "local"}:
         return
     host, _, port = address.rpartition(":")
     try:
