@@ -19,7 +19,7 @@ def test_an_evaluation(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("QUORATE_API_KEY", "any")
     questions = [
         dataset.Sample(input="What is 17 * 24?", target="408"),
-        dataset.Sample(input="And 24 * 17?", target="408"),
+        dataset.Sample(input="What is 24 * 17?", target="408"),
     ]
     task = inspect_ai.Task(
         dataset=dataset.MemoryDataset(questions), solver=solver.generate(), scorer=scorer.match(numeric=True)

@@ -82,7 +82,9 @@ async def test_a_known_model_hides_no_unknown_one(start: Start) -> None:
     async with start(catalog=Catalog({"here": Echo("here")}, discover=upstream.discover)) as served:
         reply = await served.post()
     assert reply.status_code == 404
-    assert "here" in reply.json()["error"]["message"]
+    error = reply.json()["error"]
+    assert "here" in error["message"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", "model", "model_not_found")
 
 
 async def test_an_upstream_is_asked_once_for_all_that_wait(start: Start) -> None:

@@ -25,7 +25,7 @@ from quorate.aggregators.registry import (
     build_pipeline,
 )
 from quorate.aggregators.specs import BuiltIn, EnsembleSpec, GraphSpec, PipelineSpec
-from quorate.orchestrator.errors import BadInput, UnknownName
+from quorate.orchestrator.errors import BadInput, UnknownModel
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
@@ -75,7 +75,7 @@ class Catalog:
         """The model of this name, its sampling stage drawing n candidates if given.
 
         Raises:
-            UnknownName: with the names that exist.
+            UnknownModel: with the names that exist.
             BadInput: n is impossible, or the model draws no samples.
         """
         key = self.normalize(name), n
@@ -186,7 +186,7 @@ class Catalog:
         build = build_graph if isinstance(spec, GraphSpec) else build_pipeline
         return build(spec.name, models, n=n, name=name, providers=PROVIDERS)
 
-    def _unknown(self, name: str) -> UnknownName:
+    def _unknown(self, name: str) -> UnknownModel:
         """Says which part of a name is unknown: its pipeline, where a model or pipeline stands behind it."""
         head, _, rest = name.partition("/")
         kind, unknown, known = "model or pipeline", name, [*self.models, *self.pipelines]
@@ -198,11 +198,11 @@ class Catalog:
                 [*self.pipelines, *PIPELINES, *GRAPHS, *ENSEMBLES],
             )
         elif "/" not in name:
-            near = UnknownName.find_nearest(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES])
+            near = UnknownModel.find_nearest(name.partition("@")[0], [*PIPELINES, *GRAPHS, *ENSEMBLES])
             known += [built_in for built_in in near if built_in not in known]
         over = "".join(f"pipelines such as majority@16/{model}" for model in list(self.models)[:1])
         command = "`quorate models` or GET /v1/models"
-        return UnknownName(kind, unknown, known, more=over, within=name, listed_by=command)
+        return UnknownModel(kind, unknown, known, more=over, within=name, listed_by=command)
 
     def _build_ensemble(self, name: str) -> Model:
         """Models that write together."""
@@ -235,7 +235,7 @@ class Catalog:
 
     def _default(self, name: str) -> Model:
         if not self.models:
-            raise UnknownName("model for pipeline", name, ())
+            raise UnknownModel("model for pipeline", name, ())
         return next(iter(self.models.values()))
 
     def _parse_head(self, head: str) -> tuple[PipelineSpec | GraphSpec | None, int | None]:

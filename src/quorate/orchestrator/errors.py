@@ -6,7 +6,8 @@
     │   ├── DataError             a JSONL or data file: file, line and field
     │   │   └── Unwritable        it takes nothing more, as where the disk is full (HTTP 507)
     │   ├── BadGraph              a graph that cannot run: an edge to nowhere, a loop without an exit, ...
-    │   ├── UnknownName           no such model or pipeline, with those that exist (HTTP 404)
+    │   ├── UnknownName           no such task, rule, run, ... , with those that exist (HTTP 404)
+    │   │   └── UnknownModel      the same of models and pipelines
     │   └── MissingExtra          an optional dependency is not installed
     ├── UpstreamError             a model's server failed; its status code survives
     │   ├── Unreachable           no connection (HTTP 502)
@@ -54,6 +55,7 @@ __all__ = [
     "Rejected",
     "RequestsSpent",
     "TimedOut",
+    "UnknownModel",
     "UnknownName",
     "Unreachable",
     "Unwritable",
@@ -128,7 +130,7 @@ class Unwritable(DataError):
 
 
 class UnknownName(BadInput):
-    """No model, pipeline, task or aggregator has this name; lists those that exist, or of many the nearest.
+    """No task, rule, run or whatever it is has this name; lists those that exist, or of many the nearest.
 
     Args:
         kind: of thing.
@@ -163,6 +165,12 @@ class UnknownName(BadInput):
         known = list(known)
         longer = [one for one in known if len(name) > 2 and one.startswith(name)]
         return list(dict.fromkeys([*longer, *get_close_matches(name, known, NEAREST)]))[:NEAREST]
+
+
+class UnknownModel(UnknownName):
+    """No model or pipeline has this name. Clients know the error by the code that OpenAI has for it."""
+
+    code = "model_not_found"
 
 
 class MissingExtra(BadInput):

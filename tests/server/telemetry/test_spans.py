@@ -146,7 +146,7 @@ async def test_errors_are_marked(start: Start, exported: Exported) -> None:
     assert (call.attributes or {})["error.type"] == "upstream_bad_reply"
     assert (request.attributes or {})["error.type"] == "upstream_bad_reply"
     [unknown] = exported.named("POST /v1/chat/completions")
-    assert (unknown.attributes or {})["error.type"] == "not_found"
+    assert (unknown.attributes or {})["error.type"] == "model_not_found"
     assert unknown.status.description is None
     assert exported.named("GET /v1/models")
     assert "private" not in "".join(span.to_json() for span in exported.all)

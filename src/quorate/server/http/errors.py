@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quorate.orchestrator.errors import BadInput, QuorateError, UnknownName
+from quorate.orchestrator.errors import BadInput, QuorateError, UnknownModel
 
 from ..access.errors import Unauthorized
 from ..telemetry.record import CLIENT_GONE, RECORD, RequestRecord
@@ -79,7 +79,7 @@ def make_envelope(error: Exception) -> dict[str, Any]:
     """What a client is told of an error."""
     if not isinstance(error, QuorateError):
         return _envelope("the server failed; its log has the cause", 500, code="internal_error")
-    param = "model" if isinstance(error, UnknownName) else error.param if isinstance(error, BadField) else None
+    param = "model" if isinstance(error, UnknownModel) else error.param if isinstance(error, BadField) else None
     return _envelope(str(error), status_of(error), param=param, code=error.code)
 
 
