@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from quorate import (
     Aggregator,
     Answer,
     Endpoint,
+    MajorityVote,
     Message,
     ModelBase,
     Pool,
@@ -26,7 +27,7 @@ from quorate import (
     sample,
 )
 from quorate.orchestrator.aggregating import AggregateNode
-from quorate.orchestrator.errors import BadGraph, BadInput, Misconfigured, NodeCrashed, QuorateError
+from quorate.orchestrator.errors import BadGraph, BadInput, Misconfigured, NoAnswer, NodeCrashed, QuorateError
 from quorate.orchestrator.events import Event
 from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.nodes import ModelNode, SampleNode
@@ -80,6 +81,33 @@ async def test_a_choice_that_raises_is_told_with_its_node() -> None:
     """As a condition is."""
     with pytest.raises(NodeCrashed, match=r"route/a\+b: node 'route' raised ZeroDivisionError"):
         await route(lambda _: 1 // 0, Texts("x", name="a"), Texts("y", name="b")).answer("?")
+
+
+class Reads:
+    """An extractor and an equivalence of a user's own, neither of which works."""
+
+    def extract(self, text: str) -> str | None:
+        return 3 if text == "number" else text[len(text) + 5]  # type: ignore[return-value]
+
+    async def classes(self, answers: Sequence[str]) -> list[int]:
+        raise ValueError("no classes")
+
+    def __repr__(self) -> str:
+        return "Reads()"
+
+
+async def test_an_extractor_that_fails_is_named() -> None:
+    """It is not the model's fault, and a sample that it can read has its vote."""
+    for text, says in (("a", "raised IndexError"), ("number", "gave 3: give a text, or None")):
+        with pytest.raises(NoAnswer, match=rf"the extractor Reads\(\) {says}"):
+            await (sample(Texts(text), n=2) | MajorityVote(extractor=Reads())).answer("?")
+
+
+async def test_votes_that_cannot_be_counted_lose_no_sample() -> None:
+    """The error has the candidates."""
+    with pytest.raises(NodeCrashed, match=r"sample: counting the votes raised ValueError\('no classes'\)") as caught:
+        await (sample(Texts("is 1", "is 2"), n=2) | MajorityVote(equivalence=Reads())).answer("?")
+    assert [c.text for c in caught.value.sampled.candidates] == ["is 1", "is 2"]
 
 
 class Late:
@@ -202,6 +230,7 @@ URL = "http://localhost:1/v1"
     ("build", "says"),
     [
         (lambda: sample(Texts("x")) | SelfMoA("gpt"), "SelfMoA: 'gpt' is no model"),  # type: ignore[arg-type]
+        (lambda: MajorityVote(len), "MajorityVote: <built-in function len> has no method 'extract'"),  # type: ignore[arg-type]
         (lambda: Pool(Texts("x")), "Pool: give two or more models"),  # type: ignore[arg-type]
         (lambda: Pool(["a", "b"]), "Pool: 'a' is no model"),  # type: ignore[list-item]
         (lambda: prompted("a", system="b"), r"prompted\(\): 'a' is no model"),  # type: ignore[arg-type]

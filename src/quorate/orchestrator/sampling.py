@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from .context import RunContext, explain_cut
 from .copies import note_copies
-from .errors import Misconfigured, NoAnswer
+from .errors import Misconfigured, NoAnswer, NodeCrashed, QuorateError
 from .events import AnswerToken, Event, StoppedEarly, TallyChanged
 from .partial import PartialCandidate, failure_of
 from .progress import SamplingProgress
@@ -347,6 +347,11 @@ class _StageRun:
                 self.progress.tally = await self.counter.tally(self.progress.candidates)
         except TimeoutError:
             return
+        except Exception as error:
+            if isinstance(error, QuorateError):
+                raise
+            sampled = Sampled(candidates=tuple(self.progress.candidates), stopped="their votes could not be counted")
+            raise NodeCrashed(f"{self.run.node}: counting the votes raised {error!r}", sampled=sampled) from error
         self.counted = self.good
         if self.run.observed:
             self.run.emit(TallyChanged(node=self.run.node, tally=self.progress.tally))

@@ -14,7 +14,7 @@ from math import fsum
 from typing import NamedTuple, Self
 
 from quorate.orchestrator.context import RunContext
-from quorate.orchestrator.errors import NoAnswer
+from quorate.orchestrator.errors import BadInput, Misconfigured, NoAnswer
 from quorate.orchestrator.protocols import Aggregator, Model, VoteCounter
 from quorate.orchestrator.reading import AnswerReader, Equivalence, Extractor
 from quorate.orchestrator.types import Answer, Candidate, Cluster, Degradation, Question, Sampled
@@ -53,6 +53,9 @@ class MajorityVote(Aggregator):
     """Which answers in sentences mean the same; see `with_grouping`."""
 
     def __init__(self, extractor: Extractor | None = None, equivalence: Equivalence | None = None) -> None:
+        for part, method in ((extractor, "extract"), (equivalence, "classes")):
+            if part is not None and not hasattr(part, method):
+                raise BadInput(f"{type(self).__name__}: {part!r:.60} has no method {method!r}")
         self.extractor, self.equivalence = extractor, equivalence
 
     def counter(self, question: Question, run: RunContext) -> AnswerCounter | MeaningCounter:
@@ -167,8 +170,18 @@ class _TextReader:
             return candidate.answer or None
         said = (candidate.text, candidate.reasoning, candidate.finish_reason)
         if said not in self._known:
-            self._known[said] = read_answer(self._extractor, *said)
+            self._known[said] = self._read(*said)
         return self._known[said]
+
+    def _read(self, text: str, reasoning: str | None, finish_reason: str | None) -> str | None:
+        where = f"the extractor {self._extractor!r:.60}"
+        try:
+            answer: object = read_answer(self._extractor, text, reasoning, finish_reason)
+        except Exception as error:
+            raise Misconfigured(f"{where} raised {error!r}") from error
+        if isinstance(answer, str | None):
+            return answer
+        raise Misconfigured(f"{where} gave {answer!r:.60}: give a text, or None where there is no answer")
 
 
 class AnswerCounter:
