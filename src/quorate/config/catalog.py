@@ -30,7 +30,7 @@ from quorate.orchestrator.graph import Graph
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 
-from .models import PROVIDERS
+from .models import PROVIDERS, PackageProviders
 
 MAX_SAMPLES = 1024
 """Default bound on the candidates of one stage."""
@@ -70,6 +70,7 @@ class Catalog:
     _resolved: dict[tuple[str, int | None], Model] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ensemble: Callable[[str], Model] | None = field(default=None, repr=False, compare=False)
     """Makes what writes together from its name, where that takes other models than those here."""
+    _providers: PackageProviders = field(default=PROVIDERS, repr=False, compare=False)
 
     def resolve(self, name: str, *, n: int | None = None) -> Model:
         """The model of this name, its sampling stage drawing n candidates if given.
@@ -165,6 +166,7 @@ class Catalog:
             self.discover,
             self.max_samples,
             _ensemble=lambda name: wrap_once(self.resolve(name)),
+            _providers=PackageProviders(wrap),
         )
 
     async def aclose(self) -> None:
@@ -184,7 +186,7 @@ class Catalog:
         models = self._proposers(rest) if rest else (self._default(name),)
         n = self._check_n(n or spec.n, name)
         build = build_graph if isinstance(spec, GraphSpec) else build_pipeline
-        return build(spec.name, models, n=n, name=name, providers=PROVIDERS)
+        return build(spec.name, models, n=n, name=name, providers=self._providers)
 
     def _unknown(self, name: str) -> UnknownModel:
         """Says which part of a name is unknown: its pipeline, where a model or pipeline stands behind it."""

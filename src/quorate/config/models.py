@@ -6,7 +6,7 @@ What builds a model is imported when it is built.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,12 +26,21 @@ MODEL_TYPES = ("endpoint", "embedded", "vllm", "recorded", "prompted", "pool")
 
 
 class PackageProviders:
-    """What this package has for the entries of the registry; see `aggregators.specs.Providers`."""
+    """What this package has for the entries of the registry; see `aggregators.specs.Providers`.
+
+    Args:
+        wrap: applied to every model that ships inside the package.
+    """
+
+    def __init__(self, wrap: Callable[[Model], Model] | None = None) -> None:
+        self._wrap = wrap
 
     def shipped_model(self, name: str) -> Model | None:
         from quorate.agents.embedded import Embedded, list_embedded_models
 
-        return Embedded(name) if name in list_embedded_models() else None
+        if name not in list_embedded_models():
+            return None
+        return Embedded(name) if self._wrap is None else self._wrap(Embedded(name))
 
     def verifier(self, config: VerifierConfig) -> Verifier:
         from quorate.agents.reward import RerankModel, RewardModel, ScoreModel, Scorer
