@@ -60,6 +60,7 @@ def test_both_stages_give_a_model_that_serves(data: DataSet, tmp_path: Path) -> 
     assert stages == ["warm-up", "warm-up", "reinforcement", "reinforcement"]
     assert any("loss" in line for line in told)
     assert json.loads((folder / "aggregator.json").read_text())["form"] == "steps"
+    assert json.loads((folder / "generation_config.json").read_text())["max_new_tokens"] == 16
     record = json.loads((folder / "training.json").read_text())
     assert [stage["stage"] for stage in record["stages"]] == ["warm-up", "reinforcement"]
     assert (folder / "model.safetensors").read_bytes() != (BASE / "model.safetensors").read_bytes()

@@ -120,7 +120,7 @@ def _run_stage(
 
 
 def _most_new_tokens(data: DataSet, settings: TrainingSettings, tokenizer: Any) -> int:
-    """New tokens that an answer may take when looked at: twice what the longest solution to learn from has."""
+    """New tokens that an answer may take, looked at and served: twice what the longest solution to learn from has."""
     # The longest in tokens is among the longest in characters.
     targets = nlargest(LONGEST, (row.target for row in data.train if row.target), key=len)
     longest = max((len(tokenizer(target, add_special_tokens=False)["input_ids"]) for target in targets), default=0)
@@ -147,7 +147,13 @@ def _write_folder(
     tokenizer = AutoTokenizer.from_pretrained(str(source))
     tokenizer.save_pretrained(folder)
     # An aggregator answers greedily unless told otherwise; transformers drops what equals its own defaults.
-    generation = {"do_sample": False, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    generation = {
+        "do_sample": False,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        # One that goes around in circles would fill its whole context, where its start may have had a limit.
+        "max_new_tokens": _most_new_tokens(data, settings, tokenizer),
+    }
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
     sidecar = {"form": settings.form, "prompt": form_prompt(settings.form).version, "m": settings.cut.m}
     (folder / SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
