@@ -106,6 +106,8 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
         ("models: &a\n  m: *a\n", None, "contains itself"),
         ("models:\n  m: {base_url: ftp://x}\n", 2, "models.m: base_url 'ftp://x'"),
         ("models:\n  m: {type: recorded, file: /no/such/file}\n", 2, "/no/such/file"),
+        ("models:\n  m: {base_url: http://x}\n  p: {type: prompted, model: m}\n", 3, "prompted(m) has no words"),
+        ("models:\n  m: {type: prompted, model: n, template: '{q}'}\n  n: {base_url: http://x}\n", 2, "asks nothing"),
     ],
 )
 def test_mistakes_name_file_line_and_field(tmp_path: Path, text: str, line: int | None, says: str) -> None:
