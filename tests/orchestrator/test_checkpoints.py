@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,18 @@ async def test_a_node_that_ended_before_its_step_did_is_not_run_again(
         answer = await graph.answer(QUESTION, checkpoints=kept, thread="t")
     assert (answer.text, answer.usage.completion_tokens) == ("b(a())", 2)
     assert script.log == ["a", "b"]
+
+
+@pytest.mark.parametrize("breaks", [set[str](), {"b"}])
+async def test_the_thread_of_another_graph_is_begun_anew(tmp_path: Path, breaks: set[str]) -> None:
+    """Whether the other one came to its end or not: what its nodes gave is no answer of this one."""
+    script = Script(breaks=breaks)
+    async with Checkpoints(tmp_path / "runs.sqlite") as kept:
+        with suppress(PowerCut):
+            await graph_of(script, "start a; a b; b end").answer(QUESTION, checkpoints=kept, thread="t")
+        script.log.clear()
+        answer = await graph_of(script, "start x; x y; y end").answer(QUESTION, checkpoints=kept, thread="t")
+    assert (answer.text, script.log) == ("y(x())", ["x", "y"])
 
 
 async def test_of_a_fan_out_only_the_failed_branch_is_resumed(tmp_path: Path) -> None:

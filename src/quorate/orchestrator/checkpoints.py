@@ -101,9 +101,10 @@ class Checkpoints:
         known = await compiled.aget_state(config)
         attempt = known.values.get("attempt")
         visits = known.values.get("visits", ())
-        same = known.values.get("question") == question
+        of_this_graph = {*known.next, *(visit.node for visit in visits)} <= {START, *graph.nodes}
+        same = known.values.get("question") == question and of_this_graph
         # LangGraph names no next node where one has ended and its step has not: what is left follows from the visits.
-        left = known.next or graph.ready(State(question=question, visits=tuple(visits)))
+        left = same and (known.next or graph.ready(State(question=question, visits=tuple(visits))))
         if not (same and (attempt == run.attempt if run.attempt else left)):
             attempt = run.attempt or uuid4().hex
             begin = {"question": question, "visits": ANEW, "attempt": attempt}
