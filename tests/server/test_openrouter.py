@@ -93,13 +93,15 @@ async def test_the_openai_client_streams_it(start: Start) -> None:
 
 
 async def test_a_panel_that_is_not_named(start: Start) -> None:
-    """Three samples of the request's model; of the alias the first models there are."""
+    """Three samples of the request's model; of the alias the first models there are. An unknown one is a 404."""
     async with start(*models()) as served:
+        unknown = await served.post(model="nobody", plugins=plugin())
         own = (await served.post(model="lab/a", plugins=plugin())).json()
         alias = (await served.post(model="openrouter/fusion")).json()
     assert own["model"] == "fusion@3/lab/a+lab/a+lab/a"
     assert alias["model"] == "fusion@3/lab/a+lab/b+w"
     assert alias["quorate"]["fusion"]["status"] == "ok"
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "model")
 
 
 async def test_presets_are_configured_pipelines(start: Start) -> None:

@@ -91,8 +91,12 @@ class FusionRequest:
         preset = await self._find_preset(caller)
         if preset is not None:
             return preset if control.n is None else await caller.resolve(preset.name, n=control.n)
-        names = plugin.analysis_models or self._default_panel(caller)
-        panel = [await self._resolve(n, f"analysis_models.{i}", caller) for i, n in enumerate(names)]
+        if plugin.analysis_models:
+            names = plugin.analysis_models
+            panel = [await self._resolve(n, f"analysis_models.{i}", caller) for i, n in enumerate(names)]
+        else:
+            names = self._default_panel(caller)
+            panel = [await caller.resolve(name) for name in names]
         writer = panel[0]
         if plugin.model is not None:
             writer = await self._resolve(plugin.model, "model", caller)
