@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorate import Fallback, Pool, prompted
 from quorate.aggregators.token_level import SAFE, EnsembleRule, EveryToken, GaC
 from quorate.config.catalog import Catalog
 from quorate.evals.bank import Bank
-from quorate.evals.banked_sampler import BankedSampler, DualLedger
+from quorate.evals.banked_sampler import BankedSampler, DualLedger, as_banked
 from quorate.evals.local_engine import bank_models
 from quorate.evals.throttle import PrioritySemaphore
 from quorate.orchestrator.context import RunContext
@@ -23,7 +24,7 @@ from quorate.orchestrator.errors import RateLimited, UpstreamError
 from quorate.orchestrator.identity import Price
 from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import sample
-from quorate.orchestrator.protocols import Model, Sampler
+from quorate.orchestrator.protocols import Model, Sampler, is_sampler
 from quorate.orchestrator.types import Candidate, Question, SamplingParams
 from quorate.orchestrator.usage import Usage
 from quorate.testing.tokens import FormulaTokens
@@ -126,6 +127,23 @@ async def test_everything_that_determines_a_sample_keeps_it_apart() -> None:
     await draw(BankedSampler(Guesser("other"), bank), [0])
     await draw(BankedSampler(Guesser(fingerprint="another"), bank), [0])
     assert len(bank) == 8
+
+
+async def test_words_around_a_question_keep_samples_apart() -> None:
+    """Other words or settings are other samples: under one name, one in another, and in a fallback."""
+    bank, agent = Bank(), Guesser()
+    warm = SamplingParams(temperature=0.9)
+    brief, kind = prompted(agent, system="Be brief."), prompted(agent, system="Be kind.")
+    both, again = prompted(brief, system="Be kind."), prompted(agent, system="Be brief.")
+    for asked in (agent, brief, kind, prompted(agent, system="Be brief.", sampling=warm), both, again):
+        assert is_sampler(asked)
+        await draw(BankedSampler(asked, bank), [0])
+    assert len(bank) == 5
+    orders: list[list[Model]] = [[brief, kind], [kind, brief], [kind, agent]]
+    fallbacks = [Fallback(*models) for models in orders]
+    assert len({as_banked("one", each.identity).id for each in fallbacks}) == 3
+    pools = [Pool([agent] * 2), Pool([agent] * 3)]
+    assert len({as_banked("one", each.identity).id for each in pools}) == 1
 
 
 async def test_settings_that_come_to_the_same_share_their_samples() -> None:

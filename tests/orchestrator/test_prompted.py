@@ -158,3 +158,16 @@ async def test_a_broken_template_fails_its_candidates_alone() -> None:
     assert answer.text == "b"
     assert answer.candidates[0].error is not None
     assert answer.candidates[0].error.code == "misconfigured"
+
+
+def test_its_identity_has_the_words_and_the_settings() -> None:
+    """They make its samples others than the model's; those inside another prompted model count, too."""
+    model = Texts("a")
+    inner = prompted(model, system="Be brief.", sampling=SamplingParams(temperature=0.5), name="brief")
+    assert inner.identity.prompt_version is not None
+    assert inner.identity.prompt_version.startswith("brief@")
+    assert inner.identity.sampling.temperature == 0.5
+    outer = prompted(inner, system="Be kind.", sampling=SamplingParams(top_p=0.5), name="kind")
+    assert outer.identity.prompt_version == f"{inner.identity.prompt_version}+{outer.words.version}"
+    assert (outer.identity.sampling.temperature, outer.identity.sampling.top_p) == (0.5, 0.5)
+    assert (model.identity.prompt_version, outer.identity.model) == (None, model.identity.model)

@@ -24,7 +24,7 @@ from .bank import Bank, BankedAgent, BankedSample, SampleRequest
 
 WAIT = 0.05
 """Seconds between two looks at samples that another process is drawing."""
-IDENTITY_FIELDS = ("model", "fingerprint", "dtype")
+IDENTITY_FIELDS = ("model", "fingerprint", "dtype", "prompt_version")
 """What makes the samples of a single model its own."""
 
 
@@ -261,11 +261,13 @@ def _charge_prompt(candidate: Candidate, prompt_tokens: int | None, price: Price
 def sample_identity(identity: Identity) -> dict[str, str]:
     """What makes a model's samples its own, in words that are the same in every process.
 
-    Of models that answer together their kind counts as well; of those that take each other's place it is all there is.
+    Of models that answer together, or take each other's place, what makes theirs: in a fingerprint, where there is one.
     """
+    if identity.members and identity.fingerprint is None:
+        # More servers of one model change nothing.
+        members = dict.fromkeys(json.dumps(sample_identity(member), sort_keys=True) for member in identity.members)
+        return {"kind": identity.kind, "members": " ".join(members)}
     kind = {"kind": identity.kind} if identity.members else {}
-    if kind and identity.fingerprint is None:
-        return kind
     facts = {name: getattr(identity, name) for name in IDENTITY_FIELDS}
     return {**kind, **{name: str(value) for name, value in facts.items() if value is not None}}
 

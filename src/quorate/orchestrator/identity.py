@@ -69,6 +69,8 @@ class Identity(Frozen):
     """None where no price is configured."""
     sampling: SamplingParams = Field(default_factory=SamplingParams)
     """Its own settings where a question has none."""
+    prompt_version: str | None = None
+    """Name and content hash of its words around a question, where it has some (`prompted`): they change samples."""
     capabilities: frozenset[str] = frozenset()
     """Of `samples` (draws several itself), `tokens` (can be asked token by token), `completions`, `tools`, `images`."""
     aggregation_form: str | None = None

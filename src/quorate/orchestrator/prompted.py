@@ -19,6 +19,7 @@ from quorate.prompts import Prompt, PromptError
 from .checks import check_model, check_value
 from .context import RunContext
 from .errors import BadInput, Misconfigured
+from .identity import Identity
 from .model import Agent, Wrapper
 from .partial import PartialCandidate
 from .protocols import Model, Sampler, is_sampler
@@ -142,6 +143,14 @@ class PromptedAgent(Wrapper, Agent):
     def __init__(self, model: Sampler, words: Words, *, name: str) -> None:
         super().__init__(model, name=name)
         self.words = words
+
+    @property
+    def identity(self) -> Identity:
+        """The model's, with the words and the settings that make its samples others than the model's own."""
+        inner = self.model.identity
+        versions = [version for version in (inner.prompt_version, self.words.version) if version is not None]
+        changes = {"prompt_version": "+".join(versions), "sampling": self.words.sampling.over(inner.sampling)}
+        return inner.model_copy(update=changes)
 
     async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
         for slot in slots:

@@ -112,7 +112,7 @@ class SAFE(Agent):
         """The ensemble's: its members, and in its fingerprint what determines its samples beside its name."""
         members = tuple(_identity_of(model) for model in self.models)
         content: tuple[Any, ...] = (
-            [(one.kind, one.model, one.fingerprint, one.dtype) for one in members],
+            [(one.kind, one.model, one.fingerprint, one.dtype, one.prompt_version) for one in members],
             self.weights,
             self.rule,
             *([self.monitors] if self.monitors else ()),
