@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from quorate.agents.embedded import Embedded, list_embedded_models, load
 from quorate.agents.embedded import weights as weights_module
+from quorate.agents.vllm import VLLM
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, UnknownName
 from quorate.orchestrator.events import CandidateToken, Event
@@ -558,11 +559,19 @@ def test_unknown_name() -> None:
         Embedded("no-such")
 
 
-@pytest.mark.parametrize("wrong", [{"dtype": "int4"}, {"max_batch": 0}, {"threads": 0}])
+@pytest.mark.parametrize("wrong", [{"dtype": "int4"}, {"max_batch": 0}, {"threads": "2"}, {"name": 3}])
 def test_impossible_settings(tiny: Path, wrong: dict[str, Any]) -> None:
     """An impossible setting is named with its value."""
     with pytest.raises(BadInput, match=next(iter(wrong))):
         Embedded(tiny, **wrong)
+
+
+@pytest.mark.parametrize("model", [3, None, "", " ", b"quorate-tiny-base"])
+@pytest.mark.parametrize("kind", [Embedded, VLLM])
+def test_what_names_no_model(kind: type[Embedded | VLLM], model: Any) -> None:
+    """It is refused at once, before anything is loaded or any engine is started."""
+    with pytest.raises(BadInput, match="give the name of a model"):
+        kind(model)
 
 
 def test_shipped_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from inspect import iscoroutinefunction
+from pathlib import Path
 
 from .errors import BadInput
 from .protocols import Model, StoppingRule
@@ -25,6 +26,12 @@ def check_value(what: str, value: object, kind: type) -> None:
     """Refuses what is neither None nor of this class of values."""
     if not (value is None or isinstance(value, kind)):
         raise BadInput(f"{what}={value!r:.60}: give {'a text' if kind is str else f'{kind.__name__}(...)'}")
+
+
+def check_folder_name(what: str, model: object) -> None:
+    """Refuses what names no model and no folder of one."""
+    if not isinstance(model, str | Path) or not str(model).strip():
+        raise BadInput(f"{what}({model!r:.60}): give the name of a model or the folder that it lies in")
 
 
 def is_whole(value: object) -> bool:

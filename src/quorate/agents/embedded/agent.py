@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from quorate.orchestrator.checks import check_value
+from quorate.orchestrator.checks import check_count, check_folder_name, check_value
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.identity import Identity
@@ -80,8 +80,11 @@ class Embedded(Agent):
     ) -> None:
         if dtype not in (None, *get_args(Dtype)):
             raise BadInput(f"Embedded(dtype={dtype!r}): choose one of {', '.join(get_args(Dtype))}")
-        if any(given is not None and given < 1 for given in (max_batch, threads)):
-            raise BadInput(f"Embedded(max_batch={max_batch}, threads={threads}): each must be at least 1")
+        for what, count in (("max_batch", max_batch), ("threads", threads)):
+            if count is not None:
+                check_count(f"Embedded(): {what}", count, 1)
+        check_folder_name("Embedded", model)
+        check_value("Embedded(): name", name, str)
         self._folder = locate(model)
         self._model = self._folder.name
         self._dtype: Dtype = dtype or default_dtype(self._folder)
