@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from quorate import prompted
 from quorate.agents.embedded import Embedded
 from quorate.aggregators import Knockout, MajorityVote, SelfMoA, StructuredVote
+from quorate.aggregators.forms.rewording import Reworded
 from quorate.aggregators.meaning.judged import JudgedGrouping
+from quorate.aggregators.routing.asking import RewritingModel
 from quorate.aggregators.synthesis.agglm import SteppedAggLM
 from quorate.cli import app
 from quorate.config.catalog import Catalog
@@ -27,6 +30,7 @@ from quorate.orchestrator.partial import PartialCandidate
 from quorate.orchestrator.pipeline import Pipeline, sample
 from quorate.orchestrator.protocols import Model
 from quorate.orchestrator.types import Question
+from quorate.testing import ScriptedModel
 
 from .fakes import Guesser, Sums, catalog
 
@@ -124,3 +128,43 @@ async def test_calls_of_judges_and_synthesizers_are_kept_as_samples_are(
     assert 0 < before - spec.concurrency <= kept <= before
     assert sum(whole.drawn.values()) == sum(alone.drawn.values()) - kept
     assert not again.drawn
+
+
+def _repeat(question: Question, _: int) -> str:
+    return str(re.findall(r"What is \d+ \+ \d+\?", question.text)[-1])
+
+
+STANDS_BEFORE: dict[str, Callable[[Guesser], Model]] = {
+    "a vote, prompted": lambda agent: prompted(sample(agent, n=3) | MajorityVote(), system="Be brief.", name="p"),
+    "reworded": lambda agent: sample(Reworded(agent, "sentences"), n=3) | MajorityVote(),
+    "rewritten": lambda agent: sample(RewritingModel(agent, ScriptedModel(_repeat)), n=3) | MajorityVote(),
+    "a vote, reworded": lambda agent: Reworded(sample(agent, n=3) | MajorityVote(), "sentences", name="p"),
+}
+
+
+class Crowd(Guesser):
+    """Remembers how many calls were under way at most."""
+
+    now = most = 0
+
+    async def sample(self, question: Question, slots: Sequence[PartialCandidate], run: RunContext) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await super().sample(question, slots, run)
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("name", STANDS_BEFORE)
+async def test_samples_are_kept_whatever_stands_before_their_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """They are counted among those in flight, and not paid for again."""
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "sums": Sums()})
+    agent = Crowd(pause=0.001)
+    models = Catalog({"m": agent}, {"p": STANDS_BEFORE[name](agent)})
+    spec = EvalSpec("sums", pipelines=["p"], limit=4, out=tmp_path, concurrency=2)
+    first, again = await run_eval(models, spec), await run_eval(models, spec)
+    assert (agent.drawn.total(), agent.most) == (12, 2)
+    assert first.pipelines[0].accuracy == again.pipelines[0].accuracy

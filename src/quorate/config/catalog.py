@@ -26,7 +26,7 @@ from quorate.aggregators.registry import (
 )
 from quorate.aggregators.specs import BuiltIn, EnsembleSpec, GraphSpec, PipelineSpec
 from quorate.orchestrator.errors import BadInput, UnknownModel
-from quorate.orchestrator.graph import Graph
+from quorate.orchestrator.graph import Graph, is_composed
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.protocols import Model
 
@@ -149,12 +149,12 @@ class Catalog:
         """The same names over other models: `wrap` is applied to every single model, once each.
 
         Those are proposers, judges, synthesizers and whatever else answers, aggregators' own models included.
-        Models that write together are a single one in this: it is wrapped as a whole, and not they.
+        Models that draw samples together, or with words of their own, are a single one in this, wrapped as a whole.
         """
         known: dict[int, Model] = {}
 
         def wrap_once(model: Model) -> Model:
-            if isinstance(model, Graph):
+            if is_composed(model):
                 return model.map_models(wrap_once)
             if id(model) not in known:
                 known[id(model)] = wrap(model)

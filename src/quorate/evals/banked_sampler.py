@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -185,7 +184,7 @@ class BankedSampler(Wrapper, Agent):
                     # Not the model's fault, which is what an error inside its call would be taken for.
                     unwritten.append(error)
 
-        inner = replace(run, ledger=root.spent if isinstance(root, DualLedger) else self._bank.spent, live=False)
+        inner = run.replace(ledger=root.spent if isinstance(root, DualLedger) else self._bank.spent, live=False)
         slots = [PartialCandidate(index, inner, on_end=keep, quiet=True) for index in missing]
         try:
             await self.model.sample(question, slots, inner)

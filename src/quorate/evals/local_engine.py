@@ -10,7 +10,7 @@ from quorate.aggregators.extraction import read_answer
 from quorate.orchestrator.context import Ledger, RunContext, derive_seed
 from quorate.orchestrator.errors import MissingExtra
 from quorate.orchestrator.events import CandidateCancelled, CandidateFailed, CandidateFinished
-from quorate.orchestrator.graph import Graph
+from quorate.orchestrator.graph import is_composed
 from quorate.orchestrator.partial import failure_of
 from quorate.orchestrator.pipeline import Pipeline
 from quorate.orchestrator.progress import SamplingProgress
@@ -187,7 +187,7 @@ def list_draws(models: Iterable[Model], question: Question) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def note(model: Model) -> Model:
-        if isinstance(model, Graph):
+        if is_composed(model):
             model.map_models(note)
         elif is_sampler(model):
             identity = model.identity

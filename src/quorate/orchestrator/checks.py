@@ -28,7 +28,7 @@ def check_value(what: str, value: object, kind: type) -> None:
         raise BadInput(f"{what}={value!r:.60}: give {'a text' if kind is str else f'{kind.__name__}(...)'}")
 
 
-def check_folder_name(what: str, model: object) -> None:
+def check_model_name(what: str, model: object) -> None:
     """Refuses what names no model and no folder of one."""
     if not isinstance(model, str | Path) or not str(model).strip():
         raise BadInput(f"{what}({model!r:.60}): give the name of a model or the folder that it lies in")

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, Protocol
 
 from pydantic import Field
 
-from .events import (
-    AnswerToken,
-    Event,
-    NodeEnded,
-    NodeStarted,
-    Observer,
-    UpstreamEnded,
-    UpstreamRetried,
-    UpstreamStarted,
-)
+from .events import Observer, UpstreamStarted
 from .frozen import Frozen
+from .observers import guard_observer, observe_inside, unobserved
 from .reading import AnswerReader
 from .types import Code, Degradation
 from .usage import NodeUsage, Usage
-
-log = logging.getLogger("quorate")
 
 NESTED_EARLIER = 0.05
 """Of the time left, by which a nested pipeline has to end before the node that waits for it..."""
@@ -242,29 +230,6 @@ class Saver(Protocol):
         ...
 
 
-def _unobserved(_: Event) -> None:
-    """Nobody looks."""
-
-
-class _Guarded:
-    """An observer that fails is told nothing more, and the run that it looked at goes on."""
-
-    def __init__(self, emit: Observer) -> None:
-        self._emit: Observer | None = emit
-
-    def __call__(self, event: Event) -> None:
-        if self._emit is None:
-            return
-        try:
-            told: object = self._emit(event)
-            if iscoroutine(told):
-                told.close()
-                raise TypeError("an observer cannot be async, since nobody waits for it")
-        except Exception:
-            log.exception("the observer of a run raised at %s, and is told nothing more", type(event).__name__)
-            self._emit = None
-
-
 def _untraced(_: UpstreamStarted) -> Mapping[str, str]:
     return {}
 
@@ -297,7 +262,7 @@ class RunContext:
     """The node whose time that is, this one or one around it."""
     switch: StopSwitch | None = None
     """Ends this run and others when it is triggered."""
-    emit: Observer = _unobserved
+    emit: Observer = unobserved
     """Is told of all that happens; never waits."""
     trace_headers: Callable[[UpstreamStarted], Mapping[str, str]] = _untraced
     """Headers that the next try of a call carries, such as the caller's trace context."""
@@ -314,8 +279,7 @@ class RunContext:
     """Of all that this run and those around it ask."""
 
     def __post_init__(self) -> None:
-        if self.observed:
-            object.__setattr__(self, "emit", _Guarded(self.emit))
+        object.__setattr__(self, "emit", guard_observer(self.emit))
 
     def replace(self, **changes: Any) -> RunContext:
         """The same context with other values in some fields: several times a node, so not by `dataclasses.replace`."""
@@ -356,7 +320,7 @@ class RunContext:
             seed=derive_seed(self.seed, "nested", purpose),
             ledger=Ledger(self.ledger),
             thread=self._thread_of(purpose),
-            emit=_inside(self.emit, emit),
+            emit=observe_inside(self.emit, emit),
         )
 
     def asking(self, purpose: str, *, emit: Observer | None = None, live: bool | None = None) -> RunContext:
@@ -369,7 +333,7 @@ class RunContext:
             ledger=Ledger(self.ledger, node=self.node),
             thread=self._thread_of(purpose),
             live=self.live if live is None else live,
-            emit=_inside(self.emit, emit),
+            emit=observe_inside(self.emit, emit),
         )
 
     def _thread_of(self, purpose: int | str) -> str:
@@ -400,7 +364,7 @@ class RunContext:
     @property
     def observed(self) -> bool:
         """Whether anybody is told; events that cost something to make are made only then."""
-        return self.emit is not _unobserved
+        return self.emit is not unobserved
 
     @property
     def deadline(self) -> float | None:
@@ -474,29 +438,6 @@ class RunContext:
         if seconds is not None and (self.until is None or self.started + seconds <= self.until):
             return f"budget: {seconds} seconds passed"
         return f"{_NODE} the time of node {(self.until_of or self.node)!r} is over"
-
-
-_TOLD_FROM_INSIDE = frozenset({NodeStarted, NodeEnded, UpstreamStarted, UpstreamRetried, UpstreamEnded})
-
-
-class _Inside:
-    """What is told of a model inside a node: its nodes and upstream calls to everybody, its answer to who asked it."""
-
-    def __init__(self, around: Observer, asking: Observer) -> None:
-        self.around, self.asking = around, asking
-
-    def __call__(self, event: Event) -> None:
-        if type(event) in _TOLD_FROM_INSIDE:
-            self.around(event)
-        elif type(event) is AnswerToken:
-            self.asking(event)
-
-
-def _inside(around: Observer, asking: Observer | None) -> Observer:
-    # A model three pipelines deep reaches the outermost observer in one step.
-    around = around.around if isinstance(around, _Inside) else around
-    asking = asking or _unobserved
-    return _unobserved if around is asking is _unobserved else _Inside(around, asking)
 
 
 def explain_cut(reason: str, where: str) -> Degradation:

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Self, TypeGuard, cast
 
 from .context import Ledger, RunContext
 from .errors import BadInput, Misconfigured, NoAnswer, NodeCrashed, QuorateError, TimedOut
 from .events import AnswerToken, Event, NodeEnded, NodeStarted
 from .identity import Identity
-from .model import ModelBase
+from .model import ModelBase, Wrapper
 from .partial import failure_of
-from .protocols import Model
+from .protocols import Model, is_sampler
 from .state import BEGINNING, ELSE, END, START, Choice, Condition, Edge, Node, Result, State, Visit
 from .structure import GraphStructure
 from .types import Answer, Candidate, Degradation, NodeVisit, Question, Sampled, Saving
@@ -382,3 +382,8 @@ class _Unanswered:
     def __call__(self, event: Event) -> None:
         if type(event) is not AnswerToken:
             self._emit(event)
+
+
+def is_composed(model: Model) -> TypeGuard[Graph | Wrapper]:
+    """Whether a model draws no samples itself, and is made of others by `map_models`."""
+    return isinstance(model, Graph | Wrapper) and not is_sampler(model)

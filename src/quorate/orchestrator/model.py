@@ -10,6 +10,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeVar
@@ -288,6 +289,12 @@ class Wrapper(ModelBase):
     @property
     def max_requests(self) -> int:
         return requests_of(self.model)
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        """The same before another model."""
+        other = copy(self)
+        other.model = change(self.model)
+        return other
 
 
 def _no_answer(failure: Failure) -> NoAnswer:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from quorate.orchestrator.checks import check_count, check_folder_name, check_value
+from quorate.orchestrator.checks import check_count, check_model_name, check_value
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra
 from quorate.orchestrator.identity import Identity
@@ -83,7 +83,7 @@ class Embedded(Agent):
         for what, count in (("max_batch", max_batch), ("threads", threads)):
             if count is not None:
                 check_count(f"Embedded(): {what}", count, 1)
-        check_folder_name("Embedded", model)
+        check_model_name("Embedded", model)
         check_value("Embedded(): name", name, str)
         self._folder = locate(model)
         self._model = self._folder.name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -89,7 +88,7 @@ class ChatAgent(Agent):
         if settings is not question.sampling:
             question = question.model_copy(update={"sampling": settings})
         if run.seed is None and settings.seed is not None:
-            run = replace(run, seed=settings.seed)
+            run = run.replace(seed=settings.seed)
         for slot in slots:
             slot.start(self.served.model, self.name)
         await self._ask(question, slots, run)
@@ -126,7 +125,7 @@ class ChatAgent(Agent):
             dialect.note_muddle()
             seeds = dict(zip(slots, self._kept_seeds(slots, run), strict=True))
             # Their pieces have been told; they come once more only as a whole.
-            await self._ask_singly(question, rest, replace(run, live=False), seeds=[seeds[slot] for slot in rest])
+            await self._ask_singly(question, rest, run.replace(live=False), seeds=[seeds[slot] for slot in rest])
         elif call.refusal is not None:
             await (self._ask_fewer if doubts_n else self._ask_one_first)(call, question, slots, run)
         elif known is None and len(rest) == len(slots) - 1 and _count_good(slots):

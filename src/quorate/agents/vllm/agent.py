@@ -19,7 +19,7 @@ from typing import Any
 from quorate.agents.embedded import list_embedded_models, locate
 from quorate.agents.embedded.chat import TEMPLATE_FIELDS, encode_prompt, limit_answer, refuse_formats
 from quorate.agents.embedded.weights import FAMILY
-from quorate.orchestrator.checks import check_folder_name, check_value
+from quorate.orchestrator.checks import check_model_name, check_value
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import BadInput, MissingExtra, ModelClosed
 from quorate.orchestrator.identity import Identity
@@ -65,7 +65,7 @@ class VLLM(Agent):
         max_model_len: int | None = None,
         **engine_args: Any,
     ) -> None:
-        check_folder_name("VLLM", model)
+        check_model_name("VLLM", model)
         check_value("VLLM(): name", name, str)
         shipped = str(model) in list_embedded_models()
         source = str(locate(model)) if shipped else str(model)

@@ -9,9 +9,9 @@ here: both need a model that follows instructions.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from quorate.orchestrator.context import RunContext
 from quorate.orchestrator.errors import QuorateError
@@ -71,6 +71,11 @@ class RewritingModel(Wrapper):
     @property
     def calls(self) -> int:
         return self.model.calls + self.writer.calls
+
+    def map_models(self, change: Callable[[Model], Model]) -> Self:
+        other = super().map_models(change)
+        other.writer = change(self.writer)
+        return other
 
     async def _answer(self, question: Question, run: RunContext) -> Answer:
         reworded, note = await self._rewrite(question, run)

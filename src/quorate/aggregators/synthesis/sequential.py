@@ -76,7 +76,7 @@ class Window:
                 running = (LabelledText("(the synthesis so far)", visible_answer(step)),) * self.repeats
         # Every step draws the order anew, and must find the same one.
         samples = [c for c in candidates if c.prompt_version != self.prompt.version]
-        waiting = shuffle_candidates(samples, replace(run, node=LAST))[read:]
+        waiting = shuffle_candidates(samples, run.replace(node=LAST))[read:]
         take = self.size - len(running)
         return View(running, tuple(map(label_candidate, waiting[:take])), len(waiting[take:]))
 
@@ -161,7 +161,7 @@ class FoldNode(Node):
         if revision.question is None:
             nothing = Failure(code="nothing_to_read", message="no candidate says anything outside its thinking")
             return Sampled(candidates=(Candidate(index=0, model=self.model.name, error=nothing),))
-        inner = replace(run.asking(visit), emit=run.emit)
+        inner = run.asking(visit).replace(emit=run.emit)
         stage = SamplingStage((self.model,))
         return await sample_candidates(stage, question, inner, questions={0: revision.question}, required=False)
 
