@@ -20,6 +20,7 @@ from quorate.orchestrator.types import Answer, Failure
 from quorate.testing import Reply, ScriptedModel, ScriptedUpstream
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "What is 17 * 24?"}]}
+BROKEN: dict[str, Any] = {"code": "broken", "message": "it broke", "status": 503}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
@@ -108,9 +109,20 @@ async def test_several_answers_are_independent_and_begin_as_one_does() -> None:
     assert reply["usage"]["completion_tokens"] == sum(answer.usage.completion_tokens for answer in answers)
     with pytest.raises(BadInput, match="n=0"):
         await chat.answer_several(BODY, 0)
-    broken = InProcessChat(ScriptedModel([Failure(code="broken", message="it broke", status=503)]))
+    broken = InProcessChat(ScriptedModel([Failure(**BROKEN)]))
     with pytest.raises(NoAnswer, match="it broke"):
         await broken.answer_several(BODY, 2)
+
+
+async def test_several_answers_outlast_one_that_fails() -> None:
+    """What the others have cost is not lost; the first of them says what is missing."""
+    model = ScriptedModel(lambda question, _: "I say 408" if question.sampling.seed == 7 else Failure(**BROKEN))
+    [answer] = await InProcessChat(model).answer_several(BODY | {"seed": 7}, 3)
+    assert answer.text == "I say 408"
+    assert [(note.code, note.where) for note in answer.degraded] == [
+        ("choice_failed", "choice 1"),
+        ("choice_failed", "choice 2"),
+    ]
 
 
 async def test_a_stream_ends_in_the_answer_whose_text_it_has_told() -> None:
@@ -137,7 +149,7 @@ def test_a_stream_without_an_event_loop() -> None:
 
 def test_errors_are_those_of_the_library() -> None:
     """In both ways to ask."""
-    chat = InProcessChat(vote(Failure(code="broken", message="it broke", status=503)))
+    chat = InProcessChat(vote(Failure(**BROKEN)))
     with pytest.raises(NoAnswer) as caught:
         chat.answer_sync(BODY)
     assert caught.value.status == 503

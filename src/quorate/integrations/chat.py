@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
@@ -20,12 +19,13 @@ from quorate.config.catalog import Catalog
 from quorate.config.opening import open_models
 from quorate.orchestrator.checks import check_count
 from quorate.orchestrator.context import Budget, derive_seed
-from quorate.orchestrator.errors import BadInput, MissingExtra
+from quorate.orchestrator.errors import BadInput, MissingExtra, QuorateError
 from quorate.orchestrator.events import AnswerToken, Done
 from quorate.orchestrator.json_schema import find_format_fault
 from quorate.orchestrator.model import ModelBase, iterate_sync, run_sync
 from quorate.orchestrator.protocols import Model
-from quorate.orchestrator.types import Answer, Question, SamplingParams
+from quorate.orchestrator.sampling import gather
+from quorate.orchestrator.types import Answer, Degradation, Question, SamplingParams
 
 __all__ = [
     "InProcessChat",
@@ -146,18 +146,34 @@ class InProcessChat:
     async def answer_several(self, body: Mapping[str, Any], n: int) -> list[Answer]:
         """So many independent answers, as the server gives for OpenAI's `n`: the first has the body's own seed.
 
-        The budget is one of each answer; for errors see `answer`.
+        The budget is one of each answer. Where some fail the others are given, the first of them marked
+        `choice_failed`.
+
+        Raises:
+            QuorateError: see `answer`; the first one's, where all of them fail.
         """
         check_count("n", n, 1)
         question = self.read(body)
         seeds = [derive_seed(question.sampling.seed, "choice", repeat) for repeat in range(1, n)]
         asked = [question, *(question.with_params(seed=seed) for seed in seeds)]
+        outcomes = await gather([self._try(each) for each in asked])
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        failed = [outcome for outcome in outcomes if isinstance(outcome, QuorateError)]
+        if not answers:
+            raise failed[0]
+        notes = [
+            Degradation(code="choice_failed", where=f"choice {index}", detail=str(outcome))
+            for index, outcome in enumerate(outcomes)
+            if isinstance(outcome, QuorateError)
+        ]
+        first = answers[0].replace(degraded=(*answers[0].degraded, *notes)) if notes else answers[0]
+        return [first, *answers[1:]]
+
+    async def _try(self, question: Question) -> Answer | QuorateError:
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.model.answer(each, budget=self.budget)) for each in asked]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+            return await self.model.answer(question, budget=self.budget)
+        except QuorateError as error:
+            return error
 
     def answer_sync(self, body: Mapping[str, Any]) -> Answer:
         """`answer` for synchronous code."""
