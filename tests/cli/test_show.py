@@ -8,10 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from quorate.aggregators import MajorityVote, SelfMoA
 from quorate.cli.ask import extract_answers
 from quorate.cli.console import SafeConsole
-from quorate.cli.show import _remarks, _tally_table
+from quorate.cli.show import _remarks, _tally_table, print_answer
+from quorate.orchestrator.model import ModelBase
+from quorate.orchestrator.pipeline import sample
 from quorate.orchestrator.types import Answer, Candidate, Cluster
+from quorate.testing import ScriptedModel
 
 LONG = "first we add the apples of both baskets, then we take away those that were eaten, " * 5
 
@@ -95,3 +99,22 @@ def test_samples_that_were_cut_off_are_told_without_a_vote_too() -> None:
     assert extract_answers(silent).answer is None
     assert extract_answers(silent.replace(candidates=cut[:1])).answer is None
     assert extract_answers(silent.replace(candidates=cut[:1], finish_reason="stop")).answer == "32"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "words"),
+    [
+        (sample(ScriptedModel(["one two"]), n=3) | MajorityVote(), "in 3 samples"),
+        (ScriptedModel(["one two"]), "in 1 sample"),
+        (
+            sample(ScriptedModel(["one two"]), n=3) | SelfMoA(ScriptedModel(["a b c d"], name="w")),
+            "in all, 6 of them in the 3 samples that the answer comes from",
+        ),
+    ],
+)
+async def test_what_was_spent_beside_the_samples_is_told(
+    pipeline: ModelBase, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A synthesis has tokens of its own."""
+    print_answer(await pipeline.answer("?", seed=1))
+    assert words in " ".join(capsys.readouterr().out.split())

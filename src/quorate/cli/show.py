@@ -156,7 +156,7 @@ def print_answer(answer: Answer) -> None:
     ended = "" if answer.stopped == "complete" else f"; stopped: {answer.stopped}"
     console.print(
         f"{answer.model}: {usage.completion_tokens:,} tokens generated from {usage.prompt_tokens:,} of prompt "
-        f"in {len(answer.candidates)} samples{ended}",
+        f"{_where_spent(answer)}{ended}",
         markup=False,
         style="dim",
     )
@@ -182,6 +182,15 @@ def _path_table(answer: Answer) -> Table:
         name, used, outcome, leads = map(escape, cells)
         table.add_row(name, f"{visit.seconds:.3f}", used, outcome, leads)
     return table
+
+
+def _where_spent(answer: Answer) -> str:
+    """In the samples that were voted on; judges, and models asked before, take tokens of their own."""
+    drawn = Usage.total(candidate.usage for candidate in answer.candidates).completion_tokens
+    samples = f"{len(answer.candidates)} sample{'s' * (len(answer.candidates) != 1)}"
+    if drawn == answer.usage.completion_tokens:
+        return f"in {samples}"
+    return f"in all, {drawn:,} of them in the {samples} that the answer comes from"
 
 
 def _tally_table(answer: Answer, width: int) -> Table:
