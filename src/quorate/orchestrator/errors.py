@@ -184,22 +184,24 @@ class MissingExtra(BadInput):
         super().__init__(f"{purpose} needs an optional dependency: pip install quorate[{extra}]")
 
 
-class Misconfigured(QuorateError):
+class _OfCandidates(QuorateError):
+    def __init__(self, message: str, *, sampled: Any = None) -> None:
+        super().__init__(message)
+        self.sampled = sampled
+        """The candidates (`Sampled`) that there were, where some had been drawn: what they have cost is not lost."""
+
+
+class Misconfigured(_OfCandidates):
     """What whoever set this up has made failed while a question was answered: a condition that raises, a template
     that cannot be filled in. Not the caller's fault, and no fallback hides it."""
 
     code = "misconfigured"
 
 
-class NodeCrashed(QuorateError):
+class NodeCrashed(_OfCandidates):
     """The code of a node, such as an aggregator of a user's own, raised what is no error of ours: its `__cause__`."""
 
     code = "node_crashed"
-
-    def __init__(self, message: str, *, sampled: Any = None) -> None:
-        super().__init__(message)
-        self.sampled = sampled
-        """The candidates (`Sampled`) that the node was given: what they have cost is not lost."""
 
 
 class UpstreamError(QuorateError):

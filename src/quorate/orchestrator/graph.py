@@ -314,7 +314,8 @@ class Graph(ModelBase):
         if not taken and len(left) < len(edges) and left:
             taken = {left[0].target: f"{name} has been visited {here.visited(name)} times"}
         if not taken:
-            raise Misconfigured(f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}")
+            message = f"{self.name}: no edge from {name!r} is taken: give it one with the condition {ELSE!r}"
+            raise Misconfigured(message, sampled=here.sampled)
         return taken
 
     def _reason(self, edge: Edge, state: State) -> str | None:
@@ -323,7 +324,8 @@ class Graph(ModelBase):
         try:
             return cast(Condition, edge.when).holds(state)
         except Exception as error:
-            raise Misconfigured(f"{self.name}: the condition of the edge {edge} raised {error!r}") from error
+            message = f"{self.name}: the condition of the edge {edge} raised {error!r}"
+            raise Misconfigured(message, sampled=state.sampled) from error
 
     async def _complete(self, state: State, run: RunContext) -> Answer:
         ends = self._in_order(state, self.pending(state).get(END, ()))

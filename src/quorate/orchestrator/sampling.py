@@ -350,8 +350,9 @@ class _StageRun:
         except Exception as error:
             if isinstance(error, QuorateError):
                 raise
-            sampled = Sampled(candidates=tuple(self.progress.candidates), stopped="their votes could not be counted")
-            raise NodeCrashed(f"{self.run.node}: counting the votes raised {error!r}", sampled=sampled) from error
+            raise NodeCrashed(
+                f"{self.run.node}: counting the votes raised {error!r}", sampled=self._so_far()
+            ) from error
         self.counted = self.good
         if self.run.observed:
             self.run.emit(TallyChanged(node=self.run.node, tally=self.progress.tally))
@@ -390,12 +391,18 @@ class _StageRun:
             Misconfigured: it raised, or gave what is no text.
         """
         try:
-            reason = rule.stop(self.progress)
+            reason: object = rule.stop(self.progress)
         except Exception as error:
-            raise Misconfigured(f"{self.run.node}: the stopping rule {rule!r:.80} raised {error!r}") from error
-        if reason is None or isinstance(reason, str):
+            raise self._fault_of(rule, f"raised {error!r}") from error
+        if isinstance(reason, str | None):
             return reason
-        raise Misconfigured(f"{self.run.node}: the stopping rule {rule!r:.80} gave {reason!r:.80}: give a text or None")
+        raise self._fault_of(rule, f"gave {reason!r:.80}: give a text or None")
+
+    def _fault_of(self, rule: StoppingRule, fault: str) -> Misconfigured:
+        return Misconfigured(f"{self.run.node}: the stopping rule {rule!r:.80} {fault}", sampled=self._so_far())
+
+    def _so_far(self) -> Sampled:
+        return Sampled(candidates=tuple(self.progress.candidates), stopped="an error")
 
     def _overtime(self) -> _Ending:
         """A deadline has passed: the run's, the node's, or that of the grace after a quorum."""
