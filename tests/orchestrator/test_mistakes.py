@@ -141,7 +141,7 @@ class Rule:
 async def test_a_condition_and_a_rule_that_raise_lose_no_sample() -> None:
     """The error has the candidates that there were."""
     nodes = [SampleNode("s", sample(Texts("a", "b"), n=2)), AggregateNode("v", First())]
-    graph = Graph(nodes, [Edge(START, "s"), Edge("s", "v", lambda _: 1 // 0), Edge("v", END)], name="g")
+    graph = Graph(nodes, [Edge(START, "s"), Edge("s", "v", lambda _: bool(1 // 0)), Edge("v", END)], name="g")
     ruled = sample(Texts("a", "b"), n=2, stop=Rule(lambda: 1 // 0), wave=2) | First()
     for model, texts in ((graph, ["a", "b"]), (ruled, ["a"])):
         with pytest.raises(Misconfigured, match="raised ZeroDivisionError") as caught:
