@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from math import sqrt
+from random import Random
 from statistics import fmean, stdev
 
 import pytest
@@ -109,6 +110,18 @@ def test_systems_that_never_differ_are_not_surely_equal() -> None:
 def test_the_same_seed_gives_the_same_comparison() -> None:
     """Bootstrap and exchanges included."""
     assert compare_paired(A, B, FAMILIES, seed=4) == compare_paired(A, B, FAMILIES, seed=4)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=10)
+def test_it_does_not_matter_which_question_was_answered_first(random: Random) -> None:
+    """Nor where resamples and exchanges are drawn: the same questions and the same seed give the same figures."""
+    asked = [(float(i % 3 == 0), float(i % 7 < 3), f"family {i // 4}") for i in range(96)]
+    shuffled = random.sample(asked, len(asked))
+    there, again = (compare_paired(*map(list, zip(*questions, strict=True))) for questions in (asked, shuffled))
+    assert there.families > 16
+    assert (again.p, again.bootstrap_low, again.bootstrap_high) == (there.p, there.bootstrap_low, there.bootstrap_high)
+    assert (again.low, again.high) == pytest.approx((there.low, there.high))
 
 
 @pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [])])

@@ -132,8 +132,10 @@ def compare_paired(
     if not a or len(a) != len(b):
         raise BadInput(f"a paired comparison needs the same questions of both, not {len(a)} and {len(b)}")
     require()
-    groups = families(clusters, len(a))
-    gaps = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
+    groups, names = families(clusters, len(a)), clusters or [""] * len(a)
+    # Resamples are drawn by place, and it shall change nothing which question was answered first.
+    order = sorted(range(len(a)), key=lambda question: (names[question], a[question], b[question]))
+    groups, gaps = [groups[i] for i in order], [float(a[i]) - float(b[i]) for i in order]
     better, worse = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
     count = len(set(groups))
     boot_low, boot_high = Bootstrap(groups, seed).interval(gaps, level)
@@ -176,7 +178,7 @@ def _exchange(gaps: Sequence[float], groups: Sequence[int], seed: int) -> float:
     from scipy.stats import permutation_test
 
     sums = np.bincount(groups, gaps)
-    sums = sums[np.abs(sums) > 1e-12]
+    sums = np.sort(sums[np.abs(sums) > 1e-12])
     if len(sums) < 2:  # one family that differs may as well differ the other way
         return 1.0
 
